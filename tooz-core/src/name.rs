@@ -1,0 +1,75 @@
+//! Names of locks, groups, topics and members: any bytes, 1 to 512 of them.
+
+use std::fmt;
+
+use crate::{Error, ErrorKind, Result};
+
+/// The name of a lock, election, group, topic or member: 1 to [`Name::MAX_LEN`] arbitrary bytes.
+///
+/// A driver escapes what its backend cannot store and lists names back unchanged.
+///
+/// ```
+/// use tooz_core::Name;
+///
+/// assert_eq!(Name::new("jobs/ü")?.to_string(), "jobs/ü");
+/// assert_eq!(Name::new([0xff, b'a'])?.to_string(), r"\xffa");
+/// assert!(Name::new("").is_err());
+/// # Ok::<(), tooz_core::Error>(())
+/// ```
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Name(Box<[u8]>);
+
+impl Name {
+    /// The greatest length of a name in bytes.
+    pub const MAX_LEN: usize = 512;
+
+    /// Checks the length of `bytes` and takes them as a name.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidName`] if `bytes` is empty or too long.
+    pub fn new(bytes: impl AsRef<[u8]>) -> Result<Self> {
+        let bytes = bytes.as_ref();
+        match bytes.len() {
+            0 => Err(Error::new(ErrorKind::InvalidName, "a name must have at least one byte")),
+            len if len > Self::MAX_LEN => Err(Error::new(
+                ErrorKind::InvalidName,
+                format!("a name must have at most {} bytes, but this one has {len}; store a hash of it", Self::MAX_LEN),
+            )),
+            _ => Ok(Self(bytes.into())),
+        }
+    }
+
+    /// The bytes of the name.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for chunk in self.0.utf8_chunks() {
+            for character in chunk.valid().chars() {
+                match character.is_control() {
+                    true => write!(f, "{}", character.escape_default())?,
+                    false => write!(f, "{character}")?,
+                }
+            }
+            for byte in chunk.invalid() {
+                write!(f, "\\x{byte:02x}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "\"{self}\"")
+    }
+}
+
+impl AsRef<[u8]> for Name {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}

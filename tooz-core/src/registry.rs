@@ -1,0 +1,110 @@
+//! Which drivers there are: those linked into the program, or those listed by hand.
+
+use std::sync::Arc;
+
+use crate::driver::{Driver, DriverEntry};
+use crate::{Error, ErrorKind, Result, ServiceUrl};
+
+/// The drivers that a [`Coordinator`](crate::Coordinator) may choose from.
+///
+/// ```
+/// use tooz_core::{Registry, memory};
+///
+/// let registry = Registry::with([memory::DRIVER]);
+/// assert!(registry.driver(&"memory://x".parse()?).is_ok());
+/// let error = registry.driver(&"redis://h".parse()?).unwrap_err();
+/// assert!(error.to_string().contains("cargo add tooz-redis"));
+/// # Ok::<(), tooz_core::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Registry {
+    entries: Vec<DriverEntry>,
+}
+
+/// The packages of this project, for the advice in `NoDriverFound`.
+const PACKAGES: [(&str, &[&str]); 4] = [
+    ("tooz-file", &["file"]),
+    ("tooz-redis", &["redis", "rediss", "redis-sentinel", "redis-cluster", "valkey", "valkeys"]),
+    ("tooz-etcd", &["etcd", "etcds", "etcd3+http", "etcd3+https"]),
+    ("tooz-zookeeper", &["zookeeper", "zk", "kazoo"]),
+];
+
+impl Registry {
+    /// The drivers that are linked into this program.
+    ///
+    /// A crate that is only listed in `Cargo.toml` is not linked: name it once, as in `use tooz_redis as _;`.
+    pub fn linked() -> Self {
+        Self::with(inventory::iter::<DriverEntry>().copied())
+    }
+
+    /// Exactly these drivers, for programs where link-time registration does not work (a static library).
+    pub fn with(entries: impl IntoIterator<Item = DriverEntry>) -> Self {
+        Self { entries: entries.into_iter().collect() }
+    }
+
+    /// Every scheme that is served, sorted.
+    pub fn schemes(&self) -> Vec<&'static str> {
+        let mut schemes: Vec<_> = self.entries.iter().flat_map(|entry| entry.schemes).copied().collect();
+        schemes.sort_unstable();
+        schemes
+    }
+
+    /// The driver for `url`.
+    ///
+    /// # Errors
+    /// `NoDriverFound`, which says what to add; `InvalidOption` if two drivers serve the scheme; what the driver itself
+    /// finds wrong with the URL.
+    pub fn driver(&self, url: &ServiceUrl) -> Result<Arc<dyn Driver>> {
+        let serving: Vec<_> = self.entries.iter().filter(|entry| entry.schemes.contains(&url.scheme())).collect();
+        match serving.as_slice() {
+            [entry] => (entry.open)(url).map_err(|error| error.with_context("url", url)),
+            [] => Err(self.no_driver(url.scheme())),
+            [first, second, ..] => Err(Error::new(
+                ErrorKind::InvalidOption,
+                format!(
+                    "two drivers serve the scheme \"{}\": {} and {}; link one of them, or list the drivers with Registry::with",
+                    url.scheme(),
+                    first.name,
+                    second.name
+                ),
+            )),
+        }
+    }
+
+    fn no_driver(&self, scheme: &str) -> Error {
+        let package = PACKAGES.iter().find(|(_, schemes)| schemes.contains(&scheme)).map(|(package, _)| *package);
+        let advice = match package {
+            Some(package) => format!(
+                "run `cargo add {package}` and write `use {} as _;` once in your program, since a crate that is never named is not linked",
+                package.replace('-', "_")
+            ),
+            None => "check the spelling, or add the crate of that driver and write `use the_crate as _;`".to_owned(),
+        };
+        Error::new(
+            ErrorKind::NoDriverFound,
+            format!(
+                "no driver is linked for the scheme \"{scheme}\" (there are: {}); {advice}",
+                self.schemes().join(", ")
+            ),
+        )
+    }
+}
+
+impl Default for Registry {
+    fn default() -> Self {
+        Self::linked()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::memory;
+
+    #[test]
+    fn two_drivers_for_one_scheme_are_refused() {
+        let other = DriverEntry { name: "other", ..memory::DRIVER };
+        let error = Registry::with([memory::DRIVER, other]).driver(&"memory://x".parse().unwrap()).unwrap_err();
+        assert!(error.to_string().contains("memory and other"), "{error}");
+    }
+}
