@@ -3,6 +3,7 @@
 mod characteristics;
 pub mod driver;
 mod error;
+mod hash_ring;
 mod name;
 mod options;
 mod registry;
@@ -11,6 +12,7 @@ mod service_url;
 pub use self::characteristics::Characteristic;
 pub use self::driver::DriverEntry;
 pub use self::error::{Error, ErrorKind, Result};
+pub use self::hash_ring::HashRing;
 pub use self::name::Name;
 pub use self::options::{OptionReader, OptionValue};
 pub use self::registry::Registry;

@@ -1,0 +1,347 @@
+//! A consistent hash ring: which nodes are responsible for a key.
+//!
+//! Placement is that of `tooz.hashring.HashRing` in Python's tooz with its default hash function, MD5, so members
+//! written in either language agree on the owner of every key.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use md5::{Digest, Md5};
+
+/// Maps keys onto nodes so that a change of the nodes moves as few keys as possible.
+///
+/// Every node claims `partitions * weight` positions on a circle of 128-bit numbers: the MD5 digests of its name
+/// repeated two, three, four… times. A key belongs to the node at the first position after the key's own MD5 digest,
+/// round the circle; its replicas belong to the next different nodes. Removing a node therefore moves only that node's
+/// keys, and adding one moves keys only to it. A lookup is a binary search.
+///
+/// Node names and keys are bytes. Python's tooz encodes a `str` node name as UTF-8, as Rust does.
+///
+/// ```
+/// use tooz_core::HashRing;
+///
+/// let mut ring = HashRing::new(["host-a", "host-b"], HashRing::DEFAULT_PARTITION_COUNT);
+/// ring.add_node("host-c", 2); // has twice the share of host-a
+///
+/// assert_eq!(ring.node_for("object-1"), Some(&b"host-c"[..]));
+/// assert_eq!(ring.nodes_for("object-1", 2, &[]), [b"host-c", b"host-b"]);
+/// ```
+///
+/// # Names that repeat each other
+///
+/// Two names made of the same repeated text, `1` and `11` for instance, claim some positions together. As in Python, such
+/// a position belongs to the node added last. [`new`](Self::new) and [`weighted`](Self::weighted) add nodes in ascending
+/// order of their names, so that rings built from the same nodes are the same: build with them where several processes
+/// must agree.
+///
+/// # Differences from Python's tooz
+///
+/// On these points Python's ring fails or loses its shape, and this one does not:
+///
+/// - Python adds its constructor's nodes in a random order, which decides who has a position claimed twice.
+/// - Removing a node gives positions claimed twice to the other node; Python deletes them, and removing the other node
+///   then raises `KeyError`.
+/// - Adding a node again with a smaller weight shrinks its share; Python keeps the larger share, and part of it even
+///   when the node is removed.
+/// - A node of weight 0 is a member of the ring that owns nothing; Python may search for it forever.
+#[derive(Clone)]
+pub struct HashRing {
+    partitions: u32,
+    /// In the order in which they were added.
+    nodes: Vec<Node>,
+    /// Sorted. Of several claims to one position the last one counts, which is that of the node added last; the others
+    /// stay for the day when it is removed.
+    claims: Vec<Claim>,
+}
+
+#[derive(Clone)]
+struct Node {
+    name: Vec<u8>,
+    weight: u32,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Claim {
+    position: u128,
+    /// Index into [`HashRing::nodes`].
+    node: usize,
+}
+
+impl HashRing {
+    /// How many positions a node of weight 1 claims, unless told otherwise; the same as in Python's tooz.
+    pub const DEFAULT_PARTITION_COUNT: u32 = 32;
+
+    /// Builds a ring of nodes of weight 1, each of which claims `partitions` positions.
+    ///
+    /// More partitions spread keys more evenly and cost memory, 32 bytes each. All who share the work must use the same
+    /// number. The order of `nodes` does not matter, and a node named twice counts once.
+    ///
+    pub fn new<I>(nodes: I, partitions: u32) -> Self
+    where
+        I: IntoIterator,
+        I::Item: Into<Vec<u8>>,
+    {
+        Self::weighted(nodes.into_iter().map(|name| (name, 1)), partitions)
+    }
+
+    /// Builds a ring of nodes with their weights; a node of weight n claims n times `partitions` positions.
+    ///
+    /// The order of `nodes` does not matter; of a node named twice the last weight counts.
+    ///
+    /// ```
+    /// # use tooz_core::HashRing;
+    /// let ring = HashRing::weighted([("small", 1), ("large", 4)], HashRing::DEFAULT_PARTITION_COUNT);
+    /// assert_eq!(ring.position_count(), (1 + 4) * 32);
+    /// ```
+    pub fn weighted<I, N>(nodes: I, partitions: u32) -> Self
+    where
+        I: IntoIterator<Item = (N, u32)>,
+        N: Into<Vec<u8>>,
+    {
+        let by_name: BTreeMap<_, _> = nodes.into_iter().map(|(name, weight)| (name.into(), weight)).collect();
+        let mut ring = Self { partitions, nodes: Vec::with_capacity(by_name.len()), claims: Vec::new() };
+        for (name, weight) in by_name {
+            ring.push(name, weight);
+        }
+        ring.claims.sort_unstable();
+        ring
+    }
+
+    /// Adds a node, or gives it a new weight if it is on the ring, and returns the weight that it had.
+    ///
+    /// Keys move only to this node, or away from it where its weight shrinks. A node of weight 0 owns no key.
+    ///
+    /// ```
+    /// # use tooz_core::HashRing;
+    /// let mut ring = HashRing::default();
+    /// assert_eq!(ring.add_node("a", 1), None);
+    /// assert_eq!(ring.add_node("a", 2), Some(1));
+    /// assert_eq!(ring.remove_node("a"), Some(2));
+    /// assert_eq!(ring.remove_node("a"), None);
+    /// ```
+    pub fn add_node(&mut self, node: impl Into<Vec<u8>>, weight: u32) -> Option<u32> {
+        let name = node.into();
+        let previous = self.remove_node(&name);
+        self.push(name, weight);
+        // The stable sort finds the two sorted runs and merges them.
+        self.claims.sort();
+        previous
+    }
+
+    /// Removes a node and returns its weight, or `None` if it is not on the ring.
+    ///
+    /// The keys of this node move to the other nodes; no other key moves.
+    ///
+    pub fn remove_node(&mut self, node: impl AsRef<[u8]>) -> Option<u32> {
+        let removed = self.index_of(node.as_ref())?;
+        self.claims.retain_mut(|claim| {
+            let stays = claim.node != removed;
+            claim.node -= usize::from(claim.node > removed);
+            stays
+        });
+        Some(self.nodes.remove(removed).weight)
+    }
+
+    /// Whether the node is on the ring.
+    pub fn contains(&self, node: impl AsRef<[u8]>) -> bool {
+        self.index_of(node.as_ref()).is_some()
+    }
+
+    /// The node's weight, or `None` if it is not on the ring.
+    pub fn weight(&self, node: impl AsRef<[u8]>) -> Option<u32> {
+        self.index_of(node.as_ref()).map(|index| self.nodes[index].weight)
+    }
+
+    /// The names of all nodes.
+    pub fn nodes(&self) -> impl ExactSizeIterator<Item = &[u8]> {
+        self.nodes.iter().map(|node| node.name.as_slice())
+    }
+
+    /// How many positions are claimed on the circle: `len(ring)` in Python's tooz.
+    pub fn position_count(&self) -> usize {
+        self.claims.chunk_by(|a, b| a.position == b.position).count()
+    }
+
+    /// The node that is responsible for a key, or `None` if no node has a position.
+    ///
+    /// ```
+    /// # use tooz_core::HashRing;
+    /// let ring = HashRing::new(["only"], HashRing::DEFAULT_PARTITION_COUNT);
+    /// assert_eq!(ring.node_for("any key"), Some(&b"only"[..]));
+    /// assert_eq!(HashRing::default().node_for("any key"), None);
+    /// ```
+    pub fn node_for(&self, key: impl AsRef<[u8]>) -> Option<&[u8]> {
+        self.owners_from(key.as_ref()).next().map(|owner| self.nodes[owner].name.as_slice())
+    }
+
+    /// The nodes that are responsible for `replicas` copies of a key, the primary first.
+    ///
+    /// Nodes in `ignored` are passed over, and the next ones on the ring stand in for them. There are fewer than
+    /// `replicas` nodes in the answer where the ring does not have so many. Python's `get_nodes` answers with the same nodes as a set; here they
+    /// come in their order on the ring, so a larger number of replicas only appends to the answer for a smaller one.
+    ///
+    /// ```
+    /// # use tooz_core::HashRing;
+    /// let ring = HashRing::new(["a", "b", "c"], HashRing::DEFAULT_PARTITION_COUNT);
+    /// assert_eq!(ring.nodes_for("key", 3, &[]), [b"a", b"c", b"b"]);
+    /// assert_eq!(ring.nodes_for("key", 2, &[b"c"]), [b"a", b"b"]);
+    /// ```
+    pub fn nodes_for(&self, key: impl AsRef<[u8]>, replicas: usize, ignored: &[&[u8]]) -> Vec<&[u8]> {
+        let mut passed_over: Vec<bool> = self.nodes().map(|name| ignored.contains(&name)).collect();
+        // Knowing when all have been found spares a walk round the whole circle.
+        let candidates = passed_over.iter().filter(|ignored| !**ignored).count();
+        self.owners_from(key.as_ref())
+            .filter(|&owner| !std::mem::replace(&mut passed_over[owner], true))
+            .take(replicas.min(candidates))
+            .map(|owner| self.nodes[owner].name.as_slice())
+            .collect()
+    }
+
+    fn index_of(&self, name: &[u8]) -> Option<usize> {
+        self.nodes.iter().position(|node| node.name == name)
+    }
+
+    /// Appends a node and its claims; the caller sorts.
+    fn push(&mut self, name: Vec<u8>, weight: u32) {
+        let node = self.nodes.len();
+        let count = u64::from(self.partitions) * u64::from(weight);
+        self.claims.extend(positions(&name, count).map(|position| Claim { position, node }));
+        self.nodes.push(Node { name, weight });
+    }
+
+    /// The nodes that own the positions after the key's digest, once round the circle.
+    fn owners_from(&self, key: &[u8]) -> impl Iterator<Item = usize> {
+        let digest = u128::from_be_bytes(Md5::digest(key).into());
+        let (before, after) = self.claims.split_at(self.claims.partition_point(|claim| claim.position <= digest));
+        let circle = after.chunk_by(|a, b| a.position == b.position);
+        circle.chain(before.chunk_by(|a, b| a.position == b.position)).filter_map(|claims| Some(claims.last()?.node))
+    }
+}
+
+/// An empty ring with [`DEFAULT_PARTITION_COUNT`](HashRing::DEFAULT_PARTITION_COUNT).
+impl Default for HashRing {
+    fn default() -> Self {
+        Self { partitions: Self::DEFAULT_PARTITION_COUNT, nodes: Vec::new(), claims: Vec::new() }
+    }
+}
+
+/// Shows the nodes and their weights, not the thousands of positions.
+impl fmt::Debug for HashRing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let nodes: Vec<_> = self.nodes.iter().map(|node| (node.name.escape_ascii().to_string(), node.weight)).collect();
+        f.debug_struct("HashRing").field("partitions", &self.partitions).field("nodes", &nodes).finish_non_exhaustive()
+    }
+}
+
+/// The MD5 digests of `name` twice, three times, … `count` of them.
+fn positions(name: &[u8], count: u64) -> impl Iterator<Item = u128> {
+    let mut digest = Md5::new_with_prefix(name);
+    (0..count).map(move |_| {
+        digest.update(name);
+        u128::from_be_bytes(digest.clone().finalize().into())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn keys() -> impl Iterator<Item = String> {
+        (0..20_000).map(|number| format!("object-{number}"))
+    }
+
+    /// Python's ring, as plainly as it can be said: the circle after the given nodes were added one by one.
+    fn model(nodes: &[(String, u32)], partitions: u32) -> BTreeMap<u128, &str> {
+        let mut circle = BTreeMap::new();
+        for (name, weight) in nodes {
+            for repeats in 2..2 + (partitions * weight) as usize {
+                circle.insert(u128::from_be_bytes(Md5::digest(name.repeat(repeats)).into()), name.as_str());
+            }
+        }
+        circle
+    }
+
+    #[test]
+    fn keys_are_spread_by_weight() {
+        let ring = HashRing::weighted([("a", 1), ("b", 2), ("c", 3)], 1024);
+        let mut counts: HashMap<&[u8], i32> = HashMap::new();
+        keys().for_each(|key| *counts.entry(ring.node_for(key).expect("a node")).or_default() += 1);
+        for (name, weight) in [("a", 1), ("b", 2), ("c", 3)] {
+            let (fair, count) = (20_000 * weight / 6, counts[name.as_bytes()]);
+            assert!((count - fair).abs() < fair / 10, "{name} has {count} keys; {fair} would be fair");
+        }
+    }
+
+    #[test]
+    fn a_node_of_weight_zero_owns_nothing() {
+        let ring = HashRing::weighted([("idle", 0), ("busy", 1)], 32);
+        assert!(ring.contains("idle"));
+        assert!(keys().all(|key| ring.nodes_for(key, 2, &[]) == [b"busy"]));
+        assert!(HashRing::new(["a"], 0).nodes_for("key", 1, &[]).is_empty());
+    }
+
+    #[test]
+    fn debug_shows_nodes_only() {
+        let ring = HashRing::new([b"\xffa"], 32);
+        assert_eq!(format!("{ring:?}"), r#"HashRing { partitions: 32, nodes: [("\\xffa", 1)], .. }"#);
+    }
+
+    proptest! {
+        // Short names of one letter repeat each other, so many positions are claimed twice.
+        #[test]
+        fn ring_equals_the_model(
+            steps in prop::collection::vec(("a{0,4}|[ab]{1,3}", 0..3_u32, any::<bool>()), 1..12),
+            partitions in 1..9_u32,
+            queried in prop::collection::vec(".{0,6}", 20),
+        ) {
+            let (mut ring, mut live) = (HashRing::new::<[&str; 0]>([], partitions), Vec::new());
+            for (name, weight, add) in steps {
+                live.retain(|(other, _)| *other != name);
+                if add {
+                    ring.add_node(name.as_str(), weight);
+                    live.push((name, weight));
+                } else {
+                    ring.remove_node(name);
+                }
+            }
+            let circle = model(&live, partitions);
+            prop_assert_eq!(ring.position_count(), circle.len());
+            for key in queried {
+                let digest = u128::from_be_bytes(Md5::digest(&key).into());
+                let mut expected: Vec<&[u8]> = Vec::new();
+                for (_, name) in circle.range(digest + 1..).chain(circle.range(..=digest)) {
+                    if !expected.contains(&name.as_bytes()) {
+                        expected.push(name.as_bytes());
+                    }
+                }
+                prop_assert_eq!(ring.node_for(&key), expected.first().copied());
+                prop_assert_eq!(ring.nodes_for(&key, usize::MAX, &[]), expected);
+            }
+        }
+
+        #[test]
+        fn only_keys_of_the_removed_node_move(
+            names in prop::collection::btree_set("a{1,4}|[a-z]{1,8}", 2..10),
+            victim in any::<prop::sample::Index>(),
+        ) {
+            let full = HashRing::new(names.iter().map(String::as_str), 32);
+            let victim = names.iter().nth(victim.index(names.len())).expect("an index within the set").as_bytes();
+            let mut reduced = full.clone();
+            reduced.remove_node(victim);
+            for key in keys().take(500) {
+                let owners = full.nodes_for(&key, 2, &[]);
+                let was_victims = owners[0] == victim;
+                prop_assert_eq!(full.nodes_for(&key, 1, &[victim]), [owners[usize::from(was_victims)]]);
+                if was_victims {
+                    prop_assert_ne!(reduced.node_for(&key), Some(victim));
+                } else {
+                    prop_assert_eq!(reduced.node_for(&key), Some(owners[0]));
+                }
+            }
+        }
+    }
+}
