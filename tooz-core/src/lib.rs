@@ -1,22 +1,82 @@
-//! Locks, leader election, group membership and messaging behind one async API; a URL chooses the backend.
+//! Distributed locks, leader election, group membership and messaging behind one async API; a URL chooses the backend.
+//!
+//! ```
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), tooz_core::Error> {
+//! use std::time::Duration;
+//!
+//! // With another driver: `use tooz_redis as _;` once, and a URL such as redis://localhost:6379/0.
+//! let coordinator = tooz_core::connect("memory://tour").await?;
+//!
+//! let guard = coordinator.lock("nightly").acquire_timeout(Duration::from_secs(5)).await?;
+//! println!("ours until {:?} from now, token {}", guard.remaining(), guard.fencing_token());
+//! guard.run(async { /* work; cancelled as soon as the lock is lost */ }).await?;
+//! guard.release().await?;
+//!
+//! coordinator.close().await;
+//! # Ok(()) }
+//! ```
+//!
+//! # A tour
+//!
+//! A [`Coordinator`] is one session with a backend. From it come
+//! - [`Lock`] and [`Semaphore`]: acquire a [`Guard`], which knows its [`FencingToken`] and tells when it is lost;
+//! - [`Election`]: campaign for a [`Leadership`], or observe who leads;
+//! - [`Group`]: join for a [`Membership`], list and watch the members, divide work with a [`Partitioner`];
+//! - [`Topic`]: publish messages and read them from any offset.
+//!
+//! Everything is told apart by [`Name`] inside a namespace. Errors are [`Error`] with an [`ErrorKind`]. Operations make
+//! `tracing` spans and events, and [metrics](telemetry). All time is `tokio::time`: a test with the memory driver may
+//! pause the clock.
+//!
+//! Authors of drivers begin at [`driver`].
 
+mod builder;
+mod capabilities;
 mod characteristics;
+mod coordinator;
 pub mod driver;
+mod election;
 mod error;
+mod group;
 mod hash_ring;
+mod hold;
+mod live;
+mod lock;
+mod member;
+mod membership;
+pub mod memory;
 mod name;
 mod options;
+mod partitioner;
 mod registry;
+mod roster_watch;
+mod semaphore;
 mod service_url;
+mod state;
+mod supervisor;
+pub mod telemetry;
+mod topic;
 
+pub use self::builder::Builder;
+pub use self::capabilities::{Capabilities, Value};
 pub use self::characteristics::Characteristic;
-pub use self::driver::DriverEntry;
+pub use self::coordinator::{Coordinator, connect};
+pub use self::driver::{DriverEntry, Message, Offset};
+pub use self::election::{Election, Leader, Leadership, Observation};
 pub use self::error::{Error, ErrorKind, Result};
+pub use self::group::{Group, GroupEvent, GroupWatch};
 pub use self::hash_ring::HashRing;
+pub use self::lock::{FencingToken, Guard, Line, Lock, Participant};
+pub use self::member::{Incarnation, Member};
+pub use self::membership::Membership;
 pub use self::name::Name;
 pub use self::options::{OptionReader, OptionValue};
+pub use self::partitioner::Partitioner;
 pub use self::registry::Registry;
+pub use self::semaphore::Semaphore;
 pub use self::service_url::{Host, ServiceUrl};
+pub use self::state::{SessionState, SessionStates};
+pub use self::topic::{From, Subscription, Topic};
 /// For driver crates: `tooz_core::inventory::submit! { DRIVER }`.
 pub use inventory;
-pub mod memory;
