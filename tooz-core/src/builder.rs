@@ -176,7 +176,7 @@ impl Builder {
 }
 
 fn default_member() -> Result<Name> {
-    let mut host = gethostname::gethostname().to_string_lossy().into_owned();
-    host.truncate(host.floor_char_boundary(200));
+    let host = gethostname::gethostname();
+    let host: String = host.to_string_lossy().chars().take(64).collect();
     Name::new(format!("{host}-{}-{:06x}", std::process::id(), rand::random::<u32>() >> 8))
 }

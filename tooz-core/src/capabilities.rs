@@ -73,8 +73,8 @@ impl<K: Into<String>, V: Into<Value>> FromIterator<(K, V)> for Capabilities {
     }
 }
 
-pub(crate) fn encode(capabilities: &impl Serialize) -> Result<Vec<u8>> {
-    rmp_serde::to_vec_named(capabilities)
+pub(crate) fn encode(capabilities: impl Serialize) -> Result<Vec<u8>> {
+    rmp_serde::to_vec_named(&capabilities)
         .map_err(|error| Error::new(ErrorKind::InvalidOption, "the capabilities cannot be encoded").with_source(error))
 }
 
@@ -89,7 +89,7 @@ mod tests {
 
     #[test]
     fn the_wire_format_is_a_messagepack_map() {
-        let encoded = encode(&Capabilities::from_iter([("weight", 2)])).unwrap();
+        let encoded = encode(Capabilities::from_iter([("weight", 2)])).unwrap();
         assert_eq!(encoded, b"\x81\xa6weight\x02");
         assert_eq!(decode::<Capabilities>(&encoded).unwrap().get("weight"), Some(&Value::Int(2)));
     }
@@ -99,6 +99,6 @@ mod tests {
         let list = vec![Value::Nil, Value::Bool(true), Value::Int(-1), Value::Float(1.5), Value::from("ü")];
         let map = Value::Map(BTreeMap::from([("list".to_owned(), Value::List(list))]));
         let capabilities = Capabilities::from_iter([("map", map)]);
-        assert_eq!(decode::<Capabilities>(&encode(&capabilities).unwrap()).unwrap(), capabilities);
+        assert_eq!(decode::<Capabilities>(&encode(capabilities.clone()).unwrap()).unwrap(), capabilities);
     }
 }

@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::coordinator::Target;
 use crate::driver::{IfTaken, Kind, Snapshot};
 use crate::election::Election;
-use crate::member::Member;
+use crate::member::{Member, MemberValue};
 use crate::membership::Membership;
 use crate::partitioner::Partitioner;
 use crate::roster_watch::RosterWatch;
@@ -81,7 +81,8 @@ impl Group {
     /// a crash, until its TTL has passed: see [`join_taking_over`](Self::join_taking_over); `InvalidOption` if the
     /// capabilities cannot be encoded; `Unavailable`, `SessionLost`, `InvalidName`.
     pub async fn join(&self, capabilities: impl Serialize) -> Result<Membership> {
-        self.target.in_context("join", Membership::join(&self.target, &capabilities, IfTaken::Refuse).await)
+        let value = MemberValue::now(capabilities);
+        self.target.in_context("join", Membership::join(&self.target, value, IfTaken::Refuse).await)
     }
 
     /// Joins in place of an earlier incarnation with our member id, in one atomic step: for a process that restarts
@@ -90,8 +91,8 @@ impl Group {
     /// # Errors
     /// As [`join`](Self::join), without `MemberAlreadyExists`.
     pub async fn join_taking_over(&self, capabilities: impl Serialize) -> Result<Membership> {
-        self.target
-            .in_context("join_taking_over", Membership::join(&self.target, &capabilities, IfTaken::TakeOver).await)
+        let value = MemberValue::now(capabilities);
+        self.target.in_context("join_taking_over", Membership::join(&self.target, value, IfTaken::TakeOver).await)
     }
 
     /// All members with their capabilities, in the order in which they joined. One request.

@@ -44,10 +44,11 @@ impl Live {
     pub(crate) fn start(session: Box<dyn Session>, sent: Instant) -> Arc<Self> {
         let session: Arc<dyn Session> = session.into();
         let (reaper, jobs) = mpsc::unbounded_channel();
+        let no_deadline_yet = if session.ttl().is_some() { 0 } else { u64::MAX };
         let live = Arc::new(Self {
             session: session.clone(),
             opened: sent,
-            deadline: AtomicU64::new(u64::MAX),
+            deadline: AtomicU64::new(no_deadline_yet),
             lost: CancellationToken::new(),
             cause: OnceLock::new(),
             holds: Mutex::default(),

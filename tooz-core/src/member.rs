@@ -93,11 +93,11 @@ pub(crate) struct MemberValue {
 }
 
 impl MemberValue {
-    pub(crate) fn now(capabilities: &impl Serialize) -> Result<Self> {
+    pub(crate) fn now(capabilities: impl Serialize) -> Result<Self> {
         Ok(Self { joined_ms: now_ms(), capabilities: capabilities::encode(capabilities)? })
     }
 
-    pub(crate) fn with_capabilities(&self, capabilities: &impl Serialize) -> Result<Self> {
+    pub(crate) fn with_capabilities(&self, capabilities: impl Serialize) -> Result<Self> {
         Ok(Self { joined_ms: self.joined_ms, capabilities: capabilities::encode(capabilities)? })
     }
 

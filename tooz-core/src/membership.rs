@@ -42,8 +42,8 @@ enum Stay {
 }
 
 impl Membership {
-    pub(crate) async fn join(target: &Target, capabilities: &impl Serialize, if_taken: IfTaken) -> Result<Self> {
-        let value = MemberValue::now(capabilities)?;
+    pub(crate) async fn join(target: &Target, value: Result<MemberValue>, if_taken: IfTaken) -> Result<Self> {
+        let value = value?;
         let hold = enter(target, target.coordinator.live().await?, &value, if_taken).await?;
         let stay = watch::Sender::new(Stay::Entered(hold));
         let joined = Arc::new(Joined { target: target.clone(), value: Mutex::new(value), stay });
@@ -104,7 +104,8 @@ impl Membership {
     /// `MemberNotJoined` if somebody took our member id over; `SessionLost`, `Unavailable`, or `InvalidOption` if the
     /// capabilities cannot be encoded.
     pub async fn update(&self, capabilities: impl Serialize) -> Result<()> {
-        self.joined.in_context("update", self.joined.update(&capabilities).await)
+        let value = self.joined.value().with_capabilities(capabilities);
+        self.joined.in_context("update", self.joined.update(value).await)
     }
 
     /// Leaves the group, and says whether we were a member until then.
@@ -135,8 +136,8 @@ impl Joined {
         }
     }
 
-    async fn update(&self, capabilities: &impl Serialize) -> Result<()> {
-        let value = self.value().with_capabilities(capabilities)?;
+    async fn update(&self, value: Result<MemberValue>) -> Result<()> {
+        let value = value?;
         self.hold()?.replace(&value.to_bytes()).await.map_err(explain)?;
         *self.value() = value;
         Ok(())

@@ -68,10 +68,10 @@ impl Topic {
     /// # Errors
     /// `Unavailable`, `SessionLost`, `InvalidName`, `InvalidOption` if the payload is too large for the backend,
     /// `Unsupported` if the backend has no topics.
-    pub async fn publish(&self, payload: impl AsRef<[u8]>) -> Result<Offset> {
+    pub async fn publish(&self, payload: &[u8]) -> Result<Offset> {
         let outcome = async {
             let (name, live) = (self.name()?, self.coordinator.live().await?);
-            let offset = topics(&live)?.publish(name, payload.as_ref(), self.keep).await?;
+            let offset = topics(&live)?.publish(name, payload, self.keep).await?;
             telemetry::published(self.coordinator.driver_name());
             Ok(offset)
         };
