@@ -141,13 +141,13 @@ impl Line {
         Some(Removed { session: stored.session, nonce: stored.entry.nonce })
     }
 
-    /// The seq of the entry that a ticket stands for.
-    pub(super) fn find(&self, ticket: &Ticket) -> Option<Seq> {
-        self.find_nonce(ticket.nonce).filter(|seq| *seq == ticket.seq)
+    /// The seq of the session's entry that a ticket stands for.
+    pub(super) fn find(&self, session: SessionId, ticket: &Ticket) -> Option<Seq> {
+        self.find_nonce(session, ticket.nonce).filter(|seq| *seq == ticket.seq)
     }
 
-    pub(super) fn find_nonce(&self, nonce: Nonce) -> Option<Seq> {
-        self.by_nonce.get(&nonce).copied()
+    pub(super) fn find_nonce(&self, session: SessionId, nonce: Nonce) -> Option<Seq> {
+        self.by_nonce.get(&nonce).copied().filter(|seq| self.entries[seq].session == session)
     }
 
     pub(super) fn replace(&mut self, seq: Seq, value: &[u8]) {
@@ -164,7 +164,8 @@ impl Line {
     }
 
     pub(super) fn turn(&mut self, ticket: &Ticket) -> Turn {
-        let found = self.find(ticket).and_then(|seq| self.entries.get_mut(&seq));
+        let seq = self.by_nonce.get(&ticket.nonce).filter(|seq| **seq == ticket.seq);
+        let found = seq.and_then(|seq| self.entries.get_mut(seq));
         match found {
             None => Turn::Gone,
             Some(stored) if stored.admitted => Turn::Admitted,

@@ -1,6 +1,6 @@
 //! A server in memory: sessions, lines and logs behind one mutex, and the faults that a test can give it.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -10,12 +10,15 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use super::line::{Line, Removed};
 use super::topics::Log;
-use crate::driver::{Loss, Roster};
+use crate::driver::{Loss, Nonce, Roster};
 use crate::{Error, ErrorKind, Name, Result};
 
 static SERVERS: LazyLock<Mutex<HashMap<String, Server>>> = LazyLock::new(Mutex::default);
 
 pub(super) type SessionId = u64;
+
+/// How many withdrawn nonces a session remembers: more than it has requests under way.
+const WITHDRAWN_KEPT: usize = 128;
 
 /// The server behind `memory://name`, for tests that need it to fail.
 ///
@@ -72,6 +75,8 @@ struct SessionState {
     ttl: Duration,
     expires_at: Instant,
     namespace: String,
+    /// The newest nonces that were withdrawn.
+    withdrawn: VecDeque<Nonce>,
     /// Closed with the session.
     losses: mpsc::UnboundedSender<Loss>,
 }
@@ -186,7 +191,8 @@ impl State {
         let (losses, receiver) = mpsc::unbounded_channel();
         self.last_session += 1;
         let expires_at = Instant::now() + ttl;
-        self.sessions.insert(self.last_session, SessionState { member, ttl, expires_at, namespace, losses });
+        let withdrawn = VecDeque::new();
+        self.sessions.insert(self.last_session, SessionState { member, ttl, expires_at, namespace, withdrawn, losses });
         self.update_next_expiry();
         (self.last_session, receiver)
     }
@@ -207,6 +213,17 @@ impl State {
 
     pub(super) fn check(&self, id: SessionId) -> Result<()> {
         if self.sessions.contains_key(&id) { Ok(()) } else { Err(session_lost()) }
+    }
+
+    pub(super) fn remember_withdrawn(&mut self, id: SessionId, nonce: Nonce) {
+        if let Some(session) = self.sessions.get_mut(&id) {
+            session.withdrawn.truncate(WITHDRAWN_KEPT - 1);
+            session.withdrawn.push_front(nonce);
+        }
+    }
+
+    pub(super) fn is_withdrawn(&self, id: SessionId, nonce: Nonce) -> bool {
+        self.sessions.get(&id).is_some_and(|session| session.withdrawn.contains(&nonce))
     }
 
     pub(super) fn space(&mut self, namespace: &str) -> &mut Space {

@@ -1,13 +1,13 @@
 //! The driver and its sessions: each verb is one critical section.
 
-use std::sync::Arc;
+use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::sync::{Mutex, mpsc};
 
 use super::line::Turn;
-use super::server::{Server, SessionId, session_lost};
+use super::server::{Server, SessionId, State, session_lost};
 use crate::driver::{
     Driver, DriverEntry, DriverInfo, Kind, Loss, NewEntry, Nonce, Roster, Seq, Session, SessionOptions, Snapshot,
     Standing, Ticket, Topics, Version,
@@ -66,10 +66,19 @@ pub(super) struct MemorySession {
     pub(super) server: Server,
     pub(super) id: SessionId,
     pub(super) namespace: String,
-    pub(super) member: Name,
+    member: Name,
     ttl: Duration,
-    pub(super) timeout: Duration,
+    timeout: Duration,
     losses: Mutex<mpsc::UnboundedReceiver<Loss>>,
+}
+
+impl MemorySession {
+    /// The server's state, once it can be reached and knows the session.
+    pub(super) async fn request(&self) -> Result<MutexGuard<'_, State>> {
+        let state = self.server.request(&self.member, self.timeout).await?;
+        state.check(self.id)?;
+        Ok(state)
+    }
 }
 
 #[async_trait]
@@ -105,8 +114,10 @@ impl Session for MemorySession {
     }
 
     async fn enter(&self, roster: &Roster, entry: NewEntry<'_>) -> Result<Standing> {
-        let mut state = self.server.request(&self.member, self.timeout).await?;
-        state.check(self.id)?;
+        let mut state = self.request().await?;
+        if state.is_withdrawn(self.id, entry.nonce) {
+            return Err(Error::new(ErrorKind::NotHeld, "the entry was withdrawn before it entered"));
+        }
         let (line, last_seq) = state.line(&self.namespace, roster);
         let outcome = line.enter(self.id, entry, last_seq);
         if let Ok((_, Some(displaced))) = &outcome {
@@ -119,20 +130,20 @@ impl Session for MemorySession {
     }
 
     async fn leave(&self, roster: &Roster, ticket: &Ticket) -> Result<bool> {
-        let mut state = self.server.request(&self.member, self.timeout).await?;
-        state.check(self.id)?;
+        let mut state = self.request().await?;
         let (line, _) = state.line(&self.namespace, roster);
-        let removed = line.find(ticket).and_then(|seq| line.remove(seq)).is_some();
+        let removed = line.find(self.id, ticket).and_then(|seq| line.remove(seq)).is_some();
         state.tidy(&self.namespace, roster);
         Ok(removed)
     }
 
-    /// An `enter` takes effect inside its only poll that gets past `request`, so none can arrive late.
+    /// An `enter` takes effect inside the poll that gets past `request`, so one that was dropped cannot arrive late; the
+    /// nonce is remembered for one that is still being polled.
     async fn withdraw(&self, roster: &Roster, nonce: Nonce) -> Result<()> {
-        let mut state = self.server.request(&self.member, self.timeout).await?;
-        state.check(self.id)?;
+        let mut state = self.request().await?;
+        state.remember_withdrawn(self.id, nonce);
         let (line, _) = state.line(&self.namespace, roster);
-        if let Some(seq) = line.find_nonce(nonce) {
+        if let Some(seq) = line.find_nonce(self.id, nonce) {
             line.remove(seq);
         }
         state.tidy(&self.namespace, roster);
@@ -140,10 +151,9 @@ impl Session for MemorySession {
     }
 
     async fn replace(&self, roster: &Roster, ticket: &Ticket, value: &[u8]) -> Result<()> {
-        let mut state = self.server.request(&self.member, self.timeout).await?;
-        state.check(self.id)?;
+        let mut state = self.request().await?;
         let (line, _) = state.line(&self.namespace, roster);
-        let found = line.find(ticket);
+        let found = line.find(self.id, ticket);
         if let Some(seq) = found {
             line.replace(seq, value);
         }
@@ -152,7 +162,7 @@ impl Session for MemorySession {
     }
 
     async fn evict(&self, roster: &Roster, seq: Seq) -> Result<bool> {
-        let mut state = self.server.request(&self.member, self.timeout).await?;
+        let mut state = self.request().await?;
         let removed = state.line(&self.namespace, roster).0.remove(seq);
         if let Some(removed) = &removed {
             state.report(removed);
@@ -164,8 +174,7 @@ impl Session for MemorySession {
     async fn snapshot(&self, roster: &Roster, newer_than: Option<Version>) -> Result<Snapshot> {
         loop {
             let mut changes = {
-                let mut state = self.server.request(&self.member, self.timeout).await?;
-                state.check(self.id)?;
+                let mut state = self.request().await?;
                 let (line, _) = state.line(&self.namespace, roster);
                 let snapshot = line.snapshot();
                 if newer_than != Some(snapshot.version) {
@@ -180,8 +189,7 @@ impl Session for MemorySession {
     async fn await_turn(&self, roster: &Roster, ticket: &Ticket) -> Result<()> {
         loop {
             let turn = {
-                let mut state = self.server.request(&self.member, self.timeout).await?;
-                state.check(self.id)?;
+                let mut state = self.request().await?;
                 match state.line(&self.namespace, roster).0.turn(ticket) {
                     Turn::Admitted => return Ok(()),
                     Turn::Gone => return Err(not_held()),
@@ -194,12 +202,12 @@ impl Session for MemorySession {
     }
 
     async fn declare(&self, roster: &Roster) -> Result<bool> {
-        let mut state = self.server.request(&self.member, self.timeout).await?;
+        let mut state = self.request().await?;
         Ok(state.line(&self.namespace, roster).0.declare(true))
     }
 
     async fn retract(&self, roster: &Roster) -> Result<()> {
-        let mut state = self.server.request(&self.member, self.timeout).await?;
+        let mut state = self.request().await?;
         let (line, _) = state.line(&self.namespace, roster);
         let outcome = match (line.declared, line.is_empty()) {
             (false, _) => Err(Error::new(ErrorKind::GroupNotCreated, "the group does not exist")),
@@ -216,7 +224,7 @@ impl Session for MemorySession {
     }
 
     async fn declared(&self, kind: Kind) -> Result<Vec<Name>> {
-        let mut state = self.server.request(&self.member, self.timeout).await?;
+        let mut state = self.request().await?;
         let lines = state.space(&self.namespace).lines.iter();
         let declared = lines.filter(|(roster, line)| roster.kind == kind && line.declared);
         let mut names: Vec<_> = declared.map(|(roster, _)| roster.name.clone()).collect();

@@ -20,7 +20,7 @@ pub(super) struct Log {
 #[async_trait]
 impl Topics for MemorySession {
     async fn publish(&self, topic: &Name, payload: &[u8], keep: u64) -> Result<Offset> {
-        let mut state = self.server.request(&self.member, self.timeout).await?;
+        let mut state = self.request().await?;
         let log = state.space(&self.namespace).logs.entry(topic.clone()).or_default();
         let offset = Offset(log.bounds.newest.0 + 1);
         log.bounds.newest = offset;
@@ -35,8 +35,7 @@ impl Topics for MemorySession {
     async fn read(&self, topic: &Name, after: Offset, limit: usize) -> Result<Vec<Message>> {
         loop {
             let mut grown = {
-                let mut state = self.server.request(&self.member, self.timeout).await?;
-                state.check(self.id)?;
+                let mut state = self.request().await?;
                 let log = state.space(&self.namespace).logs.entry(topic.clone()).or_default();
                 if after < log.bounds.trimmed {
                     return Err(Error::new(ErrorKind::Gap, "messages after this offset were removed by retention")
@@ -55,7 +54,7 @@ impl Topics for MemorySession {
     }
 
     async fn bounds(&self, topic: &Name) -> Result<Bounds> {
-        let mut state = self.server.request(&self.member, self.timeout).await?;
+        let mut state = self.request().await?;
         Ok(state.space(&self.namespace).logs.get(topic).map(|log| log.bounds).unwrap_or_default())
     }
 }
