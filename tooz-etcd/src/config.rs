@@ -1,0 +1,190 @@
+//! The URL and its options, typed: `etcd://user:password@host:2379,host:2379/prefix?ca_cert=…`.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use etcd_client::{Certificate, ConnectOptions, Identity, TlsOptions};
+use tooz_core::{Error, ErrorKind, Result, ServiceUrl};
+
+const DEFAULT_HOST: &str = "localhost";
+const DEFAULT_PORT: u16 = 2379;
+/// etcd cuts clients off that ping more often than every 5 s (its `--grpc-keepalive-min-time`), with all their streams.
+const PING_INTERVAL: Duration = Duration::from_secs(6);
+const PING_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// What the URL says.
+#[derive(Clone)]
+pub(crate) struct Config {
+    /// `host:port`, in the order of the URL.
+    pub(crate) addresses: Vec<String>,
+    /// A prefix of all keys, before the namespace.
+    pub(crate) path: String,
+    /// What Python tooz's options say of the TTL.
+    pub(crate) ttl: Option<Duration>,
+    user: Option<(String, String)>,
+    tls: Option<Tls>,
+}
+
+/// Files in PEM format.
+#[derive(Clone, Debug)]
+struct Tls {
+    ca_cert: Option<PathBuf>,
+    identity: Option<(PathBuf, PathBuf)>,
+}
+
+impl Config {
+    pub(crate) fn new(url: &ServiceUrl) -> Result<Self> {
+        let options = url.options();
+        let tls = Tls::new(options.get("ca_cert")?, options.get("cert_cert")?, options.get("cert_key")?)?;
+        let lock_timeout: Option<Duration> = options.get("lock_timeout")?;
+        let membership_timeout: Option<Duration> = options.get("membership_timeout")?;
+        let legacy = url.scheme().starts_with("etcd3+");
+        // In Python's tooz this is also the TTL of what has no timeout of its own.
+        let timeout = if legacy { options.get("timeout")? } else { None };
+        let ttl = [lock_timeout.or(timeout), membership_timeout.or(timeout)].into_iter().flatten().min();
+        let api_version: Option<String> = options.get("api_version")?;
+        options.finish()?;
+        if let Some(version) = api_version.filter(|version| !version.starts_with("v3")) {
+            return Err(invalid(format!("option \"api_version\" is \"{version}\", but this driver speaks v3 only")));
+        }
+        let encrypted = matches!(url.scheme(), "etcds" | "etcd3+https");
+        if !encrypted && tls.is_some() {
+            let message = "ca_cert, cert_cert and cert_key need TLS: write etcds:// or etcd3+https://";
+            return Err(invalid(message));
+        }
+        let addresses = match url.hosts() {
+            [] => vec![format!("{DEFAULT_HOST}:{DEFAULT_PORT}")],
+            hosts => hosts.iter().map(|host| host.with_default_port(DEFAULT_PORT)).collect(),
+        };
+        let tls = encrypted.then(|| tls.unwrap_or(Tls { ca_cert: None, identity: None }));
+        Ok(Self { addresses, path: url.path().to_owned(), ttl, user: user(url)?, tls })
+    }
+
+    /// The URI of an endpoint.
+    pub(crate) fn uri(&self, address: &str) -> String {
+        format!("{}://{address}", if self.tls.is_some() { "https" } else { "http" })
+    }
+
+    /// What each endpoint is connected to with. Reads the certificates.
+    pub(crate) fn connect_options(&self, timeout: Duration) -> Result<ConnectOptions> {
+        let mut options = ConnectOptions::new()
+            .with_connect_timeout(timeout)
+            .with_keep_alive(PING_INTERVAL, PING_TIMEOUT)
+            .with_keep_alive_while_idle(false)
+            .with_require_leader(true);
+        if let Some((name, password)) = &self.user {
+            options = options.with_user(name, password).with_auto_token_refresh(true);
+        }
+        if let Some(tls) = &self.tls {
+            options = options.with_tls(tls.options()?);
+        }
+        Ok(options)
+    }
+}
+
+impl fmt::Debug for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let user = self.user.as_ref().map(|(name, _)| name);
+        f.debug_struct("Config")
+            .field("addresses", &self.addresses)
+            .field("path", &self.path)
+            .field("user", &user)
+            .field("tls", &self.tls)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Tls {
+    /// `None` if no file is named.
+    fn new(ca_cert: Option<PathBuf>, cert: Option<PathBuf>, key: Option<PathBuf>) -> Result<Option<Self>> {
+        let identity = match (cert, key) {
+            (Some(cert), Some(key)) => Some((cert, key)),
+            (None, None) => None,
+            _ => return Err(invalid("cert_cert and cert_key belong together: the client's certificate and its key")),
+        };
+        Ok((ca_cert.is_some() || identity.is_some()).then_some(Self { ca_cert, identity }))
+    }
+
+    fn options(&self) -> Result<TlsOptions> {
+        let mut options = TlsOptions::new();
+        options = match &self.ca_cert {
+            Some(path) => options.ca_certificate(Certificate::from_pem(read_pem("ca_cert", path, "CERTIFICATE")?)),
+            None => options.with_native_roots(),
+        };
+        if let Some((cert, key)) = &self.identity {
+            let cert = read_pem("cert_cert", cert, "CERTIFICATE")?;
+            options = options.identity(Identity::from_pem(cert, read_pem("cert_key", key, "PRIVATE KEY")?));
+        }
+        Ok(options)
+    }
+}
+
+fn read_pem(option: &str, path: &Path, label: &str) -> Result<String> {
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        invalid(format!("failed to read {}, the file of option \"{option}\"", path.display())).with_source(error)
+    })?;
+    match text.lines().any(|line| line.starts_with("-----BEGIN") && line.contains(label)) {
+        true => Ok(text),
+        false => Err(invalid(format!("{}, the file of option \"{option}\", holds no PEM {label}", path.display()))),
+    }
+}
+
+fn user(url: &ServiceUrl) -> Result<Option<(String, String)>> {
+    match (url.username(), url.password()) {
+        (Some(name), Some(password)) => Ok(Some((name.to_owned(), password.to_owned()))),
+        (None, None) => Ok(None),
+        _ => {
+            let message = "etcd needs a user name and a password, or neither: etcd://user:password@host";
+            Err(Error::new(ErrorKind::InvalidUrl, message))
+        }
+    }
+}
+
+fn invalid(message: impl Into<std::borrow::Cow<'static, str>>) -> Error {
+    Error::new(ErrorKind::InvalidOption, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(url: &str) -> Result<Config> {
+        Config::new(&url.parse().unwrap())
+    }
+
+    #[test]
+    fn hosts_ports_and_paths_are_read() {
+        let config = config("etcds://me:pw@a,[::1]:1/prod").unwrap();
+        assert_eq!(config.addresses, ["a:2379", "[::1]:1"]);
+        assert_eq!(config.uri(&config.addresses[1]), "https://[::1]:1");
+        assert!(!format!("{config:?}").contains("pw"));
+        assert_eq!(super::tests::config("etcd3+http://").unwrap().addresses, ["localhost:2379"]);
+    }
+
+    #[test]
+    fn urls_of_pythons_tooz_keep_their_meaning() {
+        let seconds = |url: &str| config(url).unwrap().ttl.map(|ttl| ttl.as_secs());
+        assert_eq!(seconds("etcd3+http://h?timeout=7&api_version=v3alpha"), Some(7));
+        assert_eq!(seconds("etcd3+http://h?timeout=7&lock_timeout=9"), Some(7));
+        assert_eq!(seconds("etcd3+http://h?lock_timeout=9&membership_timeout=8"), Some(8));
+        assert_eq!(seconds("etcd://h?timeout=7"), None);
+    }
+
+    #[test]
+    fn contradictions_are_refused() {
+        for url in
+            ["etcd://h?ca_cert=/x", "etcds://h?cert_cert=/x", "etcd3+http://h?api_version=v2", "etcd://h?colour=red"]
+        {
+            assert_eq!(config(url).unwrap_err().kind(), ErrorKind::InvalidOption, "{url}");
+        }
+        assert_eq!(config("etcd://me@h").unwrap_err().kind(), ErrorKind::InvalidUrl);
+    }
+
+    #[test]
+    fn a_file_that_is_no_certificate_is_named() {
+        let config = config("etcds://h?ca_cert=/dev/null").unwrap();
+        let error = config.connect_options(Duration::from_secs(1)).unwrap_err();
+        assert!(error.to_string().contains("/dev/null"), "{error}");
+    }
+}

@@ -1,0 +1,53 @@
+//! The driver: what it claims, and how it is found.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use tooz_core::driver::{Driver, DriverEntry, DriverInfo, Session, SessionOptions};
+use tooz_core::{Characteristic, Result, ServiceUrl};
+
+use crate::config::Config;
+use crate::session::EtcdSession;
+
+/// `etcd://host:2379`, `etcds://host:2379` with TLS, and the same as Python's tooz writes it.
+pub const DRIVER: DriverEntry =
+    DriverEntry { name: "etcd", schemes: &["etcd", "etcds", "etcd3+http", "etcd3+https"], open };
+
+tooz_core::inventory::submit! { DRIVER }
+
+fn open(url: &ServiceUrl) -> Result<Arc<dyn Driver>> {
+    Ok(Arc::new(Etcd { config: Config::new(url)? }))
+}
+
+#[derive(Debug)]
+struct Etcd {
+    config: Config,
+}
+
+#[async_trait]
+impl Driver for Etcd {
+    /// Not `NonTimeoutBased`, whatever Python's tooz says: a lease is a timeout.
+    fn info(&self) -> DriverInfo {
+        use Characteristic as C;
+        DriverInfo {
+            name: DRIVER.name,
+            characteristics: &[
+                C::DistributedAcrossThreads,
+                C::DistributedAcrossProcesses,
+                C::DistributedAcrossHosts,
+                C::Linearizable,
+                C::Sequential,
+                C::Causal,
+                C::Serializable,
+                C::SameViewUnderPartitions,
+                C::SameViewAcrossClients,
+            ],
+            topics: true,
+            ttl: self.config.ttl,
+        }
+    }
+
+    async fn open(&self, options: &SessionOptions) -> Result<Box<dyn Session>> {
+        Ok(Box::new(EtcdSession::open(&self.config, options).await?))
+    }
+}

@@ -1,0 +1,249 @@
+//! Entering a roster: one transaction that compares, puts and says what blocks; see [`EtcdSession::enter_roster`].
+
+use std::collections::VecDeque;
+use std::sync::atomic::Ordering;
+
+use etcd_client::{Compare, CompareOp, GetOptions, KeyValue, SortOrder, SortTarget, Txn, TxnOp, TxnResponse};
+use tokio::time::Instant;
+use tooz_core::driver::{IfBlocked, IfTaken, Key, NewEntry, Roster, Standing, Ticket};
+use tooz_core::{Error, ErrorKind, Result};
+
+use crate::client::lock;
+use crate::error::{session_lost, unexpected_answer};
+use crate::layout::{KeyRange, RosterKeys, entry_value, seq};
+use crate::roster::Turn;
+use crate::session::{EtcdSession, gets, revision_of};
+
+/// What an attempt that failed has shown, for the next one.
+#[derive(Debug, Default)]
+struct Seen {
+    /// The entry with our unique key, which we may take over.
+    namesake: Option<KeyValue>,
+    /// At this revision fewer entries than the limit were in the way. If none was added since, there is still room.
+    room_at: Option<i64>,
+}
+
+/// An entry that is about to enter, with its keys.
+struct Entering<'a> {
+    entry: NewEntry<'a>,
+    keys: RosterKeys,
+    key: Vec<u8>,
+    declared: Option<Vec<u8>>,
+    unique: Option<(&'a [u8], IfTaken)>,
+    conflicting: Option<KeyRange>,
+}
+
+/// What the failure branch of the transaction read.
+struct Found {
+    ours: Option<KeyValue>,
+    session: Option<KeyValue>,
+    declared: bool,
+    namesake: Option<KeyValue>,
+    conflicting: Vec<KeyValue>,
+}
+
+impl EtcdSession {
+    /// One transaction in all cases but these: a nonce that stands already (two), a take-over (two), a semaphore that
+    /// is tried while somebody else holds a place (two), and each time another client came in between (one more). Only a
+    /// transaction that certainly did nothing is followed by another.
+    pub(crate) async fn enter_roster(&self, roster: &Roster, entry: NewEntry<'_>) -> Result<Standing> {
+        let entering = Entering::new(self, roster, entry);
+        if let Some((unique, _)) = entering.unique {
+            lock(&self.unique).insert(entry.nonce, unique.to_vec());
+        }
+        let outcome = self.enter_until(&entering, Instant::now() + self.client.timeout()).await;
+        let stands = match &outcome {
+            Ok(standing) => !matches!(standing, Standing::Withdrawn { .. }),
+            Err(error) => error.is_retryable(),
+        };
+        if entering.unique.is_some() && !stands {
+            lock(&self.unique).remove(&entry.nonce);
+        }
+        outcome
+    }
+
+    async fn enter_until(&self, entering: &Entering<'_>, deadline: Instant) -> Result<Standing> {
+        let mut seen = Seen::default();
+        loop {
+            if lock(&self.withdrawn).contains(&entering.entry.nonce) {
+                return Err(Error::new(ErrorKind::NotHeld, "the entry was withdrawn"));
+            }
+            let answer = self.client.txn(entering.txn(self, &seen)).await?;
+            if answer.succeeded() {
+                return entering.standing(&answer);
+            }
+            let found = Found::new(&answer, entering)?;
+            match self.after_failure(entering, found, revision_of(&answer)?).await? {
+                Ok(standing) => return Ok(standing),
+                Err(next) => seen = next,
+            }
+            if Instant::now() > deadline {
+                return Err(Error::new(ErrorKind::Unavailable, "other clients came in between again and again"));
+            }
+        }
+    }
+
+    /// What the failed attempt means: a standing, an error, or what the next attempt may build on.
+    async fn after_failure(
+        &self,
+        entering: &Entering<'_>,
+        found: Found,
+        revision: i64,
+    ) -> Result<Result<Standing, Seen>> {
+        let NewEntry { nonce, mode, limit, if_blocked, .. } = entering.entry;
+        let session = found.session.ok_or_else(session_lost)?;
+        self.gate.fetch_max(session.mod_revision(), Ordering::SeqCst);
+        if let Some(ours) = found.ours {
+            let ticket = Ticket { seq: seq(&ours), nonce, mode, limit };
+            let turn = self.turn(&entering.keys, &entering.key, &ticket).await?;
+            return Ok(Ok(turn.standing(ticket)));
+        }
+        if !found.declared {
+            return Err(Error::new(ErrorKind::GroupNotCreated, "the group does not exist; create it first"));
+        }
+        let mut conflicting = VecDeque::from(found.conflicting);
+        match (&found.namesake, entering.unique) {
+            (Some(_), Some((_, IfTaken::Refuse))) => {
+                let message = "another live session has joined with this member id";
+                return Err(Error::new(ErrorKind::MemberAlreadyExists, message));
+            }
+            (Some(namesake), _) => conflicting.retain(|other| other.key() != namesake.key()),
+            (None, _) => {}
+        }
+        let blocked = conflicting.len() >= limit.get() as usize;
+        match conflicting.front() {
+            Some(nearest) if blocked && if_blocked == IfBlocked::Withdraw => {
+                Ok(Ok(Standing::Withdrawn { blocked_by: seq(nearest) }))
+            }
+            _ => Ok(Err(Seen { namesake: found.namesake, room_at: Some(revision) })),
+        }
+    }
+}
+
+impl<'a> Entering<'a> {
+    fn new(session: &EtcdSession, roster: &Roster, entry: NewEntry<'a>) -> Self {
+        let keys = session.layout.roster(roster);
+        let unique = match entry.key {
+            Key::Unique(unique, if_taken) => Some((unique, if_taken)),
+            Key::Nonce => None,
+        };
+        Self {
+            key: keys.entry(entry.mode, unique.map(|(unique, _)| unique), entry.nonce),
+            declared: entry.needs_declared.then(|| session.layout.declared(roster)),
+            conflicting: keys.conflicting(entry.mode),
+            entry,
+            keys,
+            unique,
+        }
+    }
+
+    fn txn(&self, session: &EtcdSession, seen: &Seen) -> Txn {
+        Txn::new().when(self.compares(session, seen)).and_then(self.puts(session, seen)).or_else(self.looks(session))
+    }
+
+    fn compares(&self, session: &EtcdSession, seen: &Seen) -> Vec<Compare> {
+        let gate = session.gate.load(Ordering::SeqCst);
+        let mut compares = vec![
+            Compare::create_revision(self.key.clone(), CompareOp::Equal, 0),
+            Compare::mod_revision(session.session_key.clone(), CompareOp::Equal, gate),
+        ];
+        if let Some(declared) = &self.declared {
+            compares.push(Compare::create_revision(declared.clone(), CompareOp::Greater, 0));
+        }
+        match (&seen.namesake, self.unique) {
+            (Some(old), _) => {
+                compares.push(Compare::create_revision(old.key(), CompareOp::Equal, old.create_revision()));
+            }
+            (None, Some((unique, _))) => compares.extend(self.keys.namesakes(unique).into_iter().map(is_empty)),
+            (None, None) => {}
+        }
+        if let (IfBlocked::Withdraw, Some(range)) = (self.entry.if_blocked, &self.conflicting) {
+            compares.push(match seen.room_at {
+                None => is_empty(range.clone()),
+                Some(revision) => none_since(range.clone(), revision),
+            });
+        }
+        compares
+    }
+
+    fn puts(&self, session: &EtcdSession, seen: &Seen) -> Vec<TxnOp> {
+        let mut operations = Vec::new();
+        if let Some(old) = &seen.namesake {
+            operations.extend(session.removal(old));
+        }
+        let value = entry_value(self.entry.limit, self.entry.value);
+        operations.push(TxnOp::put(self.key.clone(), value, session.bound()));
+        if self.entry.if_blocked == IfBlocked::Wait {
+            // The range sees our own put, so it must find one more.
+            operations.extend(self.look_at_conflicting(1));
+        }
+        operations
+    }
+
+    fn looks(&self, session: &EtcdSession) -> Vec<TxnOp> {
+        let keys_only = || Some(GetOptions::new().with_keys_only());
+        let mut operations =
+            vec![TxnOp::get(self.key.clone(), keys_only()), TxnOp::get(session.session_key.clone(), keys_only())];
+        operations.extend(self.declared.iter().map(|declared| TxnOp::get(declared.clone(), keys_only())));
+        let namesakes = self.unique.map(|(unique, _)| self.keys.namesakes(unique));
+        operations.extend(
+            namesakes
+                .into_iter()
+                .flatten()
+                .map(|range| TxnOp::get(range.start, Some(GetOptions::new().with_range(range.end).with_keys_only()))),
+        );
+        // One more than the limit, since a namesake among them will make room.
+        operations.extend(self.look_at_conflicting(1));
+        operations
+    }
+
+    /// Reads the `limit + extra` nearest entries that conflict, latest first.
+    fn look_at_conflicting(&self, extra: i64) -> Option<TxnOp> {
+        let range = self.conflicting.clone()?;
+        let options = nearest_first(&range).with_limit(i64::from(self.entry.limit.get()) + extra);
+        Some(TxnOp::get(range.start, Some(options)))
+    }
+
+    fn standing(&self, answer: &TxnResponse) -> Result<Standing> {
+        let NewEntry { nonce, mode, limit, .. } = self.entry;
+        let ticket = Ticket { seq: tooz_core::driver::Seq(revision_of(answer)?.unsigned_abs()), nonce, mode, limit };
+        let mut before: Vec<_> = gets(answer).next().unwrap_or_default();
+        before.retain(|other| other.key() != self.key);
+        Ok(Turn::new(before, limit).standing(ticket))
+    }
+}
+
+impl Found {
+    /// Takes the answers in the order of [`Entering::looks`].
+    fn new(answer: &TxnResponse, entering: &Entering<'_>) -> Result<Self> {
+        let mut ranges = gets(answer);
+        let mut next = || ranges.next().ok_or_else(unexpected_answer);
+        let ours = next()?.pop();
+        let session = next()?.pop();
+        let declared = entering.declared.is_none() || !next()?.is_empty();
+        let mut namesake = None;
+        if entering.unique.is_some() {
+            for _ in 0..3 {
+                namesake = next()?.pop().or(namesake);
+            }
+        }
+        let conflicting = if entering.conflicting.is_some() { next()? } else { Vec::new() };
+        Ok(Self { ours, session, declared, namesake, conflicting })
+    }
+}
+
+/// Compares a range that has no key as if it had one with create revision 0.
+pub(crate) fn is_empty(range: KeyRange) -> Compare {
+    Compare::create_revision(range.start, CompareOp::Equal, 0).with_range(range.end)
+}
+
+/// True if no key was added to the range after `revision`; keys may have left it.
+fn none_since(range: KeyRange, revision: i64) -> Compare {
+    Compare::create_revision(range.start, CompareOp::Less, revision + 1).with_range(range.end)
+}
+
+/// Keys of a range, those created latest first.
+pub(crate) fn nearest_first(range: &KeyRange) -> GetOptions {
+    let options = GetOptions::new().with_range(range.end.clone()).with_keys_only();
+    options.with_sort(SortTarget::Create, SortOrder::Descend)
+}

@@ -1,0 +1,118 @@
+//! What etcd and gRPC say, in the words of tooz.
+
+use std::error::Error as StdError;
+use std::fmt::Write as _;
+
+use etcd_client::Error as EtcdError;
+use tooz_core::{Error, ErrorKind};
+
+/// gRPC's status codes as far as they are told apart here.
+mod code {
+    pub(super) const INVALID_ARGUMENT: i32 = 3;
+    pub(super) const NOT_FOUND: i32 = 5;
+    pub(super) const PERMISSION_DENIED: i32 = 7;
+    pub(super) const RESOURCE_EXHAUSTED: i32 = 8;
+    pub(super) const FAILED_PRECONDITION: i32 = 9;
+    pub(super) const UNIMPLEMENTED: i32 = 12;
+    pub(super) const UNAUTHENTICATED: i32 = 16;
+}
+
+/// Maps an error of the client; `address` is the endpoint that was asked.
+pub(crate) fn from_etcd(error: &EtcdError, address: &str) -> Error {
+    let (kind, message) = match error {
+        EtcdError::GRpcStatus(status) => of_status(status.code() as i32, status.message()),
+        EtcdError::LeaseKeepAliveError(message) if message == "lease not found" => return session_lost(),
+        EtcdError::InvalidArgs(_) | EtcdError::InvalidUri(_) | EtcdError::InvalidMetadataValue(_) => {
+            (ErrorKind::InvalidOption, "the etcd client cannot use an option")
+        }
+        _ => (ErrorKind::Unavailable, UNREACHABLE),
+    };
+    if kind == ErrorKind::SessionLost {
+        return session_lost();
+    }
+    Error::new(kind, message).with_context("address", address).with_source(causes(error))
+}
+
+const UNREACHABLE: &str = "failed to reach etcd";
+
+fn of_status(status: i32, message: &str) -> (ErrorKind, &'static str) {
+    use ErrorKind as K;
+    match status {
+        code::NOT_FOUND if message.contains("lease not found") => (K::SessionLost, ""),
+        code::RESOURCE_EXHAUSTED if message.contains("database space exceeded") => (
+            K::Unavailable,
+            "etcd refuses to write, since its database is full: compact and defragment it, then disarm the NOSPACE alarm",
+        ),
+        code::RESOURCE_EXHAUSTED if message.contains("larger than max") => (K::InvalidOption, TOO_LARGE),
+        code::INVALID_ARGUMENT if message.contains("request is too large") => (K::InvalidOption, TOO_LARGE),
+        code::INVALID_ARGUMENT if message.contains("revision of auth store is old") => {
+            (K::Unavailable, "etcd's users or roles were changed just now")
+        }
+        code::INVALID_ARGUMENT | code::FAILED_PRECONDITION if is_about_users(message) => (K::AuthFailed, AUTH_FAILED),
+        code::UNAUTHENTICATED => (K::AuthFailed, AUTH_FAILED),
+        code::PERMISSION_DENIED => {
+            (K::AuthFailed, "etcd does not let this user read and write under the prefix of the namespace")
+        }
+        code::UNIMPLEMENTED => {
+            (K::Unavailable, "the server does not speak etcd's API, version 3: is something else at this address?")
+        }
+        code::INVALID_ARGUMENT | code::FAILED_PRECONDITION => (K::Unexpected, "etcd refused the request"),
+        _ if message.contains("InvalidContentType") || message.contains("invalid compression flag") => {
+            (K::Unavailable, "the server does not speak gRPC: is something else than etcd at this address?")
+        }
+        _ => (K::Unavailable, UNREACHABLE),
+    }
+}
+
+const TOO_LARGE: &str =
+    "the value is larger than etcd takes in one request (its --max-request-bytes, 1572864 if unset)";
+const AUTH_FAILED: &str = "etcd does not accept the user name or the password";
+
+fn is_about_users(message: &str) -> bool {
+    ["authentication", "user name", "password", "auth token"].iter().any(|word| message.contains(word))
+}
+
+/// The error and all that caused it, as one line: the client's own `Display` leaves out what matters.
+fn causes(error: &EtcdError) -> String {
+    let (mut text, mut source) = match error {
+        EtcdError::GRpcStatus(status) => (status.message().to_owned(), StdError::source(status)),
+        EtcdError::TransportError(error) => (error.to_string(), error.source()),
+        EtcdError::IoError(error) => (error.to_string(), error.source()),
+        other => (other.to_string(), None),
+    };
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            // Writing to a string cannot fail.
+            let _ = write!(text, ": {cause_text}");
+        }
+        source = cause.source();
+    }
+    text
+}
+
+/// The lease of the session is gone.
+pub(crate) fn session_lost() -> Error {
+    Error::new(ErrorKind::SessionLost, "etcd does not know the session's lease any more")
+}
+
+/// The session was closed by its own client.
+pub(crate) fn session_closed() -> Error {
+    Error::new(ErrorKind::SessionLost, "the session was closed")
+}
+
+/// The entry of a ticket does not stand.
+pub(crate) fn not_held() -> Error {
+    Error::new(ErrorKind::NotHeld, "the entry does not stand in the roster any more")
+}
+
+/// A key or value under our prefix that this driver did not write.
+pub(crate) fn corrupt(key: &[u8]) -> Error {
+    Error::new(ErrorKind::Corrupt, "a key under the prefix of the namespace was not written by this driver")
+        .with_context("key", key.escape_ascii())
+}
+
+/// An answer that does not fit the request.
+pub(crate) fn unexpected_answer() -> Error {
+    Error::new(ErrorKind::Unexpected, "etcd's answer does not fit the request")
+}

@@ -1,0 +1,76 @@
+//! The lease that a session is, kept alive over one stream whatever the session holds.
+
+use std::time::Duration;
+
+use etcd_client::{Error as EtcdError, LeaseKeepAliveStream, LeaseKeeper};
+use tokio::sync::Mutex;
+use tooz_core::Result;
+
+use crate::client::{Client, Connection};
+
+/// A granted lease.
+#[derive(Debug)]
+pub(crate) struct Lease {
+    pub(crate) id: i64,
+    pub(crate) ttl: Duration,
+    stream: Mutex<Option<Stream>>,
+}
+
+#[derive(Debug)]
+struct Stream {
+    connection: u64,
+    keeper: LeaseKeeper,
+    answers: LeaseKeepAliveStream,
+}
+
+impl Lease {
+    /// Asks for a lease. etcd counts in whole seconds and may grant more than was asked for.
+    pub(crate) async fn grant(client: &Client, ttl: Duration, limit: Duration) -> Result<Self> {
+        let seconds = i64::try_from(ttl.as_millis().div_ceil(1000)).unwrap_or(i64::MAX);
+        let granted = client.call(limit, |mut connection| async move { connection.lease.grant(seconds, None).await });
+        let granted = granted.await?;
+        let ttl = Duration::from_secs(granted.ttl().unsigned_abs());
+        Ok(Self { id: granted.id(), ttl, stream: Mutex::default() })
+    }
+
+    /// Sends one ping and waits for its answer.
+    pub(crate) async fn renew(&self, client: &Client) -> Result<()> {
+        let mut slot = self.stream.lock().await;
+        // Taken out for the time of the ping: after a timeout its late answer must not pass for that of the next ping.
+        let stream = slot.take();
+        let id = self.id;
+        let limit = self.renewal_limit(client);
+        let renewed = client.call(limit, |connection| async move { ping(id, stream, connection).await }).await?;
+        *slot = Some(renewed);
+        Ok(())
+    }
+
+    /// Gives the lease back, with all keys that are bound to it.
+    pub(crate) async fn revoke(&self, client: &Client) -> Result<()> {
+        let id = self.id;
+        let revoked = client.call(client.timeout(), |mut connection| async move { connection.lease.revoke(id).await });
+        match revoked.await {
+            Err(error) if !error.is_session_lost() => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// Where there is another endpoint to ask, a frozen one must not use up the lease.
+    fn renewal_limit(&self, client: &Client) -> Duration {
+        if client.len() > 1 { client.timeout().min(self.ttl / 6) } else { client.timeout() }
+    }
+}
+
+async fn ping(id: i64, stream: Option<Stream>, mut connection: Connection) -> Result<Stream, EtcdError> {
+    let Some(mut stream) = stream.filter(|stream| stream.connection == connection.id()) else {
+        // Opening the stream sends a ping and waits for its answer.
+        let (keeper, answers) = connection.lease.keep_alive(id).await?;
+        return Ok(Stream { connection: connection.id(), keeper, answers });
+    };
+    stream.keeper.keep_alive().await?;
+    match stream.answers.message().await? {
+        Some(answer) if answer.ttl() > 0 => Ok(stream),
+        Some(_) => Err(EtcdError::LeaseKeepAliveError("lease not found".to_owned())),
+        None => Err(EtcdError::LeaseKeepAliveError("etcd has closed the stream".to_owned())),
+    }
+}
