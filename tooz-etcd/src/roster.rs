@@ -54,7 +54,7 @@ impl Turn {
 impl EtcdSession {
     pub(crate) async fn leave_roster(&self, roster: &Roster, ticket: &Ticket) -> Result<bool> {
         let key = self.key_of(&self.layout.roster(roster), ticket);
-        let txn = Txn::new().when([stands(&key, ticket)]).and_then([TxnOp::delete(key, None)]);
+        let txn = Txn::new().when(self.stands(&key, ticket)).and_then([TxnOp::delete(key, None)]);
         let left = self.client.txn(txn.or_else([self.look_at_session()])).await?;
         let outcome = if left.succeeded() { Ok(true) } else { self.session_lives(gets(&left)).map(|()| false) };
         lock(&self.unique).remove(&ticket.nonce);
@@ -65,8 +65,12 @@ impl EtcdSession {
         self.remember_withdrawn(nonce);
         let keys = self.layout.roster(roster);
         let unique = lock(&self.unique).get(&nonce).cloned();
-        let modes = [Mode::Exclusive, Mode::Shared, Mode::Member];
-        let mut operations = modes.map(|mode| TxnOp::delete(keys.entry(mode, unique.as_deref(), nonce), None)).to_vec();
+        let mut operations: Vec<_> = [Mode::Exclusive, Mode::Shared, Mode::Member]
+            .into_iter()
+            .map(|mode| keys.entry(mode, unique.as_deref(), nonce))
+            .map(|key| Txn::new().when([self.is_ours(&key)]).and_then([TxnOp::delete(key, None)]))
+            .map(TxnOp::txn)
+            .collect();
         operations.push(TxnOp::put(self.session_key.clone(), self.session_value(), self.bound()));
         let lives = Compare::create_revision(self.session_key.clone(), CompareOp::Greater, 0);
         let answer = self.client.txn(Txn::new().when([lives]).and_then(operations)).await?;
@@ -81,7 +85,7 @@ impl EtcdSession {
     pub(crate) async fn replace_value(&self, roster: &Roster, ticket: &Ticket, value: &[u8]) -> Result<()> {
         let key = self.key_of(&self.layout.roster(roster), ticket);
         let put = TxnOp::put(key.clone(), entry_value(ticket.limit, value), self.bound());
-        let txn = Txn::new().when([stands(&key, ticket)]).and_then([put]).or_else([self.look_at_session()]);
+        let txn = Txn::new().when(self.stands(&key, ticket)).and_then([put]).or_else([self.look_at_session()]);
         let answer = self.client.txn(txn).await?;
         if answer.succeeded() {
             return Ok(());
@@ -201,7 +205,7 @@ impl EtcdSession {
             let earlier = nearest_first(&range).with_max_create_revision(revision(ticket) - 1);
             TxnOp::get(range.start, Some(earlier.with_limit(i64::from(ticket.limit.get()))))
         });
-        let txn = Txn::new().when([stands(key, ticket)]).and_then(look.into_iter().collect::<Vec<_>>());
+        let txn = Txn::new().when(self.stands(key, ticket)).and_then(look.into_iter().collect::<Vec<_>>());
         let answer = self.client.txn(txn.or_else([self.look_at_session()])).await?;
         if !answer.succeeded() {
             self.session_lives(gets(&answer))?;
@@ -251,6 +255,15 @@ impl EtcdSession {
         keys.entry(ticket.mode, unique.as_deref(), ticket.nonce)
     }
 
+    /// Whether the entry stands as in the ticket, and is ours.
+    fn stands(&self, key: &[u8], ticket: &Ticket) -> [Compare; 2] {
+        [Compare::create_revision(key, CompareOp::Equal, revision(ticket)), self.is_ours(key)]
+    }
+
+    fn is_ours(&self, key: &[u8]) -> Compare {
+        Compare::lease(key, CompareOp::Equal, self.lease.id)
+    }
+
     fn look_at_session(&self) -> TxnOp {
         TxnOp::get(self.session_key.clone(), Some(GetOptions::new().with_keys_only()))
     }
@@ -260,10 +273,6 @@ impl EtcdSession {
         let session = ranges.next().ok_or_else(unexpected_answer)?.pop();
         session.map(drop).ok_or_else(session_lost)
     }
-}
-
-fn stands(key: &[u8], ticket: &Ticket) -> Compare {
-    Compare::create_revision(key, CompareOp::Equal, revision(ticket))
 }
 
 /// A key's mod revision tells its content, so these tell that of the roster.
