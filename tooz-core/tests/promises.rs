@@ -9,7 +9,8 @@ use tooz_core::{Capabilities, Coordinator, ErrorKind, GroupEvent, SessionState};
 const TTL: Duration = Duration::from_secs(10);
 
 async fn connect(server: &str, member: &str) -> Coordinator {
-    Coordinator::builder(format!("memory://{server}")).member(member).ttl(TTL).connect().await.unwrap()
+    let builder = Coordinator::builder(format!("memory://{server}")).member(member).ttl(TTL);
+    builder.connect().await.expect("the memory driver always connects")
 }
 
 #[tokio::test(start_paused = true)]

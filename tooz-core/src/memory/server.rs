@@ -15,6 +15,8 @@ use crate::{Error, ErrorKind, Name, Result};
 
 static SERVERS: LazyLock<Mutex<HashMap<String, Server>>> = LazyLock::new(Mutex::default);
 
+const SPARE_LINES: usize = 64;
+
 pub(super) type SessionId = u64;
 
 /// How many withdrawn nonces a session remembers: more than it has requests under way.
@@ -245,10 +247,11 @@ impl State {
         (space.lines.get_mut(roster).expect("it was just made"), &mut self.last_seq)
     }
 
-    /// Forgets the line if nobody would notice, so that used-up names cost nothing.
+    /// Forgets the line if nobody would notice, so that used-up names cost nothing, beyond the few that are kept because
+    /// a lock that was just released is often acquired again.
     pub(super) fn tidy(&mut self, namespace: &str, roster: &Roster) {
         let lines = &mut self.space(namespace).lines;
-        if lines.get(roster).is_some_and(Line::is_idle) {
+        if lines.len() > SPARE_LINES && lines.get(roster).is_some_and(Line::is_idle) {
             lines.remove(roster);
         }
     }
