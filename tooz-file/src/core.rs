@@ -1,0 +1,349 @@
+//! What a process holds of one directory: the connection, its sessions, and who waits for what. One at a time uses it.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use rusqlite::{Connection, OptionalExtension, Row, params};
+use tokio::sync::mpsc::UnboundedSender;
+use tooz_core::driver::{Loss, Nonce};
+
+use crate::database::{set_durable, transaction};
+use crate::directory::Directory;
+use crate::error::{Outcome, session_lost};
+use crate::line::Line;
+use crate::poke::{Poke, Post};
+use crate::watch::Bells;
+
+/// How many numbers of the clock are made safe on disk at once.
+pub(crate) const RESERVE: i64 = 1 << 16;
+
+/// How many withdrawn nonces a session remembers: more than it has requests under way.
+const WITHDRAWN_KEPT: usize = 128;
+
+/// After how many commits the write-ahead log is copied into the database.
+const CHECKPOINT: u32 = 500;
+
+/// The state of an engine.
+#[derive(Debug)]
+pub(crate) struct Core {
+    pub(crate) db: Connection,
+    pub(crate) directory: Arc<Directory>,
+    /// The id of this process in `peers`.
+    pub(crate) me: i64,
+    /// The sessions of this process.
+    pub(crate) sessions: HashMap<i64, Held>,
+    pub(crate) bells: Bells,
+    pub(crate) post: Post,
+    /// The database file that we opened; another one at its path means that the directory was emptied under us.
+    pub(crate) identity: (u64, u64),
+    pub(crate) clock: Clock,
+    pub(crate) data_version: i64,
+    /// Commits since the last checkpoint.
+    pub(crate) commits: u32,
+    /// Others may have left word of evictions.
+    pub(crate) evictions: bool,
+    /// Nothing is ours any more, and nothing can be done about it.
+    pub(crate) lost: bool,
+}
+
+/// What this process holds of a session.
+#[derive(Debug)]
+pub(crate) struct Held {
+    losses: UnboundedSender<Loss>,
+    /// The newest nonces that were withdrawn.
+    withdrawn: VecDeque<Nonce>,
+}
+
+impl Held {
+    pub(crate) fn new(losses: UnboundedSender<Loss>) -> Self {
+        Self { losses, withdrawn: VecDeque::new() }
+    }
+
+    /// Sees to it that an entry with this nonce never enters.
+    pub(crate) fn bar(&mut self, nonce: Nonce) {
+        self.withdrawn.truncate(WITHDRAWN_KEPT - 1);
+        self.withdrawn.push_front(nonce);
+    }
+
+    pub(crate) fn is_barred(&self, nonce: Nonce) -> bool {
+        self.withdrawn.contains(&nonce)
+    }
+
+    fn report(&self, loss: Loss) {
+        // A receiver that is gone means a session that nobody uses any more.
+        let _ = self.losses.send(loss);
+    }
+}
+
+/// The row of the clock, as this process saw it last.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Clock {
+    pub(crate) last: i64,
+    pub(crate) reserved: i64,
+}
+
+impl Core {
+    /// Runs `verb` as one transaction, then tells those whom it concerns.
+    ///
+    /// An error means that nothing was changed.
+    pub(crate) fn write<T>(&mut self, verb: impl FnOnce(&mut Work<'_>) -> Outcome<T>) -> Outcome<T> {
+        self.check_place()?;
+        if self.clock.last + RESERVE / 2 > self.clock.reserved {
+            self.reserve()?;
+        }
+        let mut work = Work::new(&self.db, &self.directory, &self.post, self.me);
+        let value = transaction(&self.db, || verb(&mut work))?;
+        let Work { pokes, buried, clock, .. } = work;
+        self.clock = clock.unwrap_or(self.clock);
+        self.commits += 1;
+        buried.into_iter().for_each(|peer| self.directory.remove_sockets(peer));
+        self.deliver(pokes);
+        Ok(value)
+    }
+
+    /// As [`write`](Self::write), but returns when the disk has it.
+    pub(crate) fn write_durably<T>(&mut self, verb: impl FnOnce(&mut Work<'_>) -> Outcome<T>) -> Outcome<T> {
+        set_durable(&self.db, true)?;
+        let result = self.write(verb);
+        set_durable(&self.db, false)?;
+        result
+    }
+
+    /// Fails if the session is not one of ours any more. Every verb asks.
+    pub(crate) fn check_session(&self, session: i64) -> Outcome<()> {
+        let mut known = self.db.prepare_cached("SELECT 1 FROM sessions WHERE id = ?1")?;
+        match !self.lost && self.sessions.contains_key(&session) && known.exists([session])? {
+            true => Ok(()),
+            false => Err(session_lost().into()),
+        }
+    }
+
+    /// Ends a session of this process; a second time it does nothing.
+    pub(crate) fn end_session(&mut self, session: i64) -> Outcome<()> {
+        if self.sessions.contains_key(&session) && !self.lost {
+            self.write(|work| work.end_session(session))?;
+        }
+        self.sessions.remove(&session);
+        Ok(())
+    }
+
+    /// Removes those among `peers` that are dead, with all they had. Returns whether there were any.
+    pub(crate) fn bury_dead(&mut self, peers: &[i64]) -> Outcome<bool> {
+        let dead = |peer: &i64| *peer != self.me && self.post.is_dead(&self.directory, *peer);
+        if !peers.iter().any(dead) {
+            return Ok(false);
+        }
+        self.write(|work| work.bury_dead(peers.iter().copied()))
+    }
+
+    /// Hands the evictions that others have left for us to their sessions.
+    fn collect_evictions(&mut self) -> Outcome<()> {
+        let found: Vec<(i64, [u8; 16])> = {
+            let mut select = self.db.prepare_cached("SELECT session, nonce FROM evictions WHERE peer = ?1")?;
+            select.query_map([self.me], |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<Result<_, _>>()?
+        };
+        if found.is_empty() {
+            return Ok(());
+        }
+        self.write(|work| {
+            work.db.prepare_cached("DELETE FROM evictions WHERE peer = ?1")?.execute([work.me])?;
+            Ok(())
+        })?;
+        for (session, nonce) in found {
+            if let Some(held) = self.sessions.get(&session) {
+                held.report(Loss::Entry(Nonce(u128::from_be_bytes(nonce))));
+            }
+        }
+        Ok(())
+    }
+
+    /// Acts on a poke, from another process or our own.
+    pub(crate) fn receive(&mut self, poke: Poke) {
+        match poke {
+            Poke::Evictions => self.evictions = true,
+            poke => self.bells.ring(poke),
+        }
+    }
+
+    /// What the engine's thread does once a second: the backstop behind all pokes.
+    pub(crate) fn tick(&mut self) -> Outcome<()> {
+        self.check_place()?;
+        let known = self.db.prepare_cached("SELECT 1 FROM peers WHERE id = ?1")?.exists([self.me])?;
+        if !known {
+            self.lose();
+            return Ok(());
+        }
+        let data_version = self.db.pragma_query_value(None, "data_version", |row| row.get(0))?;
+        if self.data_version != data_version {
+            self.data_version = data_version;
+            self.bells.ring_all();
+            self.evictions = true;
+        }
+        self.forget_idle()
+    }
+
+    /// Whether the engine's thread has something to do for us.
+    pub(crate) fn has_chores(&self) -> bool {
+        self.evictions || self.post.has_unsent() || self.commits >= CHECKPOINT
+    }
+
+    /// Does it.
+    pub(crate) fn do_chores(&mut self) -> Outcome<()> {
+        self.post.resend(&self.directory);
+        if self.evictions {
+            self.collect_evictions()?;
+            self.evictions = false;
+        }
+        if self.commits >= CHECKPOINT {
+            self.commits = 0;
+            self.db.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))?;
+        }
+        Ok(())
+    }
+
+    /// Ends all sessions at once: the directory is not ours any more.
+    pub(crate) fn lose(&mut self) {
+        self.lost = true;
+        self.sessions.values().for_each(|held| held.report(Loss::Session(session_lost())));
+        self.sessions.clear();
+        self.bells.ring_all();
+    }
+
+    fn check_place(&mut self) -> Outcome<()> {
+        if !self.lost && !self.directory.identity().is_ok_and(|identity| identity == self.identity) {
+            tracing::error!(directory = %self.directory.path().display(), "the database was removed or replaced");
+            self.lose();
+        }
+        if self.lost { Err(session_lost().into()) } else { Ok(()) }
+    }
+
+    fn deliver(&mut self, pokes: Vec<(i64, Poke)>) {
+        for (peer, poke) in pokes {
+            match peer == self.me {
+                true => self.receive(poke),
+                false => self.post.send(&self.directory, peer, poke),
+            }
+        }
+    }
+
+    /// Makes the next numbers of the clock safe: after a power cut it goes on behind them. Done when half of them are
+    /// used up, so that what several processes take at once is safe too.
+    fn reserve(&mut self) -> Outcome<()> {
+        set_durable(&self.db, true)?;
+        let reserved = transaction(&self.db, || {
+            let mut update =
+                self.db.prepare_cached("UPDATE clock SET reserved = last + ?1 RETURNING last, reserved")?;
+            Ok(update.query_row([RESERVE], Clock::read)?)
+        });
+        set_durable(&self.db, false)?;
+        self.clock = reserved?;
+        Ok(())
+    }
+}
+
+impl Clock {
+    pub(crate) fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Self { last: row.get(0)?, reserved: row.get(1)? })
+    }
+}
+
+/// A transaction under way, and what is to be done once it is committed.
+#[derive(Debug)]
+pub(crate) struct Work<'a> {
+    pub(crate) db: &'a Connection,
+    pub(crate) me: i64,
+    directory: &'a Directory,
+    post: &'a Post,
+    pokes: Vec<(i64, Poke)>,
+    buried: Vec<i64>,
+    clock: Option<Clock>,
+}
+
+impl<'a> Work<'a> {
+    pub(crate) fn new(db: &'a Connection, directory: &'a Directory, post: &'a Post, me: i64) -> Self {
+        Self { db, me, directory, post, pokes: Vec::new(), buried: Vec::new(), clock: None }
+    }
+
+    /// The next number of the clock: a seq or a version.
+    pub(crate) fn next(&mut self) -> Outcome<i64> {
+        let mut update = self.db.prepare_cached("UPDATE clock SET last = last + 1 RETURNING last, reserved")?;
+        let clock = update.query_row([], Clock::read)?;
+        self.set_clock(clock);
+        Ok(clock.last)
+    }
+
+    /// Records where the clock stands in this transaction.
+    pub(crate) fn set_clock(&mut self, clock: Clock) {
+        self.clock = Some(clock);
+    }
+
+    /// Pokes a peer after the commit.
+    pub(crate) fn poke(&mut self, peer: i64, poke: Poke) {
+        if !self.pokes.contains(&(peer, poke)) {
+            self.pokes.push((peer, poke));
+        }
+    }
+
+    /// The peer that a session belongs to.
+    pub(crate) fn peer_of(&self, session: i64) -> Outcome<Option<i64>> {
+        let mut select = self.db.prepare_cached("SELECT peer FROM sessions WHERE id = ?1")?;
+        Ok(select.query_row([session], |row| row.get(0)).optional()?)
+    }
+
+    /// Pokes the peer of a session after the commit.
+    pub(crate) fn poke_session(&mut self, session: i64, poke: Poke) -> Outcome<()> {
+        if let Some(peer) = self.peer_of(session)? {
+            self.poke(peer, poke);
+        }
+        Ok(())
+    }
+
+    /// Removes those among `peers` that are dead. Returns whether there were any.
+    pub(crate) fn bury_dead(&mut self, peers: impl IntoIterator<Item = i64>) -> Outcome<bool> {
+        let mut any = false;
+        for peer in peers {
+            if peer != self.me && !self.buried.contains(&peer) && self.post.is_dead(self.directory, peer) {
+                self.bury(peer)?;
+                any = true;
+            }
+        }
+        Ok(any)
+    }
+
+    /// Removes a peer with its sessions and all that they had.
+    pub(crate) fn bury(&mut self, peer: i64) -> Outcome<()> {
+        let sessions: Vec<i64> = {
+            let mut select = self.db.prepare_cached("SELECT id FROM sessions WHERE peer = ?1")?;
+            select.query_map([peer], |row| row.get(0))?.collect::<Result<_, _>>()?
+        };
+        tracing::debug!(peer, sessions = sessions.len(), "removing what a process has left behind");
+        for session in sessions {
+            self.end_session(session)?;
+        }
+        for statement in [
+            "DELETE FROM watchers WHERE peer = ?1",
+            "DELETE FROM readers WHERE peer = ?1",
+            "DELETE FROM evictions WHERE peer = ?1",
+            "DELETE FROM peers WHERE id = ?1",
+        ] {
+            self.db.prepare_cached(statement)?.execute(params![peer])?;
+        }
+        self.buried.push(peer);
+        Ok(())
+    }
+
+    /// Removes a session and its entries.
+    pub(crate) fn end_session(&mut self, session: i64) -> Outcome<()> {
+        let entries: Vec<(i64, i64)> = {
+            let mut select = self.db.prepare_cached("SELECT roster, seq FROM entries WHERE session = ?1")?;
+            select.query_map([session], |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<Result<_, _>>()?
+        };
+        for (roster, seq) in entries {
+            if let Some(line) = Line::with_id(self.db, roster)? {
+                line.remove(self, seq)?;
+            }
+        }
+        self.db.prepare_cached("DELETE FROM sessions WHERE id = ?1")?.execute([session])?;
+        Ok(())
+    }
+}

@@ -1,0 +1,142 @@
+//! The directory of a URL: made if missing, refused if a network file system holds it, and the addresses of sockets in it.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{Access, access, fstatfs};
+use tooz_core::{Error, ErrorKind};
+
+use crate::error::Outcome;
+use crate::layout;
+
+/// How long the path of a socket may be, with the zero byte at its end.
+const SOCKET_PATH: usize = 108;
+
+/// File systems on which locks or sockets do not work between all the processes that see them.
+const NETWORK: [(u32, &str); 14] = [
+    (0x6969, "NFS"),
+    (0xff53_4d42, "CIFS"),
+    (0xfe53_4d42, "SMB"),
+    (0x517b, "SMB"),
+    (0x0102_1997, "9P"),
+    (0x6573_5546, "FUSE"),
+    (0x00c3_6400, "Ceph"),
+    (0x5346_414f, "AFS"),
+    (0x6b41_4653, "AFS"),
+    (0x0bd0_0bd0, "Lustre"),
+    (0x1983_0326, "BeeGFS"),
+    (0x7461_636f, "OCFS2"),
+    (0x0116_1970, "GFS2"),
+    (0x2003_0528, "OrangeFS"),
+];
+
+/// Kinds of FUSE that are local to this host.
+const LOCAL_FUSE: [&str; 4] = ["fuseblk", "fuse.fuse-overlayfs", "fuse.gocryptfs", "fuse.encfs"];
+
+/// An open directory.
+#[derive(Debug)]
+pub(crate) struct Directory {
+    path: PathBuf,
+    handle: File,
+}
+
+impl Directory {
+    /// Makes the directory if it is missing, and checks that it can serve.
+    pub(crate) fn open(path: &Path) -> Outcome<Self> {
+        fs::create_dir_all(path)?;
+        let path = fs::canonicalize(path)?;
+        let handle = File::open(&path)?;
+        refuse_network(&handle, &path)?;
+        access(&path, Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK).map_err(io::Error::from)?;
+        Ok(Self { path, handle })
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(crate) fn database(&self) -> PathBuf {
+        self.path.join(layout::DATABASE)
+    }
+
+    /// A path that can be the address of a socket, however long that of the directory is.
+    pub(crate) fn socket(&self, name: &str) -> PathBuf {
+        let direct = self.path.join(name);
+        match direct.as_os_str().len() < SOCKET_PATH {
+            true => direct,
+            false => PathBuf::from(format!("/proc/self/fd/{}/{name}", self.handle.as_raw_fd())),
+        }
+    }
+
+    /// The identity of the database file that the path leads to at this moment.
+    pub(crate) fn identity(&self) -> io::Result<(u64, u64)> {
+        let found = fs::metadata(self.database())?;
+        Ok((found.dev(), found.ino()))
+    }
+
+    /// Removes the sockets of a peer that is gone.
+    pub(crate) fn remove_sockets(&self, peer: i64) {
+        for name in [layout::bell(peer), layout::pulse(peer)] {
+            // It may never have been made, or another process was faster.
+            let _ = fs::remove_file(self.path.join(name));
+        }
+    }
+
+    /// Removes every socket, when no peer is left that could own one.
+    pub(crate) fn remove_all_sockets(&self) -> io::Result<()> {
+        for file in fs::read_dir(&self.path)? {
+            let file = file?;
+            if file.file_name().to_str().is_some_and(layout::is_socket) {
+                fs::remove_file(file.path())?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn refuse_network(handle: &File, path: &Path) -> Outcome<()> {
+    // The magic number has 32 bits, and a different signed type on each architecture.
+    let magic = fstatfs(handle).map_err(io::Error::from)?.f_type as u32;
+    let Some((_, name)) = NETWORK.iter().find(|(known, _)| *known == magic) else { return Ok(()) };
+    let kind = mounted_kind(path).unwrap_or_default();
+    if *name == "FUSE" && LOCAL_FUSE.contains(&kind.as_str()) {
+        return Ok(());
+    }
+    let reason = format!(
+        "the directory is on a network file system ({name}), where file locks and sockets do not reach all processes; \
+         choose a local directory, or a server such as redis:// or etcd:// for several hosts"
+    );
+    Err(Error::new(ErrorKind::Unsupported, reason).with_context("directory", path.display()).into())
+}
+
+/// The type of the mount that holds `path`, such as `ext4` or `fuse.sshfs`.
+fn mounted_kind(path: &Path) -> Option<String> {
+    let mounts = fs::read_to_string("/proc/self/mountinfo").ok()?;
+    // Fields: id, parent, device, root, mount point, options, optional fields, "-", type, source, ...
+    let mounted = mounts.lines().filter_map(|line| {
+        let (mount, kind) = line.split_once(" - ")?;
+        let point = mount.split(' ').nth(4)?;
+        path.starts_with(point).then(|| (point.len(), kind.split(' ').next()))
+    });
+    mounted.max_by_key(|(depth, _)| *depth)?.1.map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_kind_of_a_mount_is_that_of_the_longest_prefix() {
+        assert_eq!(mounted_kind(Path::new("/proc/self")).as_deref(), Some("proc"));
+        assert!(mounted_kind(Path::new("/")).is_some());
+    }
+
+    #[test]
+    fn a_special_file_system_is_refused_with_a_reason_or_works() {
+        let error = Directory::open(Path::new("/proc/tooz")).unwrap_err().into_error(Path::new("/proc/tooz"));
+        assert!(!error.is_retryable() || error.to_string().contains("/proc/tooz"), "{error}");
+    }
+}

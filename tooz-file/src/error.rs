@@ -1,0 +1,99 @@
+//! Native errors of SQLite and the file system become errors of tooz here, and nowhere else.
+
+use std::io;
+use std::path::Path;
+
+use rusqlite::ErrorCode;
+use tooz_core::{Error, ErrorKind};
+
+/// What can go wrong inside a verb: a native error, still to be mapped, or one that is ready.
+#[derive(Debug)]
+pub(crate) enum Fault {
+    Sqlite(rusqlite::Error),
+    Io(io::Error),
+    Ready(Error),
+}
+
+/// The result of everything that runs on the database.
+pub(crate) type Outcome<T> = Result<T, Fault>;
+
+impl Fault {
+    /// Whether another process held the database all the time that was allowed.
+    pub(crate) fn is_busy(&self) -> bool {
+        let Self::Sqlite(error) = self else { return false };
+        matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked))
+    }
+
+    /// The error for the user, which names `directory`.
+    pub(crate) fn into_error(self, directory: &Path) -> Error {
+        let error = match self {
+            Self::Ready(error) => return error,
+            Self::Sqlite(error) => from_sqlite(error),
+            Self::Io(error) => from_io(error),
+        };
+        error.with_context("directory", directory.display())
+    }
+}
+
+impl From<rusqlite::Error> for Fault {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Sqlite(error)
+    }
+}
+
+impl From<io::Error> for Fault {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+impl From<Error> for Fault {
+    fn from(error: Error) -> Self {
+        Self::Ready(error)
+    }
+}
+
+fn from_sqlite(error: rusqlite::Error) -> Error {
+    use ErrorCode as Code;
+    use ErrorKind as Kind;
+    let (kind, message) = match error.sqlite_error_code() {
+        Some(Code::DatabaseBusy | Code::DatabaseLocked) => {
+            (Kind::Unavailable, "another process kept the database busy for longer than the timeout")
+        }
+        Some(Code::DiskFull) => (Kind::Unavailable, "the disk is full; nothing was changed"),
+        Some(Code::SystemIoFailure | Code::CannotOpen) => (Kind::Unavailable, "failed to read or write the database"),
+        Some(Code::ReadOnly | Code::PermissionDenied) => {
+            (Kind::AuthFailed, "this user may not write to the database; check the owner and mode of its files")
+        }
+        Some(Code::DatabaseCorrupt | Code::NotADatabase) => {
+            (Kind::Corrupt, "the database is damaged; it was left as it is, move it away to start afresh")
+        }
+        _ => (Kind::Unexpected, "the database answered something unexpected"),
+    };
+    Error::new(kind, message).with_source(error)
+}
+
+fn from_io(error: io::Error) -> Error {
+    let (kind, message) = match error.kind() {
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+            (ErrorKind::AuthFailed, "this user may not create or write files in the directory")
+        }
+        io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists => {
+            (ErrorKind::InvalidUrl, "the path leads to something that is not a directory")
+        }
+        _ => (ErrorKind::Unavailable, "failed to use the directory"),
+    };
+    Error::new(kind, message).with_source(error)
+}
+
+pub(crate) fn session_lost() -> Error {
+    Error::new(ErrorKind::SessionLost, "the session is over")
+}
+
+pub(crate) fn not_held() -> Error {
+    Error::new(ErrorKind::NotHeld, "the entry does not stand in the roster any more")
+}
+
+pub(crate) fn too_slow() -> Error {
+    Error::new(ErrorKind::Unavailable, "the database did not answer within the timeout")
+}

@@ -1,0 +1,241 @@
+//! One roster in the database: its row, and the entries that stand in it. Runs inside a transaction.
+
+use rusqlite::{Connection, OptionalExtension, Row, params};
+use tooz_core::driver::{Mode, Nonce, Roster, Seq, Standing, Ticket};
+use tooz_core::{Error, ErrorKind};
+
+use crate::core::Work;
+use crate::error::Outcome;
+use crate::poke::Poke;
+
+/// The row of a roster.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Line {
+    pub(crate) id: i64,
+    pub(crate) declared: bool,
+    pub(crate) version: i64,
+    /// At least the limit of every entry that stands.
+    greatest_limit: u32,
+}
+
+/// An entry, without its key and value.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stored {
+    pub(crate) seq: i64,
+    pub(crate) session: i64,
+    pub(crate) nonce: Nonce,
+    pub(crate) mode: Mode,
+    pub(crate) permits: u32,
+    pub(crate) admitted: bool,
+}
+
+const COLUMNS: &str = "seq, session, nonce, mode, permits, admitted";
+
+impl Stored {
+    fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Self {
+            seq: row.get(0)?,
+            session: row.get(1)?,
+            nonce: Nonce(u128::from_be_bytes(row.get(2)?)),
+            mode: read_mode(row, 3)?,
+            permits: row.get(4)?,
+            admitted: row.get(5)?,
+        })
+    }
+
+    pub(crate) fn ticket(&self) -> Ticket {
+        let limit = self.permits.try_into().unwrap_or(std::num::NonZeroU32::MIN);
+        Ticket { seq: Seq(self.seq as u64), nonce: self.nonce, mode: self.mode, limit }
+    }
+}
+
+/// Reads a mode that was stored as its letter.
+pub(crate) fn read_mode(row: &Row<'_>, column: usize) -> rusqlite::Result<Mode> {
+    let letter = row.get_ref(column)?.as_str()?;
+    Mode::parse(letter).ok_or_else(|| {
+        let cause = format!("\"{letter}\" is not the mode of an entry");
+        rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, cause.into())
+    })
+}
+
+impl Line {
+    /// The row of `roster`, if it has one.
+    pub(crate) fn find(db: &Connection, namespace: &str, roster: &Roster) -> Outcome<Option<Self>> {
+        let mut select = db.prepare_cached(
+            "SELECT id, declared, version, greatest_limit FROM rosters WHERE namespace = ?1 AND kind = ?2 AND name = ?3",
+        )?;
+        let key = params![namespace, roster.kind.as_str(), roster.name.as_bytes()];
+        Ok(select.query_row(key, Self::read).optional()?)
+    }
+
+    /// The row with this id.
+    pub(crate) fn with_id(db: &Connection, id: i64) -> Outcome<Option<Self>> {
+        let mut select =
+            db.prepare_cached("SELECT id, declared, version, greatest_limit FROM rosters WHERE id = ?1")?;
+        Ok(select.query_row([id], Self::read).optional()?)
+    }
+
+    /// Adds a row for `roster`, which has none.
+    pub(crate) fn make(db: &Connection, namespace: &str, roster: &Roster) -> Outcome<Self> {
+        let mut insert = db.prepare_cached("INSERT INTO rosters (namespace, kind, name) VALUES (?1, ?2, ?3)")?;
+        let id = insert.insert(params![namespace, roster.kind.as_str(), roster.name.as_bytes()])?;
+        Ok(Self { id, declared: false, version: 0, greatest_limit: 0 })
+    }
+
+    fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Self { id: row.get(0)?, declared: row.get(1)?, version: row.get(2)?, greatest_limit: row.get(3)? })
+    }
+
+    pub(crate) fn entry(&self, db: &Connection, seq: i64) -> Outcome<Option<Stored>> {
+        let mut select = db.prepare_cached(&format!("SELECT {COLUMNS} FROM entries WHERE seq = ?1 AND roster = ?2"))?;
+        Ok(select.query_row([seq, self.id], Stored::read).optional()?)
+    }
+
+    pub(crate) fn entry_of_nonce(&self, db: &Connection, nonce: Nonce) -> Outcome<Option<Stored>> {
+        let mut select =
+            db.prepare_cached(&format!("SELECT {COLUMNS} FROM entries WHERE roster = ?1 AND nonce = ?2"))?;
+        Ok(select.query_row(params![self.id, nonce.0.to_be_bytes()], Stored::read).optional()?)
+    }
+
+    pub(crate) fn entry_of_key(&self, db: &Connection, key: &[u8]) -> Outcome<Option<Stored>> {
+        let mut select = db.prepare_cached(&format!("SELECT {COLUMNS} FROM entries WHERE roster = ?1 AND key = ?2"))?;
+        Ok(select.query_row(params![self.id, key], Stored::read).optional()?)
+    }
+
+    pub(crate) fn is_empty(&self, db: &Connection) -> Outcome<bool> {
+        Ok(!db.prepare_cached("SELECT 1 FROM entries WHERE roster = ?1 LIMIT 1")?.exists([self.id])?)
+    }
+
+    /// The entries before `before` that conflict with `mode`, the nearest first, and at most `limit` of them: if there
+    /// are that many, an entry at `before` is blocked.
+    pub(crate) fn blockers(&self, db: &Connection, mode: Mode, before: i64, limit: u32) -> Outcome<Vec<i64>> {
+        let conflicting: &[Mode] = match mode {
+            Mode::Exclusive => &[Mode::Exclusive, Mode::Shared],
+            Mode::Shared => &[Mode::Exclusive],
+            Mode::Member => &[],
+        };
+        let mut found: Vec<i64> = Vec::new();
+        for mode in conflicting {
+            let mut select = db.prepare_cached(
+                "SELECT seq FROM entries WHERE roster = ?1 AND mode = ?2 AND seq < ?3 ORDER BY seq DESC LIMIT ?4",
+            )?;
+            let rows = select.query_map(params![self.id, mode.as_str(), before, limit], |row| row.get(0))?;
+            for seq in rows {
+                found.push(seq?);
+            }
+        }
+        found.sort_unstable_by(|a, b| b.cmp(a));
+        found.truncate(limit as usize);
+        Ok(found)
+    }
+
+    /// What became of an entry that stands.
+    pub(crate) fn standing(&self, db: &Connection, entry: &Stored) -> Outcome<Standing> {
+        let ticket = entry.ticket();
+        if entry.admitted {
+            return Ok(Standing::Admitted(ticket));
+        }
+        let nearest = self.blockers(db, entry.mode, entry.seq, 1)?.first().copied().ok_or_else(|| {
+            Error::new(ErrorKind::Corrupt, "an entry waits in the database although nothing stands before it")
+        })?;
+        Ok(Standing::Waiting { ticket, blocked_by: Seq(nearest as u64) })
+    }
+
+    /// Removes an entry, admits whom that admits, and wakes those whom it concerns. The row may go with it.
+    pub(crate) fn remove(&self, work: &mut Work<'_>, seq: i64) -> Outcome<Option<Stored>> {
+        let Some(entry) = self.entry(work.db, seq)? else { return Ok(None) };
+        work.db.prepare_cached("DELETE FROM entries WHERE seq = ?1")?.execute([seq])?;
+        if !entry.admitted {
+            work.poke_session(entry.session, Poke::Turn(seq))?;
+        }
+        if self.tidy(work)? {
+            return Ok(Some(entry));
+        }
+        if entry.mode != Mode::Member {
+            self.admit(work)?;
+        }
+        self.changed(work)?;
+        Ok(Some(entry))
+    }
+
+    /// Removes an entry that is not ours, and leaves word for its session.
+    pub(crate) fn evict(&self, work: &mut Work<'_>, seq: i64) -> Outcome<bool> {
+        let Some(entry) = self.remove(work, seq)? else { return Ok(false) };
+        if let Some(peer) = work.peer_of(entry.session)? {
+            let mut insert = work.db.prepare_cached("INSERT INTO evictions VALUES (?1, ?2, ?3)")?;
+            insert.execute(params![peer, entry.session, entry.nonce.0.to_be_bytes()])?;
+            work.poke(peer, Poke::Evictions);
+        }
+        Ok(true)
+    }
+
+    /// Begins or ends the durable existence of the roster, whose row goes with it if nothing else needs it.
+    pub(crate) fn declare(mut self, work: &mut Work<'_>, declared: bool) -> Outcome<()> {
+        self.declared = declared;
+        let mut update = work.db.prepare_cached("UPDATE rosters SET declared = ?2 WHERE id = ?1")?;
+        update.execute(params![self.id, declared])?;
+        self.changed(work)?;
+        if !declared {
+            self.tidy(work)?;
+        }
+        Ok(())
+    }
+
+    /// Stamps a new version and pokes those who watch.
+    pub(crate) fn changed(&self, work: &mut Work<'_>) -> Outcome<()> {
+        let version = work.next()?;
+        self.changed_to(work, version, 0)
+    }
+
+    /// As [`changed`](Self::changed), with a version that is at hand, when an entry with `limit` has come.
+    pub(crate) fn changed_to(&self, work: &mut Work<'_>, version: i64, limit: u32) -> Outcome<()> {
+        let mut update =
+            work.db.prepare_cached("UPDATE rosters SET version = ?2, greatest_limit = ?3 WHERE id = ?1")?;
+        update.execute(params![self.id, version, limit.max(self.greatest_limit)])?;
+        for peer in self.watchers(work.db)? {
+            work.poke(peer, Poke::Roster(self.id));
+        }
+        Ok(())
+    }
+
+    /// Removes the row if nobody would notice, so that used-up names cost nothing. Returns whether it did.
+    pub(crate) fn tidy(&self, work: &mut Work<'_>) -> Outcome<bool> {
+        let idle = !self.declared && self.is_empty(work.db)? && self.watchers(work.db)?.is_empty();
+        if idle {
+            work.db.prepare_cached("DELETE FROM rosters WHERE id = ?1")?.execute([self.id])?;
+        }
+        Ok(idle)
+    }
+
+    fn watchers(&self, db: &Connection) -> Outcome<Vec<i64>> {
+        let mut select = db.prepare_cached("SELECT peer FROM watchers WHERE roster = ?1")?;
+        Ok(select.query_map([self.id], |row| row.get(0))?.collect::<Result<_, _>>()?)
+    }
+
+    /// Marks the waiting entries that have become admitted, and pokes their peers. Looks only at the head of the line:
+    /// behind as many exclusive entries as the greatest limit nobody can be.
+    fn admit(&self, work: &mut Work<'_>) -> Outcome<()> {
+        let mut after = 0;
+        while let Some(entry) = self.first_waiting(work.db, after)? {
+            let blockers = self.blockers(work.db, entry.mode, entry.seq, entry.permits)?;
+            if blockers.len() < entry.permits as usize {
+                work.db.prepare_cached("UPDATE entries SET admitted = 1 WHERE seq = ?1")?.execute([entry.seq])?;
+                work.poke_session(entry.session, Poke::Turn(entry.seq))?;
+            }
+            // A shared entry behind conflicts with the exclusive ones only, this one included.
+            let exclusive = self.blockers(work.db, Mode::Shared, entry.seq + 1, self.greatest_limit)?;
+            if exclusive.len() >= self.greatest_limit as usize {
+                break;
+            }
+            after = entry.seq;
+        }
+        Ok(())
+    }
+
+    fn first_waiting(&self, db: &Connection, after: i64) -> Outcome<Option<Stored>> {
+        let mut select = db.prepare_cached(&format!(
+            "SELECT {COLUMNS} FROM entries WHERE roster = ?1 AND admitted = 0 AND seq > ?2 ORDER BY seq LIMIT 1"
+        ))?;
+        Ok(select.query_row([self.id, after], Stored::read).optional()?)
+    }
+}

@@ -1,0 +1,206 @@
+//! Waiting: for a turn, for a change of a roster, for a message. State is compared, so a poke only says when to look.
+
+use std::collections::HashMap;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+
+use rusqlite::params;
+use tokio::sync::Notify;
+use tokio::sync::futures::OwnedNotified;
+use tooz_core::driver::{Entry, Nonce, Roster, Seq, Snapshot, Ticket, Version};
+
+use crate::core::Core;
+use crate::error::{Outcome, not_held};
+use crate::line::{Line, read_mode};
+use crate::poke::Poke;
+use crate::roster::Caller;
+
+/// The answer of a look, or when to look again.
+#[derive(Debug)]
+pub(crate) enum Look<T> {
+    Ready(T),
+    Wait(OwnedNotified),
+}
+
+/// Who waits in this process.
+#[derive(Debug, Default)]
+pub(crate) struct Bells {
+    turns: HashMap<i64, Arc<Notify>>,
+    rosters: HashMap<i64, Bell>,
+    topics: HashMap<i64, Bell>,
+}
+
+/// A bell that other processes know of, because we are in their list of watchers or readers.
+#[derive(Debug, Default)]
+struct Bell {
+    notify: Arc<Notify>,
+    /// Nobody waited for it at the last tick either.
+    idle: bool,
+}
+
+impl Bells {
+    /// Wakes those who wait for what a poke names. They have been registered under the lock that protects the core, so
+    /// that a change just after their look is not missed.
+    pub(crate) fn ring(&mut self, poke: Poke) {
+        let notify = match poke {
+            Poke::Turn(seq) => self.turns.remove(&seq),
+            Poke::Roster(id) => self.rosters.get(&id).map(|bell| bell.notify.clone()),
+            Poke::Topic(id) => self.topics.get(&id).map(|bell| bell.notify.clone()),
+            Poke::Evictions | Poke::Ring => None,
+        };
+        notify.iter().for_each(|notify| notify.notify_waiters());
+    }
+
+    /// Wakes everybody.
+    pub(crate) fn ring_all(&mut self) {
+        self.turns.drain().for_each(|(_, notify)| notify.notify_waiters());
+        self.rosters.values().chain(self.topics.values()).for_each(|bell| bell.notify.notify_waiters());
+    }
+
+    fn turn(&mut self, seq: i64) -> OwnedNotified {
+        self.turns.entry(seq).or_default().clone().notified_owned()
+    }
+}
+
+impl Core {
+    /// Registers interest in a roster whose row lists us among its watchers.
+    fn watch_roster(&mut self, id: i64) -> OwnedNotified {
+        let bell = self.bells.rosters.entry(id).or_default();
+        bell.idle = false;
+        bell.notify.clone().notified_owned()
+    }
+
+    /// Registers interest in a topic, in the database too if this process has none yet.
+    pub(crate) fn watch_topic(&mut self, id: i64) -> Outcome<OwnedNotified> {
+        if !self.bells.topics.contains_key(&id) {
+            self.write(|work| {
+                let mut insert = work.db.prepare_cached("INSERT OR IGNORE INTO readers VALUES (?1, ?2)")?;
+                insert.execute([id, work.me])?;
+                Ok(())
+            })?;
+        }
+        let bell = self.bells.topics.entry(id).or_default();
+        bell.idle = false;
+        Ok(bell.notify.clone().notified_owned())
+    }
+
+    /// Takes back what nobody has waited for since the last tick, so that others stop poking us for it.
+    pub(crate) fn forget_idle(&mut self) -> Outcome<()> {
+        self.bells.turns.retain(|_, notify| Arc::strong_count(notify) > 1);
+        let rosters = take_idle(&mut self.bells.rosters);
+        let topics = take_idle(&mut self.bells.topics);
+        if rosters.is_empty() && topics.is_empty() {
+            return Ok(());
+        }
+        self.write(|work| {
+            for id in rosters {
+                let mut delete = work.db.prepare_cached("DELETE FROM watchers WHERE roster = ?1 AND peer = ?2")?;
+                delete.execute([id, work.me])?;
+                if let Some(line) = Line::with_id(work.db, id)? {
+                    line.tidy(work)?;
+                }
+            }
+            for id in topics {
+                let mut delete = work.db.prepare_cached("DELETE FROM readers WHERE topic = ?1 AND peer = ?2")?;
+                delete.execute([id, work.me])?;
+            }
+            Ok(())
+        })
+    }
+}
+
+fn take_idle(bells: &mut HashMap<i64, Bell>) -> Vec<i64> {
+    let mut taken = Vec::new();
+    bells.retain(|id, bell| {
+        let unused = Arc::strong_count(&bell.notify) == 1;
+        let keep = !(unused && bell.idle);
+        bell.idle = unused;
+        if !keep {
+            taken.push(*id);
+        }
+        keep
+    });
+    taken
+}
+
+/// Whether the entry of a ticket is admitted.
+pub(crate) fn look_at_turn(core: &mut Core, caller: &Caller, roster: &Roster, ticket: &Ticket) -> Outcome<Look<()>> {
+    let line = Line::find(&core.db, &caller.namespace, roster)?;
+    let entry = line.map(|line| line.entry(&core.db, ticket.seq.0 as i64)).transpose()?.flatten();
+    match entry.filter(|entry| entry.nonce == ticket.nonce) {
+        None => Err(not_held().into()),
+        Some(entry) if entry.admitted => Ok(Look::Ready(())),
+        Some(entry) => Ok(Look::Wait(core.bells.turn(entry.seq))),
+    }
+}
+
+/// The content of a roster, unless it is still that of `newer_than`.
+pub(crate) fn look_at_roster(
+    core: &mut Core,
+    caller: &Caller,
+    roster: &Roster,
+    newer_than: Option<Version>,
+) -> Outcome<Look<Snapshot>> {
+    loop {
+        let (snapshot, peers) = read(core, caller, roster)?;
+        if core.bury_dead(&peers)? {
+            continue;
+        }
+        if newer_than != Some(snapshot.version) {
+            return Ok(Look::Ready(snapshot));
+        }
+        let line = line_to_watch(core, caller, roster)?;
+        let changed = core.watch_roster(line.id);
+        // Others may have changed it before they knew that we watch.
+        let now = Line::with_id(&core.db, line.id)?.map(|line| line.version);
+        if now == Some(snapshot.version.0 as i64) {
+            return Ok(Look::Wait(changed));
+        }
+    }
+}
+
+/// The row of a roster that is about to be watched; it stays as long as somebody watches.
+fn line_to_watch(core: &mut Core, caller: &Caller, roster: &Roster) -> Outcome<Line> {
+    if let Some(line) = Line::find(&core.db, &caller.namespace, roster)?
+        && core.bells.rosters.contains_key(&line.id)
+    {
+        return Ok(line);
+    }
+    core.write(|work| {
+        let line = Line::find(work.db, &caller.namespace, roster)?;
+        let line = line.map_or_else(|| Line::make(work.db, &caller.namespace, roster), Ok)?;
+        work.db.prepare_cached("INSERT OR IGNORE INTO watchers VALUES (?1, ?2)")?.execute([line.id, work.me])?;
+        Ok(line)
+    })
+}
+
+/// Reads a roster at one moment, with the peers that own its entries.
+fn read(core: &Core, caller: &Caller, roster: &Roster) -> Outcome<(Snapshot, Vec<i64>)> {
+    // One read transaction, so that the version belongs to the entries.
+    let db = core.db.unchecked_transaction()?;
+    let Some(line) = Line::find(&db, &caller.namespace, roster)? else { return Ok(Default::default()) };
+    let mut select = db.prepare_cached(
+        "SELECT seq, nonce, key, mode, permits, value, peer
+         FROM entries JOIN sessions ON sessions.id = entries.session WHERE entries.roster = ?1 ORDER BY seq",
+    )?;
+    let rows = select.query_map(params![line.id], |row| {
+        let entry = Entry {
+            seq: Seq(row.get::<_, i64>(0)? as u64),
+            nonce: Nonce(u128::from_be_bytes(row.get(1)?)),
+            key: row.get(2)?,
+            mode: read_mode(row, 3)?,
+            limit: row.get::<_, u32>(4)?.try_into().unwrap_or(NonZeroU32::MIN),
+            value: row.get(5)?,
+        };
+        Ok((entry, row.get::<_, i64>(6)?))
+    })?;
+    let (mut entries, mut peers) = (Vec::new(), Vec::new());
+    for row in rows {
+        let (entry, peer) = row?;
+        entries.push(entry);
+        if !peers.contains(&peer) {
+            peers.push(peer);
+        }
+    }
+    Ok((Snapshot { version: Version(line.version as u64), declared: line.declared, entries }, peers))
+}

@@ -1,0 +1,228 @@
+//! Several processes on one directory: crashes free at once, wake-ups cross processes, frozen processes keep what is theirs.
+
+mod common;
+
+use std::time::{Duration, Instant};
+
+use common::*;
+use rustix::process::Signal;
+use tooz_core::driver::{IfBlocked, IfTaken, Key, Loss, Mode, NewEntry, Offset, Standing};
+use tooz_core::{ErrorKind, Name};
+
+#[tokio::test]
+#[ignore = "a child process of the tests below"]
+async fn holds_a_lock() {
+    let session = open(&directory()).await;
+    let ticket = session.enter(&lock("l"), exclusive()).await.unwrap();
+    if let Standing::Waiting { ticket, .. } = ticket {
+        println!("waiting");
+        session.await_turn(&lock("l"), &ticket).await.unwrap();
+    }
+    println!("holding");
+    read_line();
+}
+
+#[tokio::test]
+#[ignore = "a child process of the tests below"]
+async fn joins_a_group() {
+    let session = open(&directory()).await;
+    let key = Key::Unique(b"me", IfTaken::Refuse);
+    session.enter(&group("g"), NewEntry { key, ..entry(Mode::Member) }).await.unwrap();
+    println!("joined");
+    match session.lost().await {
+        Loss::Entry(nonce) => println!("evicted {nonce}"),
+        Loss::Session(error) => println!("lost {error}"),
+    }
+    read_line();
+}
+
+/// Takes and gives up the lock in turn with others, and prints when.
+#[tokio::test]
+#[ignore = "a child process of the tests below"]
+async fn hands_over() {
+    let session = open(&directory()).await;
+    println!("ready");
+    read_line();
+    for _ in 0..200 {
+        let standing = session.enter(&lock("l"), exclusive()).await.unwrap();
+        let ticket = match standing {
+            Standing::Admitted(ticket) => ticket,
+            Standing::Waiting { ticket, .. } => {
+                session.await_turn(&lock("l"), &ticket).await.unwrap();
+                ticket
+            }
+            Standing::Withdrawn { .. } => unreachable!("it would wait"),
+        };
+        let got = now();
+        // Long enough for the other to stand in line.
+        tokio::time::sleep(Duration::from_millis(2)).await;
+        let gave = now();
+        session.leave(&lock("l"), &ticket).await.unwrap();
+        println!("held {got} {gave} {}", ticket.seq);
+    }
+    println!("done");
+    read_line();
+}
+
+/// Nanoseconds of the clock that all processes of the host share.
+fn now() -> u64 {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
+}
+
+#[tokio::test]
+async fn a_killed_holder_frees_its_lock_within_100_ms() {
+    let directory = tempfile::tempdir().unwrap();
+    let session = open(directory.path()).await;
+    let mut slowest = Duration::ZERO;
+    for _ in 0..10 {
+        let mut holder = Holder::start("holds_a_lock", directory.path());
+        holder.expect("holding");
+        let ticket = waiting(session.enter(&lock("l"), exclusive()).await.unwrap());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        let killed = Instant::now();
+        holder.signal(Signal::KILL);
+        session.await_turn(&lock("l"), &ticket).await.unwrap();
+        slowest = slowest.max(killed.elapsed());
+        assert!(session.leave(&lock("l"), &ticket).await.unwrap());
+    }
+    println!("slowest of 10: {slowest:?}");
+    assert!(slowest < Duration::from_millis(100), "{slowest:?}");
+}
+
+#[tokio::test]
+async fn a_frozen_third_process_does_not_hide_a_death() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut holder = Holder::start("holds_a_lock", directory.path());
+    holder.expect("holding");
+    let session = open(directory.path()).await;
+    let ticket = waiting(session.enter(&lock("l"), exclusive()).await.unwrap());
+    let mut third = Holder::start("holds_a_lock", directory.path());
+    third.expect("waiting");
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    third.signal(Signal::STOP);
+    let killed = Instant::now();
+    holder.signal(Signal::KILL);
+    session.await_turn(&lock("l"), &ticket).await.unwrap();
+    assert!(killed.elapsed() < Duration::from_millis(100), "{:?}", killed.elapsed());
+}
+
+#[tokio::test]
+async fn a_lock_of_the_dead_is_free_for_who_comes_after() {
+    let directory = tempfile::tempdir().unwrap();
+    let session = open(directory.path()).await;
+    for _ in 0..5 {
+        let mut holder = Holder::start("holds_a_lock", directory.path());
+        holder.expect("holding");
+        drop(holder);
+        let entry = NewEntry { if_blocked: IfBlocked::Withdraw, ..exclusive() };
+        let ticket = admitted(session.enter(&lock("l"), entry).await.unwrap());
+        assert!(session.leave(&lock("l"), &ticket).await.unwrap());
+    }
+    let mut holder = Holder::start("holds_a_lock", directory.path());
+    holder.expect("holding");
+    session.close().await.unwrap();
+    drop((session, holder));
+    let session = open(directory.path()).await;
+    admitted(session.enter(&lock("l"), exclusive()).await.unwrap());
+}
+
+#[tokio::test]
+async fn a_frozen_holder_keeps_its_lock() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut holder = Holder::start("holds_a_lock", directory.path());
+    holder.expect("holding");
+    let session = open(directory.path()).await;
+    let ticket = waiting(session.enter(&lock("l"), exclusive()).await.unwrap());
+    holder.signal(Signal::STOP);
+    let roster = lock("l");
+    let turn = session.await_turn(&roster, &ticket);
+    assert!(tokio::time::timeout(Duration::from_millis(2500), turn).await.is_err());
+    holder.signal(Signal::KILL);
+    session.await_turn(&lock("l"), &ticket).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_waiter_in_another_process_is_granted_within_2_ms() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut children: Vec<_> = (0..2).map(|_| Holder::start("hands_over", directory.path())).collect();
+    children.iter_mut().for_each(|child| {
+        child.expect("ready");
+    });
+    children.iter_mut().for_each(|child| child.tell("go"));
+    let mut holds: Vec<(u64, u64, u64)> = Vec::new();
+    for child in &mut children {
+        for _ in 0..200 {
+            let line = child.expect("held");
+            let numbers: Vec<u64> = line.split(' ').map(|number| number.parse().unwrap()).collect();
+            holds.push((numbers[0], numbers[1], numbers[2]));
+        }
+        child.expect("done");
+    }
+    holds.sort_unstable();
+    assert!(holds.windows(2).all(|pair| pair[0].1 <= pair[1].0), "two held the lock at once");
+    assert!(holds.windows(2).all(|pair| pair[0].2 < pair[1].2), "the fencing token did not rise");
+    let mut gaps: Vec<u64> = holds.windows(2).map(|pair| (pair[1].0 - pair[0].1) / 1000).collect();
+    gaps.sort_unstable();
+    println!("hand-over µs: median {}, p99 {}, max {}", gaps[200], gaps[394], gaps[398]);
+    assert!(gaps[200] < 2000, "the median is {} µs", gaps[200]);
+}
+
+#[tokio::test]
+async fn a_watch_sees_the_death_of_a_member_and_a_taken_over_member_is_told() {
+    let directory = tempfile::tempdir().unwrap();
+    let session = open(directory.path()).await;
+    let mut member = Holder::start("joins_a_group", directory.path());
+    member.expect("joined");
+    let one = session.snapshot(&group("g"), None).await.unwrap();
+    assert_eq!(one.entries.len(), 1);
+    let refused = NewEntry { key: Key::Unique(b"me", IfTaken::Refuse), ..entry(Mode::Member) };
+    let error = session.enter(&group("g"), refused).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::MemberAlreadyExists);
+    let killed = Instant::now();
+    member.signal(Signal::KILL);
+    let none = session.snapshot(&group("g"), Some(one.version)).await.unwrap();
+    assert_eq!(none.entries, []);
+    assert!(killed.elapsed() < Duration::from_millis(100), "{:?}", killed.elapsed());
+
+    let mut member = Holder::start("joins_a_group", directory.path());
+    member.expect("joined");
+    let nonce = session.snapshot(&group("g"), None).await.unwrap().entries[0].nonce;
+    let taking = NewEntry { key: Key::Unique(b"me", IfTaken::TakeOver), ..entry(Mode::Member) };
+    session.enter(&group("g"), taking).await.unwrap();
+    assert_eq!(member.expect("evicted"), nonce.to_string());
+    assert_eq!(session.snapshot(&group("g"), None).await.unwrap().entries.len(), 1);
+}
+
+#[tokio::test]
+#[ignore = "a child process of the tests below"]
+async fn publishes() {
+    let session = open(&directory()).await;
+    println!("ready");
+    while read_line().is_some() {
+        let payload = now().to_string();
+        session.topics().unwrap().publish(&Name::new("t").unwrap(), payload.as_bytes(), 10).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_reader_in_another_process_is_woken() {
+    let directory = tempfile::tempdir().unwrap();
+    let session = open(directory.path()).await;
+    let topic = Name::new("t").unwrap();
+    let mut publisher = Holder::start("publishes", directory.path());
+    publisher.expect("ready");
+    let mut took = Vec::new();
+    for after in 0..50 {
+        let read = session.topics().unwrap().read(&topic, Offset(after), 1);
+        let (messages, ()) = tokio::join!(read, async {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            publisher.tell("go");
+        });
+        let sent: u64 = String::from_utf8(messages.unwrap()[0].payload.clone()).unwrap().parse().unwrap();
+        took.push((now() - sent) / 1000);
+    }
+    took.sort_unstable();
+    println!("publish to read µs: median {}, max {}", took[25], took[49]);
+    assert!(took[25] < 5000, "the median is {} µs", took[25]);
+}
