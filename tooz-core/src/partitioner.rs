@@ -50,11 +50,11 @@ impl Partitioner {
 
     /// Whether we are responsible for `key`.
     pub fn belongs_to_me(&self, key: impl AsRef<[u8]>) -> bool {
-        self.belongs_to(key, &self.me)
+        self.belongs_to_member(key, &self.me)
     }
 
     /// Whether `member` is responsible for `key`.
-    pub fn belongs_to(&self, key: impl AsRef<[u8]>, member: impl AsRef<[u8]>) -> bool {
+    pub fn belongs_to_member(&self, key: impl AsRef<[u8]>, member: impl AsRef<[u8]>) -> bool {
         self.ring().node_for(key) == Some(member.as_ref())
     }
 
