@@ -24,7 +24,23 @@ pub struct Registry {
 /// The packages of this project, for the advice in `NoDriverFound`.
 const PACKAGES: [(&str, &[&str]); 4] = [
     ("tooz-file", &["file"]),
-    ("tooz-redis", &["redis", "rediss", "redis-sentinel", "redis-cluster", "valkey", "valkeys"]),
+    (
+        "tooz-redis",
+        &[
+            "redis",
+            "rediss",
+            "redis-sentinel",
+            "rediss-sentinel",
+            "redis-cluster",
+            "rediss-cluster",
+            "valkey",
+            "valkeys",
+            "valkey-sentinel",
+            "valkeys-sentinel",
+            "valkey-cluster",
+            "valkeys-cluster",
+        ],
+    ),
     ("tooz-etcd", &["etcd", "etcds", "etcd3+http", "etcd3+https"]),
     ("tooz-zookeeper", &["zookeeper", "zk", "kazoo"]),
 ];

@@ -1,0 +1,312 @@
+//! Everything that is fred's, behind one seam: connections, scripts, subscriptions.
+//!
+//! A session has two connections. fred takes no note of the reply to SUBSCRIBE: if the server refuses one, the error is
+//! taken for the reply to the next command, and every later reply is off by one. So nothing but subscriptions goes over
+//! the connection for news, and no reply to a lock can ever be mistaken for another.
+
+use std::future::Future;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use fred::clients::Client as Fred;
+use fred::error::Error as FredError;
+use fred::interfaces::{ClientInterface, ClientLike, EventInterface, KeysInterface, LuaInterface, PubsubInterface};
+use fred::socket2::TcpKeepalive;
+use fred::types::config::{
+    ConnectionConfig, PerformanceConfig, ReconnectPolicy, Server, ServerConfig, TcpConfig, UnresponsiveConfig,
+};
+use fred::types::{ClusterHash, ConnectHandle, CustomCommand, InfoKind, Message, RespVersion, Value};
+use tokio::sync::broadcast;
+use tooz_core::{Error, ErrorKind, Result};
+
+use crate::config::{Config, Login, Topology};
+use crate::error::{from_fred, timed_out};
+use crate::script::{Part, Reply, Script};
+use crate::tls;
+
+/// How many messages may wait to be looked at; more of them are reported as lost.
+const BACKLOG: usize = 256;
+/// Milliseconds between attempts to connect again.
+const RECONNECT_PAUSE: u32 = 100;
+
+/// The connections of one session.
+#[derive(Debug)]
+pub(crate) struct Client {
+    commands: Link,
+    /// WAIT holds up everything behind it, so what must wait for replicas has a connection of its own.
+    grants: Option<Link>,
+    news: Link,
+    replicas: u32,
+    timeout: Duration,
+    address: String,
+}
+
+/// A connection that fred keeps up, closed on drop.
+struct Link {
+    fred: Fred,
+    task: Mutex<ConnectHandle>,
+}
+
+impl Client {
+    /// Connects within `timeout`.
+    pub(crate) async fn connect(config: &Config, timeout: Duration) -> Result<Self> {
+        let timeout = config.socket_timeout.map_or(timeout, |own| own.min(timeout));
+        let settings = Settings::new(config, timeout)?;
+        let grants = async {
+            match config.replicas {
+                0 => Ok(None),
+                _ => Link::open(&settings).await.map(Some),
+            }
+        };
+        let all = async { tokio::try_join!(Link::open(&settings), grants, Link::open(&settings)) };
+        let limited = tokio::time::timeout(timeout, all).await;
+        let (commands, grants, news) = limited
+            .map_err(|_| timed_out(timeout, &config.address))?
+            .map_err(|error| from_fred(&error, &config.address))?;
+        let client =
+            Self { commands, grants, news, replicas: config.replicas, timeout, address: config.address.clone() };
+        client.check_version()?;
+        Ok(client)
+    }
+
+    /// How long a request may take.
+    pub(crate) fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
+    /// Runs a script with one key.
+    pub(crate) async fn run(&self, script: &'static Script, key: &str, args: &[&[u8]]) -> Result<Reply> {
+        self.run_on(&self.commands, script, key, args).await
+    }
+
+    /// As [`run`](Self::run); with the option `replicas` it also waits until so many replicas have what was written.
+    pub(crate) async fn run_replicated(&self, script: &'static Script, key: &str, args: &[&[u8]]) -> Result<Reply> {
+        let Some(grants) = &self.grants else {
+            return self.run(script, key, args).await;
+        };
+        let reply = self.run_on(grants, script, key, args).await?;
+        // Less than the request's own time, so that the answer is a count rather than silence.
+        let wait = (self.timeout * 3 / 4).as_millis().max(1).to_string();
+        let slot = ClusterHash::Custom(fred::util::redis_keyslot(key.as_bytes()));
+        let command = CustomCommand::new_static("WAIT", slot, false);
+        let reached: u32 = self.known(grants.fred.custom(command, vec![self.replicas.to_string(), wait]).await)?;
+        if reached >= self.replicas {
+            return Ok(reply);
+        }
+        let message = format!("{reached} of {} replicas have confirmed the entry in time", self.replicas);
+        Err(Error::new(ErrorKind::Unavailable, message).with_context("address", &self.address))
+    }
+
+    async fn run_on(&self, link: &Link, script: &'static Script, key: &str, args: &[&[u8]]) -> Result<Reply> {
+        let values: Vec<Value> = args.iter().map(|arg| Value::Bytes(arg.to_vec().into())).collect();
+        let digest = script.digest.get_or_init(|| fred::util::sha1_hash(script.source));
+        let cached: Result<Value, FredError> = link.fred.evalsha(digest.as_str(), key, values.clone()).await;
+        let value = match cached {
+            // It did not run, so it may be sent again, this time with its text.
+            Err(error) if error.details().starts_with("NOSCRIPT") => link.fred.eval(script.source, key, values).await,
+            known => known,
+        };
+        if value.as_ref().is_err_and(|error| error.details().contains("READONLY")) {
+            link.move_on();
+        }
+        Reply::new(script.name, parts(self.known(value)?))
+    }
+
+    /// Gives a key another `ttl` to live, and says whether it was there.
+    pub(crate) async fn prolong(&self, key: &str, ttl: Duration) -> Result<bool> {
+        let milliseconds = i64::try_from(ttl.as_millis()).unwrap_or(i64::MAX);
+        self.known(self.commands.fred.pexpire(key, milliseconds, None).await)
+    }
+
+    /// Reads a set of byte strings.
+    pub(crate) async fn members(&self, key: &str) -> Result<Vec<Vec<u8>>> {
+        let command = CustomCommand::new_static("SMEMBERS", ClusterHash::FirstKey, false);
+        self.known(self.commands.fred.custom(command, vec![key]).await)
+    }
+
+    /// Asks for the messages of channels. The server's answer is not waited for; see the top of this file.
+    pub(crate) async fn subscribe(&self, channels: Vec<String>) -> Result<()> {
+        self.known(self.news.fred.subscribe(channels).await)
+    }
+
+    /// Ends what [`subscribe`](Self::subscribe) began.
+    pub(crate) async fn unsubscribe(&self, channels: Vec<String>) -> Result<()> {
+        self.known(self.news.fred.unsubscribe(channels).await)
+    }
+
+    /// The messages of all channels.
+    pub(crate) fn messages(&self) -> broadcast::Receiver<Message> {
+        self.news.fred.message_rx()
+    }
+
+    /// A signal each time the connection for news is made anew: its subscriptions are gone then.
+    pub(crate) fn reconnections(&self) -> broadcast::Receiver<Server> {
+        self.news.fred.reconnect_rx()
+    }
+
+    /// Makes the connection for news anew, because it is silent.
+    pub(crate) fn renew_news(&self) {
+        self.news.move_on();
+    }
+
+    /// Starts again what has given up, as fred does when the password is refused on the way back.
+    pub(crate) fn revive(&self) {
+        self.links().for_each(Link::revive);
+    }
+
+    /// Shows `name` in CLIENT LIST. For people only, so a server that refuses is left alone.
+    pub(crate) async fn introduce(&self, name: &str) {
+        for link in self.links() {
+            let _: Result<(), FredError> = link.fred.client_setname(name).await;
+        }
+    }
+
+    /// What the server does when its memory is full, if it has a limit and tells.
+    pub(crate) async fn eviction_policy(&self) -> Option<String> {
+        let memory: String = self.commands.fred.info(Some(InfoKind::Memory)).await.ok()?;
+        let value = |name: &str| memory.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+        (value("maxmemory")? != "0").then(|| value("maxmemory_policy").map(str::to_owned))?
+    }
+
+    fn links(&self) -> impl Iterator<Item = &Link> {
+        [Some(&self.commands), self.grants.as_ref(), Some(&self.news)].into_iter().flatten()
+    }
+
+    fn check_version(&self) -> Result<()> {
+        match self.commands.fred.server_version() {
+            Some(version) if (version.major, version.minor) < (6, 2) => Err(Error::new(
+                ErrorKind::Unsupported,
+                format!("the server is Redis {version}, but 6.2 or newer is needed"),
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    fn known<T>(&self, result: Result<T, FredError>) -> Result<T> {
+        result.map_err(|error| from_fred(&error, &self.address))
+    }
+}
+
+/// How each connection of a session is made.
+struct Settings {
+    config: fred::types::config::Config,
+    performance: PerformanceConfig,
+    connection: ConnectionConfig,
+}
+
+impl Settings {
+    fn new(config: &Config, timeout: Duration) -> Result<Self> {
+        let Login { username, password } = &config.login;
+        let fred = fred::types::config::Config {
+            fail_fast: true,
+            username: username.clone(),
+            password: password.clone(),
+            server: server(&config.topology, &config.sentinel_login),
+            version: RespVersion::RESP3,
+            database: config.database,
+            tls: config.tls.as_ref().map(tls::connector).transpose()?,
+            ..Default::default()
+        };
+        let performance = PerformanceConfig {
+            default_command_timeout: timeout,
+            broadcast_channel_capacity: BACKLOG,
+            ..Default::default()
+        };
+        let keepalive = config.keepalive.then(|| TcpKeepalive::new().with_time(Duration::from_secs(15)));
+        let connection = ConnectionConfig {
+            connection_timeout: config.connect_timeout.map_or(timeout, |own| own.min(timeout)),
+            internal_command_timeout: timeout,
+            // A repeated command may run twice; whoever called decides.
+            max_command_attempts: 1,
+            unresponsive: UnresponsiveConfig { max_timeout: Some(timeout), interval: timeout / 4 },
+            tcp: TcpConfig { nodelay: Some(true), keepalive, ..Default::default() },
+            ..Default::default()
+        };
+        Ok(Self { config: fred, performance, connection })
+    }
+}
+
+fn server(topology: &Topology, sentinel_login: &Login) -> ServerConfig {
+    match topology {
+        Topology::Single(host, port) => ServerConfig::new_centralized(host.clone(), *port),
+        Topology::Unix(path) => ServerConfig::new_unix_socket(path),
+        Topology::Cluster(hosts) => ServerConfig::new_clustered(hosts.clone()),
+        Topology::Sentinel { hosts, service } => ServerConfig::Sentinel {
+            hosts: hosts.iter().map(|(host, port)| Server::new(host.as_str(), *port)).collect(),
+            service_name: service.clone(),
+            username: sentinel_login.username.clone(),
+            password: sentinel_login.password.clone(),
+        },
+    }
+}
+
+impl Link {
+    async fn open(settings: &Settings) -> Result<Self, FredError> {
+        let Settings { config, performance, connection } = settings;
+        // Without an end: a policy that is used up would leave a client that hangs for ever.
+        let policy = ReconnectPolicy::new_constant(0, RECONNECT_PAUSE);
+        let fred = Fred::new(config.clone(), Some(performance.clone()), Some(connection.clone()), Some(policy));
+        let link = Self { task: Mutex::new(fred.connect()), fred };
+        link.first_connection().await?;
+        Ok(link)
+    }
+
+    /// fred tells of a failure only those who listen already, so its task is watched as well.
+    async fn first_connection(&self) -> Result<(), FredError> {
+        let ended = async {
+            while !self.with_task(|task| task.is_finished()) {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::select! {
+            connected = self.fred.wait_for_connect() => connected,
+            () = ended => self.outcome().await,
+        }
+    }
+
+    fn outcome(&self) -> impl Future<Output = Result<(), FredError>> + Send {
+        let idle = tokio::spawn(async { Ok(()) });
+        let task = self.with_task(|task| std::mem::replace(task, idle));
+        async move { task.await? }
+    }
+
+    fn revive(&self) {
+        self.with_task(|task| {
+            if task.is_finished() {
+                *task = self.fred.connect();
+            }
+        });
+    }
+
+    fn move_on(&self) {
+        let fred = self.fred.clone();
+        tokio::spawn(async move { fred.force_reconnection().await });
+    }
+
+    fn with_task<T>(&self, use_it: impl FnOnce(&mut ConnectHandle) -> T) -> T {
+        use_it(&mut self.task.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl std::fmt::Debug for Link {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Link").field("id", &self.fred.id()).finish_non_exhaustive()
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        self.with_task(|task| task.abort());
+    }
+}
+
+fn parts(value: Value) -> Vec<Part> {
+    let part = |value: Value| match value {
+        Value::Integer(number) => Part::Number(number),
+        value => Part::Bytes(value.into_owned_bytes().map(|bytes| bytes.to_vec()).unwrap_or_default()),
+    };
+    match value {
+        Value::Array(values) => values.into_iter().map(part).collect(),
+        value => vec![part(value)],
+    }
+}

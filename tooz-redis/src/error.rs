@@ -1,0 +1,93 @@
+//! Maps errors of fred and of the server to those of tooz, and nowhere else.
+
+use fred::error::{Error as FredError, ErrorKind as FredKind};
+use tooz_core::{Error, ErrorKind};
+
+/// What an error of the server begins with or contains, what kind that is, and what to tell the reader. The first row
+/// that fits counts.
+const KNOWN: &[(&str, ErrorKind, &str)] = &[
+    ("WRONGPASS", ErrorKind::AuthFailed, "the server does not accept the user name or password"),
+    ("invalid username-password pair", ErrorKind::AuthFailed, "the server does not accept the user name or password"),
+    ("invalid password", ErrorKind::AuthFailed, "the server does not accept the password"),
+    ("without any password configured", ErrorKind::AuthFailed, "a password was given, but the server has none"),
+    ("NOAUTH", ErrorKind::AuthFailed, "the server asks for a password"),
+    (
+        "NOPERM",
+        ErrorKind::AuthFailed,
+        "the server's ACL does not allow this; see docs/drivers/redis.md for what is needed",
+    ),
+    (
+        "ACL failure",
+        ErrorKind::AuthFailed,
+        "the server's ACL does not allow this; see docs/drivers/redis.md for what is needed",
+    ),
+    (
+        "user executing the script can't",
+        ErrorKind::AuthFailed,
+        "the server's ACL does not allow this; see docs/drivers/redis.md for what is needed",
+    ),
+    (
+        "unknown command",
+        ErrorKind::Unsupported,
+        "the server lacks a command, or it was renamed; Redis 6.2 or newer is needed",
+    ),
+    (
+        "Unknown Redis command",
+        ErrorKind::Unsupported,
+        "the server lacks a command, or it was renamed; Redis 6.2 or newer is needed",
+    ),
+    ("NOPROTO", ErrorKind::Unsupported, "the server does not speak RESP3; Redis 6.2 or newer is needed"),
+    ("cluster support disabled", ErrorKind::InvalidUrl, "the server is not a cluster; use the scheme redis"),
+    ("DB index is out of range", ErrorKind::InvalidOption, "the server has no database with this number"),
+    ("SELECT is not allowed", ErrorKind::InvalidOption, "a cluster has the database 0 only"),
+    ("WRONGTYPE", ErrorKind::Corrupt, "a key of the namespace holds something else; use another namespace"),
+    ("READONLY", ErrorKind::Unavailable, "the server is a read-only replica; name the primary, or use Sentinel"),
+    ("OOM", ErrorKind::Unavailable, "the server is out of memory"),
+    ("MISCONF", ErrorKind::Unavailable, "the server refuses writes because it cannot persist"),
+    ("NOREPLICAS", ErrorKind::Unavailable, "the server refuses writes because too few replicas are in step"),
+    ("LOADING", ErrorKind::Unavailable, "the server is loading its data"),
+    ("MASTERDOWN", ErrorKind::Unavailable, "the server has lost its primary"),
+    ("BUSY", ErrorKind::Unavailable, "the server is busy with somebody's script"),
+    ("CLUSTERDOWN", ErrorKind::Unavailable, "the cluster is down"),
+    ("TRYAGAIN", ErrorKind::Unavailable, "the cluster is moving the keys"),
+    ("max number of clients", ErrorKind::Unavailable, "the server has no connection left (maxclients)"),
+    ("certificate", ErrorKind::Unavailable, "the TLS handshake failed"),
+];
+
+/// The error of a request to `address`.
+pub(crate) fn from_fred(error: &FredError, address: &str) -> Error {
+    let details = error.details();
+    let known = KNOWN.iter().find(|(sign, ..)| details.contains(sign));
+    let (kind, message) = match (known, error.kind()) {
+        (Some((_, kind, message)), _) => (*kind, *message),
+        (None, FredKind::Auth) => (ErrorKind::AuthFailed, "the server does not accept the user name or password"),
+        (None, FredKind::Timeout) => (ErrorKind::Unavailable, "the server did not answer in time"),
+        (None, FredKind::Tls) => (ErrorKind::Unavailable, "the TLS handshake failed"),
+        (None, FredKind::Sentinel) => (ErrorKind::Unavailable, "no sentinel names a primary that answers"),
+        (None, FredKind::IO | FredKind::Canceled | FredKind::Routing | FredKind::Cluster | FredKind::Backpressure) => {
+            (ErrorKind::Unavailable, "failed to reach the server")
+        }
+        (None, FredKind::Config | FredKind::Url) => (ErrorKind::InvalidUrl, "the URL does not fit the server"),
+        (None, FredKind::Protocol | FredKind::Parse) => {
+            (ErrorKind::Unavailable, "the server does not answer as Redis does")
+        }
+        (None, _) => (ErrorKind::Unexpected, "the server refused the request"),
+    };
+    Error::new(kind, message).with_context("address", address).with_source(std::io::Error::other(error.to_string()))
+}
+
+/// The session is over, as the server says.
+pub(crate) fn session_lost() -> Error {
+    Error::new(ErrorKind::SessionLost, "the server does not know the session any more")
+}
+
+/// The entry does not stand as in the ticket.
+pub(crate) fn not_held() -> Error {
+    Error::new(ErrorKind::NotHeld, "the entry does not stand in the roster any more")
+}
+
+/// No answer within `timeout`.
+pub(crate) fn timed_out(timeout: std::time::Duration, address: &str) -> Error {
+    let message = format!("the server did not answer within {timeout:?}");
+    Error::new(ErrorKind::Unavailable, message).with_context("address", address)
+}

@@ -1,0 +1,134 @@
+//! The verbs that change a roster: each is one script.
+
+use std::time::Duration;
+
+use tooz_core::driver::{IfBlocked, IfTaken, Key, Kind, NewEntry, Nonce, Roster, Seq, Standing, Ticket};
+use tooz_core::{Error, ErrorKind, Name, Result};
+
+use crate::error::{not_held, session_lost};
+use crate::layout::unescape;
+use crate::script::{DECLARE, ENTER, EVICT, LEAVE, REPLACE, RETRACT, Reply, WITHDRAW};
+use crate::session::RedisSession;
+
+/// For how long a withdrawn nonce is barred: longer than a request may linger in the buffers of a dying connection.
+const BAR: Duration = Duration::from_secs(300);
+
+impl RedisSession {
+    pub(crate) async fn enter_roster(&self, roster: &Roster, entry: NewEntry<'_>) -> Result<Standing> {
+        self.check_open()?;
+        self.news.expect(entry.nonce);
+        let standing = self.try_enter(roster, &entry).await;
+        match &standing {
+            Ok(Standing::Admitted(_) | Standing::Waiting { .. }) => self.news.settle(entry.nonce),
+            // It may stand none the less, and will be repeated or withdrawn.
+            Err(error) if error.is_retryable() => {}
+            Ok(Standing::Withdrawn { .. }) | Err(_) => self.news.forget(entry.nonce),
+        }
+        standing
+    }
+
+    async fn try_enter(&self, roster: &Roster, entry: &NewEntry<'_>) -> Result<Standing> {
+        let (if_taken, key): (&[u8], &[u8]) = match entry.key {
+            Key::Nonce => (b"", b""),
+            Key::Unique(key, IfTaken::Refuse) => (b"refuse", key),
+            Key::Unique(key, IfTaken::TakeOver) => (b"take-over", key),
+        };
+        let if_blocked: &[u8] = match entry.if_blocked {
+            IfBlocked::Wait => b"wait",
+            IfBlocked::Withdraw => b"withdraw",
+        };
+        let args = [
+            self.id.as_bytes(),
+            entry.nonce.to_string().as_bytes(),
+            entry.mode.as_str().as_bytes(),
+            entry.limit.to_string().as_bytes(),
+            if_blocked,
+            if entry.needs_declared { roster.kind.as_str().as_bytes() } else { b"" },
+            if_taken,
+            key,
+            entry.value,
+        ]
+        .map(<[u8]>::to_vec);
+        let args: Vec<&[u8]> = args.iter().map(Vec::as_slice).collect();
+        let reply = self.client.run_replicated(&ENTER, &self.layout.roster(roster), &args).await?;
+        standing(reply, entry)
+    }
+
+    pub(crate) async fn leave_roster(&self, roster: &Roster, ticket: &Ticket) -> Result<bool> {
+        self.check_open()?;
+        // Before the request, so that our own leaving is never taken for a loss.
+        self.news.forget(ticket.nonce);
+        let (nonce, seq) = (ticket.nonce.to_string(), ticket.seq.to_string());
+        let args = [self.id.as_bytes(), nonce.as_bytes(), seq.as_bytes()];
+        done(&self.run(&LEAVE, &self.layout.roster(roster), &args).await?)
+    }
+
+    pub(crate) async fn withdraw_from(&self, roster: &Roster, nonce: Nonce) -> Result<()> {
+        self.check_open()?;
+        self.news.forget(nonce);
+        let (nonce, bar) = (nonce.to_string(), BAR.as_millis().to_string());
+        let args = [self.id.as_bytes(), nonce.as_bytes(), bar.as_bytes()];
+        done(&self.run(&WITHDRAW, &self.layout.roster(roster), &args).await?).map(drop)
+    }
+
+    pub(crate) async fn replace_in(&self, roster: &Roster, ticket: &Ticket, value: &[u8]) -> Result<()> {
+        let (nonce, seq) = (ticket.nonce.to_string(), ticket.seq.to_string());
+        let args = [self.id.as_bytes(), nonce.as_bytes(), seq.as_bytes(), value];
+        match done(&self.run(&REPLACE, &self.layout.roster(roster), &args).await?)? {
+            true => Ok(()),
+            false => Err(not_held()),
+        }
+    }
+
+    pub(crate) async fn evict_from(&self, roster: &Roster, seq: Seq) -> Result<bool> {
+        done(&self.run(&EVICT, &self.layout.roster(roster), &[seq.to_string().as_bytes()]).await?)
+    }
+
+    pub(crate) async fn declare_roster(&self, roster: &Roster) -> Result<bool> {
+        done(&self.run(&DECLARE, &self.layout.roster(roster), &[roster.kind.as_str().as_bytes()]).await?)
+    }
+
+    pub(crate) async fn retract_roster(&self, roster: &Roster) -> Result<()> {
+        let reply = self.run(&RETRACT, &self.layout.roster(roster), &[roster.kind.as_str().as_bytes()]).await?;
+        match reply.status() {
+            "UNDECLARED" => Err(Error::new(ErrorKind::GroupNotCreated, "the group does not exist")),
+            "CROWDED" => {
+                Err(Error::new(ErrorKind::GroupNotEmpty, "the group still has members; they must leave first"))
+            }
+            _ => done(&reply).map(drop),
+        }
+    }
+
+    pub(crate) async fn declared_rosters(&self, kind: Kind) -> Result<Vec<Name>> {
+        self.check_open()?;
+        let members = self.client.members(&self.layout.declared(kind)).await?;
+        let mut names = members.iter().map(|name| unescape(name)).collect::<Result<Vec<_>>>()?;
+        names.sort_unstable();
+        Ok(names)
+    }
+}
+
+fn standing(mut reply: Reply, entry: &NewEntry<'_>) -> Result<Standing> {
+    let ticket = |seq: u64| Ticket { seq: Seq(seq), nonce: entry.nonce, mode: entry.mode, limit: entry.limit };
+    let status = reply.status().to_owned();
+    match status.as_str() {
+        "ADMITTED" => Ok(Standing::Admitted(ticket(reply.natural()?))),
+        "WAITING" => Ok(Standing::Waiting { ticket: ticket(reply.natural()?), blocked_by: Seq(reply.natural()?) }),
+        "WITHDRAWN" => Ok(Standing::Withdrawn { blocked_by: Seq(reply.natural()?) }),
+        "LOST" => Err(session_lost()),
+        "BARRED" => Err(Error::new(ErrorKind::NotHeld, "the entry was withdrawn before it could enter")),
+        "UNDECLARED" => Err(Error::new(ErrorKind::GroupNotCreated, "the group does not exist; create it first")),
+        "TAKEN" => {
+            Err(Error::new(ErrorKind::MemberAlreadyExists, "another live session has joined with this member id"))
+        }
+        _ => Err(reply.unexpected()),
+    }
+}
+
+fn done(reply: &Reply) -> Result<bool> {
+    match reply.status() {
+        "DONE" => Ok(true),
+        "NONE" => Ok(false),
+        _ => Err(reply.unexpected()),
+    }
+}

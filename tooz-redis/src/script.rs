@@ -1,0 +1,120 @@
+//! The Lua scripts, one a verb, and their replies.
+
+use std::sync::OnceLock;
+use std::vec;
+
+use tooz_core::{Error, ErrorKind, Result};
+
+/// A Lua script with the common prelude in front.
+#[derive(Debug)]
+pub(crate) struct Script {
+    pub(crate) name: &'static str,
+    pub(crate) source: &'static str,
+    /// Its SHA-1 digest, once it was asked for.
+    pub(crate) digest: OnceLock<String>,
+}
+
+macro_rules! scripts {
+    ($($constant:ident = $name:literal $(after $also:literal)?;)*) => {
+        $(pub(crate) static $constant: Script = Script {
+            name: $name,
+            source: concat!(
+                include_str!("scripts/prelude.lua"),
+                $(include_str!(concat!("scripts/", $also, ".lua")),)?
+                include_str!(concat!("scripts/", $name, ".lua")),
+            ),
+            digest: OnceLock::new(),
+        };)*
+    };
+}
+
+scripts! {
+    OPEN = "open" after "sessions";
+    CLOSE = "close" after "sessions";
+    STANDING = "standing";
+    ENTER = "enter";
+    LEAVE = "leave";
+    WITHDRAW = "withdraw";
+    REPLACE = "replace";
+    EVICT = "evict";
+    TURN = "turn";
+    SNAPSHOT = "snapshot";
+    DECLARE = "declare";
+    RETRACT = "retract";
+    PUBLISH = "publish";
+    READ = "read";
+    BOUNDS = "bounds";
+    ECHO = "echo";
+}
+
+/// One element of a reply.
+#[derive(Clone, Debug)]
+pub(crate) enum Part {
+    Number(i64),
+    Bytes(Vec<u8>),
+}
+
+/// What a script returned: a word that says what happened, then its data.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    script: &'static str,
+    status: String,
+    rest: vec::IntoIter<Part>,
+}
+
+impl Reply {
+    pub(crate) fn new(script: &'static str, parts: Vec<Part>) -> Result<Self> {
+        let mut rest = parts.into_iter();
+        match rest.next() {
+            Some(Part::Bytes(status)) => {
+                Ok(Self { script, status: String::from_utf8_lossy(&status).into_owned(), rest })
+            }
+            _ => Err(unexpected(script, "a reply without a status")),
+        }
+    }
+
+    pub(crate) fn status(&self) -> &str {
+        &self.status
+    }
+
+    /// The next element as a number, which may also be written as text.
+    pub(crate) fn number(&mut self) -> Result<i64> {
+        let number = match self.rest.next() {
+            Some(Part::Number(number)) => Some(number),
+            Some(Part::Bytes(text)) => std::str::from_utf8(&text).ok().and_then(|text| text.parse().ok()),
+            None => None,
+        };
+        number.ok_or_else(|| unexpected(self.script, "a reply that lacks a number"))
+    }
+
+    /// As [`number`](Self::number), of those that are never negative.
+    pub(crate) fn natural(&mut self) -> Result<u64> {
+        self.number().map(|number| number.max(0).unsigned_abs())
+    }
+
+    /// The next element as bytes, or `None` at the end.
+    pub(crate) fn bytes(&mut self) -> Option<Vec<u8>> {
+        self.rest.next().map(|part| match part {
+            Part::Bytes(bytes) => bytes,
+            Part::Number(number) => number.to_string().into_bytes(),
+        })
+    }
+
+    /// The next two elements, a number and bytes, or `None` at the end.
+    pub(crate) fn pair(&mut self) -> Result<Option<(u64, Vec<u8>)>> {
+        if self.rest.len() == 0 {
+            return Ok(None);
+        }
+        let number = self.natural()?;
+        self.bytes().map(|bytes| Some((number, bytes))).ok_or_else(|| unexpected(self.script, "half a pair"))
+    }
+
+    /// The error for a status that the caller does not know.
+    pub(crate) fn unexpected(&self) -> Error {
+        unexpected(self.script, &format!("the status {:?}", self.status))
+    }
+}
+
+fn unexpected(script: &str, what: &str) -> Error {
+    Error::new(ErrorKind::Unexpected, format!("the script {script} returned {what}"))
+}

@@ -1,0 +1,126 @@
+-- Shared by every script, which follow it. KEYS[1] is the roster's hash `{namespace}:kind:name`; every other key is
+-- derived from it and stands in the same hash slot. A record in that hash is "seq mode limit session key-length "
+-- followed by the bytes of the unique key and of the value; see layout.rs.
+
+local roster = KEYS[1]
+local space = string.match(roster, '^{[^}]*}:')
+local subject = string.sub(roster, #space + 1)
+local conflicts = { x = { 'x', 's' }, s = { 'x' }, m = {} }
+
+-- %.0f, because Lua prints a number of this size with an exponent.
+local function whole(number) return string.format('%.0f', number) end
+
+local function session_key(session) return space .. 'session:' .. session end
+
+-- Milliseconds that a session has left, or nil if it is over.
+local function life(session)
+  local left = redis.call('PTTL', session_key(session))
+  if left ~= -2 then return left end
+end
+
+-- The entry of a nonce, or nil.
+local function find(nonce)
+  local record = redis.call('HGET', roster, nonce)
+  if not record then return nil end
+  local seq, mode, limit, session, length, rest = string.match(record, '^(%d+) (%l) (%d+) (%x+) (%S+) ()')
+  local entry = { nonce = nonce, seq = tonumber(seq), mode = mode, limit = tonumber(limit), session = session }
+  entry.member = nonce .. ' ' .. session
+  entry.body = rest + (tonumber(length) or 0)
+  if length ~= '-' then entry.key = string.sub(record, rest, entry.body - 1) end
+  entry.record = record
+  return entry
+end
+
+local function tell(entry, news)
+  redis.call('PUBLISH', session_key(entry.session), news .. ' ' .. entry.nonce)
+end
+
+local function changed() redis.call('PUBLISH', roster, '') end
+
+-- Takes an entry out of the roster. Uses no command that a full server refuses.
+local function remove(entry)
+  redis.call('HDEL', roster, entry.nonce)
+  redis.call('ZREM', roster .. ':' .. entry.mode, entry.member)
+  redis.call('SREM', session_key(entry.session) .. ':entries', subject .. ' ' .. entry.nonce)
+  if redis.call('ZREM', roster .. ':waiting', entry.member) == 1 then
+    redis.call('ZREM', roster .. ':limits', entry.member)
+  end
+  if entry.key then redis.call('HDEL', roster .. ':keys', entry.key) end
+end
+
+-- How many entries that conflict with `mode` stand before `bound`, dead ones too.
+local function standing(mode, bound)
+  local count = 0
+  for _, other in ipairs(conflicts[mode]) do
+    count = count + redis.call('ZCOUNT', roster .. ':' .. other, '-inf', bound)
+  end
+  return count
+end
+
+-- At most `count` entries that conflict with `mode` and stand before `bound`, nearest first.
+local function before(mode, bound, count)
+  local rows = {}
+  for _, other in ipairs(conflicts[mode]) do
+    local found = redis.call('ZREVRANGEBYSCORE', roster .. ':' .. other, bound, '-inf', 'WITHSCORES', 'LIMIT', 0, count)
+    for i = 1, #found, 2 do rows[#rows + 1] = { mode = other, member = found[i], seq = tonumber(found[i + 1]) } end
+  end
+  table.sort(rows, function(a, b) return a.seq > b.seq end)
+  return rows
+end
+
+-- What blocks an entry of `mode` and `limit` before `bound`: the seq of the nearest blocker and the least remaining
+-- life, in milliseconds, of a session among those that block; nil if it is admitted. The third result says whether dead
+-- entries were removed on the way: then `admit` must follow.
+local function blocker(mode, limit, bound)
+  local swept = false
+  while standing(mode, bound) >= limit do
+    local rows, least, dead = before(mode, bound, limit), nil, false
+    for i = 1, limit do
+      local nonce, session = string.match(rows[i].member, '^(%x+) (%x+)$')
+      local left = life(session)
+      if not left then
+        remove(find(nonce) or { nonce = nonce, session = session, member = rows[i].member, mode = rows[i].mode })
+        dead, swept = true, true
+      elseif not least or left < least then
+        least = left
+      end
+    end
+    if not dead then return rows[1].seq, least, swept end
+  end
+  return nil, nil, swept
+end
+
+-- Marks as admitted, and tells, those waiting entries that have become so. Stops where no later one can be.
+local function admit()
+  local top = redis.call('ZREVRANGE', roster .. ':limits', 0, 0, 'WITHSCORES')
+  if #top == 0 then return end
+  local greatest, skipped = tonumber(top[2]), 0
+  while true do
+    local row = redis.call('ZRANGE', roster .. ':waiting', skipped, skipped, 'WITHSCORES')
+    if #row == 0 then return end
+    local bound = '(' .. row[2]
+    if redis.call('ZCOUNT', roster .. ':x', '-inf', bound) >= greatest then return end
+    local nonce, session = string.match(row[1], '^(%x+) (%x+)$')
+    local entry = find(nonce)
+    if not life(session) then
+      remove(entry)
+    elseif standing(entry.mode, bound) < entry.limit then
+      redis.call('ZREM', roster .. ':waiting', row[1])
+      redis.call('ZREM', roster .. ':limits', row[1])
+      tell(entry, 'turn')
+    else
+      skipped = skipped + 1
+    end
+  end
+end
+
+-- The next number of the namespace: greater than every earlier one, and at least the clock in microseconds, so that it
+-- goes on rising where the counter was lost.
+local function next_number()
+  local time = redis.call('TIME')
+  local now = tonumber(time[1]) * 1000000 + tonumber(time[2])
+  local last = tonumber(redis.call('SET', space .. 'seq', whole(now), 'GET') or 0)
+  if last < now then return now end
+  redis.call('SET', space .. 'seq', whole(last + 1))
+  return last + 1
+end

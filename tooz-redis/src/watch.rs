@@ -1,0 +1,79 @@
+//! Waiting: for a turn, and for a change of a roster. Notifications wake; a bounded timer stands in for lost ones.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::timeout;
+use tooz_core::Result;
+use tooz_core::driver::{Roster, Snapshot, Ticket, Version};
+
+use crate::error::not_held;
+use crate::layout::parse_record;
+use crate::script::{Reply, SNAPSHOT, TURN};
+use crate::session::RedisSession;
+
+/// The longest and the shortest time without a look at the server while something is waited for.
+const BACKUP: Duration = Duration::from_secs(30);
+const LEAST: Duration = Duration::from_millis(20);
+
+impl RedisSession {
+    pub(crate) async fn await_turn_in(&self, roster: &Roster, ticket: &Ticket) -> Result<()> {
+        let (key, nonce, seq) = (self.layout.roster(roster), ticket.nonce.to_string(), ticket.seq.to_string());
+        let mut bell = self.news.bells.listen(&nonce);
+        loop {
+            let mut reply = self.run(&TURN, &key, &[self.id.as_bytes(), nonce.as_bytes(), seq.as_bytes()]).await?;
+            match reply.status() {
+                "ADMITTED" => return Ok(()),
+                "NONE" => return Err(not_held()),
+                // A blocker that dies without a word does so at the end of its session's life, and not earlier.
+                "WAITING" => ring_or(&mut bell, reply.number()?).await,
+                _ => return Err(reply.unexpected()),
+            }
+        }
+    }
+
+    pub(crate) async fn watch_roster(&self, roster: &Roster, newer_than: Option<Version>) -> Result<Snapshot> {
+        let Some(version) = newer_than else {
+            return self.read_roster(roster).await.map(|(snapshot, _)| snapshot);
+        };
+        self.check_open()?;
+        let mut bell = self.news.hear(&self.layout.roster(roster)).await?;
+        loop {
+            let (snapshot, least) = self.read_roster(roster).await?;
+            if snapshot.version != version {
+                return Ok(snapshot);
+            }
+            ring_or(&mut bell, least).await;
+        }
+    }
+
+    /// The roster, and the least remaining life of a session in it, in milliseconds.
+    async fn read_roster(&self, roster: &Roster) -> Result<(Snapshot, i64)> {
+        let args = [self.id.as_bytes(), roster.kind.as_str().as_bytes()];
+        parse_snapshot(self.run(&SNAPSHOT, &self.layout.roster(roster), &args).await?)
+    }
+}
+
+/// Waits for the bell, but not much longer than `life` milliseconds; a negative one means that nothing can die.
+async fn ring_or(bell: &mut watch::Receiver<()>, life: i64) {
+    let life = u64::try_from(life).map_or(BACKUP, Duration::from_millis);
+    // An elapsed timer and a bell that is gone both mean: look again.
+    let _ = timeout((life + LEAST).min(BACKUP), bell.changed()).await;
+}
+
+fn parse_snapshot(mut reply: Reply) -> Result<(Snapshot, i64)> {
+    let (declared, least) = (reply.number()? == 1, reply.number()?);
+    let mut entries = Vec::new();
+    while let (Some(nonce), Some(record)) = (reply.bytes(), reply.bytes()) {
+        entries.push(parse_record(&nonce, &record)?);
+    }
+    entries.sort_unstable_by_key(|entry| entry.seq);
+    // The content is its own version: nothing must be counted on the server, and nothing can be lost with it.
+    let mut hasher = DefaultHasher::new();
+    declared.hash(&mut hasher);
+    for entry in &entries {
+        (entry.seq, entry.nonce, &entry.value).hash(&mut hasher);
+    }
+    Ok((Snapshot { version: Version(hasher.finish()), declared, entries }, least))
+}

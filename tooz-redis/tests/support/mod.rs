@@ -1,0 +1,163 @@
+//! A Redis server of one's own for a test, started on a free loopback port, and short ways to use it.
+
+#![allow(dead_code, reason = "each test file uses a part of it")]
+
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use fred::prelude::*;
+use fred::types::CustomCommand;
+use tooz_core::driver::{
+    IfBlocked, Key, Kind, Mode, NewEntry, Nonce, Roster, Session, SessionOptions, Standing, Ticket,
+};
+use tooz_core::{Name, Registry, Result};
+
+pub(crate) const TIMEOUT: Duration = Duration::from_millis(1500);
+pub(crate) const TTL: Duration = Duration::from_secs(4);
+
+/// A running server; it ends with the value.
+#[derive(Debug)]
+pub(crate) struct Server {
+    child: Child,
+    pub(crate) port: u16,
+    pub(crate) directory: PathBuf,
+    settings: Vec<String>,
+}
+
+impl Server {
+    /// Starts one with further settings, as on the command line, and waits until it answers.
+    pub(crate) async fn start(settings: &[&str]) -> Self {
+        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let directory = std::env::temp_dir().join(format!("tooz-redis-test-{port}"));
+        std::fs::create_dir_all(&directory).unwrap();
+        let settings: Vec<String> = settings.iter().map(|setting| (*setting).to_owned()).collect();
+        let child = spawn(port, &directory, &settings);
+        let server = Self { child, port, directory, settings };
+        server.ready().await;
+        server
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    /// As kill -9 does.
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Starts it again, on the same port.
+    pub(crate) async fn restart(&mut self) {
+        self.child = spawn(self.port, &self.directory, &self.settings);
+        self.ready().await;
+    }
+
+    pub(crate) fn freeze(&self) {
+        self.signal("-STOP");
+    }
+
+    pub(crate) fn thaw(&self) {
+        self.signal("-CONT");
+    }
+
+    /// Sends a command and gives back the reply, also an error.
+    pub(crate) async fn ask(&self, words: &[&str]) -> Result<Value, Error> {
+        let client = self.plain().await;
+        let (first, rest) = words.split_first().unwrap();
+        let reply = client.custom(CustomCommand::new((*first).to_owned(), None, false), rest.to_vec()).await;
+        client.quit().await.ok();
+        reply
+    }
+
+    /// A client without any of the driver's settings.
+    pub(crate) async fn plain(&self) -> Client {
+        let config = Config::from_url(&self.url()).unwrap();
+        let client = Client::new(config, None, None, None);
+        client.init().await.unwrap();
+        client
+    }
+
+    pub(crate) async fn session(&self, member: &str) -> Box<dyn Session> {
+        open(&self.url(), member).await.unwrap()
+    }
+
+    async fn ready(&self) {
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while tokio::net::TcpStream::connect(("127.0.0.1", self.port)).await.is_err() {
+            assert!(Instant::now() < deadline, "redis-server did not start on port {}", self.port);
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    fn signal(&self, signal: &str) {
+        assert!(Command::new("kill").args([signal, &self.child.id().to_string()]).status().unwrap().success());
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+        std::fs::remove_dir_all(&self.directory).ok();
+    }
+}
+
+fn spawn(port: u16, directory: &std::path::Path, settings: &[String]) -> Child {
+    Command::new("redis-server")
+        .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--dir"])
+        .arg(directory)
+        .args(settings)
+        .stdout(Stdio::null())
+        .spawn()
+        .expect("redis-server must be on PATH: install the package redis-server, or valkey with that name")
+}
+
+pub(crate) async fn open(url: &str, member: &str) -> Result<Box<dyn Session>> {
+    let driver = Registry::with([tooz_redis::DRIVER]).driver(&url.parse()?)?;
+    let options =
+        SessionOptions { namespace: "test".to_owned(), member: Name::new(member)?, ttl: TTL, timeout: TIMEOUT };
+    driver.open(&options).await
+}
+
+pub(crate) fn lock(name: &str) -> Roster {
+    Roster { kind: Kind::Lock, name: Name::new(name).unwrap() }
+}
+
+pub(crate) fn exclusive(nonce: Nonce) -> NewEntry<'static> {
+    NewEntry {
+        nonce,
+        key: Key::Nonce,
+        mode: Mode::Exclusive,
+        limit: NonZeroU32::MIN,
+        if_blocked: IfBlocked::Wait,
+        needs_declared: false,
+        value: b"",
+    }
+}
+
+pub(crate) async fn acquire(session: &dyn Session, roster: &Roster) -> Result<Ticket> {
+    match session.enter(roster, exclusive(Nonce::random())).await? {
+        Standing::Admitted(ticket) => Ok(ticket),
+        Standing::Waiting { ticket, .. } => session.await_turn(roster, &ticket).await.map(|()| ticket),
+        Standing::Withdrawn { .. } => unreachable!("it asked to wait"),
+    }
+}
+
+/// Repeats what fails as unavailable, as core does, for at most `limit`.
+pub(crate) async fn insist<T, F: Future<Output = Result<T>>>(
+    limit: Duration,
+    mut request: impl FnMut() -> F,
+) -> Result<T> {
+    let deadline = Instant::now() + limit;
+    loop {
+        match request().await {
+            Err(error) if error.is_retryable() && Instant::now() < deadline => {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+            result => return result,
+        }
+    }
+}
