@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tracing::Instrument;
+
 use crate::builder::Builder;
 use crate::driver::{Kind, Roster};
 use crate::election::Election;
@@ -122,8 +124,12 @@ impl Coordinator {
     /// # Errors
     /// `Unavailable`, `SessionLost`.
     pub async fn groups(&self) -> Result<Vec<Name>> {
-        let live = self.live().await?;
-        live.retry(Some(self.timeout()), || live.session.declared(Kind::Group)).await
+        let span = tracing::debug_span!("tooz", operation = "groups", member = %self.member());
+        let groups = async {
+            let live = self.live().await?;
+            live.retry(Some(self.timeout()), || live.session.declared(Kind::Group)).await
+        };
+        groups.instrument(span).await.map_err(|error| error.with_operation("groups"))
     }
 
     /// The present state of the session.
@@ -183,8 +189,17 @@ impl Target {
         Self { coordinator: self.coordinator.clone(), roster }
     }
 
-    /// Adds what was attempted, on which name.
-    pub(crate) fn in_context<T>(&self, operation: &'static str, outcome: Result<T>) -> Result<T> {
+    /// Runs `work` in a span of its own, and adds to its error what was attempted, on which name.
+    pub(crate) async fn run<T>(&self, operation: &'static str, work: impl Future<Output = Result<T>>) -> Result<T> {
+        let member = self.coordinator.member();
+        let span = match &self.roster {
+            Ok(roster) => tracing::debug_span!("tooz", operation, %member, %roster),
+            Err(_) => tracing::debug_span!("tooz", operation, %member),
+        };
+        self.in_context(operation, work.instrument(span).await)
+    }
+
+    fn in_context<T>(&self, operation: &'static str, outcome: Result<T>) -> Result<T> {
         outcome.map_err(|error| {
             let error = error.with_operation(operation);
             let named = error.context().next().is_some();

@@ -8,7 +8,7 @@ use futures_util::Stream;
 
 use crate::coordinator::Target;
 use crate::driver::{IfBlocked, Mode, Snapshot};
-use crate::lock::{FencingToken, Guard, Line, Participant, enter, evict_holders, granted, inspect, within};
+use crate::lock::{FencingToken, Guard, Line, Participant, enter, evict_holders, inspect, wait, within};
 use crate::roster_watch::RosterWatch;
 use crate::{Name, Result};
 
@@ -40,8 +40,8 @@ impl Election {
     /// # Errors
     /// As [`Lock::acquire`](crate::Lock::acquire).
     pub async fn campaign(&self) -> Result<Leadership> {
-        let outcome = enter(&self.target, Mode::Exclusive, NonZeroU32::MIN, IfBlocked::Wait).await;
-        self.target.in_context("campaign", outcome.and_then(granted).map(|guard| Leadership { guard }))
+        let guard = self.target.run("campaign", wait(&self.target, Mode::Exclusive, NonZeroU32::MIN)).await?;
+        Ok(Leadership { guard })
     }
 
     /// Becomes leader if there is none and nobody stands for it, else returns `None`.
@@ -49,8 +49,9 @@ impl Election {
     /// # Errors
     /// As [`campaign`](Self::campaign).
     pub async fn try_campaign(&self) -> Result<Option<Leadership>> {
-        let outcome = enter(&self.target, Mode::Exclusive, NonZeroU32::MIN, IfBlocked::Withdraw).await;
-        self.target.in_context("try_campaign", outcome.map(|guard| guard.map(|guard| Leadership { guard })))
+        let enter = enter(&self.target, Mode::Exclusive, NonZeroU32::MIN, IfBlocked::Withdraw);
+        let guard = self.target.run("try_campaign", enter).await?;
+        Ok(guard.map(|guard| Leadership { guard }))
     }
 
     /// Waits to be elected at most for `limit`.
@@ -75,7 +76,7 @@ impl Election {
     /// # Errors
     /// `Unavailable`, `SessionLost`, `InvalidName`.
     pub async fn inspect(&self) -> Result<Line> {
-        self.target.in_context("inspect", inspect(&self.target).await)
+        self.target.run("inspect", inspect(&self.target)).await
     }
 
     /// Deposes the leader; see [`Lock::break_lock`](crate::Lock::break_lock). Python's tooz calls it standing down.
@@ -83,7 +84,7 @@ impl Election {
     /// # Errors
     /// `Unavailable`, `SessionLost`, `InvalidName`.
     pub async fn depose(&self) -> Result<Vec<Participant>> {
-        self.target.in_context("depose", evict_holders(&self.target).await)
+        self.target.run("depose", evict_holders(&self.target)).await
     }
 
     /// Follows who leads.
@@ -153,8 +154,8 @@ impl Observation {
     /// `InvalidName`, `Corrupt`, `AuthFailed`, `SessionLost` once the coordinator was closed.
     pub async fn next(&mut self) -> Result<Option<Leader>> {
         loop {
-            let outcome = self.watch.next().await.and_then(|(snapshot, _)| self.read(&snapshot));
-            if let Some(leader) = self.watch.target().in_context("observe", outcome)? {
+            let (snapshot, _) = self.watch.next("observe").await?;
+            if let Some(leader) = self.read(&snapshot)? {
                 return Ok(leader);
             }
         }

@@ -43,13 +43,16 @@ impl Group {
     /// Creates the group.
     ///
     /// # Errors
-    /// `GroupAlreadyExists`, `Unavailable`, `SessionLost`, `InvalidName`. After `Unavailable` it may exist or not.
+    /// `GroupAlreadyExists`, `Unavailable`, `SessionLost`, `InvalidName`. After `Unavailable` it may exist or not. If a
+    /// reply was lost and the group exists after all, it counts as created by us.
     pub async fn create(&self) -> Result<()> {
-        let outcome = self.declare().await.and_then(|new| match new {
-            true => Ok(()),
-            false => Err(Error::new(ErrorKind::GroupAlreadyExists, "the group exists already")),
-        });
-        self.target.in_context("create", outcome)
+        let create = async {
+            match self.declare().await? {
+                true => Ok(()),
+                false => Err(Error::new(ErrorKind::GroupAlreadyExists, "the group exists already")),
+            }
+        };
+        self.target.run("create", create).await
     }
 
     /// Creates the group if it does not exist, and returns whether it did that.
@@ -57,7 +60,7 @@ impl Group {
     /// # Errors
     /// `Unavailable`, `SessionLost`, `InvalidName`.
     pub async fn create_if_missing(&self) -> Result<bool> {
-        self.target.in_context("create_if_missing", self.declare().await)
+        self.target.run("create_if_missing", self.declare()).await
     }
 
     /// Deletes the group.
@@ -65,11 +68,20 @@ impl Group {
     /// # Errors
     /// `GroupNotCreated`, `GroupNotEmpty`, `Unavailable`, `SessionLost`, `InvalidName`.
     pub async fn delete(&self) -> Result<()> {
-        let outcome = async {
+        let delete = async {
             let (roster, live) = (self.target.roster()?, self.target.coordinator.live().await?);
-            live.retry(Some(self.target.coordinator.timeout()), || live.session.retract(roster)).await
+            let mut attempts = 0;
+            let retract = || {
+                attempts += 1;
+                live.session.retract(roster)
+            };
+            match live.retry(Some(self.target.coordinator.timeout()), retract).await {
+                // A repeated request that finds nothing follows one whose reply was lost.
+                Err(error) if error.kind() == ErrorKind::GroupNotCreated && attempts > 1 => Ok(()),
+                outcome => outcome,
+            }
         };
-        self.target.in_context("delete", outcome.await)
+        self.target.run("delete", delete).await
     }
 
     /// Joins, with [`Capabilities`](crate::Capabilities) or any serde type, `()` for none.
@@ -82,7 +94,7 @@ impl Group {
     /// capabilities cannot be encoded; `Unavailable`, `SessionLost`, `InvalidName`.
     pub async fn join(&self, capabilities: impl Serialize) -> Result<Membership> {
         let value = MemberValue::now(capabilities);
-        self.target.in_context("join", Membership::join(&self.target, value, IfTaken::Refuse).await)
+        self.target.run("join", Membership::join(&self.target, value, IfTaken::Refuse)).await
     }
 
     /// Joins in place of an earlier incarnation with our member id, in one atomic step: for a process that restarts
@@ -92,7 +104,7 @@ impl Group {
     /// As [`join`](Self::join), without `MemberAlreadyExists`.
     pub async fn join_taking_over(&self, capabilities: impl Serialize) -> Result<Membership> {
         let value = MemberValue::now(capabilities);
-        self.target.in_context("join_taking_over", Membership::join(&self.target, value, IfTaken::TakeOver).await)
+        self.target.run("join_taking_over", Membership::join(&self.target, value, IfTaken::TakeOver)).await
     }
 
     /// All members with their capabilities, in the order in which they joined. One request.
@@ -100,12 +112,12 @@ impl Group {
     /// # Errors
     /// `GroupNotCreated`, `Unavailable`, `SessionLost`, `InvalidName`.
     pub async fn members(&self) -> Result<Vec<Member>> {
-        let outcome = async {
+        let members = async {
             let (roster, live) = (self.target.roster()?, self.target.coordinator.live().await?);
             let patience = Some(self.target.coordinator.timeout());
             members_of(&live.retry(patience, || live.session.snapshot(roster, None)).await?)
         };
-        self.target.in_context("members", outcome.await)
+        self.target.run("members", members).await
     }
 
     /// One member.
@@ -113,7 +125,7 @@ impl Group {
     /// # Errors
     /// `MemberNotJoined` if there is none with this id, else as [`members`](Self::members).
     pub async fn member(&self, id: impl AsRef<[u8]>) -> Result<Member> {
-        let outcome = async {
+        let member = async {
             let id = Name::new(id)?;
             let found = self.members().await?.into_iter().find(|member| *member.id() == id);
             found.ok_or_else(|| {
@@ -121,7 +133,7 @@ impl Group {
                     .with_context("member", id)
             })
         };
-        self.target.in_context("member", outcome.await)
+        self.target.run("member", member).await
     }
 
     /// Follows the members: first those who are there, then each change.
@@ -155,14 +167,20 @@ impl Group {
     pub async fn partitioner_with(&self, partitions: u32) -> Result<Partitioner> {
         if partitions == 0 {
             let error = Error::new(ErrorKind::InvalidOption, "a partitioner needs at least one partition a member");
-            return self.target.in_context("partitioner", Err(error));
+            return Err(error.with_operation("partitioner"));
         }
         Ok(Partitioner::start(self.watch().await?, self.target.coordinator.member().clone(), partitions))
     }
 
     async fn declare(&self) -> Result<bool> {
         let (roster, live) = (self.target.roster()?, self.target.coordinator.live().await?);
-        live.retry(Some(self.target.coordinator.timeout()), || live.session.declare(roster)).await
+        let mut attempts = 0;
+        let declare = || {
+            attempts += 1;
+            live.session.declare(roster)
+        };
+        let new = live.retry(Some(self.target.coordinator.timeout()), declare).await?;
+        Ok(new || attempts > 1)
     }
 }
 
@@ -230,10 +248,8 @@ impl GroupWatch {
 
     /// Waits for a change and queues its events.
     async fn advance(&mut self) -> Result<()> {
-        let outcome = self.roster.next().await;
-        let target = self.roster.target();
-        let (snapshot, interrupted) = target.in_context("watch", outcome)?;
-        let members = target.in_context("watch", members_of(&snapshot))?;
+        let (snapshot, interrupted) = self.roster.next("watch").await?;
+        let members = members_of(&snapshot).map_err(|error| error.with_operation("watch"))?;
         if interrupted {
             self.events.push_back(GroupEvent::Resync);
         }

@@ -104,7 +104,13 @@ impl Hold {
             Ok(Standing::Waiting { ticket, blocked_by }) => {
                 debug!(seq = ticket.seq.0, blocked_by = blocked_by.0, "waiting");
                 pending.ticket = Some(ticket);
-                live.retry(None, || live.session.await_turn(roster, &ticket)).await?;
+                tokio::select! {
+                    biased;
+                    turn = live.retry(None, || live.session.await_turn(roster, &ticket)) => turn?,
+                    () = evicted.cancelled() => {
+                        return Err(Error::new(ErrorKind::NotHeld, "somebody else has removed the entry from the line"));
+                    }
+                }
                 ticket
             }
             Ok(Standing::Withdrawn { .. }) => {

@@ -6,7 +6,6 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
-use tracing::Instrument;
 
 use crate::coordinator::{Coordinator, Target};
 use crate::driver::{Entry, IfBlocked, Key, Mode, Seq, admission};
@@ -75,8 +74,7 @@ impl Lock {
     /// `SessionLost` if the session is lost meanwhile, `NotHeld` if somebody removed us from the line, `Unavailable` if
     /// the backend cannot be reached for the timeout, `InvalidName`.
     pub async fn acquire(&self) -> Result<Guard> {
-        let outcome = enter(&self.target, self.mode, NonZeroU32::MIN, IfBlocked::Wait).await;
-        self.target.in_context("acquire", outcome.and_then(granted))
+        self.target.run("acquire", wait(&self.target, self.mode, NonZeroU32::MIN)).await
     }
 
     /// Takes the lock if it is free at this moment, else returns `None` and leaves nothing behind.
@@ -84,8 +82,7 @@ impl Lock {
     /// # Errors
     /// As [`acquire`](Self::acquire).
     pub async fn try_acquire(&self) -> Result<Option<Guard>> {
-        let outcome = enter(&self.target, self.mode, NonZeroU32::MIN, IfBlocked::Withdraw).await;
-        self.target.in_context("try_acquire", outcome)
+        self.target.run("try_acquire", enter(&self.target, self.mode, NonZeroU32::MIN, IfBlocked::Withdraw)).await
     }
 
     /// Waits for the lock at most for `limit`.
@@ -101,7 +98,7 @@ impl Lock {
     /// # Errors
     /// `Unavailable`, `SessionLost`, `InvalidName`.
     pub async fn inspect(&self) -> Result<Line> {
-        self.target.in_context("inspect", inspect(&self.target).await)
+        self.target.run("inspect", inspect(&self.target)).await
     }
 
     /// Takes the lock away from all who hold it and returns them. They are told, but may learn of it late: only
@@ -110,7 +107,7 @@ impl Lock {
     /// # Errors
     /// `Unavailable`, `SessionLost`, `InvalidName`.
     pub async fn break_lock(&self) -> Result<Vec<Participant>> {
-        self.target.in_context("break_lock", evict_holders(&self.target).await)
+        self.target.run("break_lock", evict_holders(&self.target)).await
     }
 }
 
@@ -266,13 +263,13 @@ pub(crate) async fn enter(
         .map_err(|error| Error::new(ErrorKind::Unexpected, "failed to encode the owner").with_source(error))?;
     let request = Request { key: Key::Nonce, mode, limit, if_blocked, needs_declared: false, value: &value };
     let live = coordinator.live().await?;
-    let span = tracing::debug_span!("acquire", member = %coordinator.member(), roster = %roster);
-    let hold = Hold::enter(coordinator, live, roster, request).instrument(span).await?;
+    let hold = Hold::enter(coordinator, live, roster, request).await?;
     Ok(hold.map(|hold| Guard { hold }))
 }
 
-/// An entry that waits is never withdrawn, so there is a guard.
-pub(crate) fn granted(guard: Option<Guard>) -> Result<Guard> {
+/// Enters and waits for the turn.
+pub(crate) async fn wait(target: &Target, mode: Mode, limit: NonZeroU32) -> Result<Guard> {
+    let guard = enter(target, mode, limit, IfBlocked::Wait).await?;
     guard.ok_or_else(|| Error::new(ErrorKind::Unexpected, "the driver withdrew an entry that was to wait"))
 }
 
@@ -280,8 +277,8 @@ pub(crate) async fn within<T>(limit: Duration, target: &Target, work: impl Futur
     match timeout(limit, work).await {
         Ok(outcome) => outcome,
         Err(_) => {
-            let error = Error::new(ErrorKind::Timeout, format!("it was not granted within {limit:?}"));
-            target.in_context("acquire_timeout", Err(error))
+            let late = async { Err(Error::new(ErrorKind::Timeout, format!("it was not granted within {limit:?}"))) };
+            target.run("acquire_timeout", late).await
         }
     }
 }
@@ -301,7 +298,13 @@ pub(crate) async fn evict_holders(target: &Target) -> Result<Vec<Participant>> {
     let mut evicted = Vec::new();
     for holder in inspect(target).await?.holders {
         let seq = Seq(holder.token.0);
-        if live.retry(Some(target.coordinator.timeout()), || live.session.evict(roster, seq)).await? {
+        let mut attempts = 0;
+        let evict = || {
+            attempts += 1;
+            live.session.evict(roster, seq)
+        };
+        // A repeated request that finds nothing follows one whose reply was lost.
+        if live.retry(Some(target.coordinator.timeout()), evict).await? || attempts > 1 {
             evicted.push(holder);
         }
     }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::Serialize;
 use tokio::sync::watch;
-use tracing::{Instrument, info, warn};
+use tracing::{info, warn};
 
 use crate::coordinator::{Coordinator, Target};
 use crate::driver::{IfBlocked, IfTaken, Key, Mode};
@@ -79,10 +79,10 @@ impl Membership {
             match &*stay.borrow_and_update() {
                 Stay::Entered(hold) if hold.is_held() => return Ok(Incarnation(hold.ticket().nonce)),
                 Stay::Entered(hold) if !hold.is_evicted() => {}
-                _ => return self.joined.in_context("joined", Err(not_joined())),
+                _ => return Err(not_joined().with_operation("joined")),
             }
             if stay.changed().await.is_err() {
-                return self.joined.in_context("joined", Err(not_joined()));
+                return Err(not_joined().with_operation("joined"));
             }
         }
     }
@@ -105,7 +105,7 @@ impl Membership {
     /// capabilities cannot be encoded.
     pub async fn update(&self, capabilities: impl Serialize) -> Result<()> {
         let value = self.joined.value().with_capabilities(capabilities);
-        self.joined.in_context("update", self.joined.update(value).await)
+        self.joined.target.run("update", self.joined.update(value)).await
     }
 
     /// Leaves the group, and says whether we were a member until then.
@@ -115,11 +115,8 @@ impl Membership {
     /// # Errors
     /// `MemberNotJoined` if we were not; `SessionLost`, `Unavailable`.
     pub async fn leave(self) -> Result<()> {
-        let outcome = match self.joined.hold() {
-            Ok(hold) => hold.release().await.map_err(explain),
-            Err(error) => Err(error),
-        };
-        self.joined.in_context("leave", outcome)
+        let leave = async { self.joined.hold()?.release().await.map_err(explain) };
+        self.joined.target.run("leave", leave).await
     }
 
     /// The coordinator that we joined with.
@@ -167,10 +164,6 @@ impl Joined {
     fn value(&self) -> std::sync::MutexGuard<'_, MemberValue> {
         self.value.lock().unwrap_or_else(PoisonError::into_inner)
     }
-
-    fn in_context<T>(&self, operation: &'static str, outcome: Result<T>) -> Result<T> {
-        self.target.in_context(operation, outcome)
-    }
 }
 
 async fn enter(target: &Target, live: Arc<Live>, value: &MemberValue, if_taken: IfTaken) -> Result<Arc<Hold>> {
@@ -184,8 +177,7 @@ async fn enter(target: &Target, live: Arc<Live>, value: &MemberValue, if_taken: 
         needs_declared: true,
         value: &value,
     };
-    let span = tracing::debug_span!("join", member = %coordinator.member(), roster = %roster);
-    let hold = Hold::enter(coordinator, live, roster, request).instrument(span).await?;
+    let hold = Hold::enter(coordinator, live, roster, request).await?;
     hold.map(Arc::new).ok_or_else(|| Error::new(ErrorKind::Unexpected, "the driver withdrew a member"))
 }
 

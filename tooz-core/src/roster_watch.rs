@@ -21,13 +21,14 @@ impl RosterWatch {
         Self { target, seen: None, interrupted: false }
     }
 
-    pub(crate) fn target(&self) -> &Target {
-        &self.target
-    }
-
     /// The next snapshot that differs from the last, and whether the view was interrupted before it, so that changes
     /// which undid each other may have gone unseen. Waits through outages and losses of the session. Cancel safe.
-    pub(crate) async fn next(&mut self) -> Result<(Snapshot, bool)> {
+    pub(crate) async fn next(&mut self, operation: &'static str) -> Result<(Snapshot, bool)> {
+        let target = self.target.clone();
+        target.run(operation, self.advance()).await
+    }
+
+    async fn advance(&mut self) -> Result<(Snapshot, bool)> {
         loop {
             let live = match self.target.coordinator.live().await {
                 Err(error) if error.is_retryable() => continue,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::coordinator::Target;
 use crate::driver::{IfBlocked, Mode};
-use crate::lock::{Guard, Line, Participant, enter, evict_holders, granted, inspect, within};
+use crate::lock::{Guard, Line, Participant, enter, evict_holders, inspect, wait, within};
 use crate::{Error, ErrorKind, Result};
 
 /// A semaphore with a fixed number of permits. A [`Guard`] holds one of them.
@@ -35,8 +35,7 @@ impl Semaphore {
     /// # Errors
     /// As [`Lock::acquire`](crate::Lock::acquire), and `InvalidOption` if the semaphore has no permits at all.
     pub async fn acquire(&self) -> Result<Guard> {
-        let outcome = self.enter(IfBlocked::Wait).await;
-        self.target.in_context("acquire", outcome.and_then(granted))
+        self.target.run("acquire", async { wait(&self.target, Mode::Exclusive, self.limit()?).await }).await
     }
 
     /// Takes a permit if one is free at this moment, else returns `None` and leaves nothing behind.
@@ -44,7 +43,8 @@ impl Semaphore {
     /// # Errors
     /// As [`acquire`](Self::acquire).
     pub async fn try_acquire(&self) -> Result<Option<Guard>> {
-        self.target.in_context("try_acquire", self.enter(IfBlocked::Withdraw).await)
+        let enter = async { enter(&self.target, Mode::Exclusive, self.limit()?, IfBlocked::Withdraw).await };
+        self.target.run("try_acquire", enter).await
     }
 
     /// Waits for a permit at most for `limit`.
@@ -60,7 +60,7 @@ impl Semaphore {
     /// # Errors
     /// `Unavailable`, `SessionLost`, `InvalidName`.
     pub async fn inspect(&self) -> Result<Line> {
-        self.target.in_context("inspect", inspect(&self.target).await)
+        self.target.run("inspect", inspect(&self.target)).await
     }
 
     /// Takes the permits away from all who hold one; see [`Lock::break_lock`](crate::Lock::break_lock).
@@ -68,12 +68,11 @@ impl Semaphore {
     /// # Errors
     /// `Unavailable`, `SessionLost`, `InvalidName`.
     pub async fn break_permits(&self) -> Result<Vec<Participant>> {
-        self.target.in_context("break_permits", evict_holders(&self.target).await)
+        self.target.run("break_permits", evict_holders(&self.target)).await
     }
 
-    async fn enter(&self, if_blocked: IfBlocked) -> Result<Option<Guard>> {
-        let permits = NonZeroU32::new(self.permits)
-            .ok_or_else(|| Error::new(ErrorKind::InvalidOption, "a semaphore needs at least one permit"))?;
-        enter(&self.target, Mode::Exclusive, permits, if_blocked).await
+    fn limit(&self) -> Result<NonZeroU32> {
+        NonZeroU32::new(self.permits)
+            .ok_or_else(|| Error::new(ErrorKind::InvalidOption, "a semaphore needs at least one permit"))
     }
 }

@@ -122,7 +122,9 @@ impl Shared {
             let renewal = async {
                 sleep_until(next).await;
                 let sent = Instant::now();
-                (sent, live.session.renew().await)
+                // One that hangs must leave time for another before the deadline.
+                let renewed = timeout(third, live.session.renew()).await.unwrap_or_else(|_| Err(no_answer(third)));
+                (sent, renewed)
             };
             let (sent, outcome) = tokio::select! {
                 biased;
@@ -210,6 +212,10 @@ async fn rejoin(joined: Vec<Arc<Joined>>, live: Arc<Live>) {
     for joined in joined {
         joined.rejoin(live.clone()).await;
     }
+}
+
+fn no_answer(limit: Duration) -> Error {
+    Error::new(ErrorKind::Unavailable, format!("the renewal was not answered within {limit:?}"))
 }
 
 pub(crate) fn closed() -> Error {

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use futures_util::Stream;
+use tracing::{Instrument, Span};
 
 use crate::coordinator::Coordinator;
 use crate::driver::{Bounds, Message, Offset, Topics};
@@ -75,7 +76,7 @@ impl Topic {
             telemetry::published(self.coordinator.driver_name());
             Ok(offset)
         };
-        outcome.await.map_err(|error| self.explain("publish", error))
+        outcome.instrument(self.span("publish")).await.map_err(|error| self.explain("publish", error))
     }
 
     /// Reads the messages from some point on.
@@ -92,7 +93,8 @@ impl Topic {
                 From::Earliest => self.bounds(&live).await?.trimmed,
             })
         };
-        let after = outcome.await.map_err(|error| self.explain("subscribe", error))?;
+        let after =
+            outcome.instrument(self.span("subscribe")).await.map_err(|error| self.explain("subscribe", error))?;
         Ok(Subscription { topic: self.clone(), after, read: VecDeque::new() })
     }
 
@@ -103,6 +105,14 @@ impl Topic {
 
     fn name(&self) -> Result<&Name> {
         self.name.as_ref().map_err(|error| error.duplicate())
+    }
+
+    fn span(&self, operation: &'static str) -> Span {
+        let member = self.coordinator.member();
+        match &self.name {
+            Ok(topic) => tracing::debug_span!("tooz", operation, %member, %topic),
+            Err(_) => tracing::debug_span!("tooz", operation, %member),
+        }
     }
 
     fn explain(&self, operation: &'static str, error: Error) -> Error {
