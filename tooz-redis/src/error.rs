@@ -71,9 +71,15 @@ pub(crate) fn from_fred(error: &FredError, address: &str) -> Error {
         (None, FredKind::Protocol | FredKind::Parse) => {
             (ErrorKind::Unavailable, "the server does not answer as Redis does")
         }
-        (None, _) => (ErrorKind::Unexpected, "the server refused the request"),
+        (None, _) if is_from_server(details) => (ErrorKind::Unexpected, "the server refused the request"),
+        (None, _) => (ErrorKind::Unavailable, "failed to reach the server"),
     };
     Error::new(kind, message).with_context("address", address).with_source(std::io::Error::other(error.to_string()))
+}
+
+/// Errors of the server begin with a word in capitals; those of fred do not.
+fn is_from_server(details: &str) -> bool {
+    details.split(' ').next().is_some_and(|word| word.len() > 2 && word.bytes().all(|byte| byte.is_ascii_uppercase()))
 }
 
 /// The session is over, as the server says.

@@ -6,7 +6,7 @@
 //! | `{ns}:sessions` | set of session ids |
 //! | `{ns}:session:<id>` | the member's name; it lives as long as the session. Also the session's channel |
 //! | `{ns}:session:<id>:entries` | set of `<kind>:<name> <nonce>`, what the session has entered |
-//! | `{ns}:withdrawn:<nonce>` | bars a nonce for some minutes |
+//! | `{ns}:withdrawn:<id>:<nonce>` | bars a nonce of a session for some minutes |
 //! | `{ns}:<kind>:<name>` | hash, nonce to record. Also the roster's channel |
 //! | `{ns}:<kind>:<name>:x`, `:s`, `:m` | sorted sets, seq to `<nonce> <session>`, one a mode |
 //! | `{ns}:<kind>:<name>:waiting`, `:limits` | sorted sets of those that wait: by seq, and by their limit |

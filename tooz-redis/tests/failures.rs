@@ -1,5 +1,7 @@
 //! What the driver does when the server fails or refuses: a clear error or a recovery, in bounded time.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 mod support;
 
 use std::time::{Duration, Instant};
@@ -200,7 +202,20 @@ async fn missing_permissions_are_told_when_it_opens() {
         }
     }
     server
-        .ask(&["ACL", "SETUSER", "enough", "on", ">pw", "resetchannels", "~{test}:*", "&{test}:*", "+@all"])
+        .ask(&[
+            "ACL",
+            "SETUSER",
+            "enough",
+            "on",
+            ">pw",
+            "resetchannels",
+            "~{test}:*",
+            "&{test}:*",
+            "+@all",
+            "-@dangerous",
+            "+info",
+            "+role",
+        ])
         .await
         .unwrap();
     let session = open(&format!("redis://enough:pw@{at}"), "a").await.unwrap();

@@ -1,5 +1,7 @@
 //! Each Lua script on its own, against a real server.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 mod support;
 
 use fred::prelude::*;

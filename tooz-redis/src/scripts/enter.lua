@@ -3,7 +3,7 @@
 --       if the key is taken (refuse | take-over | '' for no key), key, value
 
 local session, nonce, mode, limit = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
-local alive = redis.call('MGET', session_key(session), space .. 'withdrawn:' .. nonce)
+local alive = redis.call('MGET', session_key(session), space .. 'withdrawn:' .. session .. ':' .. nonce)
 if not alive[1] then return { 'LOST' } end
 if alive[2] then return { 'BARRED' } end
 
