@@ -1,0 +1,112 @@
+//! What a proxy does to its connections at the moment, and what it has counted.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use super::{Direction, Traffic};
+
+/// What happens to the bytes of one direction.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Fate {
+    #[default]
+    Pass,
+    Swallow,
+    Hold,
+}
+
+/// The faults in force.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Faults {
+    pub(crate) to_server: Fate,
+    pub(crate) to_client: Fate,
+    pub(crate) delay: Duration,
+}
+
+impl Faults {
+    pub(crate) fn swallow(&mut self, direction: Direction) {
+        self.set(direction, Fate::Swallow);
+    }
+
+    pub(crate) fn hold(&mut self, direction: Direction) {
+        self.set(direction, Fate::Hold);
+    }
+
+    fn set(&mut self, direction: Direction, fate: Fate) {
+        if direction != Direction::ToClient {
+            self.to_server = fate;
+        }
+        if direction != Direction::ToServer {
+            self.to_client = fate;
+        }
+    }
+
+    pub(crate) fn fate(&self, direction: Direction) -> Fate {
+        if direction == Direction::ToServer { self.to_server } else { self.to_client }
+    }
+}
+
+/// Shared by a proxy and its connections.
+#[derive(Debug)]
+pub(crate) struct State {
+    pub(crate) faults: watch::Sender<Faults>,
+    /// Counts the cuts; a connection that sees it change ends.
+    pub(crate) cuts: watch::Sender<u64>,
+    /// How many chunks more may pass to the server before a connection is cut; 0 is no limit.
+    pub(crate) fuse: AtomicU64,
+    pub(crate) traffic: Counters,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        let (faults, cuts) = (watch::Sender::new(Faults::default()), watch::Sender::new(0));
+        Self { faults, cuts, fuse: AtomicU64::new(0), traffic: Counters::default() }
+    }
+}
+
+impl State {
+    pub(crate) fn cut_all(&self) {
+        self.cuts.send_modify(|count| *count += 1);
+    }
+
+    pub(crate) fn change(&self, change: impl FnOnce(&mut Faults)) {
+        self.faults.send_modify(change);
+    }
+
+    /// Whether the chunk that is about to pass to the server is the last one of its connection.
+    pub(crate) fn burns_down(&self) -> bool {
+        let less = |left: u64| left.checked_sub(1);
+        self.fuse.fetch_update(Ordering::SeqCst, Ordering::SeqCst, less) == Ok(1)
+    }
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    pub(crate) connections: AtomicU64,
+    bytes_to_server: AtomicU64,
+    bytes_to_client: AtomicU64,
+    chunks_to_server: AtomicU64,
+    chunks_to_client: AtomicU64,
+}
+
+impl Counters {
+    pub(crate) fn count(&self, direction: Direction, bytes: usize) {
+        let (chunks, total) = match direction {
+            Direction::ToServer => (&self.chunks_to_server, &self.bytes_to_server),
+            _ => (&self.chunks_to_client, &self.bytes_to_client),
+        };
+        chunks.fetch_add(1, Ordering::Relaxed);
+        total.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    pub(crate) fn read(&self) -> Traffic {
+        Traffic {
+            bytes_to_server: self.bytes_to_server.load(Ordering::Relaxed),
+            bytes_to_client: self.bytes_to_client.load(Ordering::Relaxed),
+            chunks_to_server: self.chunks_to_server.load(Ordering::Relaxed),
+            chunks_to_client: self.chunks_to_client.load(Ordering::Relaxed),
+            connections: self.connections.load(Ordering::Relaxed),
+        }
+    }
+}

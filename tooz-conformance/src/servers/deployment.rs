@@ -1,0 +1,160 @@
+//! The nodes of one backend, started together.
+
+use std::io;
+
+use super::container;
+use super::means::Means;
+use super::node::Node;
+use super::ports::free_ports;
+use super::process::Process;
+use super::runtime::on_servers;
+use super::spec::{DeploymentSpec, Place};
+use super::unit::Unit;
+
+/// How often other ports are tried when a server does not come up.
+const ATTEMPTS: usize = 4;
+
+/// A running backend.
+///
+/// [`remove`](Self::remove) ends it; what is dropped without that is ended too, at the latest when this process ends.
+#[derive(Debug)]
+pub struct Deployment {
+    nodes: Vec<Node>,
+    means: Means,
+    version: String,
+}
+
+impl Deployment {
+    /// Starts the nodes, forms the backend and waits until all of them serve.
+    ///
+    /// # Errors
+    /// There are no means to run the product, or a server does not come up; the error has the end of its log.
+    pub async fn start(spec: &DeploymentSpec) -> io::Result<Self> {
+        let means = Means::of(spec.product).await?;
+        let mut attempt = 1;
+        loop {
+            match Self::attempt(spec, &means).await {
+                Ok(deployment) => return Ok(deployment),
+                Err(error) if attempt == ATTEMPTS => return Err(error),
+                // A port may have been taken between its choice and the server's start.
+                Err(_) => attempt += 1,
+            }
+        }
+    }
+
+    async fn attempt(spec: &DeploymentSpec, means: &Means) -> io::Result<Self> {
+        let (spec, means) = (spec.clone(), means.clone());
+        let mut deployment = Self { nodes: Vec::new(), means, version: String::new() };
+        match deployment.bring_up(&spec).await {
+            Ok(()) => Ok(deployment),
+            Err(error) => {
+                // What counts is why it did not start.
+                deployment.remove().await.ok();
+                Err(error)
+            }
+        }
+    }
+
+    async fn bring_up(&mut self, spec: &DeploymentSpec) -> io::Result<()> {
+        let (mut places, mut homes) = (Vec::new(), Vec::new());
+        let mut ports = free_ports(spec.nodes.iter().map(|node| node.ports).sum())?;
+        for node in &spec.nodes {
+            let home = matches!(self.means, Means::Program(_)).then(Process::home).transpose()?;
+            let data = home.as_ref().map_or(container::DATA.to_owned(), |home| home.path().display().to_string());
+            places.push(Place { ports: ports.split_off(ports.len() - node.ports), data });
+            homes.push(home);
+        }
+        for (index, (node, home)) in spec.nodes.iter().zip(homes).enumerate() {
+            if node.after_others {
+                self.ready().await?;
+            }
+            let (product, means, launch) = (spec.product, self.means.clone(), node.launch(&places, index));
+            let unit = on_servers(async move { Unit::launch(product, &means, home, launch).await }).await?;
+            self.nodes.push(Node::new(node.clone(), places[index].clone(), unit));
+        }
+        self.ready().await?;
+        if let Some(form) = &spec.form {
+            form(self.nodes.iter().map(Node::port).collect()).await?;
+        }
+        self.version = (spec.product.version)(self.nodes[0].port()).await.unwrap_or_else(|error| error.to_string());
+        Ok(())
+    }
+
+    /// Waits until every node serves.
+    ///
+    /// # Errors
+    /// As [`Node::ready`].
+    pub async fn ready(&self) -> io::Result<()> {
+        futures_util::future::try_join_all(self.nodes.iter().map(Node::ready)).await.map(drop)
+    }
+
+    /// The servers, in the order of the spec.
+    pub fn nodes(&self) -> &[Node] {
+        &self.nodes
+    }
+
+    /// The node with this name.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn node(&self, name: &str) -> io::Result<&Node> {
+        let found = self.nodes.iter().find(|node| node.name() == name);
+        found.ok_or_else(|| io::Error::other(format!("the deployment has no node {name}")))
+    }
+
+    /// The addresses that a client's URL names.
+    pub fn addresses(&self) -> Vec<String> {
+        self.nodes.iter().filter(|node| node.is_for_clients()).map(Node::address).collect()
+    }
+
+    /// By which means it runs.
+    pub fn means(&self) -> &Means {
+        &self.means
+    }
+
+    /// The version that the first node says of itself.
+    pub fn version(&self) -> &str {
+        &self.version
+    }
+
+    /// Kills every node at the same moment.
+    ///
+    /// # Errors
+    /// A node does not run.
+    pub async fn kill(&self) -> io::Result<()> {
+        futures_util::future::try_join_all(self.nodes.iter().map(Node::kill)).await.map(drop)
+    }
+
+    /// Starts every node again, after [`kill`](Self::kill).
+    ///
+    /// # Errors
+    /// A node does not serve within 60 s.
+    pub async fn start_again(&self) -> io::Result<()> {
+        futures_util::future::try_join_all(self.nodes.iter().map(Node::start)).await.map(drop)
+    }
+
+    /// Freezes every node.
+    ///
+    /// # Errors
+    /// A node does not run.
+    pub async fn pause(&self) -> io::Result<()> {
+        futures_util::future::try_join_all(self.nodes.iter().map(Node::pause)).await.map(drop)
+    }
+
+    /// Lets every frozen node go on.
+    ///
+    /// # Errors
+    /// A node does not run.
+    pub async fn resume(&self) -> io::Result<()> {
+        futures_util::future::try_join_all(self.nodes.iter().map(Node::resume)).await.map(drop)
+    }
+
+    /// Ends all servers and removes their data.
+    ///
+    /// # Errors
+    /// A server could not be removed.
+    pub async fn remove(&self) -> io::Result<()> {
+        let outcomes = futures_util::future::join_all(self.nodes.iter().map(Node::remove)).await;
+        outcomes.into_iter().collect()
+    }
+}

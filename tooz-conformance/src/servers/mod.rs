@@ -1,0 +1,26 @@
+//! Real backends for tests: how a server is started on this machine, and how it is harmed.
+//!
+//! [`DeploymentSpec`] says what to run, [`Means`] by which means it is run here, [`Deployment`] is the running thing.
+
+mod container;
+mod deployment;
+mod means;
+mod node;
+mod ports;
+mod process;
+mod runtime;
+mod spec;
+mod unit;
+mod wire;
+
+pub mod etcd;
+pub mod redis;
+pub mod zookeeper;
+
+pub(crate) use self::container::remove_ours;
+pub use self::deployment::Deployment;
+pub use self::means::Means;
+pub use self::node::Node;
+pub(crate) use self::ports::free_ports;
+pub(crate) use self::runtime::on_servers;
+pub use self::spec::{DeploymentSpec, Launch, NodeSpec, Place, Product};

@@ -1,0 +1,160 @@
+//! One running server of a deployment, and what can be done to it.
+
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use tokio::sync::Mutex;
+use tokio::time::sleep;
+
+use super::runtime::on_servers;
+use super::spec::{NodeSpec, Place};
+use super::unit::Unit;
+
+/// How long a server may take until it serves.
+const START: Duration = Duration::from_secs(60);
+
+/// One server of a deployment. Each method returns when its effect has been seen.
+#[derive(Clone, Debug)]
+pub struct Node(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    spec: NodeSpec,
+    place: Place,
+    unit: Mutex<Option<Unit>>,
+}
+
+impl Node {
+    pub(crate) fn new(spec: NodeSpec, place: Place, unit: Unit) -> Self {
+        Self(Arc::new(Inner { spec, place, unit: Mutex::new(Some(unit)) }))
+    }
+
+    /// What the node is called inside its deployment, such as `master`.
+    pub fn name(&self) -> &str {
+        &self.0.spec.name
+    }
+
+    /// The port that clients use, on 127.0.0.1.
+    pub fn port(&self) -> u16 {
+        self.0.place.port()
+    }
+
+    /// A further port, if its spec asked for more: `extra_port(1)` is the second one.
+    pub fn extra_port(&self, index: usize) -> Option<u16> {
+        self.0.place.ports.get(index).copied()
+    }
+
+    /// The address that clients use.
+    pub fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port())
+    }
+
+    pub(crate) fn is_for_clients(&self) -> bool {
+        self.0.spec.for_clients
+    }
+
+    /// Kills the server with SIGKILL, also a paused one.
+    ///
+    /// # Errors
+    /// The server does not run.
+    pub async fn kill(&self) -> io::Result<()> {
+        self.with(|unit| unit.kill().boxed()).await
+    }
+
+    /// Freezes the server: connections stay open and nothing answers.
+    ///
+    /// # Errors
+    /// The server does not run.
+    pub async fn pause(&self) -> io::Result<()> {
+        self.with(|unit| unit.pause().boxed()).await
+    }
+
+    /// Lets a frozen server go on.
+    ///
+    /// # Errors
+    /// The server does not run.
+    pub async fn resume(&self) -> io::Result<()> {
+        self.with(|unit| unit.resume().boxed()).await
+    }
+
+    /// Asks the server to end in its own way, and kills it if it takes more than 10 s.
+    ///
+    /// # Errors
+    /// The server does not run.
+    pub async fn stop_gracefully(&self) -> io::Result<()> {
+        self.with(|unit| unit.stop().boxed()).await
+    }
+
+    /// Starts a server that ended, with the same port and data, and waits until it serves.
+    ///
+    /// # Errors
+    /// It does not serve within 60 s.
+    pub async fn start(&self) -> io::Result<()> {
+        self.with(|unit| unit.start().boxed()).await?;
+        self.ready().await
+    }
+
+    /// Kills the server and starts it again; see [`start`](Self::start).
+    ///
+    /// # Errors
+    /// As `kill` and `start`.
+    pub async fn restart(&self) -> io::Result<()> {
+        self.kill().await?;
+        self.start().await
+    }
+
+    /// Waits until the server serves.
+    ///
+    /// # Errors
+    /// It ended, or does not serve within 60 s; the error has the end of its log.
+    pub async fn ready(&self) -> io::Result<()> {
+        let deadline = Instant::now() + START;
+        loop {
+            let outcome = (self.0.spec.ready)(self.port()).await;
+            // Somebody else's server may have answered on this port: only a running one of ours counts.
+            if !self.with(|unit| unit.is_running().map(Ok).boxed()).await? {
+                return Err(self.failure("ended").await);
+            }
+            match outcome {
+                Ok(()) => return Ok(()),
+                Err(error) if Instant::now() > deadline => {
+                    return Err(self.failure(&format!("does not serve after {START:?} ({error})")).await);
+                }
+                Err(_) => sleep(Duration::from_millis(20)).await,
+            }
+        }
+    }
+
+    async fn failure(&self, what: &str) -> io::Error {
+        let log = self.with(|unit| unit.log().map(Ok).boxed()).await.unwrap_or_default();
+        io::Error::other(format!("{} {what}; its log ends with:\n{}", self.name(), log.trim_end()))
+    }
+
+    /// Ends the server and removes its data.
+    pub(crate) async fn remove(&self) -> io::Result<()> {
+        let inner = self.0.clone();
+        on_servers(async move {
+            match inner.unit.lock().await.take() {
+                Some(unit) => unit.remove().await,
+                None => Ok(()),
+            }
+        })
+        .await
+    }
+
+    /// Works on the unit on the servers' runtime.
+    async fn with<T: Send + 'static>(
+        &self,
+        work: impl for<'a> FnOnce(&'a mut Unit) -> BoxFuture<'a, io::Result<T>> + Send + 'static,
+    ) -> io::Result<T> {
+        let inner = self.0.clone();
+        on_servers(async move {
+            let mut unit = inner.unit.lock().await;
+            work(unit.as_mut().ok_or_else(|| io::Error::other("the server was removed"))?).await
+        })
+        .await
+    }
+}

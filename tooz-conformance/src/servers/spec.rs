@@ -1,0 +1,207 @@
+//! What to run: products, nodes and whole deployments, independent of the means.
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+
+/// A server product and the ways to get it.
+#[derive(Debug)]
+pub struct Product {
+    /// The name in lowercase, as in `TOOZ_TEST_<NAME>_IMAGE`.
+    pub name: &'static str,
+    /// The stock image with its tag, if there is one that every Docker host can pull by this short name.
+    pub image: Option<&'static str>,
+    /// What `cargo xtask images` builds from Debian packages.
+    pub local_image: &'static str,
+    /// Names or absolute paths of the server program, the first that exists is used.
+    pub programs: &'static [&'static str],
+    /// The Debian package that has the program.
+    pub package: &'static str,
+    /// Asks a running node for its version.
+    pub version: fn(u16) -> BoxFuture<'static, io::Result<String>>,
+}
+
+/// Where a node lives, known before anything is started.
+#[derive(Clone, Debug)]
+pub struct Place {
+    /// The node's ports; the first is the one that clients use.
+    pub ports: Vec<u16>,
+    /// Its data directory, as the server itself sees it.
+    pub data: String,
+}
+
+impl Place {
+    /// The port that clients use.
+    pub fn port(&self) -> u16 {
+        self.ports[0]
+    }
+}
+
+/// The command of one node.
+#[derive(Clone, Debug, Default)]
+pub struct Launch {
+    /// The arguments after the program. `{data}` and `{port.N}` are filled in.
+    pub args: Vec<String>,
+    /// Environment variables.
+    pub env: Vec<(String, String)>,
+    /// Files that are written into the data directory before the first start: name and content.
+    pub files: Vec<(String, String)>,
+}
+
+impl Launch {
+    /// Fills in what an argument could not know.
+    pub(crate) fn resolved(mut self, place: &Place) -> Self {
+        for arg in self.args.iter_mut().chain(self.env.iter_mut().map(|(_, value)| value)) {
+            *arg = arg.replace("{data}", &place.data);
+            for (index, port) in place.ports.iter().enumerate() {
+                *arg = arg.replace(&format!("{{port.{index}}}"), &port.to_string());
+            }
+        }
+        self
+    }
+}
+
+type Plan = dyn Fn(&[Place], usize) -> Launch + Send + Sync;
+type Check = dyn Fn(u16) -> BoxFuture<'static, io::Result<()>> + Send + Sync;
+type Form = dyn Fn(Vec<u16>) -> BoxFuture<'static, io::Result<()>> + Send + Sync;
+
+/// One server process of a deployment.
+#[derive(Clone)]
+pub struct NodeSpec {
+    pub(crate) name: String,
+    pub(crate) ports: usize,
+    pub(crate) for_clients: bool,
+    pub(crate) after_others: bool,
+    pub(crate) plan: Arc<Plan>,
+    pub(crate) ready: Arc<Check>,
+    pub(crate) extra: Launch,
+}
+
+impl NodeSpec {
+    /// A node with one port. `plan` gets the places of all nodes and this one's index; `ready` fails until it serves.
+    pub fn new(
+        name: impl Into<String>,
+        plan: impl Fn(&[Place], usize) -> Launch + Send + Sync + 'static,
+        ready: impl Fn(u16) -> BoxFuture<'static, io::Result<()>> + Send + Sync + 'static,
+    ) -> Self {
+        let (plan, ready) = (Arc::new(plan), Arc::new(ready));
+        Self {
+            name: name.into(),
+            ports: 1,
+            for_clients: true,
+            after_others: false,
+            plan,
+            ready,
+            extra: Launch::default(),
+        }
+    }
+
+    /// How many ports it needs; the first is the one that clients use.
+    #[must_use]
+    pub fn ports(mut self, count: usize) -> Self {
+        self.ports = count;
+        self
+    }
+
+    /// Leaves it out of the addresses that URLs are made of.
+    #[must_use]
+    pub fn not_for_clients(mut self) -> Self {
+        self.for_clients = false;
+        self
+    }
+
+    /// Launches it only when all nodes before it serve.
+    #[must_use]
+    pub fn after_others(mut self) -> Self {
+        self.after_others = true;
+        self
+    }
+
+    pub(crate) fn launch(&self, places: &[Place], index: usize) -> Launch {
+        let mut launch = (self.plan)(places, index);
+        launch.args.extend(self.extra.args.iter().cloned());
+        launch.env.extend(self.extra.env.iter().cloned());
+        launch.files.extend(self.extra.files.iter().cloned());
+        launch.resolved(&places[index])
+    }
+}
+
+impl fmt::Debug for NodeSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NodeSpec").field("name", &self.name).field("ports", &self.ports).finish_non_exhaustive()
+    }
+}
+
+/// One or several nodes that together are a backend.
+#[derive(Clone)]
+pub struct DeploymentSpec {
+    pub(crate) product: &'static Product,
+    pub(crate) nodes: Vec<NodeSpec>,
+    pub(crate) form: Option<Arc<Form>>,
+    pub(crate) advertises: bool,
+}
+
+impl DeploymentSpec {
+    /// These nodes of `product`.
+    pub fn new(product: &'static Product, nodes: Vec<NodeSpec>) -> Self {
+        Self { product, nodes, form: None, advertises: false }
+    }
+
+    /// What makes one backend of the started nodes, given the first port of each. It may be repeated.
+    #[must_use]
+    pub fn formed_by(
+        mut self,
+        form: impl Fn(Vec<u16>) -> BoxFuture<'static, io::Result<()>> + Send + Sync + 'static,
+    ) -> Self {
+        self.form = Some(Arc::new(form));
+        self
+    }
+
+    /// Says that nodes tell clients each other's addresses, so that a proxy in between would be passed by.
+    #[must_use]
+    pub fn advertises_addresses(mut self) -> Self {
+        self.advertises = true;
+        self
+    }
+
+    /// Adds arguments to every node, such as `--requirepass`. `{data}` is its data directory, `{port.1}` a second port.
+    #[must_use]
+    pub fn args<S: Into<String>>(mut self, args: impl IntoIterator<Item = S>) -> Self {
+        let args: Vec<String> = args.into_iter().map(Into::into).collect();
+        self.each(|node| node.extra.args.extend(args.iter().cloned()));
+        self
+    }
+
+    /// Adds an environment variable to every node.
+    #[must_use]
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.each(|node| node.extra.env.push((name.to_owned(), value.to_owned())));
+        self
+    }
+
+    /// Writes a file, such as a certificate, into the data directory of every node.
+    #[must_use]
+    pub fn file(mut self, name: &str, content: &str) -> Self {
+        self.each(|node| node.extra.files.push((name.to_owned(), content.to_owned())));
+        self
+    }
+
+    /// Gives every node `count` ports more; see [`args`](Self::args).
+    #[must_use]
+    pub fn more_ports(mut self, count: usize) -> Self {
+        self.each(|node| node.ports += count);
+        self
+    }
+
+    fn each(&mut self, change: impl Fn(&mut NodeSpec)) {
+        self.nodes.iter_mut().for_each(change);
+    }
+}
+
+impl fmt::Debug for DeploymentSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DeploymentSpec").field("product", &self.product.name).field("nodes", &self.nodes).finish()
+    }
+}

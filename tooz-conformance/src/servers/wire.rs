@@ -1,0 +1,60 @@
+//! The few bytes of each server's protocol that tell whether it serves, without a client library.
+
+use std::io;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+const MARKER: &str = "end";
+const LIMIT: Duration = Duration::from_secs(2);
+
+/// Sends one command to a Redis server and returns the reply as text; a reply that is an error is an `Err`.
+pub(crate) async fn redis(port: u16, command: &[&str]) -> io::Result<String> {
+    let mut request = Vec::new();
+    encode(&mut request, command);
+    // The reply to a second command shows where the first one's ends, so that replies need not be parsed.
+    encode(&mut request, &["PING", MARKER]);
+    let text = exchange(port, &request, |reply| reply.ends_with(b"end\r\n") || reply.starts_with(b"-")).await?;
+    match text.strip_prefix('-') {
+        Some(error) => Err(io::Error::other(error.lines().next().unwrap_or_default().to_owned())),
+        None => Ok(text.split(&format!("${}\r\n{MARKER}", MARKER.len())).next().unwrap_or_default().to_owned()),
+    }
+}
+
+/// Sends one of ZooKeeper's four-letter words and returns the answer.
+pub(crate) async fn four_letters(port: u16, word: &str) -> io::Result<String> {
+    exchange(port, word.as_bytes(), |_| false).await
+}
+
+/// Sends `GET path` and returns head and body.
+pub(crate) async fn http_get(port: u16, path: &str) -> io::Result<String> {
+    let request = format!("GET {path} HTTP/1.0\r\nHost: 127.0.0.1\r\n\r\n");
+    exchange(port, request.as_bytes(), |_| false).await
+}
+
+/// Connects, sends, and reads until `done` or the end of the stream.
+async fn exchange(port: u16, request: &[u8], done: impl Fn(&[u8]) -> bool + Send + Sync) -> io::Result<String> {
+    let talk = async {
+        let mut stream = TcpStream::connect(("127.0.0.1", port)).await?;
+        stream.write_all(request).await?;
+        let mut reply = Vec::new();
+        let mut chunk = [0; 4096];
+        while !done(&reply) {
+            match stream.read(&mut chunk).await? {
+                0 => break,
+                count => reply.extend_from_slice(&chunk[..count]),
+            }
+        }
+        Ok(String::from_utf8_lossy(&reply).into_owned())
+    };
+    timeout(LIMIT, talk).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
+}
+
+fn encode(request: &mut Vec<u8>, command: &[&str]) {
+    request.extend_from_slice(format!("*{}\r\n", command.len()).as_bytes());
+    for word in command {
+        request.extend_from_slice(format!("${}\r\n{word}\r\n", word.len()).as_bytes());
+    }
+}

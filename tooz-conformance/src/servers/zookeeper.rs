@@ -1,0 +1,82 @@
+//! ZooKeeper: a standalone server, and an ensemble of three.
+
+use std::fmt::Write;
+use std::io;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+
+use super::spec::{DeploymentSpec, Launch, NodeSpec, Place, Product};
+use super::wire;
+
+/// ZooKeeper.
+pub static PRODUCT: Product = Product {
+    name: "zookeeper",
+    image: Some("zookeeper:3.9"),
+    local_image: "tooz-test/zookeeper:bookworm",
+    programs: &["zkServer.sh", "/usr/share/zookeeper/bin/zkServer.sh"],
+    package: "zookeeper",
+    version: |port| version(port).boxed(),
+};
+
+/// A small heap, and no fsync: what is tested is the client, and a killed server still has what it wrote.
+const JVM: &str = "-Xmx256m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Dzookeeper.forceSync=no \
+                   -Dzookeeper.extendedTypesEnabled=true -Dzookeeper.admin.enableServer=false";
+
+/// One standalone server. It grants sessions from 1 s to 60 s.
+pub fn single() -> DeploymentSpec {
+    servers(&["server-1"])
+}
+
+/// Three servers, of which any two serve.
+pub fn ensemble() -> DeploymentSpec {
+    servers(&["server-1", "server-2", "server-3"])
+}
+
+fn servers(names: &[&'static str]) -> DeploymentSpec {
+    let node = |name: &&'static str| NodeSpec::new(*name, server, ready).ports(3);
+    DeploymentSpec::new(&PRODUCT, names.iter().map(node).collect())
+}
+
+fn server(places: &[Place], index: usize) -> Launch {
+    let place = &places[index];
+    let mut config = format!(
+        "dataDir={data}\nclientPort={port}\nclientPortAddress=127.0.0.1\ntickTime=500\ninitLimit=20\nsyncLimit=10\n\
+         minSessionTimeout=1000\nmaxSessionTimeout=60000\nmaxClientCnxns=0\n4lw.commands.whitelist=*\n\
+         admin.enableServer=false\nextendedTypesEnabled=true\n",
+        data = place.data,
+        port = place.port(),
+    );
+    if places.len() > 1 {
+        config.push_str("standaloneEnabled=false\n");
+        for (at, place) in places.iter().enumerate() {
+            let (quorum, election) = (place.ports[1], place.ports[2]);
+            // Writing to a String cannot fail.
+            writeln!(config, "server.{}=127.0.0.1:{quorum}:{election}", at + 1).ok();
+        }
+    }
+    let env =
+        [("SERVER_JVMFLAGS", JVM), ("JMXDISABLE", "true"), ("ZOO_LOG_DIR", &place.data), ("ZOOCFGDIR", &place.data)];
+    Launch {
+        args: vec!["start-foreground".to_owned(), format!("{}/zoo.cfg", place.data)],
+        env: env.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec(),
+        files: vec![("zoo.cfg".to_owned(), config), ("myid".to_owned(), format!("{}\n", index + 1))],
+    }
+}
+
+fn ready(port: u16) -> BoxFuture<'static, io::Result<()>> {
+    async move {
+        let answer = wire::four_letters(port, "srvr").await?;
+        match answer.contains("Mode:") {
+            true => Ok(()),
+            false => Err(io::Error::other(answer.trim().to_owned())),
+        }
+    }
+    .boxed()
+}
+
+async fn version(port: u16) -> io::Result<String> {
+    let answer = wire::four_letters(port, "srvr").await?;
+    let version = answer.strip_prefix("Zookeeper version: ").and_then(|rest| rest.split(['-', ',']).next());
+    Ok(version.unwrap_or("unknown").to_owned())
+}

@@ -1,0 +1,47 @@
+//! Sessions: what the driver must do before anything can stand in a roster.
+
+use std::time::Duration;
+
+use tooz_core::ErrorKind;
+
+use crate::{Context, Failure, Needs, Trial, ensure, ensure_eq};
+
+pub(crate) fn trials() -> Vec<Trial> {
+    vec![
+        Trial::new("session::close_is_idempotent_and_final", Needs::NOTHING, close_is_idempotent_and_final),
+        Trial::new("session::open_fails_where_nobody_listens", Needs::NOTHING, open_fails_where_nobody_listens),
+        Trial::new("session::open_fails_on_a_frozen_server", Needs::OWN_SERVER, open_fails_on_a_frozen_server),
+    ]
+}
+
+async fn close_is_idempotent_and_final(context: Context) -> Result<(), Failure> {
+    let session = context.session("a").await?;
+    session.renew().await?;
+    session.close().await?;
+    session.close().await?;
+    let outcome = session.renew().await;
+    ensure!(outcome.as_ref().is_err_and(|e| e.is_session_lost()), "renew after close gave {outcome:?}");
+    Ok(())
+}
+
+async fn open_fails_where_nobody_listens(context: Context) -> Result<(), Failure> {
+    open_is_unavailable(&context.nowhere()?).await
+}
+
+async fn open_fails_on_a_frozen_server(context: Context) -> Result<(), Failure> {
+    context.server()?.pause().await?;
+    open_is_unavailable(&context).await
+}
+
+async fn open_is_unavailable(context: &Context) -> Result<(), Failure> {
+    let limit = context.session_options("a")?.timeout + Duration::from_secs(3);
+    match tokio::time::timeout(limit, context.session("a")).await {
+        Err(_) => Err(Failure::new(format!("open hung for {limit:?}"))),
+        Ok(Ok(_)) => Err(Failure::new("a session was opened")),
+        Ok(Err(_)) => {
+            let error = context.driver()?.open(&context.session_options("a")?).await.err();
+            ensure_eq!(error.map(|error| error.kind()), Some(ErrorKind::Unavailable));
+            Ok(())
+        }
+    }
+}

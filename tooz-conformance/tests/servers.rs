@@ -1,0 +1,62 @@
+//! Every deployment, as real servers: they start, suffer each fault and come back.
+
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use tooz_conformance::servers::{Deployment, DeploymentSpec, etcd, redis, zookeeper};
+use tooz_conformance::{Context, Failure, Harness, Needs, ensure};
+use tooz_core::memory;
+
+fn main() -> ExitCode {
+    let mut harness = Harness::in_process("servers", memory::DRIVER, |word| format!("memory://{word}")).only_own();
+    let specs = [
+        ("redis", redis::single()),
+        ("redis_sentinel", redis::sentinel()),
+        ("redis_cluster", redis::cluster()),
+        ("etcd", etcd::single()),
+        ("etcd_three", etcd::three()),
+        ("zookeeper", zookeeper::single()),
+        ("zookeeper_ensemble", zookeeper::ensemble()),
+    ];
+    for (name, spec) in specs {
+        let trial = move |_: Context| suffers_and_comes_back(spec.clone());
+        let limit = Needs::NOTHING.within(Duration::from_secs(120));
+        harness = harness.trial(&format!("{name}::suffers_and_comes_back"), limit, trial);
+    }
+    tooz_conformance::main(harness)
+}
+
+async fn suffers_and_comes_back(spec: DeploymentSpec) -> Result<(), Failure> {
+    let start = Instant::now();
+    let deployment = Deployment::start(&spec).await?;
+    eprintln!("{} by {} serves after {:?}", deployment.version(), deployment.means(), start.elapsed());
+    let outcome = faults(&deployment).await;
+    deployment.remove().await?;
+    outcome
+}
+
+async fn faults(deployment: &Deployment) -> Result<(), Failure> {
+    let node = &deployment.nodes()[0];
+    let start = Instant::now();
+    node.pause().await?;
+    node.resume().await?;
+    node.ready().await?;
+    eprintln!("paused and resumed in {:?}", start.elapsed());
+    let start = Instant::now();
+    node.kill().await?;
+    ensure!(connect(&node.address()).await.is_err(), "{} answers after kill", node.name());
+    node.start().await?;
+    eprintln!("killed and started in {:?}", start.elapsed());
+    let start = Instant::now();
+    node.stop_gracefully().await?;
+    ensure!(connect(&node.address()).await.is_err(), "{} answers after stop", node.name());
+    node.start().await?;
+    eprintln!("stopped and started in {:?}", start.elapsed());
+    node.pause().await?;
+    node.restart().await?;
+    Ok(())
+}
+
+async fn connect(address: &str) -> std::io::Result<tokio::net::TcpStream> {
+    tokio::net::TcpStream::connect(address).await
+}
