@@ -15,6 +15,9 @@ use crate::layout;
 /// How long the path of a socket may be, with the zero byte at its end.
 const SOCKET_PATH: usize = 108;
 
+/// How long the path of the directory may be, so that SQLite can add its file names and stay within 512 bytes.
+const DATABASE_PATH: usize = 480;
+
 /// File systems on which locks or sockets do not work between all the processes that see them.
 const NETWORK: [(u32, &str); 14] = [
     (0x6969, "NFS"),
@@ -48,6 +51,10 @@ impl Directory {
     pub(crate) fn open(path: &Path) -> Outcome<Self> {
         fs::create_dir_all(path)?;
         let path = fs::canonicalize(path)?;
+        if path.as_os_str().len() > DATABASE_PATH {
+            let reason = format!("SQLite opens no database below a path of more than {DATABASE_PATH} bytes");
+            return Err(Error::new(ErrorKind::InvalidUrl, reason).with_context("directory", path.display()).into());
+        }
         let handle = File::open(&path)?;
         refuse_network(&handle, &path)?;
         access(&path, Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK).map_err(io::Error::from)?;
