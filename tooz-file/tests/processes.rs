@@ -1,5 +1,7 @@
 //! Several processes on one directory: crashes free at once, wake-ups cross processes, frozen processes keep what is theirs.
 
+#![allow(clippy::unwrap_used, reason = "tests")]
+
 mod common;
 
 use std::time::{Duration, Instant};

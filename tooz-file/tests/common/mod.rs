@@ -65,7 +65,17 @@ pub(crate) struct Holder {
 
 impl Holder {
     pub(crate) fn start(name: &str, directory: &Path) -> Self {
-        let mut child = Command::new(std::env::current_exe().unwrap())
+        Self::spawn(&mut Command::new(std::env::current_exe().unwrap()), name, directory)
+    }
+
+    /// As [`start`](Self::start), with at most 512 KiB a file.
+    pub(crate) fn start_with_small_files(name: &str, directory: &Path) -> Self {
+        let limited = "trap '' XFSZ; ulimit -S -f 1024; exec \"$0\" \"$@\"";
+        Self::spawn(Command::new("sh").args(["-c", limited]).arg(std::env::current_exe().unwrap()), name, directory)
+    }
+
+    fn spawn(command: &mut Command, name: &str, directory: &Path) -> Self {
+        let mut child = command
             .args([name, "--exact", "--ignored", "--nocapture", "--quiet"])
             .env("TOOZ_TEST_DIRECTORY", directory)
             .stdin(Stdio::piped())
