@@ -1,2 +1,47 @@
-//! xtask
-fn main() {}
+//! What a contributor does: `cargo xtask test`, `ci`, `images`, `tidy`.
+
+mod backends;
+mod ci;
+mod images;
+mod run;
+mod test;
+mod tidy;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", about = "Tasks of this repository", disable_help_subcommand = true)]
+struct Args {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// Set up what is missing, run all tests and say which backends were tested and how.
+    Test(test::Options),
+    /// Everything that must hold before a change lands: format, lints, docs, tidy, test.
+    Ci,
+    /// Build the server images from Debian packages, for hosts without an image registry.
+    Images,
+    /// Check what no compiler checks: file heads and lengths, docs, licences.
+    Tidy,
+}
+
+fn main() -> ExitCode {
+    let outcome = match Args::parse().task {
+        Task::Test(options) => test::test(&options),
+        Task::Ci => ci::ci(),
+        Task::Images => images::build(),
+        Task::Tidy => tidy::tidy(),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! The backends that `cargo xtask test` must see tested, and what each needs beforehand.
+
+use std::process::Command;
+
+use crate::images;
+use crate::run::{Outcome, apt_install, is_installed, run, succeeds};
+
+/// A backend of this project.
+#[derive(Debug)]
+pub(crate) struct Backend {
+    /// As in its harness.
+    pub(crate) name: &'static str,
+    /// The package whose tests try it.
+    pub(crate) package: &'static str,
+    /// The server, unless it needs none.
+    pub(crate) server: Option<Server>,
+}
+
+/// How to get a server.
+#[derive(Debug)]
+pub(crate) struct Server {
+    image: Option<&'static str>,
+    local_image: &'static str,
+    programs: &'static [&'static str],
+    packages: &'static [&'static str],
+}
+
+/// All of them. Images and programs are those of `tooz_conformance::servers`.
+pub(crate) const BACKENDS: [Backend; 5] = [
+    Backend { name: "memory", package: "tooz-conformance", server: None },
+    Backend { name: "file", package: "tooz-file", server: None },
+    Backend {
+        name: "redis",
+        package: "tooz-redis",
+        server: Some(Server {
+            image: Some("redis:7.4"),
+            local_image: images::REDIS,
+            programs: &["redis-server"],
+            packages: &["redis-server"],
+        }),
+    },
+    Backend {
+        name: "etcd",
+        package: "tooz-etcd",
+        server: Some(Server {
+            image: None,
+            local_image: images::ETCD,
+            programs: &["etcd"],
+            packages: &["etcd-server"],
+        }),
+    },
+    Backend {
+        name: "zookeeper",
+        package: "tooz-zookeeper",
+        server: Some(Server {
+            image: Some("zookeeper:3.9"),
+            local_image: images::ZOOKEEPER,
+            programs: &["zkServer.sh", "/usr/share/zookeeper/bin/zkServer.sh"],
+            packages: &["zookeeper", "default-jre-headless"],
+        }),
+    },
+];
+
+/// Makes sure that the servers of these backends can be run: as containers if Docker is there, else as programs.
+pub(crate) fn set_up(backends: &[&'static Backend]) -> Outcome {
+    let servers: Vec<_> = backends.iter().filter_map(|backend| needed(backend)).collect();
+    if servers.is_empty() {
+        return Ok(());
+    }
+    if std::env::var("TOOZ_TEST_MEANS").as_deref() != Ok("program") {
+        match containers(&servers) {
+            Ok(()) => return Ok(()),
+            Err(reason) => println!("xtask: no containers ({reason}); the servers' own programs are used"),
+        }
+    }
+    for (name, server) in servers {
+        if server.programs.iter().any(|program| is_installed(program)) {
+            println!("xtask: {name} is installed as a program");
+        } else {
+            apt_install(server.packages).map_err(|error| format!("no {name} to test with: {error}"))?;
+        }
+    }
+    Ok(())
+}
+
+/// The server that has to be supplied, unless the user names one.
+fn needed(backend: &'static Backend) -> Option<(&'static str, &'static Server)> {
+    let given = |what| std::env::var_os(format!("TOOZ_TEST_{}_{what}", backend.name.to_uppercase())).is_some();
+    let server = backend.server.as_ref().filter(|_| !given("URL") && !given("IMAGE"));
+    server.map(|server| (backend.name, server))
+}
+
+fn containers(servers: &[(&str, &Server)]) -> Outcome {
+    if !succeeds("docker", ["version"]) {
+        return Err("Docker is not installed, or its engine does not run".into());
+    }
+    for (name, server) in servers {
+        let image = server.image.into_iter().chain([server.local_image]).find(|image| images::is_here(image));
+        match (image, server.image) {
+            (Some(image), _) => println!("xtask: {name} has the image {image}"),
+            (None, Some(stock)) if run(Command::new("docker").args(["pull", "--quiet", stock])).is_ok() => {}
+            _ => images::build()?,
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,71 @@
+//! Server images from Debian packages, for hosts where no image registry answers. Quick when they are there.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use crate::run::{Outcome, apt_install, is_installed, run, succeeds};
+
+const BASE: &str = "tooz-test/base:bookworm";
+/// With `redis-server` and `redis-sentinel` on its PATH.
+pub(crate) const REDIS: &str = "tooz-test/redis:bookworm";
+/// With `etcd` on its PATH.
+pub(crate) const ETCD: &str = "tooz-test/etcd:bookworm";
+/// With a `zkServer.sh` that takes the stock image's arguments.
+pub(crate) const ZOOKEEPER: &str = "tooz-test/zookeeper:bookworm";
+
+/// Whether the engine has an image.
+pub(crate) fn is_here(image: &str) -> bool {
+    succeeds("docker", ["image", "inspect", image])
+}
+
+/// Builds the images that are missing.
+pub(crate) fn build() -> Outcome {
+    if !succeeds("docker", ["version"]) {
+        return Err("Docker is not installed, or its engine does not run".into());
+    }
+    if !is_here(BASE) {
+        println!("xtask: building {BASE} from Debian packages, which takes about a minute");
+        in_scratch("base", base)?;
+    }
+    for image in [REDIS, ETCD] {
+        if !is_here(image) {
+            run(Command::new("docker").args(["tag", BASE, image]))?;
+        }
+    }
+    if !is_here(ZOOKEEPER) {
+        println!("xtask: building {ZOOKEEPER}, which takes about a minute");
+        in_scratch("zookeeper", zookeeper)?;
+    }
+    println!("xtask: the images {REDIS}, {ETCD} and {ZOOKEEPER} are here");
+    Ok(())
+}
+
+fn base(scratch: &Path) -> Outcome {
+    if !is_installed("debootstrap") {
+        apt_install(&["debootstrap"])?;
+    }
+    let system = scratch.join("system");
+    let mut debootstrap = Command::new("debootstrap");
+    debootstrap.args(["--variant=minbase", "--include=redis-server,redis-sentinel,etcd-server", "bookworm"]);
+    run(debootstrap.arg(&system).stdout(Stdio::null()))?;
+    let archive = scratch.join("system.tar");
+    run(Command::new("tar").arg("-C").arg(&system).arg("-cf").arg(&archive).arg("."))?;
+    run(Command::new("docker").arg("import").arg(&archive).arg(BASE))
+}
+
+fn zookeeper(scratch: &Path) -> Outcome {
+    fs::write(scratch.join("Dockerfile"), include_str!("../images/zookeeper.Dockerfile"))?;
+    fs::write(scratch.join("zkServer.sh"), include_str!("../images/zkServer.sh"))?;
+    run(Command::new("chmod").arg("755").arg(scratch.join("zkServer.sh")))?;
+    run(Command::new("docker").args(["build", "--quiet", "--tag", ZOOKEEPER]).arg(scratch))
+}
+
+/// Runs a step in a directory that is removed afterwards.
+fn in_scratch(name: &str, step: impl FnOnce(&Path) -> Outcome) -> Outcome {
+    let scratch = std::env::temp_dir().join(format!("tooz-image-{name}-{}", std::process::id()));
+    fs::create_dir_all(&scratch)?;
+    let outcome = step(&scratch);
+    fs::remove_dir_all(&scratch)?;
+    outcome
+}

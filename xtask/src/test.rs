@@ -1,0 +1,71 @@
+//! Runs all tests and says, for each backend, by which means it was tested and with what outcome.
+
+use std::fs;
+use std::path::Path;
+
+use clap::Args;
+use serde_json::Value;
+
+use crate::backends::{BACKENDS, Backend, set_up};
+use crate::run::{Outcome, cargo, root, run};
+
+/// What to test.
+#[derive(Args, Debug, Default)]
+pub(crate) struct Options {
+    /// Test one backend only: memory, file, redis, etcd or zookeeper.
+    #[arg(long)]
+    backend: Option<String>,
+}
+
+/// Sets up what is missing, runs the tests and fails if a backend was not tested.
+pub(crate) fn test(options: &Options) -> Outcome {
+    let backends = chosen(options)?;
+    set_up(&backends)?;
+    let reports = root().join("target").join("tooz-reports");
+    fs::remove_dir_all(&reports).ok();
+    fs::create_dir_all(&reports)?;
+    let mut args = vec!["test", "--no-fail-fast"];
+    match options.backend {
+        Some(_) => backends.iter().for_each(|backend| args.extend(["--package", backend.package])),
+        None => args.push("--workspace"),
+    }
+    let outcome = run(cargo(&args)?.env("TOOZ_TEST_REPORT", &reports));
+    let untested = tell(&backends, &reports)?;
+    outcome?;
+    if untested.is_empty() { Ok(()) } else { Err(format!("not tested: {}", untested.join(", ")).into()) }
+}
+
+fn chosen(options: &Options) -> Outcome<Vec<&'static Backend>> {
+    let Some(name) = &options.backend else { return Ok(BACKENDS.iter().collect()) };
+    let found = BACKENDS.iter().find(|backend| backend.name == name);
+    let names = || BACKENDS.map(|backend| backend.name).join(", ");
+    Ok(vec![found.ok_or_else(|| format!("there is no backend {name}, only {}", names()))?])
+}
+
+/// Prints a line for each report and a sum, and returns the backends without one.
+fn tell(backends: &[&Backend], reports: &Path) -> Outcome<Vec<&'static str>> {
+    let mut outcomes = Vec::new();
+    for file in fs::read_dir(reports)? {
+        outcomes.push(serde_json::from_str::<Value>(&fs::read_to_string(file?.path())?)?);
+    }
+    outcomes.sort_by_key(|outcome| text(outcome, "name").to_owned());
+    println!("\n{:<20} {:>7} {:>7} {:>7}  by", "trials of", "passed", "failed", "ignored");
+    let mut sums = [0; 3];
+    for outcome in &outcomes {
+        let counts = ["passed", "failed", "ignored"].map(|key| outcome[key].as_u64().unwrap_or(0));
+        sums = [0, 1, 2].map(|index| sums[index] + counts[index]);
+        let [passed, failed, ignored] = counts;
+        let (name, means, version) = (text(outcome, "name"), text(outcome, "means"), text(outcome, "version"));
+        println!("{name:<20} {passed:>7} {failed:>7} {ignored:>7}  {means}, version {version}");
+    }
+    println!("trials: {} passed, {} failed, {} skipped", sums[0], sums[1], sums[2]);
+    let tested = |backend: &Backend| {
+        let mut own = outcomes.iter().filter(|outcome| text(outcome, "name").split('-').next() == Some(backend.name));
+        own.any(|outcome| outcome["passed"].as_u64().unwrap_or(0) > 0)
+    };
+    Ok(backends.iter().filter(|backend| !tested(backend)).map(|backend| backend.name).collect())
+}
+
+fn text<'a>(outcome: &'a Value, key: &str) -> &'a str {
+    outcome[key].as_str().unwrap_or("unknown")
+}
