@@ -1,0 +1,242 @@
+//! Watching a group: each change once and in order, and a partitioner that follows.
+
+use std::collections::BTreeMap;
+
+use futures_util::future::try_join_all;
+use rand::Rng;
+use tooz_core::{Capabilities, Coordinator, ErrorKind, GroupEvent, GroupWatch, Incarnation, Membership};
+
+use super::people::{pair, steady};
+use super::stage::{PATIENCE, ends, eventually, fails, not_now, poll_then_drop, soon};
+use crate::{Context, Failure, Needs, Trial};
+
+trials! { "group"
+    NOTHING:
+    watch_begins_with_those_who_are_there,
+    watch_tells_each_change_once_and_in_order,
+    watch_tells_of_nothing_while_nothing_happens,
+    watch_goes_on_after_it_was_dropped,
+    watch_sees_a_take_over_as_another_incarnation,
+    watch_ends_with_the_group,
+    watchers_agree_after_a_storm,
+    partitioner_follows_the_group,
+    partitioner_gives_each_key_to_one_member,
+    partitioner_weighs_its_members;
+}
+
+#[derive(Debug, PartialEq)]
+enum Seen {
+    Joined(String),
+    Left(String),
+    Updated(String, i64),
+}
+
+async fn next(watch: &mut GroupWatch) -> Result<Seen, Failure> {
+    let event = soon("the next event", watch.next()).await?;
+    Ok(match event {
+        GroupEvent::Joined(member) => Seen::Joined(member.id().to_string()),
+        GroupEvent::Left(member) => Seen::Left(member.id().to_string()),
+        GroupEvent::Updated(member) => Seen::Updated(member.id().to_string(), member.capabilities_as()?),
+        GroupEvent::Resync => return Err(Failure::new("the view was interrupted although the session never was")),
+    })
+}
+
+async fn join(coordinator: &Coordinator, value: i64) -> Result<Membership, Failure> {
+    let group = coordinator.group("g");
+    group.create_if_missing().await?;
+    Ok(group.join(value).await?)
+}
+
+async fn watch_begins_with_those_who_are_there(context: Context) -> Result<(), Failure> {
+    let (a, b) = pair(&context).await?;
+    let (_first, _second) = (join(&b, 0).await?, join(&a, 0).await?);
+    let mut watch = a.group("g").watch().await?;
+    assert_eq!(watch.members().len(), 2);
+    assert_eq!(next(&mut watch).await?, Seen::Joined("b".into()));
+    assert_eq!(next(&mut watch).await?, Seen::Joined("a".into()));
+    Ok(())
+}
+
+async fn watch_tells_each_change_once_and_in_order(context: Context) -> Result<(), Failure> {
+    let (a, b) = pair(&context).await?;
+    let first = join(&a, 0).await?;
+    let mut watch = b.group("g").watch().await?;
+    assert_eq!(next(&mut watch).await?, Seen::Joined("a".into()));
+    let second = join(&b, 0).await?;
+    assert_eq!(next(&mut watch).await?, Seen::Joined("b".into()));
+    first.update(7).await?;
+    assert_eq!(next(&mut watch).await?, Seen::Updated("a".into(), 7));
+    second.update(8).await?;
+    assert_eq!(next(&mut watch).await?, Seen::Updated("b".into(), 8));
+    first.leave().await?;
+    assert_eq!(next(&mut watch).await?, Seen::Left("a".into()));
+    b.group("g").member("b").await?;
+    drop(second);
+    assert_eq!(next(&mut watch).await?, Seen::Left("b".into()));
+    not_now("an event that tells of nothing new", watch.next()).await;
+    Ok(())
+}
+
+async fn watch_tells_of_nothing_while_nothing_happens(context: Context) -> Result<(), Failure> {
+    let (a, b) = pair(&context).await?;
+    let membership = join(&a, 1).await?;
+    let mut watch = b.group("g").watch().await?;
+    next(&mut watch).await?;
+    a.group("g").create_if_missing().await?;
+    membership.update(1).await?;
+    fails(a.group("g").join(2).await, ErrorKind::MemberAlreadyExists);
+    fails(a.group("g").delete().await, ErrorKind::GroupNotEmpty);
+    a.group("other").create().await?;
+    not_now("an event although no member has changed", watch.next()).await;
+    Ok(())
+}
+
+async fn watch_goes_on_after_it_was_dropped(context: Context) -> Result<(), Failure> {
+    let (a, b) = pair(&context).await?;
+    b.group("g").create().await?;
+    let mut watch = b.group("g").watch().await?;
+    for polls in 0..6 {
+        let dropped = poll_then_drop(polls % 3, watch.next());
+        let dropped = tokio::time::timeout(std::time::Duration::from_millis(15), dropped);
+        let (seen, membership) = tokio::join!(dropped, join(&a, 0));
+        let membership = membership?;
+        // Either the dropped call has returned it, or the next one does.
+        if seen.ok().flatten().transpose()?.is_none() {
+            assert_eq!(next(&mut watch).await?, Seen::Joined("a".into()));
+        }
+        membership.leave().await?;
+        assert_eq!(next(&mut watch).await?, Seen::Left("a".into()));
+    }
+    Ok(())
+}
+
+async fn watch_sees_a_take_over_as_another_incarnation(context: Context) -> Result<(), Failure> {
+    let (a, twin) = (steady(&context, "a").await?, steady(&context, "a").await?);
+    let former = join(&a, 0).await?;
+    let mut watch = twin.group("g").watch().await?;
+    next(&mut watch).await?;
+    let incarnation = former.incarnation();
+    let successor = twin.group("g").join_taking_over(1).await?;
+    let left = soon("the end of the former", watch.next()).await?;
+    let GroupEvent::Left(left) = left else { panic!("the former should leave first, but {left:?}") };
+    let joined = soon("the successor", watch.next()).await?;
+    let GroupEvent::Joined(joined) = joined else { panic!("the successor should join then, but {joined:?}") };
+    assert_eq!((Some(left.incarnation()), Some(joined.incarnation())), (incarnation, successor.incarnation()));
+    Ok(())
+}
+
+async fn watch_ends_with_the_group(context: Context) -> Result<(), Failure> {
+    let (a, b) = pair(&context).await?;
+    a.group("g").create().await?;
+    let mut watch = b.group("g").watch().await?;
+    let watching = tokio::spawn(async move { watch.next().await });
+    a.group("g").delete().await?;
+    fails(ends("the end of the watch", watching).await, ErrorKind::GroupNotCreated);
+    a.group("g").create().await?;
+    let mut watch = b.group("g").watch().await?;
+    b.close().await;
+    fails(soon("the end of the watch", watch.next()).await, ErrorKind::SessionLost);
+    Ok(())
+}
+
+/// Checks every event against what is known, until the member `end` joins; how many there were.
+async fn keep_books(mut watch: GroupWatch) -> Result<u32, Failure> {
+    let (mut there, mut over) = (BTreeMap::<Incarnation, i64>::new(), Vec::new());
+    let mut changes = 0;
+    loop {
+        let event = soon("the next event of the storm", watch.next()).await?;
+        changes += 1;
+        match event {
+            GroupEvent::Joined(member) if member.id().as_bytes() == b"end" => break,
+            GroupEvent::Joined(member) => {
+                let before = there.insert(member.incarnation(), member.capabilities_as()?);
+                assert!(before.is_none() && !over.contains(&member.incarnation()), "{member:?} joined twice");
+            }
+            GroupEvent::Updated(member) => {
+                let value = member.capabilities_as()?;
+                let before = there.insert(member.incarnation(), value).expect("an update without a join");
+                assert!(value > before, "an update from {before} to {value} goes back");
+            }
+            GroupEvent::Left(member) => {
+                there.remove(&member.incarnation()).expect("a member left that was not there");
+                over.push(member.incarnation());
+            }
+            GroupEvent::Resync => return Err(Failure::new("the view was interrupted although the session never was")),
+        }
+    }
+    assert!(there.is_empty(), "{there:?} never left");
+    Ok(changes)
+}
+
+async fn storm(coordinator: Coordinator) -> Result<(), Failure> {
+    for round in 0..8 {
+        let membership = coordinator.group("g").join(0).await?;
+        for value in 1..=(round % 3) {
+            membership.update(value).await?;
+        }
+        let pause = rand::rng().random_range(0..4);
+        tokio::time::sleep(std::time::Duration::from_millis(pause)).await;
+        membership.leave().await?;
+    }
+    Ok(())
+}
+
+async fn watchers_agree_after_a_storm(context: Context) -> Result<(), Failure> {
+    let members = try_join_all(["a", "b", "c", "d"].map(|member| steady(&context, member))).await?;
+    members[0].group("g").create().await?;
+    let watches = try_join_all(members[..2].iter().map(|member| async { member.group("g").watch().await })).await?;
+    let watchers: Vec<_> = watches.into_iter().map(|watch| tokio::spawn(keep_books(watch))).collect();
+    try_join_all(members.iter().map(|member| storm(member.clone()))).await?;
+    let last = steady(&context, "end").await?;
+    let _end = last.group("g").join(0).await?;
+    for watcher in watchers {
+        assert!(ends("the end of the storm", watcher).await? > 0);
+    }
+    Ok(())
+}
+
+async fn partitioner_follows_the_group(context: Context) -> Result<(), Failure> {
+    let (a, b) = pair(&context).await?;
+    let _first = join(&a, 0).await?;
+    let partitioner = a.group("g").partitioner().await?;
+    assert!((0..100).all(|key| partitioner.belongs_to_me(format!("key-{key}"))));
+    let second = join(&b, 0).await?;
+    let shared = async || Ok((0..100).any(|key| !partitioner.belongs_to_me(format!("key-{key}"))));
+    eventually("the new member gets work", PATIENCE, shared).await?;
+    assert_eq!(partitioner.members_for("key", 5).len(), 2);
+    second.leave().await?;
+    let alone = async || Ok((0..100).all(|key| partitioner.belongs_to_me(format!("key-{key}"))));
+    eventually("the work of one who left comes back", PATIENCE, alone).await?;
+    Ok(())
+}
+
+async fn partitioner_gives_each_key_to_one_member(context: Context) -> Result<(), Failure> {
+    let members = try_join_all(["a", "b", "c", "d"].map(|member| steady(&context, member))).await?;
+    members[0].group("g").create().await?;
+    let _memberships = try_join_all(members.iter().map(|member| join(member, 0))).await?;
+    let partitioners =
+        try_join_all(members.iter().map(|member| async { member.group("g").partitioner().await })).await?;
+    for key in 0..300 {
+        let owners = partitioners.iter().filter(|one| one.belongs_to_me(format!("key-{key}"))).count();
+        assert_eq!(owners, 1, "key-{key} has {owners} owners");
+    }
+    for partitioner in &partitioners {
+        let own = (0..300).filter(|key| partitioner.belongs_to_me(format!("key-{key}"))).count();
+        assert!(own > 15, "a member has only {own} of 300 keys");
+    }
+    Ok(())
+}
+
+async fn partitioner_weighs_its_members(context: Context) -> Result<(), Failure> {
+    let (a, b) = pair(&context).await?;
+    a.group("g").create().await?;
+    let light = a.group("g").join(Capabilities::from_iter([("weight", 1)])).await?;
+    let _heavy = b.group("g").join(Capabilities::from_iter([("weight", 4)])).await?;
+    let partitioner = a.group("g").partitioner().await?;
+    let own = async || (0..1000).filter(|key| partitioner.belongs_to_me(format!("key-{key}"))).count();
+    let share = own().await;
+    assert!((50..400).contains(&share), "with a fifth of the weight it has {share} of 1000 keys");
+    light.update(Capabilities::from_iter([("weight", 0)])).await?;
+    eventually("a member without weight has no work", PATIENCE, async || Ok(own().await == 0)).await?;
+    Ok(())
+}

@@ -1,0 +1,262 @@
+//! What the trials stand on: clients whose session is kept alive, entries in a word, and waits with generous bounds.
+
+use std::fmt::Debug;
+use std::num::NonZeroU32;
+use std::ops::Deref;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context as TaskContext, Poll};
+use std::time::Duration;
+
+use tokio::task::AbortHandle;
+use tokio::time::{sleep, timeout};
+use tooz_core::driver::{
+    Entry, IfBlocked, IfTaken, Key, Kind, Loss, Mode, NewEntry, Nonce, Roster, Seq, Session, SessionOptions, Standing,
+    Ticket,
+};
+use tooz_core::{ErrorKind, Name, Result};
+
+use crate::{Context, Failure};
+
+/// How long something that must happen may take: far more than a sound driver needs on a busy machine.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long something that must not happen is watched for. A broken driver may slip through, a sound one never fails.
+pub(crate) const A_WHILE: Duration = Duration::from_millis(150);
+
+/// The TTL of sessions that a trial keeps alive: longer than any trial, so that a stalled machine expires none.
+const LONG_TTL: Duration = Duration::from_secs(30);
+
+/// The TTL of sessions that a trial wants to see expire: the shortest that every backend grants.
+pub(crate) const SHORT_TTL: Duration = Duration::from_secs(3);
+
+/// How often the sessions are renewed: often, since some backends report evictions in the reply to a renewal.
+const RENEWAL: Duration = Duration::from_millis(500);
+
+/// A session that is renewed until the client is dropped.
+#[derive(Debug)]
+pub(crate) struct Client {
+    session: Arc<dyn Session>,
+    renewing: Option<AbortHandle>,
+}
+
+impl Client {
+    /// Opens a session in the namespace of the trial and keeps it alive.
+    pub(crate) async fn open(context: &Context, member: &str) -> Result<Self, Failure> {
+        Self::open_in(context, context.namespace(), member).await
+    }
+
+    /// The same in a namespace of the caller's choice.
+    pub(crate) async fn open_in(context: &Context, namespace: &str, member: &str) -> Result<Self, Failure> {
+        let driver = context.driver()?;
+        let session: Arc<dyn Session> = driver.open(&options(namespace, member, LONG_TTL)).await?.into();
+        let renewed = session.clone();
+        let renewing = tokio::spawn(async move {
+            loop {
+                sleep(RENEWAL).await;
+                // A session that is lost shows in what the trial does with it.
+                let _ = renewed.renew().await;
+            }
+        });
+        Ok(Self { session, renewing: Some(renewing.abort_handle()) })
+    }
+
+    /// Opens a session that nobody renews.
+    pub(crate) async fn open_mortal(context: &Context, member: &str) -> Result<Self, Failure> {
+        let session = context.driver()?.open(&options(context.namespace(), member, SHORT_TTL)).await?;
+        Ok(Self { session: session.into(), renewing: None })
+    }
+
+    /// The session itself, to be moved into a task.
+    pub(crate) fn session(&self) -> Arc<dyn Session> {
+        self.session.clone()
+    }
+
+    /// Enters in exclusive mode with limit 1, and must be admitted.
+    pub(crate) async fn hold(&self, roster: &Roster) -> Result<Ticket> {
+        Ok(admitted(self.enter(roster, exclusive()).await?))
+    }
+
+    /// Enters in exclusive mode with limit 1, and must have to wait.
+    pub(crate) async fn queue(&self, roster: &Roster) -> Result<Ticket> {
+        Ok(waiting(self.enter(roster, exclusive()).await?).0)
+    }
+
+    /// The entries that stand now.
+    pub(crate) async fn entries(&self, roster: &Roster) -> Result<Vec<Entry>> {
+        Ok(self.snapshot(roster, None).await?.entries)
+    }
+
+    /// The seqs of the entries that stand now.
+    pub(crate) async fn seqs(&self, roster: &Roster) -> Result<Vec<Seq>> {
+        Ok(self.entries(roster).await?.iter().map(|entry| entry.seq).collect())
+    }
+
+    /// Starts to wait for the turn of `ticket` in the background.
+    pub(crate) fn wait_in_background(&self, roster: &Roster, ticket: Ticket) -> tokio::task::JoinHandle<Result<()>> {
+        let (session, roster) = (self.session(), roster.clone());
+        tokio::spawn(async move { session.await_turn(&roster, &ticket).await })
+    }
+
+    /// Waits for the report that the entry was removed by somebody else.
+    pub(crate) async fn told_of(&self, ticket: Ticket) {
+        match soon("the report of the removed entry", self.lost()).await {
+            Loss::Entry(nonce) => assert_eq!(nonce, ticket.nonce, "another entry was reported"),
+            Loss::Session(error) => panic!("the end of the session was reported instead: {error}"),
+        }
+    }
+}
+
+impl Deref for Client {
+    type Target = dyn Session;
+
+    fn deref(&self) -> &Self::Target {
+        &*self.session
+    }
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        self.renewing.iter().for_each(AbortHandle::abort);
+    }
+}
+
+fn options(namespace: &str, member: &str, ttl: Duration) -> SessionOptions {
+    let member = Name::new(member).expect("trials use short names");
+    SessionOptions { namespace: namespace.to_owned(), member, ttl, timeout: PATIENCE }
+}
+
+/// The roster of a kind and name.
+pub(crate) fn roster(kind: Kind, name: impl AsRef<[u8]>) -> Roster {
+    Roster { kind, name: Name::new(name).expect("trials use valid names") }
+}
+
+/// The roster that most trials use.
+pub(crate) fn lock() -> Roster {
+    roster(Kind::Lock, "lock")
+}
+
+/// The group that most trials use.
+pub(crate) fn group() -> Roster {
+    roster(Kind::Group, "group")
+}
+
+/// A number that is not zero.
+pub(crate) fn limit(limit: u32) -> NonZeroU32 {
+    NonZeroU32::new(limit).expect("trials use limits above zero")
+}
+
+/// A new entry with a nonce of its own, which waits if it is blocked.
+pub(crate) fn entry(mode: Mode, limit_: u32) -> NewEntry<'static> {
+    NewEntry {
+        nonce: Nonce::random(),
+        key: Key::Nonce,
+        mode,
+        limit: limit(limit_),
+        if_blocked: IfBlocked::Wait,
+        needs_declared: false,
+        value: b"",
+    }
+}
+
+/// As for a mutex.
+pub(crate) fn exclusive() -> NewEntry<'static> {
+    entry(Mode::Exclusive, 1)
+}
+
+/// As for a read lock.
+pub(crate) fn shared() -> NewEntry<'static> {
+    entry(Mode::Shared, 1)
+}
+
+/// As for a member of a group.
+pub(crate) fn member(id: &[u8], if_taken: IfTaken) -> NewEntry<'_> {
+    NewEntry { key: Key::Unique(id, if_taken), ..entry(Mode::Member, 1) }
+}
+
+/// The ticket of an entry that must be admitted.
+#[track_caller]
+pub(crate) fn admitted(standing: Standing) -> Ticket {
+    match standing {
+        Standing::Admitted(ticket) => ticket,
+        other => panic!("the entry should be admitted, but it is {other:?}"),
+    }
+}
+
+/// The ticket of an entry that must wait, and what blocks it.
+#[track_caller]
+pub(crate) fn waiting(standing: Standing) -> (Ticket, Seq) {
+    match standing {
+        Standing::Waiting { ticket, blocked_by } => (ticket, blocked_by),
+        other => panic!("the entry should wait, but it is {other:?}"),
+    }
+}
+
+/// Checks that an outcome is an error of this kind.
+#[track_caller]
+pub(crate) fn fails<T: Debug>(outcome: Result<T>, kind: ErrorKind) {
+    match outcome {
+        Ok(value) => panic!("it should fail with {kind:?}, but returned {value:?}"),
+        Err(error) => assert_eq!(error.kind(), kind, "it failed with another error: {error}"),
+    }
+}
+
+/// The output of what must happen soon.
+pub(crate) async fn soon<F: Future>(what: &str, future: F) -> F::Output {
+    match timeout(PATIENCE, future).await {
+        Ok(output) => output,
+        Err(_) => panic!("this did not happen within {PATIENCE:?}: {what}"),
+    }
+}
+
+/// The output of a background task that must end soon.
+pub(crate) async fn ends<T>(what: &str, task: tokio::task::JoinHandle<T>) -> T {
+    soon(what, task).await.expect("the task neither panics nor is aborted")
+}
+
+/// Checks that something does not happen for a while.
+pub(crate) async fn not_now<F: Future>(what: &str, future: F)
+where
+    F::Output: Debug,
+{
+    if let Ok(output) = timeout(A_WHILE, future).await {
+        panic!("this happened too early: {what}: {output:?}");
+    }
+}
+
+/// Waits until `holds` says yes.
+pub(crate) async fn eventually<F: Future<Output = Result<bool>>>(
+    what: &str,
+    within: Duration,
+    mut holds: impl FnMut() -> F,
+) -> Result<()> {
+    let waiting = async {
+        while !holds().await? {
+            sleep(Duration::from_millis(20)).await;
+        }
+        Ok(())
+    };
+    match timeout(within, waiting).await {
+        Ok(outcome) => outcome,
+        Err(_) => panic!("this did not become true within {within:?}: {what}"),
+    }
+}
+
+/// Polls a future at most `times` times, whenever it could go on, and then drops it. Its output, if it got that far.
+pub(crate) async fn poll_then_drop<F: Future>(times: usize, future: F) -> Option<F::Output> {
+    let mut future = pin!(future);
+    let mut polls = 0;
+    std::future::poll_fn(|task: &mut TaskContext<'_>| {
+        if polls == times {
+            return Poll::Ready(None);
+        }
+        polls += 1;
+        match future.as_mut().poll(task) {
+            Poll::Ready(output) => Poll::Ready(Some(output)),
+            // The last poll is not followed by a wake-up that we wait for.
+            Poll::Pending if polls == times => Poll::Ready(None),
+            Poll::Pending => Poll::Pending,
+        }
+    })
+    .await
+}
