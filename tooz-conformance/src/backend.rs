@@ -13,30 +13,34 @@ use crate::servers::{Deployment, DeploymentSpec, Means, free_ports};
 pub(crate) struct Target {
     pub(crate) url: String,
     pub(crate) deployment: Option<Deployment>,
+    /// Whether it may be harmed: one trial has it to itself.
+    pub(crate) own: bool,
     /// Removed with the target.
     _directory: Option<TempDir>,
 }
 
 impl Target {
-    /// Starts, or finds, the backend of `harness`.
-    pub(crate) async fn start(harness: &Harness) -> Result<Self, Failure> {
+    /// Starts, or finds, the backend of `harness`; `own` says that one trial has it to itself.
+    pub(crate) async fn start(harness: &Harness, own: bool) -> Result<Self, Failure> {
         match &harness.backend {
             Backend::Local { url, .. } => {
                 let directory = tempfile::Builder::new().prefix("tooz-test-").tempdir()?;
                 let url = with_options(&url(directory.path()), &harness.options);
-                Ok(Self { url, deployment: None, _directory: Some(directory) })
+                Ok(Self { url, deployment: None, own, _directory: Some(directory) })
             }
             Backend::Servers { spec, .. } => match env::var(harness.url_variable()) {
-                Ok(url) => Ok(Self { url: with_options(&url, &harness.options), deployment: None, _directory: None }),
-                Err(_) => Self::deploy(harness, spec).await,
+                Ok(url) => {
+                    Ok(Self { url: with_options(&url, &harness.options), deployment: None, own, _directory: None })
+                }
+                Err(_) => Self::deploy(harness, spec, own).await,
             },
         }
     }
 
-    async fn deploy(harness: &Harness, spec: &DeploymentSpec) -> Result<Self, Failure> {
+    async fn deploy(harness: &Harness, spec: &DeploymentSpec, own: bool) -> Result<Self, Failure> {
         let deployment = Deployment::start(spec).await?;
         let url = url_of(harness, &deployment.addresses())?;
-        Ok(Self { url, deployment: Some(deployment), _directory: None })
+        Ok(Self { url, deployment: Some(deployment), own, _directory: None })
     }
 
     /// By which means it runs, and the version of the product, for people.
@@ -44,7 +48,9 @@ impl Target {
         match (&self.deployment, &harness.backend) {
             (Some(deployment), _) => (deployment.means().to_string(), deployment.version().to_owned()),
             (None, Backend::Servers { .. }) => (Means::Url(harness.url_variable()).to_string(), "unknown".to_owned()),
-            (None, Backend::Local { .. }) => ("this process".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
+            (None, Backend::Local { .. }) => {
+                ("itself, without a server".to_owned(), env!("CARGO_PKG_VERSION").to_owned())
+            }
         }
     }
 

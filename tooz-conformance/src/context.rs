@@ -42,8 +42,10 @@ impl Context {
         Self { harness, target, reach }
     }
 
-    fn at(&self, url: String) -> Self {
-        let reach = Reach { url, ..self.reach.clone() };
+    /// A context with another URL, in the same namespace.
+    #[must_use]
+    pub fn at(&self, url: impl Into<String>) -> Self {
+        let reach = Reach { url: url.into(), ..self.reach.clone() };
         Self { reach, ..self.clone() }
     }
 
@@ -59,7 +61,7 @@ impl Context {
     /// # Errors
     /// The trial did not say that it needs one.
     pub fn server(&self) -> Result<&Deployment, Failure> {
-        let deployment = self.target.deployment.as_ref();
+        let deployment = self.target.deployment.as_ref().filter(|_| self.target.own);
         deployment.ok_or_else(|| Failure::new("the trial has no server of its own: it must ask for Needs::OWN_SERVER"))
     }
 

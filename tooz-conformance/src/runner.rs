@@ -7,6 +7,7 @@ use libtest_mimic::{Arguments, Completion, Failed};
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{OnceCell, Semaphore};
+use tokio::task::JoinError;
 use tokio::time::timeout;
 
 use crate::backend::Target;
@@ -85,7 +86,7 @@ impl Suite {
             return attempt(trial, Context::new(self.harness.clone(), target)).await;
         }
         let _permit = self.harmful.acquire().await?;
-        let target = Arc::new(Target::start(&self.harness).await?);
+        let target = Arc::new(Target::start(&self.harness, true).await?);
         self.report.on(target.means(&self.harness), &self.harness.name);
         let outcome = attempt(trial, Context::new(self.harness.clone(), target.clone())).await;
         let removed = target.remove().await;
@@ -95,7 +96,7 @@ impl Suite {
     /// The backend that ordinary trials share; started by the first of them.
     async fn shared(&self) -> Result<Arc<Target>, Failure> {
         let start = async || {
-            let target = Arc::new(Target::start(&self.harness).await?);
+            let target = Arc::new(Target::start(&self.harness, false).await?);
             self.report.on(target.means(&self.harness), &self.harness.name);
             Ok(target)
         };
@@ -115,12 +116,19 @@ async fn attempt(trial: &Trial, context: Context) -> Result<(), Failure> {
     let mut running = tokio::spawn((trial.run)(context));
     match timeout(trial.needs.time_limit, &mut running).await {
         Ok(Ok(outcome)) => outcome,
-        Ok(Err(panic)) => Err(Failure::new(panic.to_string())),
+        Ok(Err(panic)) => Err(Failure::new(words_of(panic))),
         Err(_) => {
             running.abort();
             Err(Failure::new(format!("{} did not end within {:?}", trial.name, trial.needs.time_limit)))
         }
     }
+}
+
+/// What was given to `panic!` or `assert!`.
+fn words_of(panic: JoinError) -> String {
+    let Ok(payload) = panic.try_into_panic() else { return "the trial was cancelled".to_owned() };
+    let words = payload.downcast_ref::<String>().cloned();
+    words.or_else(|| payload.downcast_ref::<&str>().map(|&words| words.to_owned())).unwrap_or_default()
 }
 
 fn runtime() -> Result<Runtime, Failure> {

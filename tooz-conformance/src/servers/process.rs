@@ -14,17 +14,23 @@ use tokio::time::timeout;
 
 use super::spec::Launch;
 
-/// Runs the program, then obeys signal names on its standard input; at the end of it (also when the test process was
-/// killed) the program is killed. The shell does not wait meanwhile, so the pid stays its own. Descriptor 3 is what
+/// Runs the program, then obeys signal names on its standard input, until `end` or the end of file. Then the program is
+/// killed; without an `end` the test process is gone, and nobody else would remove the data. The shell does not wait meanwhile, so the pid stays its own. Descriptor 3 is what
 /// was the shell's output: whoever reads it sees the end of file when the program is gone. Each order is acknowledged
 /// on the shell's standard error.
 const GUARD: &str = r#"
-"$@" </dev/null 3>&1 >>"$TOOZ_SERVER_LOG" 2>&1 &
+"$@" </dev/null 3>&1 >>"$TOOZ_SERVER_HOME/server.log" 2>&1 &
 server=$!
 exec >/dev/null
-while read -r signal; do kill -s "$signal" "$server" 2>/dev/null; echo sent >&2; done
+while read -r order; do
+  [ "$order" = end ] && break
+  kill -s "$order" "$server" 2>/dev/null
+  echo sent >&2
+done
+exec 2>/dev/null
 kill -s KILL "$server"
 wait "$server"
+[ "$order" = end ] || rm -rf "$TOOZ_SERVER_HOME"
 "#;
 
 /// One program with its data directory; it may be started again after it ended.
@@ -77,7 +83,7 @@ impl Process {
             .arg(&self.program)
             .args(&self.launch.args)
             .envs(self.launch.env.iter().map(|(name, value)| (name, value)))
-            .env("TOOZ_SERVER_LOG", self.home.path().join("server.log"))
+            .env("TOOZ_SERVER_HOME", self.home.path())
             .current_dir(self.home.path())
             .process_group(0)
             .stdin(Stdio::piped())
@@ -109,9 +115,10 @@ impl Process {
 
     /// Kills the program with SIGKILL, also a paused one, and waits for its end.
     pub(crate) async fn kill(&mut self) -> io::Result<()> {
-        if let Some(Running { mut guard, orders, .. }) = self.running.take() {
-            drop(orders);
-            guard.wait().await?;
+        if let Some(mut running) = self.running.take() {
+            running.orders.write_all(b"end\n").await?;
+            running.orders.flush().await?;
+            running.guard.wait().await?;
         }
         Ok(())
     }
