@@ -81,7 +81,8 @@ async fn children_talk_and_suffer(context: Context) -> Result<(), Failure> {
 
 /// Starts a server and a frozen child, says where their traces are, and waits to be killed.
 async fn be_killed(context: Context) -> Result<(), Failure> {
-    let child = context.spawn("echo", &1)?;
+    let mut child = context.spawn("echo", &1)?;
+    child.hear::<u32>().await?;
     child.pause()?;
     let server = Deployment::start(&redis::single()).await?;
     println!("@{} {}", child.id().unwrap_or_default(), server.nodes()[0].address());

@@ -75,7 +75,8 @@ impl Child {
         Ok(self.process.kill().await?)
     }
 
-    /// Freezes the child with SIGSTOP.
+    /// Freezes the child with SIGSTOP. Hear something from it first: one that is frozen while it starts could outlive
+    /// a parent that is killed.
     ///
     /// # Errors
     /// The child is gone.
