@@ -118,8 +118,16 @@ impl Station {
 
     fn hear(&mut self, core: &mut Core, ward_ended: bool) {
         while matches!(self.kicked.read(&mut [0; 64]), Ok(64)) {}
-        while let Ok((guest, _)) = self.pulse.accept() {
-            self.guests.push(guest);
+        loop {
+            match self.pulse.accept() {
+                Ok((guest, _)) => self.guests.push(guest),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(_) => {
+                    // There are too many open files. The guest waits at the door, and poll would not.
+                    thread::sleep(SOON);
+                    break;
+                }
+            }
         }
         let mut ring_changed = ward_ended;
         let mut bytes = [0; Poke::LEN + 1];
