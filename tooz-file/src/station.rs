@@ -73,7 +73,9 @@ impl Station {
     pub(crate) fn run(mut self, shared: &Arc<Shared>, tasks: &Receiver<Task>) {
         let _end = End(shared);
         loop {
-            let ward_ended = self.sleep(shared.lock().has_chores());
+            // Bound first, so that the lock is not held in the sleep.
+            let has_chores = shared.lock().has_chores();
+            let ward_ended = self.sleep(has_chores);
             let mut core = shared.lock();
             self.hear(&mut core, ward_ended);
             if work_off(&mut core, shared, tasks) {
