@@ -27,6 +27,5 @@ mod session;
 mod station;
 mod topics;
 mod watch;
-mod work;
 
 pub use self::driver::DRIVER;

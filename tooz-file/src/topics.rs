@@ -27,8 +27,13 @@ impl Topics for FileSession {
     }
 
     async fn read(&self, topic: &Name, after: Offset, limit: usize) -> Result<Vec<Message>> {
-        let (caller, topic) = (self.caller.clone(), topic.clone());
-        self.look(move |core| look(core, &caller, &topic, after, limit.max(1))).await
+        loop {
+            let (caller, topic) = (self.caller.clone(), topic.clone());
+            match self.call(move |core| look(core, &caller, &topic, after, limit.max(1))).await? {
+                Look::Ready(messages) => return Ok(messages),
+                Look::Wait(grown) => grown.await,
+            }
+        }
     }
 
     async fn bounds(&self, topic: &Name) -> Result<Bounds> {

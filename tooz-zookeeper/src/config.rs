@@ -1,0 +1,126 @@
+//! From a URL to typed options: hosts, chroot, credentials, TLS.
+
+use std::path::PathBuf;
+
+use tooz_core::{Error, ErrorKind, Result, ServiceUrl};
+
+const DEFAULT_PORT: u16 = 2181;
+
+/// What a URL says.
+#[derive(Clone)]
+pub(crate) struct Config {
+    /// `host:port` of each server.
+    pub(crate) hosts: Vec<String>,
+    /// Everything stands below this path; empty, or with a leading and without a trailing slash.
+    pub(crate) chroot: String,
+    /// `user:password` for digest authentication.
+    pub(crate) digest: Option<String>,
+    /// Whether sessions try the hosts in random order.
+    pub(crate) randomize: bool,
+    #[cfg_attr(not(feature = "tls"), expect(dead_code, reason = "read by the client of the feature `tls`"))]
+    pub(crate) tls: Option<Tls>,
+}
+
+/// How a TLS connection is made. Without the feature `tls` nobody reads it, since such a URL is refused.
+#[derive(Clone, Default)]
+#[cfg_attr(not(feature = "tls"), expect(dead_code, reason = "read by the client of the feature `tls`"))]
+pub(crate) struct Tls {
+    pub(crate) ca: Option<PathBuf>,
+    pub(crate) identity: Option<(PathBuf, PathBuf)>,
+    pub(crate) verify: bool,
+}
+
+impl Config {
+    pub(crate) fn from_url(url: &ServiceUrl) -> Result<Self> {
+        let options = url.options();
+        let mut hosts: Vec<_> = url.hosts().iter().map(|host| host.with_default_port(DEFAULT_PORT)).collect();
+        if let Some(more) = options.get::<String>("hosts")? {
+            hosts.extend(more.split(',').filter(|host| !host.is_empty()).map(with_default_port));
+        }
+        if hosts.is_empty() {
+            hosts.push(format!("localhost:{DEFAULT_PORT}"));
+        }
+        let randomize = options.get("randomize_hosts")?.unwrap_or(true);
+        let tls = Tls {
+            ca: options.get("ca")?,
+            identity: options.get("certfile")?.zip(options.get("keyfile")?),
+            verify: options.get("verify_certs")?.unwrap_or(true),
+        };
+        let use_ssl = options.get("use_ssl")?.unwrap_or(false);
+        options.finish()?;
+        let digest = match (url.username(), url.password()) {
+            (Some(user), Some(password)) => Some(format!("{user}:{password}")),
+            (None, None) => None,
+            _ => {
+                return Err(Error::new(ErrorKind::InvalidUrl, "credentials are a user and a password: user:password@"));
+            }
+        };
+        let tls = use_ssl.then_some(tls);
+        if tls.is_some() && !cfg!(feature = "tls") {
+            return Err(Error::new(
+                ErrorKind::Unsupported,
+                "option \"use_ssl\" needs the feature tls: cargo add tooz-zookeeper --features tls",
+            ));
+        }
+        Ok(Self { hosts, chroot: chroot(url.path())?, digest, randomize, tls })
+    }
+}
+
+/// Leaves out the password.
+impl std::fmt::Debug for Config {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}{}", self.hosts.join(","), self.chroot)
+    }
+}
+
+fn with_default_port(host: &str) -> String {
+    let has_port = host.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
+    if has_port { host.to_owned() } else { format!("{host}:{DEFAULT_PORT}") }
+}
+
+fn chroot(path: &str) -> Result<String> {
+    let path = path.trim_end_matches('/');
+    let sound = |part: &str| !matches!(part, "" | "." | "..") && !part.contains(char::is_control);
+    if path.split('/').skip(1).all(sound) {
+        return Ok(path.to_owned());
+    }
+    Err(Error::new(ErrorKind::InvalidUrl, format!("\"{path}\" is not a path of znodes to keep everything below")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(url: &str) -> Result<Config> {
+        Config::from_url(&url.parse()?)
+    }
+
+    #[test]
+    fn an_ensemble_with_chroot_and_credentials() {
+        let config = config("zookeeper://u:p%40@a:1,b,[::1]/x/y/?randomize_hosts=no").unwrap();
+        assert_eq!(config.hosts, ["a:1", "b:2181", "[::1]:2181"]);
+        assert_eq!((&*config.chroot, config.digest.as_deref(), config.randomize), ("/x/y", Some("u:p@"), false));
+        assert!(!format!("{config:?}").contains("p@"));
+    }
+
+    #[test]
+    fn urls_of_python_tooz() {
+        assert_eq!(config("kazoo://").unwrap().hosts, ["localhost:2181"]);
+        assert_eq!(config("kazoo://a?hosts=b:7,c").unwrap().hosts, ["a:2181", "b:7", "c:2181"]);
+        assert!(config("kazoo://a?connection_retry=3").unwrap_err().to_string().contains("randomize_hosts"));
+    }
+
+    #[test]
+    fn what_is_wrong_is_told() {
+        assert_eq!(config("zk://u@a").unwrap_err().kind(), ErrorKind::InvalidUrl);
+        assert_eq!(config("zk://a/x//y").unwrap_err().kind(), ErrorKind::InvalidUrl);
+    }
+
+    #[cfg(not(feature = "tls"))]
+    #[test]
+    fn tls_names_the_feature() {
+        let error = config("zk://a?use_ssl=true").unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unsupported);
+        assert!(error.to_string().contains("features tls"), "{error}");
+    }
+}

@@ -1,0 +1,11 @@
+//! One ZooKeeper server, against the suite.
+
+use std::process::ExitCode;
+
+use tooz_conformance::{Harness, servers::zookeeper};
+
+fn main() -> ExitCode {
+    tooz_conformance::main(Harness::new("zookeeper", tooz_zookeeper::DRIVER, zookeeper::single(), |hosts| {
+        format!("zookeeper://{}", hosts.join(","))
+    }))
+}
