@@ -65,6 +65,11 @@ impl Context {
         deployment.ok_or_else(|| Failure::new("the trial has no server of its own: it must ask for Needs::OWN_SERVER"))
     }
 
+    /// Whether other processes reach the same backend.
+    pub(crate) fn has_processes(&self) -> bool {
+        missing(&self.harness, Needs::PROCESSES).is_none()
+    }
+
     /// A context that reaches the same backend through a fault proxy for each address. This one stays direct.
     ///
     /// # Errors

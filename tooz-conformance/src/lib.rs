@@ -43,6 +43,7 @@ pub mod children;
 mod context;
 mod failure;
 mod harness;
+pub mod history;
 pub mod proxy;
 mod reach;
 mod report;

@@ -2,6 +2,7 @@
 
 use crate::Trial;
 use crate::children::Role;
+use crate::history;
 
 /// Makes `fn trials()` for a file: its functions, each behind what it [needs](crate::Needs), as trials named
 /// `prefix::function`.
@@ -55,11 +56,14 @@ pub(crate) fn all() -> Vec<Trial> {
         group_watch::trials(),
         topic::trials(),
         processes::trials(),
+        history::trials(),
     ]
     .concat()
 }
 
 /// What child processes of those trials can be told to do.
 pub(crate) fn roles() -> Vec<Role> {
-    processes::roles()
+    let mut roles = processes::roles();
+    roles.push(Role::new(history::ROLE, history::play_role));
+    roles
 }

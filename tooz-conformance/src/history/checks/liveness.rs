@@ -1,0 +1,110 @@
+//! What is free is granted to those who wait, and nothing is left behind.
+
+use super::spans::{Ending, Quiet, Span, nanos, spans};
+use super::{Rule, Violation};
+use crate::history::event::{Act, History};
+
+pub(super) fn check(history: &History) -> Vec<Violation> {
+    let (spans, quiet) = (spans(history), Quiet::of(history));
+    let waits = |span: &&Span| span.wish.waits && span.wish.limit == 1;
+    spans.iter().filter(waits).filter_map(|span| kept_waiting(span, &spans, &quiet, history)).collect()
+}
+
+/// A waiter that can reach the backend is granted within the TTL and a grace after the last holder was over, however
+///  that ended; and promptly if nothing was wrong.
+fn kept_waiting(span: &Span, spans: &[Span], quiet: &Quiet, history: &History) -> Option<Violation> {
+    let until = span.granted.map_or(span.over, |(at, _)| at);
+    // Also those who do not conflict: somebody between them and us in the line may conflict with both.
+    let others = || spans.iter().filter(|other| other.id != span.id && other.wish.object == span.wish.object);
+    let held = others();
+    let ends = held.filter_map(|other| {
+        let (granted, _) = other.granted.filter(|(granted, _)| *granted < until)?;
+        Some(free_again(other).max(granted))
+    });
+    let free = ends.max().unwrap_or(0).max(span.asked);
+    let terms = history.terms;
+    // Somebody who stood in line before us may have been hit, too.
+    let in_line = others().chain([span]).filter(|other| other.asked <= until && other.over >= span.asked);
+    let harm = in_line.map(|other| quiet.last_harm(other.id.0, until, terms.expires)).max().unwrap_or(0);
+    let since = free.max(quiet.since(span.id.0, until)).max(harm);
+    let calm = quiet.all_through((free, until), terms.ttl + terms.grace);
+    let bound = if calm { terms.prompt } else { terms.ttl + terms.grace };
+    (until > since.saturating_add(nanos(bound))).then(|| Violation {
+        rule: Rule::Wakeup,
+        text: format!("c{} waited for {:.3} s for what nobody held", span.id.0, (until - since) as f64 / 1e9),
+        window: (since, until),
+        ops: vec![span.id],
+    })
+}
+
+/// When the holder had given it up in the backend's eyes, or will after a TTL without a renewal.
+fn free_again(span: &Span) -> u64 {
+    match span.ending {
+        // The release may be repeated for a while.
+        Ending::Released(_) | Ending::Lost(_) => span.over,
+        _ => span.held_until,
+    }
+}
+
+pub(super) fn check_leftovers(history: &History) -> Vec<Violation> {
+    let left = history.events.iter().filter_map(|event| match event.act {
+        Act::Leftover(object, entries) if entries > 0 => Some(Violation {
+            rule: Rule::NothingLeft,
+            text: format!("{entries} entries of object {object} stand after all clients have gone"),
+            window: (event.at, event.at),
+            ops: Vec::new(),
+        }),
+        _ => None,
+    });
+    left.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::history::checks::Rule;
+    use crate::history::event::{Act, OUTSIDE};
+    use crate::history::fault::{Fault, FaultKind};
+    use crate::history::test_support::{SECOND, broken, history, wish};
+
+    fn release_and_grant(granted: u64, fault: Option<FaultKind>) -> Vec<(u64, u16, Act)> {
+        let mut events = vec![
+            (1, 0, Act::Ask(0, wish())),
+            (2, 0, Act::Granted(0, 1)),
+            (2, 1, Act::Ask(0, wish())),
+            (10, 0, Act::Held(0)),
+            (SECOND + granted, 1, Act::Granted(0, 2)),
+        ];
+        events.push(match fault {
+            None => (10, 0, Act::Leave(0)),
+            Some(fault) => (10, OUTSIDE, Act::Fault(Fault::of(fault, vec![0]))),
+        });
+        events
+    }
+
+    #[test]
+    fn a_lost_wake_up_is_found() {
+        assert_eq!(broken(&history(release_and_grant(0, None))), []);
+        assert_eq!(broken(&history(release_and_grant(2 * SECOND, None))), [Rule::Wakeup]);
+    }
+
+    #[test]
+    fn a_crash_delays_the_next_grant_by_ttl_and_grace_at_most() {
+        let crash = Some(FaultKind::KillClient);
+        assert_eq!(broken(&history(release_and_grant(3 * SECOND, crash))), []);
+        assert_eq!(broken(&history(release_and_grant(5 * SECOND, crash))), [Rule::Wakeup]);
+    }
+
+    #[test]
+    fn a_waiter_that_is_cut_off_itself_may_wait() {
+        let mut events = release_and_grant(9 * SECOND, None);
+        events.push((11, OUTSIDE, Act::Fault(Fault::of(FaultKind::Partition, vec![1]))));
+        events.push((8 * SECOND, OUTSIDE, Act::Healed(Fault::of(FaultKind::Partition, vec![1]))));
+        assert_eq!(broken(&history(events)), []);
+    }
+
+    #[test]
+    fn an_entry_that_is_left_behind_is_found() {
+        assert_eq!(broken(&history([(1, OUTSIDE, Act::Leftover(0, 0))])), []);
+        assert_eq!(broken(&history([(1, OUTSIDE, Act::Leftover(0, 2))])), [Rule::NothingLeft]);
+    }
+}

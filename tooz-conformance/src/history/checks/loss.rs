@@ -1,0 +1,91 @@
+//! A loss is told in time, has a cause, and a release tells the truth.
+
+use super::spans::{Ending, Quiet, Span, nanos, spans};
+use super::{Rule, Violation};
+use crate::history::event::{Client, History};
+
+pub(super) fn check(history: &History) -> Vec<Violation> {
+    let (spans, quiet) = (spans(history), Quiet::of(history));
+    let mut found: Vec<_> = spans.iter().filter_map(|span| told_late(span, &spans, &quiet, history)).collect();
+    found.extend(spans.iter().filter_map(|span| without_cause(span, &quiet, history)));
+    found
+}
+
+/// The moment at which a holder was told is before that of the next conflicting grant, unless its process was stopped
+/// or its session was ended by force.
+fn told_late(span: &Span, spans: &[Span], quiet: &Quiet, history: &History) -> Option<Violation> {
+    let (Some((granted, token)), Ending::Lost(_)) = (span.granted, &span.ending) else { return None };
+    let ttl = nanos(history.terms.ttl);
+    let life = (granted.saturating_sub(ttl), span.over);
+    if span.wish.limit != 1 || quiet.stopped(span.id.0, life) || quiet.expired(span.id.0, life) {
+        return None;
+    }
+    let next = spans.iter().filter(|other| other.conflicts(span) && other.token() > Some(token));
+    let next = next.min_by_key(|other| other.granted)?;
+    let next_at = next.granted.map_or(u64::MAX, |(at, _)| at);
+    (next_at <= span.over).then(|| Violation {
+        rule: Rule::LossFirst,
+        text: format!("c{} was granted before c{} was told of its loss", next.id.0, span.id.0),
+        window: (next_at, span.over),
+        ops: vec![span.id, next.id],
+    })
+}
+
+/// With nothing wrong for a TTL and more, nothing is lost, and a release succeeds.
+fn without_cause(span: &Span, quiet: &Quiet, history: &History) -> Option<Violation> {
+    let (granted, _) = span.granted?;
+    let (rule, what) = match &span.ending {
+        Ending::Lost(why) => (Rule::LossHasCause, format!("lost it without a cause: {why}")),
+        Ending::Released(Some(false)) => {
+            (Rule::TrueRelease, "released what it held, and was told otherwise".to_owned())
+        }
+        _ => return None,
+    };
+    let before = history.terms.ttl + history.terms.grace;
+    quiet.all_through((granted, span.over), before).then(|| Violation {
+        rule,
+        text: format!("c{} {what}", span.id.0 as Client),
+        window: (granted, span.over),
+        ops: vec![span.id],
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::history::checks::Rule;
+    use crate::history::event::{Act, OUTSIDE};
+    use crate::history::fault::{Fault, FaultKind};
+    use crate::history::test_support::{broken, history, wish};
+
+    fn lost_at(at: u64, fault: FaultKind) -> Vec<(u64, u16, Act)> {
+        vec![
+            (1, 0, Act::Ask(0, wish())),
+            (2, 0, Act::Granted(0, 1)),
+            (2, 1, Act::Ask(0, wish())),
+            (3, OUTSIDE, Act::Fault(Fault::of(fault, vec![0]))),
+            (4, 0, Act::Held(0)),
+            (at, 0, Act::Lost(0, "it is over".into())),
+            (20, 1, Act::Granted(0, 2)),
+        ]
+    }
+
+    #[test]
+    fn a_loss_told_after_the_next_grant_is_found() {
+        assert_eq!(broken(&history(lost_at(19, FaultKind::Partition))), []);
+        assert_eq!(broken(&history(lost_at(20, FaultKind::Partition))), [Rule::LossFirst]);
+        assert_eq!(broken(&history(lost_at(25, FaultKind::Partition))), [Rule::LossFirst]);
+        // A process that is stopped cannot be told, and a forced end is not announced.
+        assert_eq!(broken(&history(lost_at(25, FaultKind::FreezeClient))), []);
+        assert_eq!(broken(&history(lost_at(25, FaultKind::Expire))), []);
+    }
+
+    #[test]
+    fn a_loss_or_failed_release_without_a_cause_is_found() {
+        let mut events = lost_at(19, FaultKind::Partition);
+        events.remove(3);
+        assert_eq!(broken(&history(events.clone())), [Rule::LossHasCause]);
+        events.retain(|(_, client, act)| *client == 0 && !matches!(act, Act::Lost(..)));
+        events.extend([(6, 0, Act::Leave(0)), (7, 0, Act::Left(0, Some(false)))]);
+        assert_eq!(broken(&history(events)), [Rule::TrueRelease]);
+    }
+}

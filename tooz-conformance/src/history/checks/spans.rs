@@ -1,0 +1,178 @@
+//! The operations of a history: when each was asked for, believed held, and over.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::history::event::{Act, Client, History, Op, Wish};
+use crate::history::fault::{Fault, FaultKind};
+
+/// How an operation ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// It never did, as far as was recorded.
+    Open,
+    /// Without a grant.
+    NotGranted,
+    /// The release began, and ended so.
+    Released(Option<bool>),
+    /// It was lost, and the holder learned of it.
+    Lost(String),
+}
+
+/// One attempt to get something, and the time for which it was held.
+#[derive(Clone, Debug)]
+pub struct Span {
+    /// Who, and which operation of his.
+    pub id: (Client, Op),
+    /// What was asked for.
+    pub wish: Wish,
+    /// When.
+    pub asked: u64,
+    /// When it was granted, at the latest; and the token.
+    pub granted: Option<(u64, u64)>,
+    /// The last moment at which it was held for certain in the holder's eyes. The grant itself if it was never looked.
+    pub held_until: u64,
+    /// When it was over: no longer awaited, or no longer held.
+    pub over: u64,
+    /// How.
+    pub ending: Ending,
+}
+
+impl Span {
+    /// The token, if it was granted.
+    pub fn token(&self) -> Option<u64> {
+        self.granted.map(|(_, token)| token)
+    }
+
+    /// Whether two of these may not be held at once when the limit is 1.
+    pub fn conflicts(&self, other: &Self) -> bool {
+        self.wish.object == other.wish.object && !(self.wish.shared && other.wish.shared)
+    }
+}
+
+/// All attempts, in the order in which they were asked for.
+pub fn spans(history: &History) -> Vec<Span> {
+    let mut spans: BTreeMap<(Client, Op), Span> = BTreeMap::new();
+    let mut order = Vec::new();
+    for event in &history.events {
+        let (at, id) = (event.at, event.act.op().map(|op| (event.client, op)));
+        let Some(id) = id else { continue };
+        if let Act::Ask(_, wish) = event.act {
+            let (granted, ending) = (None, Ending::Open);
+            spans.insert(id, Span { id, wish, asked: at, granted, held_until: at, over: history.end(), ending });
+            order.push(id);
+            continue;
+        }
+        if let Some(span) = spans.get_mut(&id) {
+            span.apply(at, &event.act);
+        }
+    }
+    order.into_iter().filter_map(|id| spans.remove(&id)).collect()
+}
+
+impl Span {
+    fn apply(&mut self, at: u64, act: &Act) {
+        match act {
+            Act::Granted(_, token) => {
+                self.granted = Some((at, *token));
+                self.held_until = at;
+            }
+            Act::Held(_) => self.held_until = at,
+            Act::Refused(_) | Act::Failed(..) | Act::Cancelled(_) => self.end(at, Ending::NotGranted),
+            Act::Lost(_, why) => self.end(at, Ending::Lost(why.clone())),
+            Act::Leave(_) => self.end(at, Ending::Released(None)),
+            Act::Left(_, ours) => self.ending = Ending::Released(*ours),
+            _ => {}
+        }
+    }
+
+    fn end(&mut self, at: u64, ending: Ending) {
+        (self.over, self.ending) = (at, ending);
+    }
+}
+
+/// When nothing was wrong.
+#[derive(Clone, Debug)]
+pub struct Quiet {
+    /// What was wrong from when to when, and for whom: `None` stands for everybody.
+    troubles: Vec<(u64, u64, Option<Fault>)>,
+}
+
+impl Quiet {
+    /// Reads the faults and stalls of a history.
+    pub fn of(history: &History) -> Self {
+        let mut troubles = Vec::new();
+        let mut open: Vec<(u64, Fault)> = Vec::new();
+        for event in &history.events {
+            match &event.act {
+                Act::Fault(fault) => open.push((event.at, fault.clone())),
+                Act::Healed(fault) => {
+                    if let Some(index) = open.iter().position(|(_, other)| other == fault) {
+                        let (since, fault) = open.swap_remove(index);
+                        troubles.push((since, event.at, Some(fault)));
+                    }
+                }
+                Act::Stalled(nanos) => troubles.push((event.at.saturating_sub(*nanos), event.at, None)),
+                _ => {}
+            }
+        }
+        troubles.extend(open.into_iter().map(|(since, fault)| (since, history.end(), Some(fault))));
+        Self { troubles }
+    }
+
+    /// Whether nothing was wrong, for anybody, from `slack` before the window on.
+    pub fn all_through(&self, (from, to): (u64, u64), slack: Duration) -> bool {
+        let from = from.saturating_sub(nanos(slack));
+        !self.troubles.iter().any(|(since, until, _)| *since <= to && *until >= from)
+    }
+
+    /// Whether this client may have been stopped, or cut off, in the window.
+    pub fn troubled(&self, client: Client, (from, to): (u64, u64)) -> bool {
+        self.of_client(client).any(|(since, until)| since <= to && until >= from)
+    }
+
+    /// Whether the process of this client may not have run at some time in the window.
+    pub fn stopped(&self, client: Client, (from, to): (u64, u64)) -> bool {
+        self.troubles.iter().any(|(since, until, fault)| {
+            let stops = match fault {
+                None => true,
+                Some(fault) => fault.kind() == FaultKind::FreezeClient && fault.hits(client),
+            };
+            stops && *since <= to && *until >= from
+        })
+    }
+
+    /// The last moment up to `to` at which something was wrong for this client.
+    pub fn since(&self, client: Client, to: u64) -> u64 {
+        let before = self.of_client(client).filter(|(since, _)| *since <= to);
+        before.map(|(_, until)| until.min(to)).max().unwrap_or(0)
+    }
+
+    /// When a client that is hit alone was last hit, or came to itself if it holds others up until then, up to `to`.
+    pub fn last_harm(&self, client: Client, to: u64, expires: bool) -> u64 {
+        let harms = self.troubles.iter().filter_map(|(since, until, fault)| {
+            let fault = fault.as_ref().filter(|fault| fault.victims().is_some() && fault.hits(client))?;
+            let freezes = fault.kind() == FaultKind::FreezeClient && !expires;
+            Some(if freezes { *until } else { *since })
+        });
+        harms.filter(|at| *at <= to).max().unwrap_or(0)
+    }
+
+    /// Whether the backend ended a session of this client in the window.
+    pub fn expired(&self, client: Client, (from, to): (u64, u64)) -> bool {
+        self.troubles.iter().any(|(at, _, fault)| {
+            let fault = fault.as_ref().filter(|fault| fault.kind() == FaultKind::Expire && fault.hits(client));
+            fault.is_some() && (from..=to).contains(at)
+        })
+    }
+
+    fn of_client(&self, client: Client) -> impl Iterator<Item = (u64, u64)> {
+        let hits = move |fault: &Option<Fault>| fault.as_ref().is_none_or(|fault| fault.hits(client));
+        self.troubles.iter().filter(move |(_, _, fault)| hits(fault)).map(|(since, until, _)| (*since, *until))
+    }
+}
+
+/// As the events count.
+pub(super) fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,160 @@
+//! Tokens rise with every grant, protect a store, and show the order of arrival.
+
+use super::spans::{Quiet, Span, nanos, spans};
+use super::{Rule, Violation};
+use crate::history::event::{Act, History};
+
+pub(super) fn check(history: &History) -> Vec<Violation> {
+    let spans = spans(history);
+    let mut objects: Vec<u8> = spans.iter().map(|span| span.wish.object).collect();
+    objects.sort_unstable();
+    objects.dedup();
+    let mut found = Vec::new();
+    for object in objects {
+        let mut granted: Vec<_> = spans.iter().filter(|span| span.wish.object == object).collect();
+        granted.retain(|span| span.granted.is_some());
+        granted.sort_by_key(|span| span.granted);
+        found.extend(rising(&granted));
+        found.extend(order(&granted, history));
+        found.extend(fencing(&granted, history));
+    }
+    found
+}
+
+/// A grant that was complete before another was asked for has the smaller token; exclusive ones rise in any case.
+fn rising(granted: &[&Span]) -> Option<Violation> {
+    // The greatest token of those granted so far, and of those granted to exclusive holders of a limit of one.
+    let mut alone: Option<&Span> = None;
+    let mut seen: Vec<&Span> = Vec::new();
+    for span in granted {
+        let mutex = !span.wish.shared && span.wish.limit == 1;
+        let before = seen.iter().filter(|other| other.granted.map(|(at, _)| at) < Some(span.asked));
+        let earlier = before.chain(alone.iter().filter(|_| mutex)).max_by_key(|other| other.token());
+        let twin = seen.iter().find(|other| other.token() == span.token());
+        let greater = earlier.filter(|other| other.token() >= span.token()).or(twin);
+        if let Some(other) = greater {
+            return Some(Violation {
+                rule: Rule::RisingTokens,
+                text: format!(
+                    "c{} was granted token {} after c{} was granted {}",
+                    span.id.0,
+                    span.token().unwrap_or_default(),
+                    other.id.0,
+                    other.token().unwrap_or_default()
+                ),
+                window: (other.asked, span.granted.map_or(span.asked, |(at, _)| at)),
+                ops: vec![other.id, span.id],
+            });
+        }
+        if mutex && alone.is_none_or(|other| other.token() < span.token()) {
+            alone = Some(span);
+        }
+        seen.push(span);
+    }
+    None
+}
+
+/// Who asked clearly earlier, with nothing wrong meanwhile, and waits, is granted earlier.
+fn order(granted: &[&Span], history: &History) -> Option<Violation> {
+    let quiet = Quiet::of(history);
+    let arrival = nanos(history.terms.arrival);
+    let waiting: Vec<_> = granted.iter().filter(|span| span.wish.waits && !span.wish.shared).collect();
+    for (index, late) in waiting.iter().enumerate() {
+        for early in &waiting[index + 1..] {
+            let arrived = early.asked.saturating_add(arrival);
+            let calm = || quiet.all_through((early.asked, arrived), history.terms.arrival);
+            if late.wish.limit == 1 && arrived < late.asked && calm() {
+                return Some(Violation {
+                    rule: Rule::Order,
+                    text: format!("c{} asked before c{} and was granted after it", early.id.0, late.id.0),
+                    window: (early.asked, early.granted.map_or(early.asked, |(at, _)| at)),
+                    ops: vec![early.id, late.id],
+                });
+            }
+        }
+    }
+    None
+}
+
+/// Each moment of certain belief is a write, with the token, to a store that refuses smaller tokens than it has seen.
+fn fencing(granted: &[&Span], history: &History) -> Option<Violation> {
+    let writers: std::collections::HashMap<_, _> =
+        granted.iter().filter(|span| !span.wish.shared && span.wish.limit == 1).map(|span| (span.id, *span)).collect();
+    let quiet = Quiet::of(history);
+    let ttl = nanos(history.terms.ttl);
+    let mut greatest: Option<&Span> = None;
+    for event in &history.events {
+        let (Act::Held(op) | Act::Granted(op, _)) = event.act else { continue };
+        let Some(span) = writers.get(&(event.client, op)) else { continue };
+        let forced = quiet.expired(event.client, (event.at.saturating_sub(ttl), event.at));
+        match greatest {
+            Some(other) if other.token() > span.token() && !forced => {
+                return Some(Violation {
+                    rule: Rule::Fencing,
+                    text: format!(
+                        "a write of c{} with token {} was refused, for c{} had written with {}",
+                        span.id.0,
+                        span.token().unwrap_or_default(),
+                        other.id.0,
+                        other.token().unwrap_or_default()
+                    ),
+                    window: (span.asked, event.at),
+                    ops: vec![span.id, other.id],
+                });
+            }
+            Some(other) if other.token() > span.token() => {}
+            _ => greatest = Some(span),
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::history::checks::Rule;
+    use crate::history::event::Act;
+    use crate::history::test_support::{broken, history, wish};
+
+    fn one_after_the_other(tokens: [u64; 2]) -> Vec<(u64, u16, Act)> {
+        let mut events = Vec::new();
+        for (client, token) in (0..2).zip(tokens) {
+            let at = 10 * u64::from(client);
+            events.extend([
+                (at + 1, client, Act::Ask(0, wish())),
+                (at + 2, client, Act::Granted(0, token)),
+                (at + 3, client, Act::Held(0)),
+                (at + 3, client, Act::Leave(0)),
+                (at + 4, client, Act::Left(0, Some(true))),
+            ]);
+        }
+        events
+    }
+
+    #[test]
+    fn a_token_that_does_not_rise_is_found() {
+        assert_eq!(broken(&history(one_after_the_other([1, 2]))), []);
+        assert_eq!(broken(&history(one_after_the_other([2, 2]))), [Rule::RisingTokens]);
+        let falling = broken(&history(one_after_the_other([2, 1])));
+        assert!(falling.contains(&Rule::RisingTokens) && falling.contains(&Rule::Fencing), "{falling:?}");
+    }
+
+    #[test]
+    fn an_overtaken_waiter_is_found() {
+        let mut events = vec![(1, 9, Act::Ask(0, wish())), (2, 9, Act::Granted(0, 1)), (30, 9, Act::Leave(0))];
+        let waiters = |first: u64, second: u64| {
+            [
+                (10, 0, Act::Ask(0, wish())),
+                (20, 1, Act::Ask(0, wish())),
+                (first, 0, Act::Granted(0, first)),
+                (first, 0, Act::Leave(0)),
+                (second, 1, Act::Granted(0, second)),
+                (second, 1, Act::Leave(0)),
+            ]
+        };
+        events.extend(waiters(31, 32));
+        assert_eq!(broken(&history(events.clone())), []);
+        events.truncate(3);
+        events.extend(waiters(32, 31));
+        assert_eq!(broken(&history(events)), [Rule::Order]);
+    }
+}

@@ -1,0 +1,141 @@
+//! Topics: one order, nothing acknowledged missing, nothing twice.
+
+use std::collections::{BTreeMap, HashMap};
+
+use super::{Rule, Violation};
+use crate::history::event::{Act, Client, History};
+
+pub(super) fn check(history: &History) -> Vec<Violation> {
+    let mut log = Log::default();
+    for event in &history.events {
+        log.apply(event.at, event.client, &event.act);
+    }
+    log.missing();
+    log.found
+}
+
+#[derive(Debug, Default)]
+struct Log {
+    /// What stands at each offset, as readers and acknowledgements say.
+    at: BTreeMap<u64, String>,
+    offset_of: HashMap<String, u64>,
+    /// The greatest offset acknowledged before each publication under way began.
+    before: HashMap<String, u64>,
+    newest_acknowledged: u64,
+    acknowledged: BTreeMap<u64, u64>,
+    read: HashMap<Client, Vec<u64>>,
+    finished: Vec<Client>,
+    found: Vec<Violation>,
+}
+
+impl Log {
+    fn apply(&mut self, at: u64, client: Client, act: &Act) {
+        match act {
+            Act::Publish(payload) => {
+                self.before.insert(payload.clone(), self.newest_acknowledged);
+            }
+            Act::Published(payload, offset) => {
+                self.place(at, *offset, payload);
+                self.acknowledged.insert(*offset, at);
+                self.newest_acknowledged = self.newest_acknowledged.max(*offset);
+            }
+            Act::Read(offset, payload) => {
+                self.place(at, *offset, payload);
+                let read = self.read.entry(client).or_default();
+                if read.last().is_some_and(|last| last >= offset) {
+                    let text = format!("reader c{client} read offset {offset} after {:?}", read.last());
+                    self.report(Rule::NothingTwice, at, text);
+                } else {
+                    read.push(*offset);
+                }
+            }
+            Act::LookedOn => self.finished.push(client),
+            _ => {}
+        }
+    }
+
+    fn place(&mut self, at: u64, offset: u64, payload: &str) {
+        match self.at.get(&offset) {
+            Some(other) if other != payload => {
+                let text = format!("offset {offset} holds both {other} and {payload}");
+                self.report(Rule::OneOrder, at, text);
+            }
+            Some(_) => {}
+            None => {
+                self.at.insert(offset, payload.to_owned());
+            }
+        }
+        match self.offset_of.insert(payload.to_owned(), offset) {
+            Some(other) if other != offset => {
+                let text = format!("{payload} stands at offset {other} and at {offset}");
+                self.report(Rule::NothingTwice, at, text);
+            }
+            Some(_) => {}
+            None => {
+                let before = self.before.get(payload).copied().unwrap_or(0);
+                if before >= offset {
+                    let text = format!("{payload} got offset {offset}, but {before} was acknowledged before it began");
+                    self.report(Rule::OneOrder, at, text);
+                }
+            }
+        }
+    }
+
+    /// What stands between two messages that a reader has read, it has read too; at the end, everything acknowledged.
+    fn missing(&mut self) {
+        for (client, read) in std::mem::take(&mut self.read) {
+            let last = match self.finished.contains(&client) {
+                true => u64::MAX,
+                false => read.last().copied().unwrap_or(0),
+            };
+            let lost: Vec<_> =
+                self.acknowledged.range(..=last).filter(|(offset, _)| read.binary_search(offset).is_err()).collect();
+            if let Some((offset, at)) = lost.first().copied() {
+                let text = format!("reader c{client} never read {} acknowledged messages, first {offset}", lost.len());
+                let at = *at;
+                self.report(Rule::NothingMissing, at, text);
+            }
+        }
+    }
+
+    fn report(&mut self, rule: Rule, at: u64, text: String) {
+        self.found.push(Violation { rule, text, window: (at, at), ops: Vec::new() });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::history::checks::Rule;
+    use crate::history::event::Act;
+    use crate::history::test_support::{broken, history};
+
+    fn published(read: &[(u64, &str)]) -> Vec<Rule> {
+        let mut events = Vec::new();
+        for (offset, payload) in [(1, "a"), (2, "b"), (5, "c")] {
+            events.push((offset, 0, Act::Publish(payload.to_owned())));
+            events.push((offset, 0, Act::Published(payload.to_owned(), offset)));
+        }
+        events.extend(read.iter().map(|(offset, payload)| (9, 1, Act::Read(*offset, (*payload).to_owned()))));
+        events.push((10, 1, Act::LookedOn));
+        broken(&history(events))
+    }
+
+    #[test]
+    fn readers_see_all_that_was_acknowledged_once_and_in_one_order() {
+        assert_eq!(published(&[(1, "a"), (2, "b"), (5, "c")]), []);
+        assert_eq!(published(&[(1, "a"), (5, "c")]), [Rule::NothingMissing]);
+        assert_eq!(published(&[(1, "a"), (2, "b")]), [Rule::NothingMissing]);
+        assert_eq!(published(&[(1, "a"), (2, "b"), (2, "b"), (5, "c")]), [Rule::NothingTwice]);
+        assert_eq!(published(&[(1, "a"), (2, "b"), (5, "c"), (6, "c")]), [Rule::NothingTwice]);
+        assert_eq!(published(&[(1, "b"), (2, "b"), (5, "c")]), [Rule::OneOrder, Rule::NothingTwice]);
+    }
+
+    #[test]
+    fn a_message_published_later_stands_later() {
+        let publish = |at, payload: &str, offset| {
+            [(at, 0, Act::Publish(payload.to_owned())), (at, 0, Act::Published(payload.to_owned(), offset))]
+        };
+        let events = [publish(1, "a", 7), publish(2, "b", 6)].concat();
+        assert_eq!(broken(&history(events)), [Rule::OneOrder]);
+    }
+}

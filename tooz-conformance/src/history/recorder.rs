@@ -1,0 +1,122 @@
+//! Records events: in memory, or, in a process that may be killed at any moment, as lines of a file.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Write};
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use rustix::time::{ClockId, clock_gettime};
+use tokio::time::{Instant, sleep};
+
+use super::event::{Act, Client, Event, OUTSIDE};
+
+/// How often a process looks whether it was stopped, and from what length on that counts.
+const LOOK: Duration = Duration::from_millis(10);
+const STALL: Duration = Duration::from_millis(60);
+
+/// Takes down what happens. Clones share one record.
+#[derive(Clone, Debug)]
+pub struct Recorder(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    epoch: Instant,
+    epoch_nanos: u64,
+    sink: Mutex<Sink>,
+}
+
+#[derive(Debug)]
+enum Sink {
+    Memory(Vec<Event>),
+    File(File),
+}
+
+impl Recorder {
+    /// Records in memory.
+    pub fn in_memory() -> Self {
+        Self::new(Sink::Memory(Vec::new()))
+    }
+
+    /// Records as lines of JSON; each is handed to the kernel at once and survives a kill.
+    ///
+    /// # Errors
+    /// The file cannot be made.
+    pub fn in_file(path: &Path) -> io::Result<Self> {
+        Ok(Self::new(Sink::File(File::create(path)?)))
+    }
+
+    fn new(sink: Sink) -> Self {
+        let time = clock_gettime(ClockId::Monotonic);
+        let nanos =
+            Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or_default()).as_nanos();
+        let epoch_nanos = u64::try_from(nanos).unwrap_or(u64::MAX);
+        Self(Arc::new(Inner { epoch: Instant::now(), epoch_nanos, sink: Mutex::new(sink) }))
+    }
+
+    /// The moment, as events carry it: the monotonic clock of the host, or the runtime's if that is paused.
+    pub fn now(&self) -> u64 {
+        let since = u64::try_from(self.0.epoch.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        self.0.epoch_nanos.saturating_add(since)
+    }
+
+    /// The moment `at` of an event, as the runtime counts.
+    pub fn instant(&self, at: u64) -> Instant {
+        self.0.epoch + Duration::from_nanos(at.saturating_sub(self.0.epoch_nanos))
+    }
+
+    /// Records what happens now.
+    pub fn note(&self, client: Client, act: Act) {
+        self.note_at(self.now(), client, act);
+    }
+
+    /// Records what happened at the moment `at`.
+    pub fn note_at(&self, at: u64, client: Client, act: Act) {
+        let event = Event { at, client, act };
+        match &mut *self.0.sink.lock().unwrap_or_else(PoisonError::into_inner) {
+            Sink::Memory(events) => events.push(event),
+            Sink::File(file) => {
+                let mut line = serde_json::to_string(&event).expect("events have no maps with odd keys");
+                line.push('\n');
+                // A full disk shows as a history that ends early.
+                let _ = file.write_all(line.as_bytes());
+            }
+        }
+    }
+
+    /// Takes what was recorded in memory.
+    pub fn take(&self) -> Vec<Event> {
+        match &mut *self.0.sink.lock().unwrap_or_else(PoisonError::into_inner) {
+            Sink::Memory(events) => std::mem::take(events),
+            Sink::File(_) => Vec::new(),
+        }
+    }
+
+    /// Records whenever this process could not run for a while: frozen, or on a machine that is too busy. Runs until
+    /// it is dropped.
+    pub async fn watch_stalls(&self) {
+        loop {
+            let before = Instant::now();
+            sleep(LOOK).await;
+            let late = before.elapsed().saturating_sub(LOOK);
+            if late > STALL {
+                self.note(OUTSIDE, Act::Stalled(u64::try_from(late.as_nanos()).unwrap_or(u64::MAX)));
+            }
+        }
+    }
+}
+
+/// Reads what a process recorded; a last line that is cut short was never completed.
+///
+/// # Errors
+/// The file cannot be read.
+pub fn read_file(path: &Path) -> io::Result<Vec<Event>> {
+    let mut events = Vec::new();
+    for line in BufReader::new(File::open(path)?).lines() {
+        match serde_json::from_str(&line?) {
+            Ok(event) => events.push(event),
+            Err(_) => break,
+        }
+    }
+    Ok(events)
+}

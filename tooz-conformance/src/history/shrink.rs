@@ -1,0 +1,92 @@
+//! Cuts a history down to what shows a violation.
+
+use std::collections::BTreeSet;
+
+use super::checks::{Rule, Violation, check};
+use super::event::{Act, Client, Event, History, Op};
+
+/// The most operations that are tried out one by one.
+const TRIES: usize = 200;
+
+/// A part of `history`, as small as simple means make it, that breaks the same rule.
+pub fn shrink(history: &History, violation: &Violation) -> History {
+    let rule = violation.rule;
+    let mut ops: BTreeSet<(Client, Op)> = violation.ops.iter().copied().collect();
+    let mut small = only(history, violation, &ops);
+    if !breaks(&small, rule) {
+        // The neighbours are needed too.
+        let near = |event: &&Event| (violation.window.0..=violation.window.1).contains(&event.at);
+        let neighbours = history.events.iter().filter(near);
+        ops.extend(neighbours.filter_map(|event| Some((event.client, event.act.op()?))));
+        small = only(history, violation, &ops);
+        if !breaks(&small, rule) {
+            return history.clone();
+        }
+    }
+    for op in ops.clone().into_iter().take(TRIES) {
+        let mut fewer = ops.clone();
+        fewer.remove(&op);
+        let candidate = only(history, violation, &fewer);
+        if breaks(&candidate, rule) {
+            (ops, small) = (fewer, candidate);
+        }
+    }
+    without_repetition(&small, rule)
+}
+
+fn breaks(history: &History, rule: Rule) -> bool {
+    check(history).iter().any(|violation| violation.rule == rule)
+}
+
+/// These operations, the faults, and what else happened in the window.
+fn only(history: &History, violation: &Violation, ops: &BTreeSet<(Client, Op)>) -> History {
+    let (from, to) = violation.window;
+    let keep = |event: &&Event| match &event.act {
+        Act::Fault(_) | Act::Healed(_) | Act::Stalled(_) => true,
+        Act::Told(_) | Act::Members(_) | Act::LookedOn => violation.ops.is_empty(),
+        act => match act.op() {
+            Some(op) => ops.contains(&(event.client, op)),
+            None => violation.ops.is_empty() && (from..=to).contains(&event.at),
+        },
+    };
+    let events = history.events.iter().filter(keep).cloned().collect();
+    History { events, terms: history.terms }
+}
+
+/// Of many looks in a row that say the same, the last is enough.
+fn without_repetition(history: &History, rule: Rule) -> History {
+    let mut events: Vec<Event> = Vec::new();
+    for (index, event) in history.events.iter().enumerate() {
+        let next = history.events[index + 1..].iter().find(|next| next.client == event.client);
+        let repeated = matches!(event.act, Act::Held(_)) && next.is_some_and(|next| next.act == event.act);
+        if !repeated {
+            events.push(event.clone());
+        }
+    }
+    let smaller = History { events, terms: history.terms };
+    if breaks(&smaller, rule) { smaller } else { history.clone() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::history::test_support::{history, wish};
+
+    #[test]
+    fn what_is_beside_the_point_is_cut_away() {
+        let mut events = Vec::new();
+        for op in 0..50 {
+            let at = 10 * u64::from(op);
+            events.push((at, 0, Act::Ask(op, wish())));
+            events.push((at + 1, 0, Act::Granted(op, at + 1)));
+            events.extend((2..5).map(|more| (at + more, 0, Act::Held(op))));
+            events.push((at + 5, 0, Act::Leave(op)));
+        }
+        let stolen = [(301, 1, Act::Ask(0, wish())), (302, 1, Act::Granted(0, 302)), (304, 1, Act::Held(0))];
+        let history = history(events.into_iter().chain(stolen));
+        let violation = check(&history).into_iter().find(|violation| violation.rule == Rule::Exclusion).unwrap();
+        let small = shrink(&history, &violation);
+        assert!(small.events.len() <= 8, "{small}");
+        assert!(breaks(&small, Rule::Exclusion));
+    }
+}
