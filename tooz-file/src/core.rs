@@ -3,16 +3,17 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use rusqlite::Connection;
+use tokio::sync::Notify;
 use tokio::sync::mpsc::UnboundedSender;
 use tooz_core::driver::{Loss, Nonce};
 
 use crate::database::{set_durable, transaction};
 use crate::directory::Directory;
 use crate::error::{Outcome, session_lost};
-use crate::line::Line;
 use crate::poke::{Poke, Post};
 use crate::watch::Bells;
+use crate::work::{Clock, Work};
 
 /// How many numbers of the clock are made safe on disk at once.
 pub(crate) const RESERVE: i64 = 1 << 16;
@@ -52,11 +53,13 @@ pub(crate) struct Held {
     losses: UnboundedSender<Loss>,
     /// The newest nonces that were withdrawn.
     withdrawn: VecDeque<Nonce>,
+    over: Arc<Notify>,
 }
 
 impl Held {
-    pub(crate) fn new(losses: UnboundedSender<Loss>) -> Self {
-        Self { losses, withdrawn: VecDeque::new() }
+    /// A session that is told of its losses and, by `over`, of its end.
+    pub(crate) fn new(losses: UnboundedSender<Loss>, over: Arc<Notify>) -> Self {
+        Self { losses, withdrawn: VecDeque::new(), over }
     }
 
     /// Sees to it that an entry with this nonce never enters.
@@ -73,13 +76,6 @@ impl Held {
         // A receiver that is gone means a session that nobody uses any more.
         let _ = self.losses.send(loss);
     }
-}
-
-/// The row of the clock, as this process saw it last.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Clock {
-    pub(crate) last: i64,
-    pub(crate) reserved: i64,
 }
 
 impl Core {
@@ -123,7 +119,9 @@ impl Core {
         if self.sessions.contains_key(&session) && !self.lost {
             self.write(|work| work.end_session(session))?;
         }
-        self.sessions.remove(&session);
+        if let Some(held) = self.sessions.remove(&session) {
+            held.over.notify_waiters();
+        }
         Ok(())
     }
 
@@ -204,9 +202,10 @@ impl Core {
     /// Ends all sessions at once: the directory is not ours any more.
     pub(crate) fn lose(&mut self) {
         self.lost = true;
-        self.sessions.values().for_each(|held| held.report(Loss::Session(session_lost())));
-        self.sessions.clear();
-        self.bells.ring_all();
+        for (_, held) in self.sessions.drain() {
+            held.report(Loss::Session(session_lost()));
+            held.over.notify_waiters();
+        }
     }
 
     fn check_place(&mut self) -> Outcome<()> {
@@ -237,113 +236,6 @@ impl Core {
         });
         set_durable(&self.db, false)?;
         self.clock = reserved?;
-        Ok(())
-    }
-}
-
-impl Clock {
-    pub(crate) fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
-        Ok(Self { last: row.get(0)?, reserved: row.get(1)? })
-    }
-}
-
-/// A transaction under way, and what is to be done once it is committed.
-#[derive(Debug)]
-pub(crate) struct Work<'a> {
-    pub(crate) db: &'a Connection,
-    pub(crate) me: i64,
-    directory: &'a Directory,
-    post: &'a Post,
-    pokes: Vec<(i64, Poke)>,
-    buried: Vec<i64>,
-    clock: Option<Clock>,
-}
-
-impl<'a> Work<'a> {
-    pub(crate) fn new(db: &'a Connection, directory: &'a Directory, post: &'a Post, me: i64) -> Self {
-        Self { db, me, directory, post, pokes: Vec::new(), buried: Vec::new(), clock: None }
-    }
-
-    /// The next number of the clock: a seq or a version.
-    pub(crate) fn next(&mut self) -> Outcome<i64> {
-        let mut update = self.db.prepare_cached("UPDATE clock SET last = last + 1 RETURNING last, reserved")?;
-        let clock = update.query_row([], Clock::read)?;
-        self.set_clock(clock);
-        Ok(clock.last)
-    }
-
-    /// Records where the clock stands in this transaction.
-    pub(crate) fn set_clock(&mut self, clock: Clock) {
-        self.clock = Some(clock);
-    }
-
-    /// Pokes a peer after the commit.
-    pub(crate) fn poke(&mut self, peer: i64, poke: Poke) {
-        if !self.pokes.contains(&(peer, poke)) {
-            self.pokes.push((peer, poke));
-        }
-    }
-
-    /// The peer that a session belongs to.
-    pub(crate) fn peer_of(&self, session: i64) -> Outcome<Option<i64>> {
-        let mut select = self.db.prepare_cached("SELECT peer FROM sessions WHERE id = ?1")?;
-        Ok(select.query_row([session], |row| row.get(0)).optional()?)
-    }
-
-    /// Pokes the peer of a session after the commit.
-    pub(crate) fn poke_session(&mut self, session: i64, poke: Poke) -> Outcome<()> {
-        if let Some(peer) = self.peer_of(session)? {
-            self.poke(peer, poke);
-        }
-        Ok(())
-    }
-
-    /// Removes those among `peers` that are dead. Returns whether there were any.
-    pub(crate) fn bury_dead(&mut self, peers: impl IntoIterator<Item = i64>) -> Outcome<bool> {
-        let mut any = false;
-        for peer in peers {
-            if peer != self.me && !self.buried.contains(&peer) && self.post.is_dead(self.directory, peer) {
-                self.bury(peer)?;
-                any = true;
-            }
-        }
-        Ok(any)
-    }
-
-    /// Removes a peer with its sessions and all that they had.
-    pub(crate) fn bury(&mut self, peer: i64) -> Outcome<()> {
-        let sessions: Vec<i64> = {
-            let mut select = self.db.prepare_cached("SELECT id FROM sessions WHERE peer = ?1")?;
-            select.query_map([peer], |row| row.get(0))?.collect::<Result<_, _>>()?
-        };
-        tracing::debug!(peer, sessions = sessions.len(), "removing what a process has left behind");
-        for session in sessions {
-            self.end_session(session)?;
-        }
-        for statement in [
-            "DELETE FROM watchers WHERE peer = ?1",
-            "DELETE FROM readers WHERE peer = ?1",
-            "DELETE FROM evictions WHERE peer = ?1",
-            "DELETE FROM peers WHERE id = ?1",
-        ] {
-            self.db.prepare_cached(statement)?.execute(params![peer])?;
-        }
-        self.buried.push(peer);
-        Ok(())
-    }
-
-    /// Removes a session and its entries.
-    pub(crate) fn end_session(&mut self, session: i64) -> Outcome<()> {
-        let entries: Vec<(i64, i64)> = {
-            let mut select = self.db.prepare_cached("SELECT roster, seq FROM entries WHERE session = ?1")?;
-            select.query_map([session], |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<Result<_, _>>()?
-        };
-        for (roster, seq) in entries {
-            if let Some(line) = Line::with_id(self.db, roster)? {
-                line.remove(self, seq)?;
-            }
-        }
-        self.db.prepare_cached("DELETE FROM sessions WHERE id = ?1")?.execute([session])?;
         Ok(())
     }
 }

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use async_trait::async_trait;
 use rusqlite::params;
-use tokio::sync::{Mutex, mpsc};
+use tokio::sync::{Mutex, Notify, mpsc};
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 use tooz_core::driver::{Driver, DriverEntry, DriverInfo, Nonce, Session, SessionOptions};
@@ -78,10 +78,11 @@ async fn add_session(engine: Arc<Engine>, options: &SessionOptions) -> Result<Fi
             insert.execute(params![caller.session, work.me, caller.namespace, member.as_bytes()])?;
             Ok(())
         })?;
-        core.sessions.insert(caller.session, Held::new(losses));
+        let over = Arc::new(Notify::new());
+        core.sessions.insert(caller.session, Held::new(losses, over.clone()));
         // Made here, so that a caller that has given up drops it, which ends the session.
         let (engine, caller, losses) = (theirs.clone(), caller.clone(), Mutex::new(receiver));
-        Ok(FileSession { engine, caller, timeout: limit, losses })
+        Ok(FileSession { engine, caller, timeout: limit, losses, over })
     });
     added.await
 }

@@ -27,5 +27,6 @@ mod session;
 mod station;
 mod topics;
 mod watch;
+mod work;
 
 pub use self::driver::DRIVER;

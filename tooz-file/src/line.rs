@@ -4,9 +4,9 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use tooz_core::driver::{Mode, Nonce, Roster, Seq, Standing, Ticket};
 use tooz_core::{Error, ErrorKind};
 
-use crate::core::Work;
 use crate::error::Outcome;
 use crate::poke::Poke;
+use crate::work::Work;
 
 /// The row of a roster.
 #[derive(Clone, Copy, Debug)]

@@ -6,7 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use rusqlite::{Connection, params};
 
-use crate::core::{Clock, Core, RESERVE, Work};
+use crate::core::{Core, RESERVE};
 use crate::database;
 use crate::directory::Directory;
 use crate::driver::random_id;
@@ -14,6 +14,7 @@ use crate::error::Outcome;
 use crate::poke::{Poke, Post};
 use crate::station::{Station, WARDS};
 use crate::watch::Bells;
+use crate::work::{Clock, Work};
 
 /// Opens the database and adds this process to its peers, after it has buried the dead ones.
 pub(crate) fn join(directory: Arc<Directory>, kicked: UnixStream) -> Outcome<(Core, Station)> {
@@ -70,8 +71,7 @@ fn set_clock(work: &mut Work<'_>) -> Outcome<()> {
         "UPDATE clock SET last = max(last, reserved, ?1), reserved = max(last, reserved, ?1) + ?2
          RETURNING last, reserved",
     )?;
-    let clock = update.query_row(params![now, RESERVE], Clock::read)?;
-    work.set_clock(clock);
+    work.clock = Some(update.query_row(params![now, RESERVE], Clock::read)?);
     Ok(())
 }
 

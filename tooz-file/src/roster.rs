@@ -4,9 +4,10 @@ use rusqlite::params;
 use tooz_core::driver::{IfBlocked, IfTaken, Key, Kind, Mode, NewEntry, Nonce, Roster, Seq, Standing, Ticket};
 use tooz_core::{Error, ErrorKind, Name};
 
-use crate::core::{Core, Work};
+use crate::core::Core;
 use crate::error::{Outcome, not_held};
 use crate::line::{Line, Stored};
+use crate::work::Work;
 
 /// How many of those who block an entry are asked whether they live. Their neighbours in the ring of peers ask too.
 const PROBED: usize = 16;

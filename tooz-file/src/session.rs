@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tokio::sync::{Mutex, mpsc};
+use tokio::sync::{Mutex, Notify, mpsc};
 use tooz_core::driver::{
     Kind, Loss, NewEntry, Nonce, Roster, Seq, Session, Snapshot, Standing, Ticket, Topics, Version,
 };
@@ -23,6 +23,8 @@ pub(crate) struct FileSession {
     pub(crate) caller: Caller,
     pub(crate) timeout: Duration,
     pub(crate) losses: Mutex<mpsc::UnboundedReceiver<Loss>>,
+    /// Rung when the session ends.
+    pub(crate) over: Arc<Notify>,
 }
 
 impl FileSession {
@@ -40,6 +42,23 @@ impl FileSession {
         verb: impl FnMut(&mut Core) -> Outcome<T> + Send + 'static,
     ) -> Result<T> {
         self.engine.queue(self.timeout, checked(self.caller.session, verb)).await
+    }
+
+    /// Looks again and again until there is an answer. The end of the session wakes it too.
+    pub(crate) async fn look<T: Send + 'static>(
+        &self,
+        look: impl FnMut(&mut Core) -> Outcome<Look<T>> + Clone + Send + 'static,
+    ) -> Result<T> {
+        loop {
+            let over = self.over.clone().notified_owned();
+            match self.call(look.clone()).await? {
+                Look::Ready(answer) => return Ok(answer),
+                Look::Wait(changed) => tokio::select! {
+                    () = changed => {}
+                    () = over => {}
+                },
+            }
+        }
     }
 }
 
@@ -88,23 +107,13 @@ impl Session for FileSession {
     }
 
     async fn snapshot(&self, roster: &Roster, newer_than: Option<Version>) -> Result<Snapshot> {
-        loop {
-            let (caller, roster) = (self.caller.clone(), roster.clone());
-            match self.call(move |core| watch::look_at_roster(core, &caller, &roster, newer_than)).await? {
-                Look::Ready(snapshot) => return Ok(snapshot),
-                Look::Wait(changed) => changed.await,
-            }
-        }
+        let (caller, roster) = (self.caller.clone(), roster.clone());
+        self.look(move |core| watch::look_at_roster(core, &caller, &roster, newer_than)).await
     }
 
     async fn await_turn(&self, roster: &Roster, ticket: &Ticket) -> Result<()> {
-        loop {
-            let (caller, roster, ticket) = (self.caller.clone(), roster.clone(), *ticket);
-            match self.call(move |core| watch::look_at_turn(core, &caller, &roster, &ticket)).await? {
-                Look::Ready(()) => return Ok(()),
-                Look::Wait(turn) => turn.await,
-            }
-        }
+        let (caller, roster, ticket) = (self.caller.clone(), roster.clone(), *ticket);
+        self.look(move |core| watch::look_at_turn(core, &caller, &roster, &ticket)).await
     }
 
     async fn declare(&self, roster: &Roster) -> Result<bool> {

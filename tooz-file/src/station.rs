@@ -73,7 +73,9 @@ impl Station {
     pub(crate) fn run(mut self, shared: &Arc<Shared>, tasks: &Receiver<Task>) {
         let _end = End(shared);
         loop {
-            let ward_ended = self.sleep(shared.lock().has_chores());
+            // Bound first, so that the lock is not held in the sleep.
+            let has_chores = shared.lock().has_chores();
+            let ward_ended = self.sleep(has_chores);
             let mut core = shared.lock();
             self.hear(&mut core, ward_ended);
             if work_off(&mut core, shared, tasks) {
@@ -118,8 +120,16 @@ impl Station {
 
     fn hear(&mut self, core: &mut Core, ward_ended: bool) {
         while matches!(self.kicked.read(&mut [0; 64]), Ok(64)) {}
-        while let Ok((guest, _)) = self.pulse.accept() {
-            self.guests.push(guest);
+        loop {
+            match self.pulse.accept() {
+                Ok((guest, _)) => self.guests.push(guest),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(_) => {
+                    // There are too many open files. The guest waits at the door, and poll would not.
+                    thread::sleep(SOON);
+                    break;
+                }
+            }
         }
         let mut ring_changed = ward_ended;
         let mut bytes = [0; Poke::LEN + 1];

@@ -27,13 +27,8 @@ impl Topics for FileSession {
     }
 
     async fn read(&self, topic: &Name, after: Offset, limit: usize) -> Result<Vec<Message>> {
-        loop {
-            let (caller, topic) = (self.caller.clone(), topic.clone());
-            match self.call(move |core| look(core, &caller, &topic, after, limit.max(1))).await? {
-                Look::Ready(messages) => return Ok(messages),
-                Look::Wait(grown) => grown.await,
-            }
-        }
+        let (caller, topic) = (self.caller.clone(), topic.clone());
+        self.look(move |core| look(core, &caller, &topic, after, limit.max(1))).await
     }
 
     async fn bounds(&self, topic: &Name) -> Result<Bounds> {

@@ -1,0 +1,117 @@
+//! A transaction under way: the clock, the pokes to send after the commit, and the burial of the dead.
+
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+use crate::directory::Directory;
+use crate::error::Outcome;
+use crate::line::Line;
+use crate::poke::{Poke, Post};
+
+/// The row of the clock, as this process saw it last.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Clock {
+    pub(crate) last: i64,
+    pub(crate) reserved: i64,
+}
+
+impl Clock {
+    pub(crate) fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Self { last: row.get(0)?, reserved: row.get(1)? })
+    }
+}
+
+/// A transaction under way, and what is to be done once it is committed.
+#[derive(Debug)]
+pub(crate) struct Work<'a> {
+    pub(crate) db: &'a Connection,
+    pub(crate) me: i64,
+    directory: &'a Directory,
+    post: &'a Post,
+    pub(crate) pokes: Vec<(i64, Poke)>,
+    pub(crate) buried: Vec<i64>,
+    pub(crate) clock: Option<Clock>,
+}
+
+impl<'a> Work<'a> {
+    pub(crate) fn new(db: &'a Connection, directory: &'a Directory, post: &'a Post, me: i64) -> Self {
+        Self { db, me, directory, post, pokes: Vec::new(), buried: Vec::new(), clock: None }
+    }
+
+    /// The next number of the clock: a seq or a version.
+    pub(crate) fn next(&mut self) -> Outcome<i64> {
+        let mut update = self.db.prepare_cached("UPDATE clock SET last = last + 1 RETURNING last, reserved")?;
+        let clock = update.query_row([], Clock::read)?;
+        self.clock = Some(clock);
+        Ok(clock.last)
+    }
+
+    /// Pokes a peer after the commit.
+    pub(crate) fn poke(&mut self, peer: i64, poke: Poke) {
+        if !self.pokes.contains(&(peer, poke)) {
+            self.pokes.push((peer, poke));
+        }
+    }
+
+    /// The peer that a session belongs to.
+    pub(crate) fn peer_of(&self, session: i64) -> Outcome<Option<i64>> {
+        let mut select = self.db.prepare_cached("SELECT peer FROM sessions WHERE id = ?1")?;
+        Ok(select.query_row([session], |row| row.get(0)).optional()?)
+    }
+
+    /// Pokes the peer of a session after the commit.
+    pub(crate) fn poke_session(&mut self, session: i64, poke: Poke) -> Outcome<()> {
+        if let Some(peer) = self.peer_of(session)? {
+            self.poke(peer, poke);
+        }
+        Ok(())
+    }
+
+    /// Removes those among `peers` that are dead. Returns whether there were any.
+    pub(crate) fn bury_dead(&mut self, peers: impl IntoIterator<Item = i64>) -> Outcome<bool> {
+        let mut any = false;
+        for peer in peers {
+            if peer != self.me && !self.buried.contains(&peer) && self.post.is_dead(self.directory, peer) {
+                self.bury(peer)?;
+                any = true;
+            }
+        }
+        Ok(any)
+    }
+
+    /// Removes a peer with its sessions and all that they had.
+    pub(crate) fn bury(&mut self, peer: i64) -> Outcome<()> {
+        let sessions: Vec<i64> = {
+            let mut select = self.db.prepare_cached("SELECT id FROM sessions WHERE peer = ?1")?;
+            select.query_map([peer], |row| row.get(0))?.collect::<Result<_, _>>()?
+        };
+        tracing::debug!(peer, sessions = sessions.len(), "removing what a process has left behind");
+        for session in sessions {
+            self.end_session(session)?;
+        }
+        for statement in [
+            "DELETE FROM watchers WHERE peer = ?1",
+            "DELETE FROM readers WHERE peer = ?1",
+            "DELETE FROM evictions WHERE peer = ?1",
+            "DELETE FROM peers WHERE id = ?1",
+        ] {
+            self.db.prepare_cached(statement)?.execute(params![peer])?;
+        }
+        self.buried.push(peer);
+        Ok(())
+    }
+
+    /// Removes a session and its entries.
+    pub(crate) fn end_session(&mut self, session: i64) -> Outcome<()> {
+        let entries: Vec<(i64, i64)> = {
+            let mut select = self.db.prepare_cached("SELECT roster, seq FROM entries WHERE session = ?1")?;
+            select.query_map([session], |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<Result<_, _>>()?
+        };
+        for (roster, seq) in entries {
+            if let Some(line) = Line::with_id(self.db, roster)? {
+                line.remove(self, seq)?;
+            }
+        }
+        self.db.prepare_cached("DELETE FROM sessions WHERE id = ?1")?.execute([session])?;
+        Ok(())
+    }
+}
