@@ -61,7 +61,8 @@ pub(crate) fn apt_install(packages: &[&str]) -> Outcome {
 }
 
 fn line_of(command: &Command) -> String {
-    let mut line = command.get_program().to_string_lossy().into_owned();
+    let program = Path::new(command.get_program());
+    let mut line = program.file_name().unwrap_or_default().to_string_lossy().into_owned();
     for arg in command.get_args() {
         // Writing to a String cannot fail.
         write!(line, " {}", arg.to_string_lossy()).ok();

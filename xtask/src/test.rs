@@ -58,12 +58,16 @@ fn tell(backends: &[&Backend], reports: &Path) -> Outcome<Vec<&'static str>> {
         let (name, means, version) = (text(outcome, "name"), text(outcome, "means"), text(outcome, "version"));
         println!("{name:<20} {passed:>7} {failed:>7} {ignored:>7}  {means}, version {version}");
     }
-    println!("trials: {} passed, {} failed, {} skipped", sums[0], sums[1], sums[2]);
-    let tested = |backend: &Backend| {
+    let tested = |backend: &&&Backend| {
         let mut own = outcomes.iter().filter(|outcome| text(outcome, "name").split('-').next() == Some(backend.name));
         own.any(|outcome| outcome["passed"].as_u64().unwrap_or(0) > 0)
     };
-    Ok(backends.iter().filter(|backend| !tested(backend)).map(|backend| backend.name).collect())
+    let untested: Vec<_> = backends.iter().filter(|backend| !tested(backend)).map(|backend| backend.name).collect();
+    for name in &untested {
+        println!("{name:<20} {:>7} {:>7} {:>7}  nothing: it was not tested", 0, 0, 0);
+    }
+    println!("trials: {} passed, {} failed, {} skipped", sums[0], sums[1], sums[2]);
+    Ok(untested)
 }
 
 fn text<'a>(outcome: &'a Value, key: &str) -> &'a str {
