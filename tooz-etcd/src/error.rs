@@ -30,7 +30,23 @@ pub(crate) fn from_etcd(error: &EtcdError, address: &str) -> Error {
     if kind == ErrorKind::SessionLost {
         return session_lost();
     }
-    Error::new(kind, message).with_context("address", address).with_source(causes(error))
+    let causes = causes(error);
+    let message = if kind == ErrorKind::Unavailable { about_connection(&causes).unwrap_or(message) } else { message };
+    Error::new(kind, message).with_context("address", address).with_source(causes)
+}
+
+/// What to do about a connection that cannot be made, where the cause tells.
+fn about_connection(causes: &str) -> Option<&'static str> {
+    const CAUSES: [(&str, &str); 4] = [
+        ("invalid peer certificate", "etcd's certificate is not trusted: option ca_cert names the CA to trust"),
+        (
+            "received fatal alert",
+            "etcd does not accept the client's certificate: options cert_cert and cert_key name it",
+        ),
+        ("tls handshake eof", "the server does not answer TLS: without it, the scheme is etcd or etcd3+http"),
+        ("connection closed", "the server closed the connection: if not stopped just now, it is no etcd or wants TLS"),
+    ];
+    CAUSES.iter().find(|(cause, _)| causes.contains(cause)).map(|(_, message)| *message)
 }
 
 const UNREACHABLE: &str = "failed to reach etcd";
