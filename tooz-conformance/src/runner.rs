@@ -13,6 +13,7 @@ use tokio::time::timeout;
 use crate::backend::Target;
 use crate::children;
 use crate::context::{Context, missing};
+use crate::history;
 use crate::report::Report;
 use crate::servers::{on_servers, remove_ours};
 use crate::{Failure, Harness, Trial};
@@ -29,6 +30,10 @@ pub fn main(harness: Harness) -> ExitCode {
     if let Some(code) = children::play_role(&harness) {
         return code;
     }
+    let harness = match history::soak(harness) {
+        Ok(code) => return code,
+        Err(harness) => harness,
+    };
     let mut arguments = Arguments::from_args();
     arguments.test_threads.get_or_insert(THREADS);
     let filtered = arguments.list || arguments.filter.is_some() || !arguments.skip.is_empty();

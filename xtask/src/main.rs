@@ -1,9 +1,10 @@
-//! What a contributor does: `cargo xtask test`, `ci`, `images`, `tidy`.
+//! What a contributor does: `cargo xtask test`, `soak`, `ci`, `images`, `tidy`.
 
 mod backends;
 mod ci;
 mod images;
 mod run;
+mod soak;
 mod test;
 mod tidy;
 
@@ -22,6 +23,8 @@ struct Args {
 enum Task {
     /// Set up what is missing, run all tests and say which backends were tested and how.
     Test(test::Options),
+    /// Let clients work on one backend while things break, and check what they saw.
+    Soak(soak::Options),
     /// Everything that must hold before a change lands: format, lints, docs, tidy, test.
     Ci,
     /// Build the server images from Debian packages, for hosts without an image registry.
@@ -33,6 +36,7 @@ enum Task {
 fn main() -> ExitCode {
     let outcome = match Args::parse().task {
         Task::Test(options) => test::test(&options),
+        Task::Soak(options) => soak::soak(&options),
         Task::Ci => ci::ci(),
         Task::Images => images::build(),
         Task::Tidy => tidy::tidy(),

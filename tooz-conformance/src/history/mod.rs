@@ -14,6 +14,7 @@ mod recorder;
 mod run;
 mod seat;
 mod shrink;
+mod soak;
 #[cfg(test)]
 mod test_support;
 mod topic;
@@ -28,5 +29,6 @@ pub use self::part::{Connect, Part, Workload, perform};
 pub use self::recorder::{Recorder, read_file};
 pub use self::run::{Plan, Site, run};
 pub use self::shrink::shrink;
+pub(crate) use self::soak::soak;
 pub(crate) use self::trials::trials;
 pub use self::verdict::{Verdict, judge};
