@@ -38,7 +38,8 @@ async fn a_backend_without_topics_says_so(context: Context) -> Result<(), Failur
     let (a, claimed) = (steady(&context, "a").await?, context.info()?.topics);
     let (published, subscribed) = (a.topic("t").publish(b"x").await, a.topic("t").subscribe(From::Latest).await);
     if claimed {
-        (published?, subscribed?);
+        published?;
+        subscribed?;
     } else {
         fails(published, ErrorKind::Unsupported);
         fails(subscribed, ErrorKind::Unsupported);
@@ -107,7 +108,8 @@ async fn subscribers_see_one_order(context: Context) -> Result<(), Failure> {
         Ok::<_, Failure>(())
     };
     let (from_a, from_b) = tokio::join!(publish(a.clone(), "a"), publish(b.clone(), "b"));
-    (from_a?, from_b?);
+    from_a?;
+    from_b?;
     let mut seen = Vec::new();
     for reader in readers {
         seen.push(ends("what a reader has seen", reader).await?);
