@@ -39,6 +39,7 @@
 //! Servers end with the test process, also when it is killed: programs at once, containers when the suite runs next.
 
 mod backend;
+pub mod broken;
 pub mod children;
 mod context;
 mod failure;
@@ -56,7 +57,7 @@ pub use self::context::Context;
 pub use self::failure::Failure;
 pub use self::harness::{Harness, UrlOf};
 pub use self::reach::Reach;
-pub use self::runner::main;
+pub use self::runner::{main, outcome};
 pub use self::trial::{Needs, Trial};
 /// A future as a [`Trial`] returns it.
 pub use futures_util::future::BoxFuture;

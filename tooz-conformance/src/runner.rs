@@ -55,6 +55,23 @@ pub fn main(harness: Harness) -> ExitCode {
     conclusion.exit_code()
 }
 
+/// Runs one trial of `harness` on a backend of its own and returns how it ended: for tests of the suite itself.
+///
+/// # Errors
+/// Those of the trial; also if there is none of this name.
+pub fn outcome(harness: Harness, trial: &str) -> Result<(), Failure> {
+    let found = harness.trials.iter().find(|other| other.name == trial).cloned();
+    let trial = found.ok_or_else(|| Failure::new(format!("there is no trial {trial}")))?;
+    let (harness, runtime) = (Arc::new(harness), runtime()?);
+    let outcome = runtime.block_on(async {
+        let target = Arc::new(Target::start(&harness, true).await?);
+        let outcome = attempt(&trial, Context::new(harness.clone(), target.clone())).await;
+        outcome.and(target.remove().await)
+    });
+    runtime.shutdown_background();
+    outcome
+}
+
 struct Suite {
     harness: Arc<Harness>,
     shared: OnceCell<Result<Arc<Target>, Failure>>,

@@ -121,6 +121,7 @@ async fn a_writer_waits_for_every_reader(context: Context) -> Result<(), Failure
     }
     let writer = b.queue(&roster).await?;
     let turn = b.wait_in_background(&roster, writer);
+    sleep(Duration::from_millis(60)).await;
     // The nearest one first: what the writer is told to wait for is not all that it waits for.
     for reader in [readers[2], readers[0]] {
         assert!(a.leave(&roster, &reader).await?);

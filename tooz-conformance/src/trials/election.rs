@@ -61,6 +61,7 @@ async fn candidates_are_served_in_order(context: Context) -> Result<(), Failure>
     assert_eq!(ids(&b.election("e").inspect().await?), (names(&["a"]), names(&["c", "b", "a"])));
     for (candidate, member) in candidates.into_iter().zip(["c", "b", "a"]) {
         let term = leadership.term();
+        assert!(!candidate.is_finished(), "{member} was elected while another leads");
         leadership.resign().await?;
         leadership = ends("the term of the next candidate", candidate).await?;
         assert!(leadership.term() > term);

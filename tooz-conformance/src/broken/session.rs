@@ -1,0 +1,231 @@
+//! Sessions with a fault. What a fault does not concern goes to the memory driver unchanged.
+
+use std::future::pending;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tooz_core::driver::{
+    IfBlocked, Key, Kind, Loss, Mode, NewEntry, Nonce, Roster, Seq, Session, Snapshot, Standing, Ticket, Topics,
+    Version, standing_in,
+};
+use tooz_core::{ErrorKind, Name, Result};
+
+use super::fault::FaultKind as F;
+
+#[derive(Debug)]
+pub(super) struct BrokenSession {
+    pub(super) inner: Arc<dyn Session>,
+    pub(super) fault: Option<F>,
+}
+
+impl BrokenSession {
+    pub(super) fn new(inner: Arc<dyn Session>, fault: Option<F>) -> Self {
+        if fault == Some(F::NeverExpires) {
+            let inner = inner.clone();
+            tokio::spawn(async move {
+                while inner.renew().await.is_ok() {
+                    tokio::time::sleep(Duration::from_millis(200)).await;
+                }
+            });
+        }
+        Self { inner, fault }
+    }
+
+    /// The roster that is really used.
+    fn roster(&self, roster: &Roster) -> Roster {
+        let mut roster = roster.clone();
+        match self.fault {
+            Some(F::MixesKinds) => roster.kind = Kind::Lock,
+            Some(F::FoldsCase) => {
+                roster.name = Name::new(roster.name.as_bytes().to_ascii_lowercase()).unwrap_or(roster.name);
+            }
+            _ => {}
+        }
+        roster
+    }
+
+    /// The ticket that the memory driver gave, from the one that was shown.
+    async fn ticket(&self, roster: &Roster, ticket: &Ticket) -> Result<Ticket> {
+        if self.fault != Some(F::ReusesTokens) {
+            return Ok(*ticket);
+        }
+        let entries = self.inner.snapshot(roster, None).await?.entries;
+        let seq = entries.iter().find(|entry| entry.nonce == ticket.nonce).map_or(ticket.seq, |entry| entry.seq);
+        Ok(Ticket { seq, ..*ticket })
+    }
+
+    /// The seq that is shown.
+    fn shown(&self, seq: Seq) -> Seq {
+        if self.fault == Some(F::ReusesTokens) { Seq(seq.0.div_ceil(2)) } else { seq }
+    }
+
+    fn spoilt(&self, standing: Standing) -> Standing {
+        let shown = |ticket: Ticket| Ticket { seq: self.shown(ticket.seq), ..ticket };
+        match standing {
+            Standing::Waiting { ticket, .. } if self.fault == Some(F::GrantsTwice) => Standing::Admitted(ticket),
+            Standing::Admitted(ticket) => Standing::Admitted(shown(ticket)),
+            Standing::Waiting { ticket, blocked_by } => {
+                Standing::Waiting { ticket: shown(ticket), blocked_by: self.shown(blocked_by) }
+            }
+            withdrawn @ Standing::Withdrawn { .. } => withdrawn,
+        }
+    }
+
+    /// Removes the first entry, whosever it is.
+    async fn leave_any(&self, roster: &Roster) -> Result<bool> {
+        match self.inner.snapshot(roster, None).await?.entries.first() {
+            Some(first) => self.inner.evict(roster, first.seq).await,
+            None => Ok(false),
+        }
+    }
+
+    /// Removes the entry but leaves its nonce free.
+    async fn withdraw_for_now(&self, roster: &Roster, nonce: Nonce) -> Result<()> {
+        let entries = self.inner.snapshot(roster, None).await?.entries;
+        if let Some(entry) = entries.iter().find(|entry| entry.nonce == nonce) {
+            let ticket = Ticket { seq: entry.seq, nonce, mode: entry.mode, limit: entry.limit };
+            self.inner.leave(roster, &ticket).await?;
+        }
+        Ok(())
+    }
+
+    /// Waits until the entry that blocks now is gone.
+    async fn await_one_blocker(&self, roster: &Roster, ticket: &Ticket) -> Result<()> {
+        let mut snapshot = self.inner.snapshot(roster, None).await?;
+        let Some(blocker) = standing_in(&snapshot.entries, ticket)? else { return Ok(()) };
+        while snapshot.entries.iter().any(|entry| entry.seq == blocker) {
+            snapshot = self.inner.snapshot(roster, Some(snapshot.version)).await?;
+        }
+        Ok(())
+    }
+
+    async fn retract_by_force(&self, roster: &Roster) -> Result<()> {
+        while self.leave_any(roster).await? {}
+        self.inner.retract(roster).await
+    }
+}
+
+#[async_trait]
+impl Session for BrokenSession {
+    fn ttl(&self) -> Option<Duration> {
+        self.inner.ttl()
+    }
+
+    async fn renew(&self) -> Result<()> {
+        self.inner.renew().await
+    }
+
+    async fn close(&self) -> Result<()> {
+        if self.fault == Some(F::KeepsTheClosed) { Ok(()) } else { self.inner.close().await }
+    }
+
+    async fn lost(&self) -> Loss {
+        loop {
+            match self.inner.lost().await {
+                Loss::Entry(_) if self.fault == Some(F::EvictsSilently) => {}
+                loss => return loss,
+            }
+        }
+    }
+
+    async fn enter(&self, roster: &Roster, entry: NewEntry<'_>) -> Result<Standing> {
+        let mut entry = entry;
+        let withdraws = entry.if_blocked == IfBlocked::Withdraw;
+        match self.fault {
+            Some(F::EntersTwice) => entry.nonce = Nonce::random(),
+            Some(F::LeavesTheBlocked) => entry.if_blocked = IfBlocked::Wait,
+            Some(F::SharesNothing) if entry.mode == Mode::Shared => entry.mode = Mode::Exclusive,
+            Some(F::IgnoresLimits) => entry.limit = NonZeroU32::MIN,
+            Some(F::IgnoresKeys) => entry.key = Key::Nonce,
+            Some(F::IgnoresDeclarations) => entry.needs_declared = false,
+            _ => {}
+        }
+        let standing = self.inner.enter(&self.roster(roster), entry).await?;
+        match (self.fault, standing) {
+            (Some(F::LeavesTheBlocked), Standing::Waiting { blocked_by, .. }) if withdraws => {
+                Ok(Standing::Withdrawn { blocked_by })
+            }
+            _ => Ok(self.spoilt(standing)),
+        }
+    }
+
+    async fn leave(&self, roster: &Roster, ticket: &Ticket) -> Result<bool> {
+        let roster = self.roster(roster);
+        if self.fault == Some(F::IgnoresTickets) {
+            return self.leave_any(&roster).await;
+        }
+        self.inner.leave(&roster, &self.ticket(&roster, ticket).await?).await
+    }
+
+    async fn withdraw(&self, roster: &Roster, nonce: Nonce) -> Result<()> {
+        let roster = self.roster(roster);
+        match self.fault {
+            Some(F::WithdrawsNothing) => Ok(()),
+            Some(F::AdmitsTheWithdrawn) => self.withdraw_for_now(&roster, nonce).await,
+            _ => self.inner.withdraw(&roster, nonce).await,
+        }
+    }
+
+    async fn replace(&self, roster: &Roster, ticket: &Ticket, value: &[u8]) -> Result<()> {
+        let roster = self.roster(roster);
+        match self.fault {
+            Some(F::ForgetsValues) => Ok(()),
+            _ => self.inner.replace(&roster, &self.ticket(&roster, ticket).await?, value).await,
+        }
+    }
+
+    async fn evict(&self, roster: &Roster, seq: Seq) -> Result<bool> {
+        self.inner.evict(&self.roster(roster), seq).await
+    }
+
+    async fn snapshot(&self, roster: &Roster, newer_than: Option<Version>) -> Result<Snapshot> {
+        let roster = self.roster(roster);
+        let newer_than = match (self.fault, newer_than) {
+            (Some(F::LosesEvents), Some(_)) => Some(self.inner.snapshot(&roster, None).await?.version),
+            (_, newer_than) => newer_than,
+        };
+        let mut snapshot = self.inner.snapshot(&roster, newer_than).await?;
+        snapshot.entries.iter_mut().for_each(|entry| entry.seq = self.shown(entry.seq));
+        Ok(snapshot)
+    }
+
+    async fn await_turn(&self, roster: &Roster, ticket: &Ticket) -> Result<()> {
+        let roster = self.roster(roster);
+        let ticket = self.ticket(&roster, ticket).await?;
+        match self.fault {
+            Some(F::GrantsOutOfTurn) => Ok(()),
+            Some(F::WatchesOneBlocker) => self.await_one_blocker(&roster, &ticket).await,
+            Some(F::ForgetsWakeUps) => {
+                let entries = self.inner.snapshot(&roster, None).await?.entries;
+                if standing_in(&entries, &ticket)?.is_some() { pending().await } else { Ok(()) }
+            }
+            Some(F::TurnOfTheDead) => match self.inner.await_turn(&roster, &ticket).await {
+                Err(error) if error.kind() == ErrorKind::NotHeld => Ok(()),
+                outcome => outcome,
+            },
+            _ => self.inner.await_turn(&roster, &ticket).await,
+        }
+    }
+
+    async fn declare(&self, roster: &Roster) -> Result<bool> {
+        self.inner.declare(&self.roster(roster)).await
+    }
+
+    async fn retract(&self, roster: &Roster) -> Result<()> {
+        let roster = self.roster(roster);
+        match self.fault {
+            Some(F::RetractsTheUsed) => self.retract_by_force(&roster).await,
+            _ => self.inner.retract(&roster).await,
+        }
+    }
+
+    async fn declared(&self, kind: Kind) -> Result<Vec<Name>> {
+        self.inner.declared(if self.fault == Some(F::MixesKinds) { Kind::Lock } else { kind }).await
+    }
+
+    fn topics(&self) -> Option<&dyn Topics> {
+        Some(self)
+    }
+}

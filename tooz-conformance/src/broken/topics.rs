@@ -1,0 +1,42 @@
+//! Topics with a fault.
+
+use async_trait::async_trait;
+use tooz_core::driver::{Bounds, Message, Offset, Topics};
+use tooz_core::{Error, ErrorKind, Name, Result};
+
+use super::fault::FaultKind as F;
+use super::session::BrokenSession;
+
+impl BrokenSession {
+    fn sound(&self) -> Result<&dyn Topics> {
+        self.inner.topics().ok_or_else(|| Error::new(ErrorKind::Unsupported, "the memory driver has topics"))
+    }
+}
+
+#[async_trait]
+impl Topics for BrokenSession {
+    async fn publish(&self, topic: &Name, payload: &[u8], keep: u64) -> Result<Offset> {
+        let keep = if self.fault == Some(F::KeepsTooFew) { keep.min(2) } else { keep };
+        if self.fault == Some(F::RepeatsMessages) {
+            self.sound()?.publish(topic, payload, keep).await?;
+        }
+        self.sound()?.publish(topic, payload, keep).await
+    }
+
+    async fn read(&self, topic: &Name, after: Offset, limit: usize) -> Result<Vec<Message>> {
+        let topics = self.sound()?;
+        let after = match self.fault {
+            Some(F::HidesGaps) => after.max(topics.bounds(topic).await?.trimmed),
+            _ => after,
+        };
+        let mut messages = topics.read(topic, after, limit).await?;
+        if self.fault == Some(F::SkipsMessages) {
+            messages.drain(..messages.len() - 1);
+        }
+        Ok(messages)
+    }
+
+    async fn bounds(&self, topic: &Name) -> Result<Bounds> {
+        self.sound()?.bounds(topic).await
+    }
+}
