@@ -30,20 +30,20 @@ pub fn main(harness: Harness) -> ExitCode {
     if let Some(code) = children::play_role(&harness) {
         return code;
     }
-    let harness = match history::soak(harness) {
-        Ok(code) => return code,
-        Err(harness) => harness,
-    };
+    remove_servers_when_interrupted();
+    let harness = Arc::new(harness);
+    if let Some(code) = history::soak(&harness) {
+        return code;
+    }
     let mut arguments = Arguments::from_args();
     arguments.test_threads.get_or_insert(THREADS);
     let filtered = arguments.list || arguments.filter.is_some() || !arguments.skip.is_empty();
     let suite = Arc::new(Suite {
-        harness: Arc::new(harness),
+        harness,
         shared: OnceCell::new(),
         harmful: Semaphore::new(HARMFUL),
         report: Report::default(),
     });
-    remove_servers_when_interrupted();
     let tests = suite.harness.trials.iter().map(|trial| suite.test(trial.clone())).collect();
     let conclusion = libtest_mimic::run(&arguments, tests);
     suite.finish();

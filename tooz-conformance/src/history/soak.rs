@@ -39,15 +39,15 @@ struct Sum {
 }
 
 /// Soaks the backend if that is what this process is told to do.
-pub(crate) fn soak(harness: Harness) -> Result<ExitCode, Harness> {
-    let Ok(orders) = env::var(VARIABLE) else { return Err(harness) };
+pub(crate) fn soak(harness: &Arc<Harness>) -> Option<ExitCode> {
+    let orders = env::var(VARIABLE).ok()?;
     let outcome = serde_json::from_str(&orders).map_err(Failure::from).and_then(|orders: Orders| {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-        let sum = runtime.block_on(soak_all(Arc::new(harness), &orders));
+        let sum = runtime.block_on(soak_all(harness.clone(), &orders));
         runtime.shutdown_background();
         sum.map(|sum| sum.tell(orders.json))
     });
-    Ok(outcome.unwrap_or_else(|failure| {
+    Some(outcome.unwrap_or_else(|failure| {
         eprintln!("error: {failure}");
         ExitCode::FAILURE
     }))
@@ -72,7 +72,7 @@ async fn soak_all(harness: Arc<Harness>, orders: &Orders) -> Result<Sum, Failure
             continue;
         }
         // Half of the runs leave the servers alone, so that clients and networks get their share.
-        let harms_servers = harms_servers && (seed / Workload::ALL.len() as u64) % 2 == 0;
+        let harms_servers = harms_servers && (seed / Workload::ALL.len() as u64).is_multiple_of(2);
         match play(&context, workload, seed, LENGTH, harms_servers).await {
             Ok(verdict) => sum.add(verdict),
             Err(failure) => {
