@@ -1,6 +1,6 @@
 //! What a process holds of one directory: the connection, its sessions, and who waits for what. One at a time uses it.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use rusqlite::Connection;
@@ -11,6 +11,7 @@ use tooz_core::driver::{Loss, Nonce};
 use crate::database::{set_durable, transaction};
 use crate::directory::Directory;
 use crate::error::{Outcome, session_lost};
+use crate::line::Line;
 use crate::poke::{Poke, Post};
 use crate::watch::Bells;
 use crate::work::{Clock, Work};
@@ -23,6 +24,9 @@ const WITHDRAWN_KEPT: usize = 128;
 
 /// After how many commits the write-ahead log is copied into the database.
 const CHECKPOINT: u32 = 500;
+
+/// How many empty rosters are kept for the next second.
+const MAX_IDLE: usize = 1000;
 
 /// The state of an engine.
 #[derive(Debug)]
@@ -41,6 +45,8 @@ pub(crate) struct Core {
     pub(crate) data_version: i64,
     /// Commits since the last checkpoint.
     pub(crate) commits: u32,
+    /// Rosters that this process has left empty, whose rows may go if they still are.
+    pub(crate) idle: HashSet<i64>,
     /// Others may have left word of evictions.
     pub(crate) evictions: bool,
     /// Nothing is ours any more, and nothing can be done about it.
@@ -83,32 +89,41 @@ impl Core {
     ///
     /// An error means that nothing was changed.
     pub(crate) fn write<T>(&mut self, verb: impl FnOnce(&mut Work<'_>) -> Outcome<T>) -> Outcome<T> {
-        self.check_place()?;
-        if self.clock.last + RESERVE / 2 > self.clock.reserved {
-            self.reserve()?;
-        }
+        self.prepare()?;
+        self.commit(|work| {
+            work.check_alive()?;
+            verb(work)
+        })
+    }
+
+    /// As [`write`](Self::write), but returns when the disk has it.
+    pub(crate) fn write_durably<T>(&mut self, verb: impl FnOnce(&mut Work<'_>) -> Outcome<T>) -> Outcome<T> {
+        self.prepare()?;
+        set_durable(&self.db, true)?;
+        let result = self.commit(|work| {
+            work.check_alive()?;
+            verb(work)
+        });
+        set_durable(&self.db, false)?;
+        result
+    }
+
+    /// What both have in common, without asking whether others hold this process for dead.
+    pub(crate) fn commit<T>(&mut self, verb: impl FnOnce(&mut Work<'_>) -> Outcome<T>) -> Outcome<T> {
         let mut work = Work::new(&self.db, &self.directory, &self.post, self.me);
         let value = transaction(&self.db, || verb(&mut work))?;
-        let Work { pokes, buried, clock, .. } = work;
+        let Work { pokes, buried, idle, clock, .. } = work;
         self.clock = clock.unwrap_or(self.clock);
         self.commits += 1;
+        self.idle.extend(idle);
         buried.into_iter().for_each(|peer| self.directory.remove_sockets(peer));
         self.deliver(pokes);
         Ok(value)
     }
 
-    /// As [`write`](Self::write), but returns when the disk has it.
-    pub(crate) fn write_durably<T>(&mut self, verb: impl FnOnce(&mut Work<'_>) -> Outcome<T>) -> Outcome<T> {
-        set_durable(&self.db, true)?;
-        let result = self.write(verb);
-        set_durable(&self.db, false)?;
-        result
-    }
-
     /// Fails if the session is not one of ours any more. Every verb asks.
     pub(crate) fn check_session(&self, session: i64) -> Outcome<()> {
-        let mut known = self.db.prepare_cached("SELECT 1 FROM sessions WHERE id = ?1")?;
-        match !self.lost && self.sessions.contains_key(&session) && known.exists([session])? {
+        match !self.lost && self.sessions.contains_key(&session) {
             true => Ok(()),
             false => Err(session_lost().into()),
         }
@@ -177,12 +192,27 @@ impl Core {
             self.bells.ring_all();
             self.evictions = true;
         }
-        self.forget_idle()
+        self.forget_idle()?;
+        self.tidy()
+    }
+
+    /// Removes the rows of rosters that were left empty and still are.
+    pub(crate) fn tidy(&mut self) -> Outcome<()> {
+        if self.idle.is_empty() {
+            return Ok(());
+        }
+        let idle = std::mem::take(&mut self.idle);
+        self.write(|work| idle.into_iter().try_for_each(|id| Line::tidy(work.db, id)))
     }
 
     /// Whether the engine's thread has something to do for us.
     pub(crate) fn has_chores(&self) -> bool {
-        self.evictions || self.post.has_unsent() || self.commits >= CHECKPOINT
+        self.evictions || self.post.has_unsent() || self.commits >= CHECKPOINT || self.idle.len() >= MAX_IDLE
+    }
+
+    /// Whether so much is left to do that callers must make room for the engine's thread.
+    pub(crate) fn is_behind(&self) -> bool {
+        self.commits >= 2 * CHECKPOINT || self.idle.len() >= 2 * MAX_IDLE
     }
 
     /// Does it.
@@ -195,6 +225,9 @@ impl Core {
         if self.commits >= CHECKPOINT {
             self.commits = 0;
             self.db.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))?;
+        }
+        if self.idle.len() >= MAX_IDLE {
+            self.tidy()?;
         }
         Ok(())
     }
@@ -222,6 +255,14 @@ impl Core {
                 true => self.receive(poke),
                 false => self.post.send(&self.directory, peer, poke),
             }
+        }
+    }
+
+    fn prepare(&mut self) -> Outcome<()> {
+        self.check_place()?;
+        match self.clock.last + RESERVE / 2 > self.clock.reserved {
+            true => self.reserve(),
+            false => Ok(()),
         }
     }
 

@@ -14,7 +14,7 @@ use tooz_core::{Characteristic, Error, ErrorKind, Result, ServiceUrl, inventory}
 
 use crate::config::Config;
 use crate::core::Held;
-use crate::engine::Engine;
+use crate::engine::{Engine, Unheard};
 use crate::error::too_slow;
 use crate::roster::Caller;
 use crate::session::FileSession;
@@ -71,7 +71,7 @@ async fn add_session(engine: Arc<Engine>, options: &SessionOptions) -> Result<Fi
     let (namespace, member, limit) = (Arc::from(options.namespace.as_str()), options.member.clone(), options.timeout);
     let theirs = engine.clone();
     let caller = Caller { session: random_id(), namespace };
-    let added = engine.queue(limit, move |core| {
+    let added = engine.queue(limit, Unheard::Skip, move |core| {
         let (losses, receiver) = mpsc::unbounded_channel();
         core.write(|work| {
             let mut insert = work.db.prepare_cached("INSERT INTO sessions VALUES (?1, ?2, ?3, ?4)")?;

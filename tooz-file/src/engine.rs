@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::io::Write;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError, Weak, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -30,12 +30,21 @@ pub(crate) enum Task {
     Stop,
 }
 
+/// What becomes of a queued verb whose caller has given up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unheard {
+    Run,
+    Skip,
+}
+
 /// What the engine and its thread share.
 #[derive(Debug)]
 pub(crate) struct Shared {
     core: Mutex<Core>,
     /// Tasks that were sent and are not done.
     pub(crate) queued: AtomicUsize,
+    /// As in the core, for those who must not wait for it.
+    pub(crate) lost: AtomicBool,
 }
 
 /// The engine; its thread ends when the last session drops it.
@@ -73,7 +82,8 @@ impl Engine {
         kick.set_nonblocking(true)?;
         let (core, station) = ring::join(directory.clone(), kicked)?;
         let (tasks, queue) = mpsc::channel();
-        let shared = Arc::new(Shared { core: Mutex::new(core), queued: AtomicUsize::new(0) });
+        let shared =
+            Arc::new(Shared { core: Mutex::new(core), queued: AtomicUsize::new(0), lost: AtomicBool::new(false) });
         let theirs = shared.clone();
         thread::Builder::new().name("tooz-file".into()).spawn(move || station.run(&theirs, &queue))?;
         Ok(Self { shared, directory, tasks, kick })
@@ -85,19 +95,20 @@ impl Engine {
     pub(crate) async fn call<T: Send + 'static>(
         &self,
         timeout: Duration,
+        unheard: Unheard,
         mut verb: impl FnMut(&mut Core) -> Outcome<T> + Send + 'static,
     ) -> Result<T> {
         match self.try_now(&mut verb) {
             Some(result) => result,
-            None => self.queue(timeout, verb).await,
+            None => self.queue(timeout, unheard, verb).await,
         }
     }
 
-    /// Carries out a verb in the engine's thread, after all that were queued before. A verb whose caller has given up
-    /// is carried out all the same.
+    /// Carries out a verb in the engine's thread, after all that were queued before.
     pub(crate) async fn queue<T: Send + 'static>(
         &self,
         timeout: Duration,
+        unheard: Unheard,
         mut verb: impl FnMut(&mut Core) -> Outcome<T> + Send + 'static,
     ) -> Result<T> {
         let (reply, answer) = oneshot::channel();
@@ -105,6 +116,9 @@ impl Engine {
         let deadline = Instant::now() + timeout.mul_f32(0.9);
         let directory = self.directory.clone();
         self.submit(Box::new(move |core| {
+            if unheard == Unheard::Skip && reply.is_closed() {
+                return;
+            }
             let outcome = match Instant::now() < deadline {
                 true => until(Some(deadline), || verb(core)),
                 false => Err(too_slow().into()),
@@ -136,7 +150,7 @@ impl Engine {
         if self.shared.queued.load(Ordering::SeqCst) > 0 {
             return None;
         }
-        let mut core = self.shared.core.try_lock().ok()?;
+        let mut core = self.shared.core.try_lock().ok().filter(|core| !core.is_behind())?;
         let outcome = until(None, || verb(&mut core));
         if core.has_chores() {
             self.kick();
@@ -153,7 +167,7 @@ impl Engine {
     }
 
     fn is_lost(&self) -> bool {
-        self.shared.lock().lost
+        self.shared.lost.load(Ordering::SeqCst)
     }
 }
 

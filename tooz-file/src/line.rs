@@ -87,14 +87,18 @@ impl Line {
     }
 
     pub(crate) fn entry(&self, db: &Connection, seq: i64) -> Outcome<Option<Stored>> {
-        let mut select = db.prepare_cached(&format!("SELECT {COLUMNS} FROM entries WHERE seq = ?1 AND roster = ?2"))?;
-        Ok(select.query_row([seq, self.id], Stored::read).optional()?)
+        let mut select = db.prepare_cached(&format!(
+            "SELECT {COLUMNS} FROM entries WHERE roster = ?1 AND mode IN ('x', 's', 'm') AND seq = ?2"
+        ))?;
+        Ok(select.query_row([self.id, seq], Stored::read).optional()?)
     }
 
-    pub(crate) fn entry_of_nonce(&self, db: &Connection, nonce: Nonce) -> Outcome<Option<Stored>> {
-        let mut select =
-            db.prepare_cached(&format!("SELECT {COLUMNS} FROM entries WHERE roster = ?1 AND nonce = ?2"))?;
-        Ok(select.query_row(params![self.id, nonce.0.to_be_bytes()], Stored::read).optional()?)
+    /// The entry of a session with this nonce.
+    pub(crate) fn entry_of_nonce(&self, db: &Connection, session: i64, nonce: Nonce) -> Outcome<Option<Stored>> {
+        let mut select = db.prepare_cached(&format!(
+            "SELECT {COLUMNS} FROM entries WHERE session = ?1 AND roster = ?2 AND nonce = ?3"
+        ))?;
+        Ok(select.query_row(params![session, self.id, nonce.0.to_be_bytes()], Stored::read).optional()?)
     }
 
     pub(crate) fn entry_of_key(&self, db: &Connection, key: &[u8]) -> Outcome<Option<Stored>> {
@@ -141,20 +145,22 @@ impl Line {
         Ok(Standing::Waiting { ticket, blocked_by: Seq(nearest as u64) })
     }
 
-    /// Removes an entry, admits whom that admits, and wakes those whom it concerns. The row may go with it.
+    /// Removes an entry, admits whom that admits, and wakes those whom it concerns.
     pub(crate) fn remove(&self, work: &mut Work<'_>, seq: i64) -> Outcome<Option<Stored>> {
         let Some(entry) = self.entry(work.db, seq)? else { return Ok(None) };
-        work.db.prepare_cached("DELETE FROM entries WHERE seq = ?1")?.execute([seq])?;
+        let mut delete = work.db.prepare_cached("DELETE FROM entries WHERE roster = ?1 AND mode = ?2 AND seq = ?3")?;
+        delete.execute(params![self.id, entry.mode.as_str(), seq])?;
         if !entry.admitted {
             work.poke_session(entry.session, Poke::Turn(seq))?;
         }
-        if self.tidy(work)? {
-            return Ok(Some(entry));
+        if self.is_empty(work.db)? {
+            self.emptied(work)?;
+        } else {
+            if entry.mode != Mode::Member {
+                self.admit(work)?;
+            }
+            self.changed(work)?;
         }
-        if entry.mode != Mode::Member {
-            self.admit(work)?;
-        }
-        self.changed(work)?;
         Ok(Some(entry))
     }
 
@@ -169,16 +175,12 @@ impl Line {
         Ok(true)
     }
 
-    /// Begins or ends the durable existence of the roster, whose row goes with it if nothing else needs it.
+    /// Begins or ends the durable existence of the roster. It ends only when no entry stands.
     pub(crate) fn declare(mut self, work: &mut Work<'_>, declared: bool) -> Outcome<()> {
         self.declared = declared;
         let mut update = work.db.prepare_cached("UPDATE rosters SET declared = ?2 WHERE id = ?1")?;
         update.execute(params![self.id, declared])?;
-        self.changed(work)?;
-        if !declared {
-            self.tidy(work)?;
-        }
-        Ok(())
+        if declared { self.changed(work) } else { self.emptied(work) }
     }
 
     /// Stamps a new version and pokes those who watch.
@@ -192,24 +194,37 @@ impl Line {
         let mut update =
             work.db.prepare_cached("UPDATE rosters SET version = ?2, greatest_limit = ?3 WHERE id = ?1")?;
         update.execute(params![self.id, version, limit.max(self.greatest_limit)])?;
-        for peer in self.watchers(work.db)? {
-            work.poke(peer, Poke::Roster(self.id));
+        self.poke_watchers(work)
+    }
+
+    /// Notes that no entry stands any more. Without any a roster is like one that has no row, unless it is declared; the
+    /// row is left for the next entry, and removed soon if none comes.
+    fn emptied(&self, work: &mut Work<'_>) -> Outcome<()> {
+        if self.declared {
+            return self.changed(work);
         }
+        let mut update = work.db.prepare_cached("UPDATE rosters SET version = 0, greatest_limit = 0 WHERE id = ?1")?;
+        update.execute([self.id])?;
+        work.idle.push(self.id);
+        self.poke_watchers(work)
+    }
+
+    /// Removes the row of a roster that nobody would miss.
+    pub(crate) fn tidy(db: &Connection, id: i64) -> Outcome<()> {
+        let mut delete = db.prepare_cached(
+            "DELETE FROM rosters WHERE id = ?1 AND declared = 0
+             AND NOT EXISTS (SELECT 1 FROM entries WHERE roster = ?1)
+             AND NOT EXISTS (SELECT 1 FROM watchers WHERE roster = ?1)",
+        )?;
+        delete.execute([id])?;
         Ok(())
     }
 
-    /// Removes the row if nobody would notice, so that used-up names cost nothing. Returns whether it did.
-    pub(crate) fn tidy(&self, work: &mut Work<'_>) -> Outcome<bool> {
-        let idle = !self.declared && self.is_empty(work.db)? && self.watchers(work.db)?.is_empty();
-        if idle {
-            work.db.prepare_cached("DELETE FROM rosters WHERE id = ?1")?.execute([self.id])?;
-        }
-        Ok(idle)
-    }
-
-    fn watchers(&self, db: &Connection) -> Outcome<Vec<i64>> {
-        let mut select = db.prepare_cached("SELECT peer FROM watchers WHERE roster = ?1")?;
-        Ok(select.query_map([self.id], |row| row.get(0))?.collect::<Result<_, _>>()?)
+    fn poke_watchers(&self, work: &mut Work<'_>) -> Outcome<()> {
+        let mut select = work.db.prepare_cached("SELECT peer FROM watchers WHERE roster = ?1")?;
+        let peers: Vec<i64> = select.query_map([self.id], |row| row.get(0))?.collect::<Result<_, _>>()?;
+        peers.into_iter().for_each(|peer| work.poke(peer, Poke::Roster(self.id)));
+        Ok(())
     }
 
     /// Marks the waiting entries that have become admitted, and pokes their peers. Looks only at the head of the line:
@@ -219,7 +234,10 @@ impl Line {
         while let Some(entry) = self.first_waiting(work.db, after)? {
             let blockers = self.blockers(work.db, entry.mode, entry.seq, entry.permits)?;
             if blockers.len() < entry.permits as usize {
-                work.db.prepare_cached("UPDATE entries SET admitted = 1 WHERE seq = ?1")?.execute([entry.seq])?;
+                let mut update = work
+                    .db
+                    .prepare_cached("UPDATE entries SET admitted = 1 WHERE roster = ?1 AND mode = ?2 AND seq = ?3")?;
+                update.execute(params![self.id, entry.mode.as_str(), entry.seq])?;
                 work.poke_session(entry.session, Poke::Turn(entry.seq))?;
             }
             // A shared entry behind conflicts with the exclusive ones only, this one included.

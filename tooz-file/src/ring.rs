@@ -7,7 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use rusqlite::{Connection, params};
 
 use crate::core::{Core, RESERVE};
-use crate::database;
+use crate::database::{self, set_durable};
 use crate::directory::Directory;
 use crate::driver::random_id;
 use crate::error::Outcome;
@@ -32,16 +32,20 @@ pub(crate) fn join(directory: Arc<Directory>, kicked: UnixStream) -> Outcome<(Co
         clock,
         data_version: 0,
         commits: 0,
+        idle: Default::default(),
         evictions: false,
         lost: false,
     };
     // The sockets are made inside the transaction: whoever sweeps the directory holds it too.
-    let joined = core.write_durably(|work| {
+    let joined = core.commit(|work| {
         sign_on(work, &directory)?;
         Ok(Station::open(&directory, me, kicked)?)
     });
     match joined {
-        Ok(station) => Ok((core, station)),
+        Ok(station) => {
+            set_durable(&core.db, false)?;
+            Ok((core, station))
+        }
         Err(fault) => {
             directory.remove_sockets(me);
             Err(fault)
@@ -49,11 +53,16 @@ pub(crate) fn join(directory: Arc<Directory>, kicked: UnixStream) -> Outcome<(Co
     }
 }
 
+/// Removes what those who were killed had no time to tidy up.
+const SWEEP: &str = "DELETE FROM rosters WHERE declared = 0
+    AND NOT EXISTS (SELECT 1 FROM entries WHERE entries.roster = rosters.id)";
+
 fn sign_on(work: &mut Work<'_>, directory: &Directory) -> Outcome<()> {
     let peers = peers(work.db)?;
     work.bury_dead(peers)?;
     if self::peers(work.db)?.is_empty() {
         directory.remove_all_sockets()?;
+        work.db.execute_batch(SWEEP)?;
         set_clock(work)?;
     }
     work.db.prepare_cached("INSERT INTO peers VALUES (?1)")?.execute([work.me])?;

@@ -85,7 +85,7 @@ fn approach(work: &mut Work<'_>, caller: &Caller, roster: &Roster, new: &Newcome
             return Err(absent.into());
         }
         let Some(line) = line else { return Ok(Approach::Free(None, None)) };
-        if let Some(entry) = line.entry_of_nonce(work.db, new.nonce)? {
+        if let Some(entry) = line.entry_of_nonce(work.db, caller.session, new.nonce)? {
             return Ok(Approach::Stands(line.standing(work.db, &entry)?));
         }
         if let Some((key, if_taken)) = &new.key
@@ -163,10 +163,13 @@ pub(crate) fn leave(core: &mut Core, caller: &Caller, roster: &Roster, ticket: &
 /// Jobs are done in their order, so an `enter` that was sent before has been carried out by now; a later one is barred.
 pub(crate) fn withdraw(core: &mut Core, caller: &Caller, roster: &Roster, nonce: Nonce) -> Outcome<()> {
     core.sessions.get_mut(&caller.session).into_iter().for_each(|held| held.bar(nonce));
+    let Some(line) = Line::find(&core.db, &caller.namespace, roster)? else { return Ok(()) };
+    if line.entry_of_nonce(&core.db, caller.session, nonce)?.is_none() {
+        return Ok(());
+    }
     core.write(|work| {
         let Some(line) = Line::find(work.db, &caller.namespace, roster)? else { return Ok(()) };
-        let entry = line.entry_of_nonce(work.db, nonce)?.filter(|entry| entry.session == caller.session);
-        if let Some(entry) = entry {
+        if let Some(entry) = line.entry_of_nonce(work.db, caller.session, nonce)? {
             line.remove(work, entry.seq)?;
         }
         Ok(())
@@ -176,8 +179,9 @@ pub(crate) fn withdraw(core: &mut Core, caller: &Caller, roster: &Roster, nonce:
 pub(crate) fn replace(core: &mut Core, caller: &Caller, roster: &Roster, ticket: &Ticket, value: &[u8]) -> Outcome<()> {
     core.write(|work| {
         let Some((line, entry)) = find_ours(work, caller, roster, ticket)? else { return Err(not_held().into()) };
-        let mut update = work.db.prepare_cached("UPDATE entries SET value = ?2 WHERE seq = ?1")?;
-        update.execute(params![entry.seq, value])?;
+        let mut update =
+            work.db.prepare_cached("UPDATE entries SET value = ?4 WHERE roster = ?1 AND mode = ?2 AND seq = ?3")?;
+        update.execute(params![line.id, entry.mode.as_str(), entry.seq, value])?;
         line.changed(work)
     })
 }

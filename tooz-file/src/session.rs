@@ -11,7 +11,7 @@ use tooz_core::driver::{
 use tooz_core::{Name, Result};
 
 use crate::core::Core;
-use crate::engine::Engine;
+use crate::engine::{Engine, Unheard};
 use crate::error::{Outcome, session_lost};
 use crate::roster::{self, Caller, Newcomer};
 use crate::watch::{self, Look};
@@ -28,20 +28,25 @@ pub(crate) struct FileSession {
 }
 
 impl FileSession {
-    /// Carries out a verb at once if the engine is idle, else in its turn.
+    /// Carries out a verb at once if the engine is idle, else in its turn, even if the caller has given up by then.
+    async fn act<T: Send + 'static>(&self, verb: impl FnMut(&mut Core) -> Outcome<T> + Send + 'static) -> Result<T> {
+        self.engine.call(self.timeout, Unheard::Run, checked(self.caller.session, verb)).await
+    }
+
+    /// As [`act`](Self::act), but a caller that gives up before its turn comes takes the verb back.
     pub(crate) async fn call<T: Send + 'static>(
         &self,
         verb: impl FnMut(&mut Core) -> Outcome<T> + Send + 'static,
     ) -> Result<T> {
-        self.engine.call(self.timeout, checked(self.caller.session, verb)).await
+        self.engine.call(self.timeout, Unheard::Skip, checked(self.caller.session, verb)).await
     }
 
-    /// As [`call`](Self::call), for a verb that waits for the disk and therefore always runs on the engine's thread.
+    /// As [`act`](Self::call), for a verb that waits for the disk and therefore always runs on the engine's thread.
     pub(crate) async fn slowly<T: Send + 'static>(
         &self,
         verb: impl FnMut(&mut Core) -> Outcome<T> + Send + 'static,
     ) -> Result<T> {
-        self.engine.queue(self.timeout, checked(self.caller.session, verb)).await
+        self.engine.queue(self.timeout, Unheard::Run, checked(self.caller.session, verb)).await
     }
 
     /// Looks again and again until there is an answer. The end of the session wakes it too.
@@ -74,7 +79,7 @@ impl Session for FileSession {
 
     async fn close(&self) -> Result<()> {
         let session = self.caller.session;
-        self.engine.call(self.timeout, move |core| core.end_session(session)).await
+        self.engine.call(self.timeout, Unheard::Run, move |core| core.end_session(session)).await
     }
 
     async fn lost(&self) -> Loss {
@@ -88,22 +93,22 @@ impl Session for FileSession {
 
     async fn leave(&self, roster: &Roster, ticket: &Ticket) -> Result<bool> {
         let (caller, roster, ticket) = (self.caller.clone(), roster.clone(), *ticket);
-        self.call(move |core| roster::leave(core, &caller, &roster, &ticket)).await
+        self.act(move |core| roster::leave(core, &caller, &roster, &ticket)).await
     }
 
     async fn withdraw(&self, roster: &Roster, nonce: Nonce) -> Result<()> {
         let (caller, roster) = (self.caller.clone(), roster.clone());
-        self.call(move |core| roster::withdraw(core, &caller, &roster, nonce)).await
+        self.act(move |core| roster::withdraw(core, &caller, &roster, nonce)).await
     }
 
     async fn replace(&self, roster: &Roster, ticket: &Ticket, value: &[u8]) -> Result<()> {
         let (caller, roster, ticket, value) = (self.caller.clone(), roster.clone(), *ticket, value.to_vec());
-        self.call(move |core| roster::replace(core, &caller, &roster, &ticket, &value)).await
+        self.act(move |core| roster::replace(core, &caller, &roster, &ticket, &value)).await
     }
 
     async fn evict(&self, roster: &Roster, seq: Seq) -> Result<bool> {
         let (caller, roster) = (self.caller.clone(), roster.clone());
-        self.call(move |core| roster::evict(core, &caller, &roster, seq)).await
+        self.act(move |core| roster::evict(core, &caller, &roster, seq)).await
     }
 
     async fn snapshot(&self, roster: &Roster, newer_than: Option<Version>) -> Result<Snapshot> {

@@ -84,6 +84,7 @@ impl Station {
             }
             self.look_around(&mut core);
             if core.lost {
+                shared.lost.store(true, Ordering::SeqCst);
                 // What is still queued fails, and so does all that comes later.
                 drop(core);
                 while let Ok(Task::Run(job)) = tasks.recv() {
@@ -214,7 +215,10 @@ fn work_off(core: &mut Core, shared: &Shared, tasks: &Receiver<Task>) -> bool {
 /// Takes this process out of the ring.
 fn leave(core: &mut Core) {
     let me = core.me;
-    let left = until(Some(Instant::now() + PATIENCE), || core.write(|work| work.bury(me)));
+    let left = until(Some(Instant::now() + PATIENCE), || {
+        core.tidy()?;
+        core.write(|work| work.bury(me))
+    });
     if let Err(fault) = left {
         tracing::debug!(?fault, "failed to sign off; the next process cleans up");
     }
@@ -233,6 +237,7 @@ struct End<'a>(&'a Shared);
 
 impl Drop for End<'_> {
     fn drop(&mut self) {
+        self.0.lost.store(true, Ordering::SeqCst);
         self.0.lock().lose();
     }
 }

@@ -96,9 +96,7 @@ impl Core {
             for id in rosters {
                 let mut delete = work.db.prepare_cached("DELETE FROM watchers WHERE roster = ?1 AND peer = ?2")?;
                 delete.execute([id, work.me])?;
-                if let Some(line) = Line::with_id(work.db, id)? {
-                    line.tidy(work)?;
-                }
+                work.idle.push(id);
             }
             for id in topics {
                 let mut delete = work.db.prepare_cached("DELETE FROM readers WHERE topic = ?1 AND peer = ?2")?;

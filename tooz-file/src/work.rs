@@ -3,7 +3,7 @@
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::directory::Directory;
-use crate::error::Outcome;
+use crate::error::{Outcome, session_lost};
 use crate::line::Line;
 use crate::poke::{Poke, Post};
 
@@ -29,18 +29,30 @@ pub(crate) struct Work<'a> {
     post: &'a Post,
     pub(crate) pokes: Vec<(i64, Poke)>,
     pub(crate) buried: Vec<i64>,
+    /// Rosters that have become empty.
+    pub(crate) idle: Vec<i64>,
     pub(crate) clock: Option<Clock>,
 }
 
 impl<'a> Work<'a> {
     pub(crate) fn new(db: &'a Connection, directory: &'a Directory, post: &'a Post, me: i64) -> Self {
-        Self { db, me, directory, post, pokes: Vec::new(), buried: Vec::new(), clock: None }
+        Self { db, me, directory, post, pokes: Vec::new(), buried: Vec::new(), idle: Vec::new(), clock: None }
+    }
+
+    /// Fails if others hold this process for dead.
+    pub(crate) fn check_alive(&self) -> Outcome<()> {
+        let known = self.db.prepare_cached("SELECT 1 FROM peers WHERE id = ?1")?.exists([self.me])?;
+        if known { Ok(()) } else { Err(session_lost().into()) }
     }
 
     /// The next number of the clock: a seq or a version.
     pub(crate) fn next(&mut self) -> Outcome<i64> {
-        let mut update = self.db.prepare_cached("UPDATE clock SET last = last + 1 RETURNING last, reserved")?;
-        let clock = update.query_row([], Clock::read)?;
+        let mut clock = match self.clock {
+            Some(clock) => clock,
+            None => self.db.prepare_cached("SELECT last, reserved FROM clock")?.query_row([], Clock::read)?,
+        };
+        clock.last += 1;
+        self.db.prepare_cached("UPDATE clock SET last = ?1")?.execute([clock.last])?;
         self.clock = Some(clock);
         Ok(clock.last)
     }
