@@ -14,7 +14,7 @@ fn terms() -> Terms {
 async fn play(workload: Workload, seed: u64) -> Verdict {
     let plan = Plan { workload, seed, length: Duration::from_secs(20), cast: (5, 1), terms: terms() };
     let site = MemorySite::new(memory::DRIVER, &format!("history-{}-{seed}", workload.as_str()));
-    judge(&plan, &run(&plan, &site).await.unwrap())
+    judge(&plan, &run(&plan, &site).await.unwrap_or_else(|failure| panic!("{failure}")))
 }
 
 async fn holds(workload: Workload) {
