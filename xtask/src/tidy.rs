@@ -9,7 +9,8 @@ use crate::run::{Outcome, root};
 /// Longer files are hard to keep in mind.
 const LINES: usize = 350;
 /// Files that may be longer, each with the reason.
-const LONGER: [(&str, &str); 0] = [];
+const LONGER: [(&str, &str); 1] =
+    [("tooz-redis/tests/scripts.rs", "a test or two for each Lua script, all on the same stage")];
 
 /// Fails with a list of everything that is untidy.
 pub(crate) fn tidy() -> Outcome {
