@@ -51,7 +51,8 @@ const KNOWN: &[(&str, ErrorKind, &str)] = &[
     ("CLUSTERDOWN", ErrorKind::Unavailable, "the cluster is down"),
     ("TRYAGAIN", ErrorKind::Unavailable, "the cluster is moving the keys"),
     ("max number of clients", ErrorKind::Unavailable, "the server has no connection left (maxclients)"),
-    ("certificate", ErrorKind::Unavailable, "the TLS handshake failed"),
+    ("InvalidCertificate", ErrorKind::AuthFailed, "TLS: the server's certificate is not trusted; see ssl_ca_certs"),
+    ("AlertReceived", ErrorKind::AuthFailed, "TLS: the server does not accept the client; see ssl_certfile"),
 ];
 
 /// The error of a request to `address`.
