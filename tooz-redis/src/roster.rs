@@ -16,40 +16,35 @@ const BAR: Duration = Duration::from_secs(300);
 impl RedisSession {
     pub(crate) async fn enter_roster(&self, roster: &Roster, entry: NewEntry<'_>) -> Result<Standing> {
         self.check_open()?;
-        self.news.expect(entry.nonce);
+        self.feed.expect(entry.nonce);
         let standing = self.try_enter(roster, &entry).await;
         match &standing {
-            Ok(Standing::Admitted(_) | Standing::Waiting { .. }) => self.news.settle(entry.nonce),
+            Ok(Standing::Admitted(_) | Standing::Waiting { .. }) => self.feed.settle(entry.nonce),
             // It may stand none the less, and will be repeated or withdrawn.
             Err(error) if error.is_retryable() => {}
-            Ok(Standing::Withdrawn { .. }) | Err(_) => self.news.forget(entry.nonce),
+            Ok(Standing::Withdrawn { .. }) | Err(_) => self.feed.forget(entry.nonce),
         }
         standing
     }
 
     async fn try_enter(&self, roster: &Roster, entry: &NewEntry<'_>) -> Result<Standing> {
-        let (if_taken, key): (&[u8], &[u8]) = match entry.key {
-            Key::Nonce => (b"", b""),
-            Key::Unique(key, IfTaken::Refuse) => (b"refuse", key),
-            Key::Unique(key, IfTaken::TakeOver) => (b"take-over", key),
+        let (if_taken, key): (&str, Option<&[u8]>) = match entry.key {
+            Key::Nonce => ("", None),
+            Key::Unique(key, IfTaken::Refuse) => ("refuse", Some(key)),
+            Key::Unique(key, IfTaken::TakeOver) => ("take-over", Some(key)),
         };
-        let if_blocked: &[u8] = match entry.if_blocked {
-            IfBlocked::Wait => b"wait",
-            IfBlocked::Withdraw => b"withdraw",
+        let if_blocked = match entry.if_blocked {
+            IfBlocked::Wait => "wait",
+            IfBlocked::Withdraw => "withdraw",
         };
-        let args = [
-            self.id.as_bytes(),
-            entry.nonce.to_string().as_bytes(),
-            entry.mode.as_str().as_bytes(),
-            entry.limit.to_string().as_bytes(),
-            if_blocked,
-            if entry.needs_declared { roster.kind.as_str().as_bytes() } else { b"" },
-            if_taken,
-            key,
-            entry.value,
-        ]
-        .map(<[u8]>::to_vec);
-        let args: Vec<&[u8]> = args.iter().map(Vec::as_slice).collect();
+        let nonce = entry.nonce.to_string();
+        let length = key.map_or_else(|| "-".to_owned(), |key| key.len().to_string());
+        let head = format!("{} {} {} {length} ", entry.mode.as_str(), entry.limit, self.id);
+        let body = [key.unwrap_or_default(), entry.value].concat();
+        let must_be_declared = if entry.needs_declared { roster.kind.as_str() } else { "" };
+        let args = [self.id.as_bytes(), nonce.as_bytes(), head.as_bytes(), &body, if_blocked.as_bytes()];
+        let rare = [must_be_declared.as_bytes(), if_taken.as_bytes()];
+        let args = if rare.iter().all(|arg| arg.is_empty()) { args.to_vec() } else { [&args[..], &rare].concat() };
         let reply = self.client.run_replicated(&ENTER, &self.layout.roster(roster), &args).await?;
         standing(reply, entry)
     }
@@ -57,15 +52,16 @@ impl RedisSession {
     pub(crate) async fn leave_roster(&self, roster: &Roster, ticket: &Ticket) -> Result<bool> {
         self.check_open()?;
         // Before the request, so that our own leaving is never taken for a loss.
-        self.news.forget(ticket.nonce);
-        let (nonce, seq) = (ticket.nonce.to_string(), ticket.seq.to_string());
-        let args = [self.id.as_bytes(), nonce.as_bytes(), seq.as_bytes()];
+        self.feed.forget(ticket.nonce);
+        let nonce = ticket.nonce.to_string();
+        let beginning = format!("{} {} {} {} ", ticket.seq, ticket.mode.as_str(), ticket.limit, self.id);
+        let args = [self.id.as_bytes(), nonce.as_bytes(), beginning.as_bytes()];
         done(&self.run(&LEAVE, &self.layout.roster(roster), &args).await?)
     }
 
     pub(crate) async fn withdraw_from(&self, roster: &Roster, nonce: Nonce) -> Result<()> {
         self.check_open()?;
-        self.news.forget(nonce);
+        self.feed.forget(nonce);
         let (nonce, bar) = (nonce.to_string(), BAR.as_millis().to_string());
         let args = [self.id.as_bytes(), nonce.as_bytes(), bar.as_bytes()];
         done(&self.run(&WITHDRAW, &self.layout.roster(roster), &args).await?).map(drop)

@@ -1,12 +1,13 @@
 //! One session: how it begins, is kept alive and ends. What it does with rosters is in `roster.rs` and `watch.rs`.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::sync::{Mutex, mpsc};
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 use tooz_core::driver::{
     Kind, Loss, NewEntry, Nonce, Roster, Seq, Session, SessionOptions, Snapshot, Standing, Ticket, Topics, Version,
 };
@@ -15,19 +16,21 @@ use tooz_core::{Name, Result};
 use crate::client::Client;
 use crate::config::Config;
 use crate::error::session_lost;
+use crate::feed::Feed;
 use crate::layout::{Layout, escape};
-use crate::news::News;
 use crate::script::{CLOSE, OPEN, Reply, Script};
 
 /// A session: a key that lives as long as it is renewed.
 #[derive(Debug)]
 pub(crate) struct RedisSession {
     pub(crate) client: Arc<Client>,
-    pub(crate) news: Arc<News>,
+    pub(crate) feed: Arc<Feed>,
     pub(crate) layout: Layout,
     /// Random, so that no session is ever taken for an earlier one of the same member.
     pub(crate) id: String,
     pub(crate) ttl: Duration,
+    /// Until when the session lives at least, by our own clock: counted from the send of the last renewal.
+    alive_until: std::sync::Mutex<Instant>,
     closed: AtomicBool,
     losses: Mutex<mpsc::UnboundedReceiver<Loss>>,
     tasks: Vec<JoinHandle<()>>,
@@ -44,13 +47,14 @@ impl RedisSession {
         let client = Arc::new(Client::connect(config, options.timeout).await?);
         let (layout, id) = (Layout::new(&options.namespace), Nonce::random().to_string());
         let (sender, losses) = mpsc::unbounded_channel();
-        let news = Arc::new(News::new(client.clone(), id.clone(), layout.session(&id), sender));
+        let feed = Arc::new(Feed::new(client.clone(), id.clone(), layout.session(&id), sender));
         let interval = config.health_check_interval.unwrap_or(options.timeout / 2).min(Duration::from_secs(2));
-        let tasks = vec![tokio::spawn(news.clone().deliver()), tokio::spawn(news.clone().keep_up(interval))];
+        let tasks = vec![tokio::spawn(feed.clone().deliver()), tokio::spawn(feed.clone().keep_up(interval))];
         // Redis counts in milliseconds.
         let ttl = Duration::from_millis(u64::try_from(options.ttl.as_millis()).unwrap_or(u64::MAX).max(1));
         let closed = AtomicBool::new(false);
-        let session = Self { client, news, layout, id, ttl, closed, losses: Mutex::new(losses), tasks };
+        let alive_until = std::sync::Mutex::new(Instant::now() + ttl);
+        let session = Self { client, feed, layout, id, ttl, alive_until, closed, losses: Mutex::new(losses), tasks };
         session.begin(&options.member).await?;
         Ok(session)
     }
@@ -59,7 +63,7 @@ impl RedisSession {
     async fn begin(&self, member: &Name) -> Result<()> {
         let (key, ttl) = (self.layout.session(&self.id), self.ttl.as_millis().to_string());
         self.client.run(&OPEN, &key, &[self.id.as_bytes(), ttl.as_bytes(), member.as_bytes()]).await?;
-        self.news.start().await?;
+        self.feed.start().await?;
         self.client.introduce(&format!("tooz:{}", escape(member.as_bytes()))).await;
         match self.client.eviction_policy().await {
             Some(policy) if policy != "noeviction" => {
@@ -79,6 +83,11 @@ impl RedisSession {
 
     pub(crate) fn check_open(&self) -> Result<()> {
         if self.closed.load(Ordering::SeqCst) { Err(session_lost()) } else { Ok(()) }
+    }
+
+    /// Whether the server cannot have dropped the session yet.
+    pub(crate) fn is_surely_alive(&self) -> bool {
+        Instant::now() < *self.alive_until.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn end(&self) -> Result<()> {
@@ -107,17 +116,20 @@ impl Session for RedisSession {
 
     async fn renew(&self) -> Result<()> {
         self.check_open()?;
-        match self.client.prolong(&self.layout.session(&self.id), self.ttl).await? {
-            true => Ok(()),
-            false => Err(session_lost()),
+        let until = Instant::now() + self.ttl;
+        if !self.client.prolong(&self.layout.session(&self.id), self.ttl).await? {
+            return Err(session_lost());
         }
+        let mut alive_until = self.alive_until.lock().unwrap_or_else(PoisonError::into_inner);
+        *alive_until = until.max(*alive_until);
+        Ok(())
     }
 
     async fn close(&self) -> Result<()> {
         if self.closed.swap(true, Ordering::SeqCst) {
             return Ok(());
         }
-        self.news.end();
+        self.feed.end();
         let ended = self.end().await;
         self.tasks.iter().for_each(JoinHandle::abort);
         ended

@@ -32,7 +32,7 @@ impl Topics for RedisSession {
         if let Some(messages) = self.read_now(&key, after, limit).await? {
             return Ok(messages);
         }
-        let mut bell = self.news.hear(&key).await?;
+        let mut bell = self.feed.hear(&key).await?;
         loop {
             if let Some(messages) = self.read_now(&key, after, limit).await? {
                 return Ok(messages);

@@ -8,6 +8,7 @@ use tokio::time::timeout;
 use tooz_core::Result;
 use tooz_core::driver::{Roster, Snapshot, Ticket, Version};
 
+use crate::bells::News;
 use crate::error::not_held;
 use crate::layout::parse_record;
 use crate::script::{Reply, SNAPSHOT, TURN};
@@ -20,15 +21,21 @@ const LEAST: Duration = Duration::from_millis(20);
 impl RedisSession {
     pub(crate) async fn await_turn_in(&self, roster: &Roster, ticket: &Ticket) -> Result<()> {
         let (key, nonce, seq) = (self.layout.roster(roster), ticket.nonce.to_string(), ticket.seq.to_string());
-        let mut bell = self.news.bells.listen(&nonce);
+        let mut bell = self.feed.bells.listen(&nonce);
         loop {
             let mut reply = self.run(&TURN, &key, &[self.id.as_bytes(), nonce.as_bytes(), seq.as_bytes()]).await?;
             match reply.status() {
                 "ADMITTED" => return Ok(()),
                 "NONE" => return Err(not_held()),
-                // A blocker that dies without a word does so at the end of its session's life, and not earlier.
-                "WAITING" => ring_or(&mut bell, reply.number()?).await,
+                "WAITING" => {}
                 _ => return Err(reply.unexpected()),
+            }
+            // A blocker that dies without a word does so at the end of its session's life, and not earlier.
+            match ring_or(&mut bell, reply.number()?).await {
+                News::Lost => return Err(not_held()),
+                // The server said so in the same step in which the blocker left, while our entry stood.
+                News::Turn if self.is_surely_alive() => return Ok(()),
+                News::Turn | News::Look => {}
             }
         }
     }
@@ -38,7 +45,7 @@ impl RedisSession {
             return self.read_roster(roster).await.map(|(snapshot, _)| snapshot);
         };
         self.check_open()?;
-        let mut bell = self.news.hear(&self.layout.roster(roster)).await?;
+        let mut bell = self.feed.hear(&self.layout.roster(roster)).await?;
         loop {
             let (snapshot, least) = self.read_roster(roster).await?;
             if snapshot.version != version {
@@ -56,10 +63,13 @@ impl RedisSession {
 }
 
 /// Waits for the bell, but not much longer than `life` milliseconds; a negative one means that nothing can die.
-async fn ring_or(bell: &mut watch::Receiver<()>, life: i64) {
+/// An elapsed timer and a bell that is gone both mean: look again.
+async fn ring_or(bell: &mut watch::Receiver<News>, life: i64) -> News {
     let life = u64::try_from(life).map_or(BACKUP, Duration::from_millis);
-    // An elapsed timer and a bell that is gone both mean: look again.
-    let _ = timeout((life + LEAST).min(BACKUP), bell.changed()).await;
+    match timeout((life + LEAST).min(BACKUP), bell.changed()).await {
+        Ok(Ok(())) => *bell.borrow_and_update(),
+        Ok(Err(_)) | Err(_) => News::Look,
+    }
 }
 
 fn parse_snapshot(mut reply: Reply) -> Result<(Snapshot, i64)> {

@@ -8,12 +8,8 @@ use fred::prelude::*;
 use support::Server;
 
 macro_rules! source {
-    ($name:literal $(after $also:literal)?) => {
-        concat!(
-            include_str!("../src/scripts/prelude.lua"),
-            $(include_str!(concat!("../src/scripts/", $also, ".lua")),)?
-            include_str!(concat!("../src/scripts/", $name, ".lua")),
-        )
+    ($($part:literal)+) => {
+        concat!(include_str!("../src/scripts/head.lua"), $(include_str!(concat!("../src/scripts/", $part, ".lua"))),+)
     };
 }
 
@@ -37,11 +33,14 @@ impl Stage {
 
     /// Runs a script; numbers and words alike come back as text.
     async fn run(&self, source: &str, key: &str, args: &[&str]) -> Vec<String> {
-        self.client.eval(source, key, args.to_vec()).await.unwrap()
+        match self.client.eval(source, key, args.to_vec()).await.unwrap() {
+            Value::Array(parts) => parts.into_iter().filter_map(|part| part.into_string()).collect(),
+            words => words.as_str().unwrap().split(' ').map(str::to_owned).collect(),
+        }
     }
 
     async fn open(&self, session: &str, ttl: u64) {
-        let source = source!("open" after "sessions");
+        let source = source!("line" "sessions" "open");
         let reply = self.run(source, &format!("{{t}}:session:{session}"), &[session, &ttl.to_string(), "member"]).await;
         assert_eq!(reply, ["DONE"]);
     }
@@ -52,7 +51,12 @@ impl Stage {
     }
 
     async fn enter_as(&self, session: &str, nonce: &str, mode: &str, limit: &str) -> Vec<String> {
-        self.run(source!("enter"), LOCK, &[session, nonce, mode, limit, "wait", "", "", "", "value"]).await
+        self.run(
+            source!("enter_alone" "line" "enter"),
+            LOCK,
+            &[session, nonce, &format!("{mode} {limit} {session} - "), "value", "wait"],
+        )
+        .await
     }
 
     async fn enter(&self, session: &str, nonce: &str) -> Vec<String> {
@@ -60,19 +64,28 @@ impl Stage {
     }
 
     async fn enter_keyed(&self, session: &str, nonce: &str, if_taken: &str) -> Vec<String> {
-        self.run(source!("enter"), LOCK, &[session, nonce, "m", "1", "wait", "", if_taken, "id", "value"]).await
+        self.run(
+            source!("enter_alone" "line" "enter"),
+            LOCK,
+            &[session, nonce, &format!("m 1 {session} 2 "), "idvalue", "wait", "", if_taken],
+        )
+        .await
     }
 
     async fn leave(&self, session: &str, nonce: &str, seq: &str) -> Vec<String> {
-        self.run(source!("leave"), LOCK, &[session, nonce, seq]).await
+        self.leave_as(session, nonce, &format!("{seq} x 1 {session} ")).await
+    }
+
+    async fn leave_as(&self, session: &str, nonce: &str, beginning: &str) -> Vec<String> {
+        self.run(source!("leave_alone" "line" "leave"), LOCK, &[session, nonce, beginning]).await
     }
 
     async fn turn(&self, session: &str, nonce: &str, seq: &str) -> String {
-        self.run(source!("turn"), LOCK, &[session, nonce, seq]).await.swap_remove(0)
+        self.run(source!("line" "turn"), LOCK, &[session, nonce, seq]).await.swap_remove(0)
     }
 
     async fn nonces(&self) -> Vec<String> {
-        let mut reply = self.run(source!("snapshot"), LOCK, &["a", "lock"]).await.into_iter().skip(3);
+        let mut reply = self.run(source!("line" "snapshot"), LOCK, &["a", "lock"]).await.into_iter().skip(3);
         let mut nonces = Vec::new();
         while let (Some(nonce), Some(_)) = (reply.next(), reply.next()) {
             nonces.push(nonce);
@@ -140,13 +153,13 @@ async fn enter_counts_up_to_the_limit() {
 async fn enter_refuses_the_dead_the_withdrawn_and_the_undeclared() {
     let stage = Stage::new().await;
     assert_eq!(stage.enter("dead", "01").await, ["LOST"]);
-    assert_eq!(stage.run(source!("withdraw"), LOCK, &["a", "02", "1000"]).await, ["DONE"]);
+    assert_eq!(stage.run(source!("line" "withdraw"), LOCK, &["a", "02", "1000"]).await, ["DONE"]);
     assert_eq!(stage.enter("a", "02").await, ["BARRED"]);
-    let args = ["a", "03", "m", "1", "wait", "lock", "", "", ""];
-    assert_eq!(stage.run(source!("enter"), LOCK, &args).await, ["UNDECLARED"]);
+    let args = ["a", "03", "m 1 a - ", "", "wait", "lock"];
+    assert_eq!(stage.run(source!("enter_alone" "line" "enter"), LOCK, &args).await, ["UNDECLARED"]);
     assert_eq!(stage.run(source!("declare"), LOCK, &["lock"]).await, ["DONE"]);
     assert_eq!(stage.run(source!("declare"), LOCK, &["lock"]).await, ["NONE"]);
-    assert_eq!(stage.run(source!("enter"), LOCK, &args).await[0], "ADMITTED");
+    assert_eq!(stage.run(source!("enter_alone" "line" "enter"), LOCK, &args).await[0], "ADMITTED");
 }
 
 #[tokio::test]
@@ -154,9 +167,12 @@ async fn enter_with_withdraw_leaves_nothing() {
     let stage = Stage::new().await;
     let held = stage.enter("a", "01").await;
     let before = stage.keys().await;
-    let reply = stage.run(source!("enter"), LOCK, &["b", "02", "x", "1", "withdraw", "", "", "", ""]).await;
+    let reply = stage.run(source!("enter_alone" "line" "enter"), LOCK, &["b", "02", "x 1 b - ", "", "withdraw"]).await;
     assert_eq!(reply, ["WITHDRAWN", &held[1]]);
-    assert_eq!(stage.keys().await, before);
+    // The entry that stood alone is indexed from now on; that is all.
+    let after: Vec<_> = stage.keys().await.into_iter().filter(|key| key != "{t}:lock:x:x").collect();
+    assert_eq!(after, before);
+    assert_eq!(stage.nonces().await, ["01"]);
 }
 
 #[tokio::test]
@@ -250,7 +266,7 @@ async fn leave_sees_a_later_entry_with_a_greater_limit() {
     stage.enter_as("a", "03", "x", "3").await;
     assert_eq!(stage.enter_as("a", "04", "x", "2").await[0], "WAITING");
     assert_eq!(stage.enter_as("b", "05", "x", "4").await[0], "WAITING");
-    stage.leave("a", "01", &seq).await;
+    stage.leave_as("a", "01", &format!("{seq} x 3 a ")).await;
     settle().await;
     assert_eq!(heard(&mut b), ["turn 05"]);
 }
@@ -262,7 +278,7 @@ async fn nothing_is_left_when_all_have_left() {
     let seq = stage.enter_keyed("a", "01", "refuse").await[1].clone();
     let first = stage.enter("a", "02").await[1].clone();
     let second = stage.enter("b", "03").await[1].clone();
-    stage.leave("a", "01", &seq).await;
+    stage.leave_as("a", "01", &format!("{seq} m 1 a ")).await;
     stage.leave("b", "03", &second).await;
     stage.leave("a", "02", &first).await;
     let after: Vec<_> = stage.keys().await.into_iter().filter(|key| key != "{t}:seq").collect();
@@ -274,21 +290,21 @@ async fn withdraw_removes_and_bars() {
     let stage = Stage::new().await;
     stage.enter("a", "01").await;
     let seq = stage.enter("b", "02").await[1].clone();
-    assert_eq!(stage.run(source!("withdraw"), LOCK, &["a", "01", "1000"]).await, ["DONE"]);
+    assert_eq!(stage.run(source!("line" "withdraw"), LOCK, &["a", "01", "1000"]).await, ["DONE"]);
     assert_eq!(stage.turn("b", "02", &seq).await, "ADMITTED");
     assert_eq!(stage.enter("a", "01").await, ["BARRED"]);
-    assert_eq!(stage.run(source!("withdraw"), LOCK, &["dead", "01", "1000"]).await, ["LOST"]);
+    assert_eq!(stage.run(source!("line" "withdraw"), LOCK, &["dead", "01", "1000"]).await, ["LOST"]);
 }
 
 #[tokio::test]
 async fn replace_keeps_the_place_and_the_key() {
     let stage = Stage::new().await;
     let seq = stage.enter_keyed("a", "01", "refuse").await[1].clone();
-    assert_eq!(stage.run(source!("replace"), LOCK, &["a", "01", &seq, "new"]).await, ["DONE"]);
+    assert_eq!(stage.run(source!("line" "replace"), LOCK, &["a", "01", &seq, "new"]).await, ["DONE"]);
     let record = stage.server.ask(&["HGET", LOCK, "01"]).await.unwrap();
     assert_eq!(record.into_string().unwrap(), format!("{seq} m 1 a 2 idnew"));
-    assert_eq!(stage.run(source!("replace"), LOCK, &["a", "01", "7", "new"]).await, ["NONE"]);
-    assert_eq!(stage.run(source!("replace"), LOCK, &["dead", "01", &seq, "new"]).await, ["LOST"]);
+    assert_eq!(stage.run(source!("line" "replace"), LOCK, &["a", "01", "7", "new"]).await, ["NONE"]);
+    assert_eq!(stage.run(source!("line" "replace"), LOCK, &["dead", "01", &seq, "new"]).await, ["LOST"]);
 }
 
 #[tokio::test]
@@ -297,8 +313,8 @@ async fn evict_tells_the_owner_and_the_successor() {
     let (mut a, mut b) = (stage.listen("a").await, stage.listen("b").await);
     let seq = stage.enter("a", "01").await[1].clone();
     stage.enter("b", "02").await;
-    assert_eq!(stage.run(source!("evict"), LOCK, &[&seq]).await, ["DONE"]);
-    assert_eq!(stage.run(source!("evict"), LOCK, &[&seq]).await, ["NONE"]);
+    assert_eq!(stage.run(source!("line" "evict"), LOCK, &[&seq]).await, ["DONE"]);
+    assert_eq!(stage.run(source!("line" "evict"), LOCK, &[&seq]).await, ["NONE"]);
     settle().await;
     assert_eq!((heard(&mut a), heard(&mut b)), (vec!["lost 01".to_owned()], vec!["turn 02".to_owned()]));
 }
@@ -308,7 +324,7 @@ async fn turn_says_how_long_the_blocker_lives() {
     let stage = Stage::new().await;
     stage.enter("a", "01").await;
     let seq = stage.enter("b", "02").await[1].clone();
-    let reply = stage.run(source!("turn"), LOCK, &["b", "02", &seq]).await;
+    let reply = stage.run(source!("line" "turn"), LOCK, &["b", "02", &seq]).await;
     assert_eq!(reply[0], "WAITING");
     assert!((50_000..=60_000).contains(&reply[1].parse::<u64>().unwrap()), "{reply:?}");
     stage.expire("a").await;
@@ -327,18 +343,18 @@ async fn snapshot_leaves_out_the_dead_and_tells_whom_that_admits() {
     assert_eq!(stage.nonces().await, ["02"]);
     settle().await;
     assert_eq!(heard(&mut c), ["turn 02"]);
-    assert_eq!(stage.run(source!("snapshot"), LOCK, &["dead", "lock"]).await, ["LOST"]);
+    assert_eq!(stage.run(source!("line" "snapshot"), LOCK, &["dead", "lock"]).await, ["LOST"]);
 }
 
 #[tokio::test]
 async fn retract_wants_an_empty_declared_roster() {
     let stage = Stage::new().await;
-    assert_eq!(stage.run(source!("retract"), LOCK, &["lock"]).await, ["UNDECLARED"]);
+    assert_eq!(stage.run(source!("line" "retract"), LOCK, &["lock"]).await, ["UNDECLARED"]);
     stage.run(source!("declare"), LOCK, &["lock"]).await;
     stage.enter("b", "01").await;
-    assert_eq!(stage.run(source!("retract"), LOCK, &["lock"]).await, ["CROWDED"]);
+    assert_eq!(stage.run(source!("line" "retract"), LOCK, &["lock"]).await, ["CROWDED"]);
     stage.expire("b").await;
-    assert_eq!(stage.run(source!("retract"), LOCK, &["lock"]).await, ["DONE"]);
+    assert_eq!(stage.run(source!("line" "retract"), LOCK, &["lock"]).await, ["DONE"]);
 }
 
 #[tokio::test]
@@ -349,9 +365,11 @@ async fn close_removes_every_entry_and_tells_the_successors() {
     stage.enter("b", "02").await;
     for number in 0..600 {
         let key = format!("{{t}}:lock:{number}");
-        stage.run(source!("enter"), &key, &["a", &format!("{number:08}"), "x", "1", "wait", "", "", "", ""]).await;
+        stage
+            .run(source!("enter_alone" "line" "enter"), &key, &["a", &format!("{number:08}"), "x 1 a - ", "", "wait"])
+            .await;
     }
-    let close = source!("close" after "sessions");
+    let close = source!("line" "sessions" "close");
     assert_eq!(stage.run(close, "{t}:session:a", &["a"]).await, ["MORE"]);
     assert_eq!(stage.run(close, "{t}:session:a", &["a"]).await, ["DONE"]);
     assert_eq!(stage.run(close, "{t}:session:a", &["a"]).await, ["DONE"]);

@@ -1,15 +1,22 @@
 -- Removes the entry with this seq, whoever owns it; tells its session, and those whom that admits.
 -- ARGV: seq
 
-for _, mode in ipairs({ 'x', 's', 'm' }) do
-  local found = redis.call('ZRANGEBYSCORE', roster .. ':' .. mode, ARGV[1], ARGV[1])
-  if found[1] then
-    local entry = find(string.match(found[1], '^(%x+) '))
-    remove(entry)
-    tell(entry, 'lost')
-    if mode ~= 'm' then admit() end
-    changed()
-    return { 'DONE' }
+local function with_seq()
+  local nonces = redis.call('HLEN', roster) == 1 and redis.call('HKEYS', roster)
+  if nonces then
+    local lone = find(nonces[1])
+    return lone.seq == ARGV[1] and lone
+  end
+  for _, mode in ipairs({ 'x', 's', 'm' }) do
+    local found = redis.call('ZRANGEBYSCORE', roster .. ':' .. mode, ARGV[1], ARGV[1])
+    if found[1] then return find(string.match(found[1], '^(%x+) ')) end
   end
 end
-return { 'NONE' }
+
+local entry = with_seq()
+if not entry then return 'NONE' end
+remove(entry)
+tell(entry, 'lost')
+if entry.mode ~= 'm' then admit() end
+changed()
+return 'DONE'

@@ -1,10 +1,7 @@
--- Removes our entry if it stands with this seq, and tells those whom that admits.
--- ARGV: session, nonce, seq
+-- The second part of `leave`, after leave_alone.lua: others stand in the roster, and those whom it admits are told.
 
-if redis.call('EXISTS', session_key(ARGV[1])) == 0 then return { 'LOST' } end
-local entry = find(ARGV[2])
-if not entry or entry.seq ~= tonumber(ARGV[3]) or entry.session ~= ARGV[1] then return { 'NONE' } end
+local entry = find(nonce)
 remove(entry)
 if entry.mode ~= 'm' then admit() end
 changed()
-return { 'DONE' }
+return 'DONE'

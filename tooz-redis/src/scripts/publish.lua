@@ -1,7 +1,7 @@
 -- Appends a message and removes all but the newest ones. KEYS[1] is the topic's stream. ARGV: payload, how many to keep
 
 local number, keep = next_number(), tonumber(ARGV[2])
-redis.call('XADD', KEYS[1], whole(number) .. '-0', 'p', ARGV[1])
+redis.call('XADD', KEYS[1], number .. '-0', 'p', ARGV[1])
 local excess = redis.call('XLEN', KEYS[1]) - keep
 while excess > 0 do
   local oldest = redis.call('XRANGE', KEYS[1], '-', '+', 'COUNT', math.min(excess, 100))
@@ -10,4 +10,4 @@ while excess > 0 do
   redis.call('XTRIM', KEYS[1], 'MAXLEN', keep + excess)
 end
 changed()
-return { 'DONE', number }
+return 'DONE ' .. number

@@ -2,7 +2,7 @@
 -- ARGV: session, kind
 -- Returns whether it is declared, the least remaining life of a session in milliseconds (-1: none), nonces and records.
 
-if redis.call('EXISTS', session_key(ARGV[1])) == 0 then return { 'LOST' } end
+if redis.call('EXISTS', session_key(ARGV[1])) == 0 then return 'LOST' end
 local all, lives, least, swept = redis.call('HGETALL', roster), {}, -1, false
 local declared = redis.call('SISMEMBER', space .. 'declared:' .. ARGV[2], string.match(subject, ':(.*)$'))
 local reply = { 'ROSTER', declared, least }

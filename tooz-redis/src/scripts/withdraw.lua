@@ -1,7 +1,7 @@
 -- Removes our entry with this nonce, if there is one, and bars the nonce, so that a late `enter` adds nothing.
 -- ARGV: session, nonce, for how many milliseconds
 
-if redis.call('EXISTS', session_key(ARGV[1])) == 0 then return { 'LOST' } end
+if redis.call('EXISTS', session_key(ARGV[1])) == 0 then return 'LOST' end
 local entry = find(ARGV[2])
 if entry and entry.session == ARGV[1] then
   remove(entry)
@@ -9,4 +9,4 @@ if entry and entry.session == ARGV[1] then
   changed()
 end
 redis.call('SET', space .. 'withdrawn:' .. ARGV[1] .. ':' .. ARGV[2], '', 'PX', ARGV[3])
-return { 'DONE' }
+return 'DONE'

@@ -1,16 +1,8 @@
--- Shared by every script, which follow it. KEYS[1] is the roster's hash `{namespace}:kind:name`; every other key is
--- derived from it and stands in the same hash slot. A record in that hash is "seq mode limit session key-length "
--- followed by the bytes of the unique key and of the value; see layout.rs.
+-- The entries of a roster. A record in its hash is "seq mode limit session key-length " followed by the bytes of the
+-- unique key and of the value. An entry that stands alone may be in the hash only; as soon as there are two, every one is
+-- in the sorted set of its mode too: see `index_lone`.
 
-local roster = KEYS[1]
-local space = string.match(roster, '^{[^}]*}:')
-local subject = string.sub(roster, #space + 1)
 local conflicts = { x = { 'x', 's' }, s = { 'x' }, m = {} }
-
--- %.0f, because Lua prints a number of this size with an exponent.
-local function whole(number) return string.format('%.0f', number) end
-
-local function session_key(session) return space .. 'session:' .. session end
 
 -- Milliseconds that a session has left, or nil if it is over.
 local function life(session)
@@ -23,7 +15,7 @@ local function find(nonce)
   local record = redis.call('HGET', roster, nonce)
   if not record then return nil end
   local seq, mode, limit, session, length, rest = string.match(record, '^(%d+) (%l) (%d+) (%x+) (%S+) ()')
-  local entry = { nonce = nonce, seq = tonumber(seq), mode = mode, limit = tonumber(limit), session = session }
+  local entry = { nonce = nonce, seq = seq, mode = mode, limit = tonumber(limit), session = session }
   entry.member = nonce .. ' ' .. session
   entry.body = rest + (tonumber(length) or 0)
   if length ~= '-' then entry.key = string.sub(record, rest, entry.body - 1) end
@@ -35,7 +27,11 @@ local function tell(entry, news)
   redis.call('PUBLISH', session_key(entry.session), news .. ' ' .. entry.nonce)
 end
 
-local function changed() redis.call('PUBLISH', roster, '') end
+-- Indexes the entry that stood alone until now.
+local function index_lone()
+  local entry = find(redis.call('HKEYS', roster)[1])
+  redis.call('ZADD', roster .. ':' .. entry.mode, entry.seq, entry.member)
+end
 
 -- Takes an entry out of the roster. Uses no command that a full server refuses.
 local function remove(entry)
@@ -62,9 +58,9 @@ local function before(mode, bound, count)
   local rows = {}
   for _, other in ipairs(conflicts[mode]) do
     local found = redis.call('ZREVRANGEBYSCORE', roster .. ':' .. other, bound, '-inf', 'WITHSCORES', 'LIMIT', 0, count)
-    for i = 1, #found, 2 do rows[#rows + 1] = { mode = other, member = found[i], seq = tonumber(found[i + 1]) } end
+    for i = 1, #found, 2 do rows[#rows + 1] = { mode = other, member = found[i], seq = found[i + 1] } end
   end
-  table.sort(rows, function(a, b) return a.seq > b.seq end)
+  table.sort(rows, function(a, b) return tonumber(a.seq) > tonumber(b.seq) end)
   return rows
 end
 
@@ -112,15 +108,4 @@ local function admit()
       skipped = skipped + 1
     end
   end
-end
-
--- The next number of the namespace: greater than every earlier one, and at least the clock in microseconds, so that it
--- goes on rising where the counter was lost.
-local function next_number()
-  local time = redis.call('TIME')
-  local now = tonumber(time[1]) * 1000000 + tonumber(time[2])
-  local last = tonumber(redis.call('SET', space .. 'seq', whole(now), 'GET') or 0)
-  if last < now then return now end
-  redis.call('SET', space .. 'seq', whole(last + 1))
-  return last + 1
 end

@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep, timeout};
 use tooz_core::Result;
 use tooz_core::driver::{Loss, Nonce};
 
-use crate::bells::Bells;
+use crate::bells::{Bells, News};
 use crate::client::Client;
 use crate::error::{session_lost, timed_out};
 use crate::script::{ECHO, STANDING};
@@ -19,9 +19,9 @@ const LINGER: Duration = Duration::from_secs(60);
 /// Between attempts to restore the flow.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// The news of one session.
+/// What one session hears.
 #[derive(Debug)]
-pub(crate) struct News {
+pub(crate) struct Feed {
     client: Arc<Client>,
     session: String,
     channel: String,
@@ -34,7 +34,7 @@ pub(crate) struct News {
     missed: Notify,
 }
 
-impl News {
+impl Feed {
     pub(crate) fn new(
         client: Arc<Client>,
         session: String,
@@ -54,7 +54,7 @@ impl News {
     }
 
     /// Listens to a channel. Whatever is published after this returns is heard, or everybody is woken.
-    pub(crate) async fn hear(&self, channel: &str) -> Result<watch::Receiver<()>> {
+    pub(crate) async fn hear(&self, channel: &str) -> Result<watch::Receiver<News>> {
         let bell = self.bells.listen(channel);
         self.limited(async {
             let mut channels = self.channels.lock().await;
@@ -134,13 +134,13 @@ impl News {
 
     fn dispatch(&self, channel: &str, news: &str) {
         match news.split_once(' ') {
-            Some(("turn", nonce)) => self.bells.ring(nonce),
+            Some(("turn", nonce)) => self.bells.ring(nonce, News::Turn),
             Some(("lost", nonce)) => {
                 if let Some(nonce) = Nonce::parse(nonce) {
                     self.removed(nonce);
                 }
             }
-            _ => self.bells.ring(channel),
+            _ => self.bells.ring(channel, News::Look),
         }
     }
 
@@ -149,7 +149,7 @@ impl News {
         if self.entries().remove(&nonce).is_some() {
             self.report(Loss::Entry(nonce));
         }
-        self.bells.ring(&nonce.to_string());
+        self.bells.ring(&nonce.to_string(), News::Lost);
     }
 
     /// Waits, tidies up, and says whether a message to ourselves arrives. A server that does not take it proves nothing.

@@ -1,0 +1,11 @@
+//! The driver on a single Redis server, against the suite.
+
+use std::process::ExitCode;
+
+use tooz_conformance::{Harness, servers};
+use tooz_redis::DRIVER;
+
+fn main() -> ExitCode {
+    let url = |hosts: &[String]| format!("redis://{}", hosts[0]);
+    tooz_conformance::main(Harness::new("redis", DRIVER, servers::redis::single(), url))
+}
