@@ -92,6 +92,11 @@ impl Feed {
         self.entries().remove(&nonce);
     }
 
+    /// Has whoever waits for the turn of an entry look at it, since we have removed it ourselves.
+    pub(crate) fn look(&self, nonce: Nonce) {
+        self.bells.ring(&nonce.to_string(), News::Look);
+    }
+
     /// Reports the end of the session and wakes everybody.
     pub(crate) fn end(&self) {
         self.report(Loss::Session(session_lost()));

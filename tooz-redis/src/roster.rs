@@ -56,15 +56,19 @@ impl RedisSession {
         let nonce = ticket.nonce.to_string();
         let beginning = format!("{} {} {} {} ", ticket.seq, ticket.mode.as_str(), ticket.limit, self.id);
         let args = [self.id.as_bytes(), nonce.as_bytes(), beginning.as_bytes()];
-        done(&self.run(&LEAVE, &self.layout.roster(roster), &args).await?)
+        let left = done(&self.run(&LEAVE, &self.layout.roster(roster), &args).await?)?;
+        self.feed.look(ticket.nonce);
+        Ok(left)
     }
 
     pub(crate) async fn withdraw_from(&self, roster: &Roster, nonce: Nonce) -> Result<()> {
         self.check_open()?;
         self.feed.forget(nonce);
-        let (nonce, bar) = (nonce.to_string(), BAR.as_millis().to_string());
-        let args = [self.id.as_bytes(), nonce.as_bytes(), bar.as_bytes()];
-        done(&self.run(&WITHDRAW, &self.layout.roster(roster), &args).await?).map(drop)
+        let (text, bar) = (nonce.to_string(), BAR.as_millis().to_string());
+        let args = [self.id.as_bytes(), text.as_bytes(), bar.as_bytes()];
+        done(&self.run(&WITHDRAW, &self.layout.roster(roster), &args).await?)?;
+        self.feed.look(nonce);
+        Ok(())
     }
 
     pub(crate) async fn replace_in(&self, roster: &Roster, ticket: &Ticket, value: &[u8]) -> Result<()> {

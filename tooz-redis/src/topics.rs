@@ -12,6 +12,8 @@ use crate::session::RedisSession;
 
 /// The longest time without a look at the topic while a message is waited for.
 const BACKUP: Duration = Duration::from_secs(30);
+/// The most messages that one request reads.
+const MAX_BATCH: usize = 1000;
 /// What a Redis server takes in one piece, unless it was configured otherwise.
 const MAX_PAYLOAD: usize = 512 * 1024 * 1024;
 
@@ -52,7 +54,7 @@ impl RedisSession {
     /// The messages after `after`, or `None` if there is none yet.
     async fn read_now(&self, key: &str, after: Offset, limit: usize) -> Result<Option<Vec<Message>>> {
         let (offset, next) = (after.to_string(), after.0.saturating_add(1).to_string());
-        let limit = limit.max(1).to_string();
+        let limit = limit.clamp(1, MAX_BATCH).to_string();
         let args = [self.id.as_bytes(), offset.as_bytes(), next.as_bytes(), limit.as_bytes()];
         let mut reply = self.run(&READ, key, &args).await?;
         match reply.status() {

@@ -1,4 +1,4 @@
-//! The driver on a single Redis server, against the suite.
+//! The driver on a single Redis server, which keeps its data over a crash, against the suite.
 
 use std::process::ExitCode;
 
@@ -7,5 +7,5 @@ use tooz_redis::DRIVER;
 
 fn main() -> ExitCode {
     let url = |hosts: &[String]| format!("redis://{}", hosts[0]);
-    tooz_conformance::main(Harness::new("redis", DRIVER, servers::redis::single(), url))
+    tooz_conformance::main(Harness::new("redis", DRIVER, servers::redis::persistent(), url))
 }
