@@ -28,6 +28,7 @@ mod group;
 mod group_watch;
 mod guard;
 mod lock;
+mod outage;
 mod people;
 mod processes;
 mod semaphore;
@@ -56,6 +57,7 @@ pub(crate) fn all() -> Vec<Trial> {
         group_watch::trials(),
         topic::trials(),
         processes::trials(),
+        outage::trials(),
         history::trials(),
     ]
     .concat()
