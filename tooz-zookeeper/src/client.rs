@@ -99,8 +99,8 @@ pub(crate) struct Client {
     negotiated: Duration,
     heartbeat: OnceLock<Heartbeat>,
     tender: OnceLock<AbortHandle>,
-    /// Held while the session is ended at the server, so that whoever comes second waits for that.
-    shutting_down: tokio::sync::Mutex<()>,
+    /// Held while the session is ended at the server, so that whoever comes second waits for the outcome.
+    shut_down: tokio::sync::Mutex<Option<Answer<()>>>,
 }
 
 impl Client {
@@ -120,7 +120,7 @@ impl Client {
             negotiated,
             heartbeat: OnceLock::new(),
             tender: OnceLock::new(),
-            shutting_down: tokio::sync::Mutex::default(),
+            shut_down: tokio::sync::Mutex::default(),
         });
         link.ready();
         let tending = tokio::spawn(tend(Arc::downgrade(&client), link));
@@ -219,18 +219,28 @@ impl Client {
     /// Ends the session at the server after `last` was done, and lets go of the connection. For a session that is
     /// [over](Self::end). Returns within the timeout.
     pub(crate) async fn shut_down<F: Future<Output = ()>>(&self, last: impl FnOnce(Arc<Last>) -> F) -> Answer<()> {
-        let _one_at_a_time = self.shutting_down.lock().await;
+        let mut shut_down = self.shut_down.lock().await;
         let wire = self.wire.write().unwrap_or_else(PoisonError::into_inner).take();
-        let Some(wire) = wire else { return Ok(()) };
-        let last_requests = Arc::new(Last { wire: wire.clone() });
+        let Some(wire) = wire else { return shut_down.clone().unwrap_or(Ok(())) };
+        let requests = Arc::new(Last { wire: wire.clone() });
+        let limit = || Fault::Away(format!("the server did not answer within {:?}", self.timeout));
+        // What is left to do may take its time, but not the time that closing needs.
+        let _ = timeout(self.timeout / 2, last(requests.clone())).await;
         let closing = async {
-            // What is left to do may take its time, but not the time that closing needs.
-            let _ = timeout(self.timeout / 2, last(last_requests)).await;
-            wire.close().await
+            // The library calls a session closed once it has said so, whether the server hears it or not.
+            let heard = match self.heartbeat.get() {
+                Some(heartbeat) => timeout(self.timeout / 4, requests.delete(&heartbeat.path, None)).await,
+                None => Ok(Ok(())),
+            };
+            wire.close().await?;
+            match heard.map_err(|_| limit())? {
+                Err(Fault::NoNode) => Ok(()),
+                heard => heard,
+            }
         };
-        let limit = format!("the server did not answer within {:?}", self.timeout);
-        let outcome = timeout(self.timeout, closing).await.unwrap_or(Err(Fault::Away(limit)));
+        let outcome = timeout(self.timeout / 2, closing).await.unwrap_or_else(|_| Err(limit()));
         self.tender.get().inspect(|tender| tender.abort());
+        *shut_down = Some(outcome.clone());
         outcome
     }
 

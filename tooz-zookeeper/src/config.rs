@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use tooz_core::{Error, ErrorKind, Result, ServiceUrl};
+use tooz_core::{Error, ErrorKind, OptionReader, Result, ServiceUrl};
 
 const DEFAULT_PORT: u16 = 2181;
 
@@ -22,12 +22,11 @@ pub(crate) struct Config {
 }
 
 /// How a TLS connection is made. Without the feature `tls` nobody reads it, since such a URL is refused.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 #[cfg_attr(not(feature = "tls"), expect(dead_code, reason = "read by the client of the feature `tls`"))]
 pub(crate) struct Tls {
-    pub(crate) ca: Option<PathBuf>,
+    pub(crate) ca: PathBuf,
     pub(crate) identity: Option<(PathBuf, PathBuf)>,
-    pub(crate) verify: bool,
 }
 
 impl Config {
@@ -41,12 +40,7 @@ impl Config {
             hosts.push(format!("localhost:{DEFAULT_PORT}"));
         }
         let randomize = options.get("randomize_hosts")?.unwrap_or(true);
-        let tls = Tls {
-            ca: options.get("ca")?,
-            identity: options.get("certfile")?.zip(options.get("keyfile")?),
-            verify: options.get("verify_certs")?.unwrap_or(true),
-        };
-        let use_ssl = options.get("use_ssl")?.unwrap_or(false);
+        let tls = tls(&options)?;
         options.finish()?;
         let digest = match (url.username(), url.password()) {
             (Some(user), Some(password)) => Some(format!("{user}:{password}")),
@@ -55,13 +49,6 @@ impl Config {
                 return Err(Error::new(ErrorKind::InvalidUrl, "credentials are a user and a password: user:password@"));
             }
         };
-        let tls = use_ssl.then_some(tls);
-        if tls.is_some() && !cfg!(feature = "tls") {
-            return Err(Error::new(
-                ErrorKind::Unsupported,
-                "option \"use_ssl\" needs the feature tls: cargo add tooz-zookeeper --features tls",
-            ));
-        }
         Ok(Self { hosts, chroot: chroot(url.path())?, digest, randomize, tls })
     }
 }
@@ -70,6 +57,30 @@ impl Config {
 impl std::fmt::Debug for Config {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}{}", self.hosts.join(","), self.chroot)
+    }
+}
+
+/// The options that kazoo has for TLS.
+fn tls(options: &OptionReader<'_>) -> Result<Option<Tls>> {
+    let ca = options.get("ca")?;
+    let identity = options.get("certfile")?.zip(options.get("keyfile")?);
+    let verify = options.get("verify_certs")?.unwrap_or(true);
+    if !options.get("use_ssl")?.unwrap_or(false) {
+        return Ok(None);
+    }
+    let unsupported = |message| Err(Error::new(ErrorKind::Unsupported, message));
+    match ca {
+        _ if !cfg!(feature = "tls") => {
+            unsupported("option \"use_ssl\" needs the feature tls: cargo add tooz-zookeeper --features tls")
+        }
+        _ if !verify => {
+            unsupported("option \"verify_certs\" must be true: anybody can pose as a server nobody verifies")
+        }
+        None => Err(Error::new(
+            ErrorKind::InvalidOption,
+            "with \"use_ssl\" the option \"ca\" must name a PEM file to trust",
+        )),
+        Some(ca) => Ok(Some(Tls { ca, identity })),
     }
 }
 

@@ -16,5 +16,6 @@ mod session;
 mod sweep;
 mod topics;
 mod watch;
+mod withdraw;
 
 pub use self::driver::DRIVER;

@@ -4,7 +4,7 @@
 //! creation zxid is its seq: it rises with every write to the ensemble, also after the roster's parent was removed.
 
 use futures_util::{future::join_all, join};
-use tooz_core::driver::{IfBlocked, IfTaken, Key, NewEntry, Nonce, Roster, Seq, Standing, Ticket};
+use tooz_core::driver::{IfBlocked, IfTaken, Key, NewEntry, Roster, Seq, Standing, Ticket};
 use tooz_core::{Error, ErrorKind, Result};
 
 use crate::client::{Answer, Fault, Make, Watch};
@@ -200,24 +200,6 @@ impl Inner {
         let removed = self.delete(&path).await?;
         self.mine.forget(ticket.nonce);
         Ok(removed)
-    }
-
-    pub(crate) async fn withdraw(&self, roster: &Roster, nonce: Nonce) -> Result<()> {
-        self.client.check()?;
-        let parent = self.layout.roster(roster);
-        self.mine.withdraw(nonce);
-        self.mine.leaving(nonce);
-        // Requests are carried out in the order in which they were sent, so this sees an entry that was still under
-        // way. One that was sent on an earlier connection is either carried out by now or refused for good.
-        let line = self.line(&parent).await?;
-        if let Some(index) = line.find(nonce) {
-            let path = path(&parent, &line.entries()[index]);
-            if self.client.exists(&path).await?.is_some_and(|stat| stat.owner == self.id) {
-                self.delete(&path).await?;
-            }
-        }
-        self.mine.forget(nonce);
-        Ok(())
     }
 
     pub(crate) async fn replace(&self, roster: &Roster, ticket: &Ticket, value: &[u8]) -> Result<()> {

@@ -20,6 +20,7 @@ use crate::mine::Mine;
 use crate::sweep::{self, Parents};
 use crate::topics::Retention;
 use crate::watch::Views;
+use crate::withdraw::Withdrawals;
 
 /// What the verbs and the background tasks of a session share.
 #[derive(Debug)]
@@ -29,6 +30,7 @@ pub(crate) struct Inner {
     /// ZooKeeper's id of the session.
     pub(crate) id: i64,
     pub(crate) mine: Mine,
+    pub(crate) withdrawals: Withdrawals,
     pub(crate) parents: Parents,
     pub(crate) views: Views,
     pub(crate) retention: Retention,
@@ -59,6 +61,7 @@ impl ZooKeeperSession {
             layout,
             id,
             mine: Mine::default(),
+            withdrawals: Withdrawals::default(),
             parents: Parents::default(),
             views: Views::default(),
             retention: Retention::default(),

@@ -1,11 +1,79 @@
-//! Three ZooKeeper servers, against the suite.
+//! Three ZooKeeper servers, against the suite and with one of them failing.
+
+mod support;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
-use tooz_conformance::{Harness, servers::zookeeper};
+use tokio::time::sleep;
+use tooz_conformance::servers::{Node, zookeeper};
+use tooz_conformance::{Context, Failure, Harness, Needs};
+use tooz_core::driver::Loss;
+
+use self::support::{Client, at_last, four_letters, lock, soon};
+
+const LIMIT: Duration = Duration::from_secs(2);
 
 fn main() -> ExitCode {
-    tooz_conformance::main(Harness::new("zookeeper-ensemble", tooz_zookeeper::DRIVER, zookeeper::ensemble(), |hosts| {
+    let harness = Harness::new("zookeeper-ensemble", tooz_zookeeper::DRIVER, zookeeper::ensemble(), |hosts| {
         format!("zookeeper://{}", hosts.join(","))
-    }))
+    });
+    tooz_conformance::main(
+        harness.trial("zookeeper::sessions_outlive_the_leader", Needs::OWN_SERVER, sessions_outlive_the_leader).trial(
+            "zookeeper::a_frozen_follower_makes_no_second_holder",
+            Needs::OWN_SERVER,
+            a_frozen_follower,
+        ),
+    )
+}
+
+/// The leader first.
+async fn by_role(context: &Context) -> Result<Vec<&Node>, Failure> {
+    let mut nodes: Vec<_> = context.server()?.nodes().iter().collect();
+    for at in 0..nodes.len() {
+        if four_letters(&nodes[at].address(), "srvr").await?.contains("Mode: leader") {
+            nodes.swap(0, at);
+        }
+    }
+    Ok(nodes)
+}
+
+async fn sessions_outlive_the_leader(context: Context) -> Result<(), Failure> {
+    let ttl = Duration::from_secs(20);
+    let (a, b) = (Client::open(&context, ttl, LIMIT).await?, Client::open(&context, ttl, LIMIT).await?);
+    let roster = lock("lock");
+    let held = a.hold(&roster).await?;
+    let turn = b.wait(&roster).await?;
+    by_role(&context).await?[0].kill().await?;
+    assert!(at_last("leave", || a.session.leave(&roster, &held)).await?, "the session did not survive");
+    soon("the turn", turn).await.unwrap()?;
+    let c = Client::open(&context, ttl, LIMIT).await?;
+    let ticket = c.hold(&lock("another")).await?;
+    assert!(ticket.seq > held.seq, "the token has fallen");
+    Ok(())
+}
+
+async fn a_frozen_follower(context: Context) -> Result<(), Failure> {
+    let nodes = by_role(&context).await?;
+    let ttl = Duration::from_secs(6);
+    let through = |node: &Node| context.at(format!("zookeeper://{}", node.address()));
+    let a = Client::open(&through(nodes[1]), ttl, LIMIT).await?;
+    let b = Client::open(&through(nodes[2]), ttl, LIMIT).await?;
+    a.hold(&lock("lock")).await?;
+    let turn = b.wait(&lock("lock")).await?;
+    nodes[1].pause().await?;
+    assert!(matches!(soon("the loss", a.session.lost()).await, Loss::Session(_)));
+    assert!(!turn.is_finished(), "there were two holders");
+    soon("the turn of the next", turn).await.unwrap()?;
+    nodes[1].resume().await?;
+    // It catches up, and what is read from it is not older than what was written elsewhere.
+    sleep(Duration::from_millis(200)).await;
+    let c = at_last("open", || async {
+        Client::open(&through(nodes[1]), ttl, LIMIT)
+            .await
+            .map_err(|failure| tooz_core::Error::new(tooz_core::ErrorKind::Unavailable, failure.to_string()))
+    })
+    .await?;
+    assert_eq!(c.session.snapshot(&lock("lock"), None).await?.entries.len(), 1);
+    Ok(())
 }

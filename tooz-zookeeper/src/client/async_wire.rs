@@ -40,7 +40,7 @@ impl Wire {
         }
         let ttl = target.ttl.max(SHORTEST);
         // Time is left for the session itself.
-        let Findings { alive, negotiated } = probe::probe(&hosts, ttl, target.timeout / 3).await?;
+        let Findings { alive, negotiated } = probe::probe(&hosts, ttl, target.timeout / 2).await?;
         // From here on dropping this future ends the library too.
         let (thread, handle) =
             Thread::start().map_err(|error| Fault::Other(format!("no thread for the client: {error}")))?;

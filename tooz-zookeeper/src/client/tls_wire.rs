@@ -144,10 +144,7 @@ async fn follow(mut states: zk::StateWatcher, link: Arc<Link>) {
 
 fn options(tls: &Tls) -> Answer<zk::TlsOptions> {
     let unsound = |error: zk::Error| Fault::Other(format!("the TLS options cannot be used: {error}"));
-    let mut options = zk::TlsOptions::new();
-    if let Some(ca) = &tls.ca {
-        options = zk::TlsOptions::no_ca().with_pem_ca_certs(&read(ca)?).map_err(unsound)?;
-    }
+    let mut options = zk::TlsOptions::new().with_pem_ca(&read(&tls.ca)?).map_err(unsound)?;
     if let Some((cert, key)) = &tls.identity {
         options = options.with_pem_identity(&read(cert)?, &read(key)?).map_err(unsound)?;
     }

@@ -1,0 +1,234 @@
+//! What zookeeper-async gets wrong and the driver makes good, each with a server that fails.
+
+mod support;
+
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use tokio::net::TcpListener;
+use tokio::time::{sleep, timeout};
+use tooz_conformance::proxy::Direction;
+use tooz_conformance::servers::{Deployment, zookeeper};
+use tooz_conformance::{Context, Failure, Harness, Needs};
+use tooz_core::driver::{Loss, NewEntry, Offset};
+use tooz_core::{ErrorKind, Name};
+
+use self::support::{Client, Switch, at_last, exclusive, lock, soon, znodes};
+
+const TTL: Duration = Duration::from_secs(30);
+const LIMIT: Duration = Duration::from_secs(2);
+
+fn main() -> ExitCode {
+    let own = Needs::OWN_SERVER;
+    let harness = Harness::new("zookeeper-faults", tooz_zookeeper::DRIVER, zookeeper::single(), |hosts| {
+        format!("zookeeper://{}", hosts.join(","))
+    });
+    tooz_conformance::main(
+        harness
+            .only_own()
+            .trial("a_restart_loses_no_watch", own, a_restart_loses_no_watch)
+            .trial("a_session_that_was_replaced_silently_is_lost", own, a_session_that_was_replaced_silently_is_lost)
+            .trial(
+                "an_operation_that_runs_late_leaves_nothing",
+                Needs::PROXY,
+                an_operation_that_runs_late_leaves_nothing,
+            )
+            .trial("close_returns_while_the_server_is_frozen", own, close_returns_while_the_server_is_frozen)
+            .trial("close_returns_while_the_server_is_gone", own, close_returns_while_the_server_is_gone)
+            .trial("the_loss_is_told_before_the_server_returns", own, the_loss_is_told_before_the_server_returns)
+            .trial("a_host_that_swallows_everything_is_passed_over", Needs::NOTHING, a_host_that_swallows_everything)
+            .trial("credentials_are_sent_again_after_a_restart", own, credentials_are_sent_again_after_a_restart)
+            .trial("used_up_parents_do_not_pile_up", own, used_up_parents_do_not_pile_up)
+            .trial("a_value_over_the_limit_is_a_clear_error", Needs::NOTHING, a_value_over_the_limit_is_a_clear_error),
+    )
+}
+
+async fn a_restart_loses_no_watch(context: Context) -> Result<(), Failure> {
+    let (a, b) = (Client::open(&context, TTL, LIMIT).await?, Client::open(&context, TTL, LIMIT).await?);
+    let (roster, topic) = (lock("lock"), Name::new("topic")?);
+    let held = a.hold(&roster).await?;
+    let evicted = a.hold(&lock("evicted")).await?;
+    let turn = b.wait(&roster).await?;
+    let (watcher, seen) = (b.session.clone(), b.session.snapshot(&lock("watched"), None).await?.version);
+    let watch = tokio::spawn(async move { at_last("a snapshot", || watcher.snapshot(&WATCHED, Some(seen))).await });
+    let reader = b.session.clone();
+    let message = tokio::spawn(async move {
+        let topics = reader.topics().unwrap();
+        let topic = Name::new("topic").unwrap();
+        at_last("a message", || topics.read(&topic, Offset(0), 1)).await
+    });
+    sleep(Duration::from_millis(200)).await;
+    context.server()?.kill().await?;
+    sleep(Duration::from_millis(500)).await;
+    context.server()?.start_again().await?;
+    // With a session of its own, so that nothing is known from before.
+    let c = Client::open(&context, TTL, LIMIT).await?;
+    c.hold(&WATCHED).await?;
+    c.session.topics().unwrap().publish(&topic, b"news", 10).await?;
+    assert!(c.session.evict(&lock("evicted"), evicted.seq).await?);
+    assert_eq!(soon("news of the roster", watch).await.unwrap()?.entries.len(), 1);
+    assert_eq!(soon("the message", message).await.unwrap()?[0].payload, b"news");
+    assert!(matches!(soon("the loss", a.session.lost()).await, Loss::Entry(nonce) if nonce == evicted.nonce));
+    assert!(at_last("leave", || a.session.leave(&roster, &held)).await?, "the session did not survive");
+    soon("the turn", turn).await.unwrap()?;
+    Ok(())
+}
+
+static WATCHED: std::sync::LazyLock<tooz_core::driver::Roster> = std::sync::LazyLock::new(|| lock("watched"));
+
+async fn a_session_that_was_replaced_silently_is_lost(context: Context) -> Result<(), Failure> {
+    let other = Deployment::start(&zookeeper::single()).await?;
+    let switch = Switch::start(&context.server()?.addresses()[0]).await?;
+    let switched = context.at(format!("zookeeper://{}", switch.address));
+    let a = Client::open(&switched, TTL, LIMIT).await?;
+    a.hold(&lock("lock")).await?;
+    // The other server has never heard of the session. One that is behind would not even say so.
+    let there = context.at(format!("zookeeper://{}", other.addresses()[0]));
+    let c = Client::open(&there, TTL, LIMIT).await?;
+    for _ in 0..200 {
+        c.session.renew().await?;
+    }
+    switch.point_at(&other.addresses()[0]);
+    let before = Instant::now();
+    match soon("the loss", a.session.lost()).await {
+        Loss::Session(error) => assert!(error.is_session_lost()),
+        Loss::Entry(_) => panic!("the loss of an entry was told instead of the session's"),
+    }
+    assert!(before.elapsed() < TTL / 2, "it was told by the timer, after {:?}", before.elapsed());
+    assert!(a.session.enter(&lock("lock"), exclusive()).await.is_err_and(|error| error.is_session_lost()));
+    // Nothing of the session that the library has opened by itself is left there.
+    assert!(c.session.snapshot(&lock("lock"), None).await?.entries.is_empty());
+    other.remove().await?;
+    Ok(())
+}
+
+async fn an_operation_that_runs_late_leaves_nothing(context: Context) -> Result<(), Failure> {
+    let (through, proxies) = context.proxied().await?;
+    let limit = Duration::from_secs(1);
+    let (a, b) = (Client::open(&through, TTL, limit).await?, Client::open(&context, TTL, LIMIT).await?);
+    let roster = lock("lock");
+    for _ in 0..3 {
+        let entries: Vec<_> = (0..10).map(|_| exclusive()).collect();
+        proxies.hold(Direction::ToServer);
+        let enters = entries.iter().map(|entry| a.session.enter(&roster, *entry));
+        for outcome in futures_util::future::join_all(enters).await {
+            assert!(outcome.is_err_and(|error| error.is_retryable()), "the server answered though it was not asked");
+        }
+        proxies.heal().await?;
+        for entry in &entries {
+            at_last("withdraw", || a.session.withdraw(&roster, entry.nonce)).await?;
+        }
+        sleep(Duration::from_millis(300)).await;
+        let left = b.session.snapshot(&roster, None).await?.entries;
+        assert!(left.is_empty(), "{} entries were left behind", left.len());
+    }
+    Ok(())
+}
+
+async fn close_returns_while_the_server_is_frozen(context: Context) -> Result<(), Failure> {
+    let a = Client::open(&context, TTL, LIMIT).await?;
+    a.hold(&lock("lock")).await?;
+    context.server()?.pause().await?;
+    close_returns(&a).await
+}
+
+async fn close_returns_while_the_server_is_gone(context: Context) -> Result<(), Failure> {
+    let a = Client::open(&context, TTL, LIMIT).await?;
+    a.hold(&lock("lock")).await?;
+    context.server()?.kill().await?;
+    sleep(Duration::from_millis(300)).await;
+    close_returns(&a).await
+}
+
+async fn close_returns(a: &Client) -> Result<(), Failure> {
+    let closed = timeout(LIMIT + Duration::from_millis(500), a.session.close()).await;
+    let outcome = closed.map_err(|_| Failure::new("close hung"))?;
+    assert_eq!(outcome.err().map(|error| error.kind()), Some(ErrorKind::Unavailable));
+    a.session.close().await?;
+    assert!(a.session.renew().await.is_err_and(|error| error.is_session_lost()));
+    Ok(())
+}
+
+async fn the_loss_is_told_before_the_server_returns(context: Context) -> Result<(), Failure> {
+    let ttl = Duration::from_secs(4);
+    let a = Client::open(&context, ttl, LIMIT).await?;
+    a.hold(&lock("lock")).await?;
+    let granted = a.session.ttl().unwrap();
+    assert!(granted <= ttl, "{granted:?} were counted on, but {ttl:?} granted");
+    context.server()?.pause().await?;
+    let paused = Instant::now();
+    assert!(matches!(soon("the loss", a.session.lost()).await, Loss::Session(_)));
+    assert!(paused.elapsed() < granted + Duration::from_millis(200), "told after {:?}", paused.elapsed());
+    context.server()?.resume().await?;
+    let b = Client::open(&context, ttl, LIMIT).await?;
+    at_last("renew", || b.session.renew()).await?;
+    Ok(())
+}
+
+async fn a_host_that_swallows_everything(context: Context) -> Result<(), Failure> {
+    // Accepted by the kernel, and never read.
+    let hole = TcpListener::bind("127.0.0.1:0").await?;
+    let (_, hosts) = context.url().split_once("://").unwrap();
+    let url = format!("zookeeper://{},{hosts}?randomize_hosts=no", hole.local_addr()?);
+    let a = Client::open(&context.at(url), TTL, LIMIT).await?;
+    a.hold(&lock("lock")).await?;
+    let alone = context.at(format!("zookeeper://{}", hole.local_addr()?));
+    let error = timeout(LIMIT * 2, Client::open(&alone, TTL, LIMIT)).await.map_err(|_| Failure::new("open hung"))?;
+    let error = error.err().unwrap().to_string();
+    assert!(error.contains(&hole.local_addr()?.to_string()) && error.contains("no answer"), "{error}");
+    Ok(())
+}
+
+async fn credentials_are_sent_again_after_a_restart(context: Context) -> Result<(), Failure> {
+    let address = &context.server()?.addresses()[0];
+    let a = Client::open(&context.at(format!("zookeeper://u:p@{address}")), TTL, LIMIT).await?;
+    let roster = lock("lock");
+    let held = a.hold(&roster).await?;
+    for url in [format!("zookeeper://u:wrong@{address}"), format!("zookeeper://{address}")] {
+        let error = Client::open(&context.at(url), TTL, LIMIT).await.err().unwrap().to_string();
+        assert!(error.contains("credentials") && !error.contains("wrong"), "{error}");
+    }
+    context.server()?.kill().await?;
+    context.server()?.start_again().await?;
+    assert!(at_last("leave", || a.session.leave(&roster, &held)).await?);
+    a.hold(&lock("another")).await?;
+    Ok(())
+}
+
+async fn used_up_parents_do_not_pile_up(context: Context) -> Result<(), Failure> {
+    let address = &context.server()?.addresses()[0];
+    let a = Client::open(&context, TTL, LIMIT).await?;
+    a.hold(&lock("first")).await?;
+    let before = znodes(address).await?;
+    let b = Client::open(&context, TTL, LIMIT).await?;
+    for number in 0..50 {
+        let roster = lock(&format!("lock {number}"));
+        let ticket = b.hold(&roster).await?;
+        if number % 2 == 0 {
+            b.session.leave(&roster, &ticket).await?;
+        }
+    }
+    b.session.close().await?;
+    assert_eq!(znodes(address).await?, before, "close left something behind");
+    let held = a.hold(&lock("second")).await?;
+    a.session.leave(&lock("second"), &held).await?;
+    sleep(Duration::from_secs(27)).await;
+    assert_eq!(znodes(address).await?, before, "a parent was not removed although it was idle");
+    a.hold(&lock("second")).await?;
+    Ok(())
+}
+
+async fn a_value_over_the_limit_is_a_clear_error(context: Context) -> Result<(), Failure> {
+    let a = Client::open(&context, TTL, LIMIT).await?;
+    let value = vec![0; 1 << 20];
+    let error = a.session.enter(&lock("lock"), NewEntry { value: &value, ..exclusive() }).await.err().unwrap();
+    assert!(error.kind() == ErrorKind::InvalidOption && error.to_string().contains("1048576"), "{error}");
+    let error = a.session.topics().unwrap().publish(&Name::new("t")?, &value, 1).await.err().unwrap();
+    assert_eq!(error.kind(), ErrorKind::InvalidOption);
+    // The largest that is let through does pass.
+    let value = vec![0; (1 << 20) - 600];
+    let ticket = a.hold(&lock("lock")).await?;
+    a.session.replace(&lock("lock"), &ticket, &value).await?;
+    assert_eq!(a.session.snapshot(&lock("lock"), None).await?.entries[0].value.len(), value.len());
+    Ok(())
+}

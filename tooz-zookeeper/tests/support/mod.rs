@@ -1,0 +1,158 @@
+//! Sessions that are kept alive, entries in a word, and a forwarder that can be pointed at another server.
+
+// Each test program uses its own part of this.
+#![allow(dead_code)]
+
+use std::num::NonZeroU32;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::{sleep, timeout};
+use tooz_conformance::{Context, Failure};
+use tooz_core::driver::{
+    IfBlocked, Key, Kind, Mode, NewEntry, Nonce, Roster, Session, SessionOptions, Standing, Ticket,
+};
+use tooz_core::{Name, Result};
+
+/// How long something that must happen may take.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(15);
+
+/// A session that is renewed until this is dropped.
+pub(crate) struct Client {
+    pub(crate) session: Arc<dyn Session>,
+    renewing: AbortHandle,
+}
+
+impl Client {
+    pub(crate) async fn open(context: &Context, ttl: Duration, limit: Duration) -> Result<Self, Failure> {
+        let (namespace, member) = (context.namespace().to_owned(), Name::new("a")?);
+        let options = SessionOptions { namespace, member, ttl, timeout: limit };
+        let session: Arc<dyn Session> = context.driver()?.open(&options).await?.into();
+        let renewed = session.clone();
+        let renewing = tokio::spawn(async move {
+            loop {
+                // One that fails is followed by the next.
+                let _ = renewed.renew().await;
+                sleep(Duration::from_millis(300)).await;
+            }
+        });
+        Ok(Self { session, renewing: renewing.abort_handle() })
+    }
+
+    /// Enters and must be admitted.
+    pub(crate) async fn hold(&self, roster: &Roster) -> Result<Ticket> {
+        match self.session.enter(roster, exclusive()).await? {
+            Standing::Admitted(ticket) => Ok(ticket),
+            other => panic!("the entry should be admitted, but it is {other:?}"),
+        }
+    }
+
+    /// Enters, must wait, and waits in the background.
+    pub(crate) async fn wait(&self, roster: &Roster) -> Result<tokio::task::JoinHandle<Result<()>>> {
+        let ticket = match self.session.enter(roster, exclusive()).await? {
+            Standing::Waiting { ticket, .. } => ticket,
+            other => panic!("the entry should wait, but it is {other:?}"),
+        };
+        let (session, roster) = (self.session.clone(), roster.clone());
+        Ok(tokio::spawn(async move {
+            loop {
+                match session.await_turn(&roster, &ticket).await {
+                    Err(error) if error.is_retryable() => sleep(Duration::from_millis(50)).await,
+                    outcome => return outcome,
+                }
+            }
+        }))
+    }
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        self.renewing.abort();
+    }
+}
+
+pub(crate) fn exclusive() -> NewEntry<'static> {
+    NewEntry {
+        nonce: Nonce::random(),
+        key: Key::Nonce,
+        mode: Mode::Exclusive,
+        limit: NonZeroU32::MIN,
+        if_blocked: IfBlocked::Wait,
+        needs_declared: false,
+        value: b"",
+    }
+}
+
+pub(crate) fn lock(name: &str) -> Roster {
+    Roster { kind: Kind::Lock, name: Name::new(name).expect("it is short") }
+}
+
+/// What must happen soon.
+pub(crate) async fn soon<F: Future>(what: &str, future: F) -> F::Output {
+    timeout(PATIENCE, future).await.unwrap_or_else(|_| panic!("this did not happen within {PATIENCE:?}: {what}"))
+}
+
+/// Repeats what fails because the server is away.
+pub(crate) async fn at_last<T, F: Future<Output = Result<T>>>(what: &str, mut attempt: impl FnMut() -> F) -> Result<T> {
+    let trying = async {
+        loop {
+            match attempt().await {
+                Err(error) if error.is_retryable() => sleep(Duration::from_millis(50)).await,
+                outcome => return outcome,
+            }
+        }
+    };
+    soon(what, trying).await
+}
+
+/// One of ZooKeeper's commands of four letters.
+pub(crate) async fn four_letters(address: &str, command: &str) -> std::io::Result<String> {
+    let mut stream = TcpStream::connect(address).await?;
+    stream.write_all(command.as_bytes()).await?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await?;
+    Ok(answer)
+}
+
+/// How many znodes a server has.
+pub(crate) async fn znodes(address: &str) -> std::io::Result<u64> {
+    let answer = four_letters(address, "mntr").await?;
+    let count = answer.lines().find_map(|line| line.strip_prefix("zk_znode_count"));
+    count.and_then(|count| count.trim().parse().ok()).ok_or_else(|| std::io::Error::other(answer.clone()))
+}
+
+/// Leads to one server, and then to another.
+pub(crate) struct Switch {
+    pub(crate) address: String,
+    upstream: Arc<Mutex<String>>,
+    connections: Arc<Mutex<JoinSet<()>>>,
+}
+
+impl Switch {
+    pub(crate) async fn start(upstream: &str) -> std::io::Result<Self> {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let address = listener.local_addr()?.to_string();
+        let this = Self { address, upstream: Arc::new(Mutex::new(upstream.to_owned())), connections: Arc::default() };
+        let (upstream, connections) = (this.upstream.clone(), this.connections.clone());
+        tokio::spawn(async move {
+            while let Ok((mut client, _)) = listener.accept().await {
+                let upstream = upstream.lock().unwrap().clone();
+                connections.lock().unwrap().spawn(async move {
+                    if let Ok(mut server) = TcpStream::connect(upstream).await {
+                        let _ = copy_bidirectional(&mut client, &mut server).await;
+                    }
+                });
+            }
+        });
+        Ok(this)
+    }
+
+    /// Cuts all connections; new ones lead to `upstream`.
+    pub(crate) fn point_at(&self, upstream: &str) {
+        *self.upstream.lock().unwrap() = upstream.to_owned();
+        self.connections.lock().unwrap().abort_all();
+    }
+}
