@@ -121,10 +121,11 @@ impl Line {
         let mut found: Vec<i64> = Vec::new();
         for mode in conflicting {
             let mut select = db.prepare_cached(
-                "SELECT seq FROM entries WHERE roster = ?1 AND mode = ?2 AND seq < ?3 ORDER BY seq DESC LIMIT ?4",
+                "SELECT seq FROM entries WHERE roster = ?1 AND mode = ?2 AND seq < ?3 ORDER BY seq DESC",
             )?;
-            let rows = select.query_map(params![self.id, mode.as_str(), before, limit], |row| row.get(0))?;
-            for seq in rows {
+            let rows = select.query_map(params![self.id, mode.as_str(), before], |row| row.get(0))?;
+            // SQLite would compile a statement anew for each LIMIT that is bound.
+            for seq in rows.take(limit as usize) {
                 found.push(seq?);
             }
         }

@@ -110,12 +110,11 @@ fn read(db: &Connection, caller: &Caller, topic: &Name, after: Offset, limit: us
             .with_context("removed up to", log.trimmed)
             .into());
     }
-    let mut select = db.prepare_cached(
-        "SELECT offset, payload FROM messages WHERE topic = ?1 AND offset > ?2 ORDER BY offset LIMIT ?3",
-    )?;
-    let bound = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
-    let rows = select.query_map([log.id, bound(after.0), bound(limit as u64)], |row| {
+    let mut select =
+        db.prepare_cached("SELECT offset, payload FROM messages WHERE topic = ?1 AND offset > ?2 ORDER BY offset")?;
+    let rows = select.query_map([log.id, i64::try_from(after.0).unwrap_or(i64::MAX)], |row| {
         Ok(Message { offset: Offset(row.get::<_, i64>(0)? as u64), payload: row.get(1)? })
     })?;
-    Ok(rows.collect::<std::result::Result<_, _>>()?)
+    // SQLite would compile the statement anew for each LIMIT that is bound.
+    Ok(rows.take(limit).collect::<std::result::Result<_, _>>()?)
 }
