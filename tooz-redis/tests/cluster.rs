@@ -1,4 +1,4 @@
-//! The driver on a Cluster of three masters, against the suite.
+//! The driver on a Cluster of three masters, which keep their data over a crash, against the suite.
 
 use std::process::ExitCode;
 
@@ -7,5 +7,6 @@ use tooz_redis::DRIVER;
 
 fn main() -> ExitCode {
     let url = |hosts: &[String]| format!("redis-cluster://{}", hosts.join(","));
-    tooz_conformance::main(Harness::new("redis-cluster", DRIVER, servers::redis::cluster(), url))
+    let spec = servers::redis::cluster().args(["--appendonly", "yes", "--appendfsync", "always"]);
+    tooz_conformance::main(Harness::new("redis-cluster", DRIVER, spec, url))
 }
