@@ -1,11 +1,42 @@
 //! The behaviour suite on one etcd member.
 
+mod own;
+
 use std::process::ExitCode;
 
-use tooz_conformance::Harness;
+use own::{failures, users};
 use tooz_conformance::servers::etcd;
+use tooz_conformance::{Harness, Needs};
 
 fn main() -> ExitCode {
     let url = |addresses: &[String]| format!("etcd://{}", addresses.join(","));
-    tooz_conformance::main(Harness::new("etcd", tooz_etcd::DRIVER, etcd::single(), url))
+    let harness = Harness::new("etcd", tooz_etcd::DRIVER, etcd::single(), url)
+        .trial("etcd::a_revoked_lease_is_told_at_once", Needs::NOTHING, failures::a_revoked_lease_is_told_at_once)
+        .trial(
+            "etcd::a_compaction_while_a_watch_is_cut_loses_nothing",
+            Needs::OWN_SERVER.and_proxy(),
+            failures::a_compaction_while_a_watch_is_cut_loses_nothing,
+        )
+        .trial(
+            "etcd::a_full_database_is_told_and_frees_what_is_held",
+            Needs::OWN_SERVER,
+            failures::a_full_database_is_told_and_frees_what_is_held,
+        )
+        .trial(
+            "etcd::a_message_that_is_too_large_is_refused_with_both_sizes",
+            Needs::NOTHING,
+            failures::a_message_that_is_too_large_is_refused_with_both_sizes,
+        )
+        .trial(
+            "etcd::something_else_at_the_address_is_named",
+            Needs::NOTHING,
+            failures::something_else_at_the_address_is_named,
+        )
+        .trial("etcd::an_idle_session_is_not_cut_off", Needs::PROXY, failures::an_idle_session_is_not_cut_off)
+        .trial(
+            "etcd::a_user_needs_the_namespace_and_nothing_else",
+            Needs::OWN_SERVER,
+            users::a_user_needs_the_namespace_and_nothing_else,
+        );
+    tooz_conformance::main(harness)
 }

@@ -1,0 +1,105 @@
+//! What happens to one member, and what the driver says of it.
+
+use std::time::Duration;
+
+use etcd_client::{AlarmAction, AlarmType};
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpListener;
+use tokio::time::{Instant, sleep, timeout};
+use tooz_conformance::{Context, ensure};
+use tooz_core::driver::{Loss, SessionOptions};
+use tooz_core::{ErrorKind, Name};
+
+use super::{Outcome, PATIENCE, compact, exclusive, fails, hold, insist, lease_of_session, lock, operator};
+
+pub(crate) async fn a_revoked_lease_is_told_at_once(context: Context) -> Outcome {
+    let session = context.session("a").await?;
+    hold(&*session).await?;
+    let mut client = operator(&context).await?;
+    let lease = lease_of_session(&context, &mut client).await?;
+    let revoked = async {
+        sleep(Duration::from_millis(200)).await;
+        client.lease_revoke(lease).await.map(|_| Instant::now())
+    };
+    let (revoked, loss) = timeout(PATIENCE, async { tokio::join!(revoked, session.lost()) }).await?;
+    ensure!(revoked?.elapsed() < Duration::from_secs(1), "the loss was told late");
+    ensure!(matches!(loss, Loss::Session(error) if error.is_session_lost()), "another loss was told");
+    fails(session.renew().await, ErrorKind::SessionLost, "")
+}
+
+pub(crate) async fn a_compaction_while_a_watch_is_cut_loses_nothing(context: Context) -> Outcome {
+    let (far, proxies) = context.proxied().await?;
+    let (watcher, other) = (far.session("watcher").await?, context.session("other").await?);
+    let roster = lock();
+    let before = watcher.snapshot(&roster, None).await?;
+    let watching = insist(|| watcher.snapshot(&roster, Some(before.version)));
+    let meanwhile = async {
+        sleep(Duration::from_millis(300)).await;
+        proxies.refuse();
+        proxies.cut();
+        let ticket = hold(&*other).await?;
+        compact(&mut operator(&context).await?).await?;
+        proxies.heal().await?;
+        Outcome::Ok(ticket)
+    };
+    let (seen, ticket) = timeout(PATIENCE, async { tokio::join!(watching, meanwhile) }).await?;
+    let (seen, ticket) = (seen?, ticket?);
+    ensure!(seen.entries.len() == 1 && seen.entries[0].seq == ticket.seq, "the watcher saw {:?}", seen.entries);
+    Ok(())
+}
+
+pub(crate) async fn a_full_database_is_told_and_frees_what_is_held(context: Context) -> Outcome {
+    let session = context.session("a").await?;
+    let ticket = hold(&*session).await?;
+    let mut client = operator(&context).await?;
+    client.alarm(AlarmAction::Activate, AlarmType::Nospace, None).await?;
+    fails(session.enter(&lock(), exclusive()).await, ErrorKind::Unavailable, "database is full")?;
+    session.renew().await?;
+    ensure!(session.leave(&lock(), &ticket).await?, "the lock could not be released");
+    client.alarm(AlarmAction::Deactivate, AlarmType::Nospace, None).await?;
+    hold(&*session).await?;
+    Ok(())
+}
+
+pub(crate) async fn a_message_that_is_too_large_is_refused_with_both_sizes(context: Context) -> Outcome {
+    let session = context.session("a").await?;
+    let topics = session.topics().ok_or_else(|| tooz_conformance::Failure::new("there are no topics"))?;
+    let topic = Name::new("topic")?;
+    for size in [1_600_000, 4_000_000] {
+        let refused = topics.publish(&topic, &vec![0; size], 10).await;
+        fails(refused, ErrorKind::InvalidOption, "1572864")?;
+    }
+    topics.publish(&topic, &[0; 1_500_000], 10).await?;
+    Ok(())
+}
+
+pub(crate) async fn something_else_at_the_address_is_named(context: Context) -> Outcome {
+    for reply in ["HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n", "220 mail.example ESMTP\r\n"] {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let address = listener.local_addr()?.to_string();
+        let server = tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                // The client may be gone already.
+                let _ = stream.write_all(reply.as_bytes()).await;
+            }
+        });
+        let began = Instant::now();
+        let (other, options) = (context.at(format!("etcd://{address}")), context.session_options("a")?);
+        fails(other.driver()?.open(&options).await, ErrorKind::Unavailable, &address)?;
+        ensure!(began.elapsed() < options.timeout * 2, "it took {:?}", began.elapsed());
+        server.abort();
+    }
+    Ok(())
+}
+
+/// etcd ends connections with too many pings, and a session that is quiet otherwise must not send them.
+pub(crate) async fn an_idle_session_is_not_cut_off(context: Context) -> Outcome {
+    let (far, proxies) = context.proxied().await?;
+    let options = SessionOptions { ttl: Duration::from_secs(60), ..far.session_options("a")? };
+    let session = far.driver()?.open(&options).await?;
+    let loss = timeout(Duration::from_secs(22), session.lost()).await;
+    ensure!(loss.is_err(), "a loss was told: {loss:?}");
+    let connections = proxies.traffic().connections;
+    ensure!(connections == 1, "there were {connections} connections");
+    Ok(())
+}
