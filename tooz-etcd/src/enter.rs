@@ -1,7 +1,6 @@
 //! Entering a roster: one transaction that compares, puts and says what blocks; see [`EtcdSession::enter_roster`].
 
 use std::collections::VecDeque;
-use std::sync::atomic::Ordering;
 
 use etcd_client::{Compare, CompareOp, GetOptions, KeyValue, SortOrder, SortTarget, Txn, TxnOp, TxnResponse};
 use tokio::time::Instant;
@@ -44,14 +43,16 @@ struct Found {
 
 impl EtcdSession {
     /// One transaction in all cases but these: a nonce that stands already (two), a take-over (two), a semaphore that
-    /// is tried while somebody else holds a place (two), and each time another client came in between (one more). Only a
+    /// is tried while somebody else holds a place (two), a request of unknown outcome before (one more), and each time another client came in between (one more). Only a
     /// transaction that certainly did nothing is followed by another.
     pub(crate) async fn enter_roster(&self, roster: &Roster, entry: NewEntry<'_>) -> Result<Standing> {
         let entering = Entering::new(self, roster, entry);
         if let Some((unique, _)) = entering.unique {
             lock(&self.unique).insert(entry.nonce, unique.to_vec());
         }
-        let outcome = self.enter_until(&entering, Instant::now() + self.client.timeout()).await;
+        self.settle_doubts().await?;
+        let doubt = self.gate.doubt();
+        let outcome = doubt.after(self.enter_until(&entering, Instant::now() + self.client.timeout()).await);
         let stands = match &outcome {
             Ok(standing) => !matches!(standing, Standing::Withdrawn { .. }),
             Err(error) => error.is_retryable(),
@@ -92,7 +93,7 @@ impl EtcdSession {
     ) -> Result<Result<Standing, Seen>> {
         let NewEntry { nonce, mode, limit, if_blocked, .. } = entering.entry;
         let session = found.session.ok_or_else(session_lost)?;
-        self.gate.fetch_max(session.mod_revision(), Ordering::SeqCst);
+        self.gate.seen(session.mod_revision());
         if let Some(ours) = found.ours {
             let ticket = Ticket { seq: seq(&ours), nonce, mode, limit };
             let turn = self.turn(&entering.keys, &entering.key, &ticket).await?;
@@ -142,11 +143,7 @@ impl<'a> Entering<'a> {
     }
 
     fn compares(&self, session: &EtcdSession, seen: &Seen) -> Vec<Compare> {
-        let gate = session.gate.load(Ordering::SeqCst);
-        let mut compares = vec![
-            Compare::create_revision(self.key.clone(), CompareOp::Equal, 0),
-            Compare::mod_revision(session.session_key.clone(), CompareOp::Equal, gate),
-        ];
+        let mut compares = vec![Compare::create_revision(self.key.clone(), CompareOp::Equal, 0), session.gate_stands()];
         if let Some(declared) = &self.declared {
             compares.push(Compare::create_revision(declared.clone(), CompareOp::Greater, 0));
         }

@@ -8,6 +8,7 @@ mod config;
 mod driver;
 mod enter;
 mod error;
+mod gate;
 mod layout;
 mod lease;
 mod losses;

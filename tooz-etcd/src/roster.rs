@@ -2,7 +2,6 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::num::NonZeroU32;
-use std::sync::atomic::Ordering;
 
 use etcd_client::{Compare, CompareOp, GetOptions, KeyValue, PutOptions, SortOrder, SortTarget, Txn, TxnOp};
 use tooz_core::driver::{Kind, Mode, Nonce, Roster, Seq, Snapshot, Standing, Ticket, Version};
@@ -12,7 +11,7 @@ use crate::client::lock;
 use crate::enter::{is_empty, nearest_first};
 use crate::error::{not_held, session_lost, unexpected_answer};
 use crate::layout::{KeyRange, RosterKeys, declared_name, entry_value, nonce_of, revision, seq};
-use crate::session::{EtcdSession, gets, revision_of};
+use crate::session::{EtcdSession, gets};
 use crate::watch::{Events, Subscription};
 
 /// Up to this many blockers are watched one by one, so that only the next in line wake; above it, the whole roster is.
@@ -65,19 +64,13 @@ impl EtcdSession {
         self.remember_withdrawn(nonce);
         let keys = self.layout.roster(roster);
         let unique = lock(&self.unique).get(&nonce).cloned();
-        let mut operations: Vec<_> = [Mode::Exclusive, Mode::Shared, Mode::Member]
+        let operations = [Mode::Exclusive, Mode::Shared, Mode::Member]
             .into_iter()
             .map(|mode| keys.entry(mode, unique.as_deref(), nonce))
             .map(|key| Txn::new().when([self.is_ours(&key)]).and_then([TxnOp::delete(key, None)]))
             .map(TxnOp::txn)
             .collect();
-        operations.push(TxnOp::put(self.session_key.clone(), self.session_value(), self.bound()));
-        let lives = Compare::create_revision(self.session_key.clone(), CompareOp::Greater, 0);
-        let answer = self.client.txn(Txn::new().when([lives]).and_then(operations)).await?;
-        if !answer.succeeded() {
-            return Err(session_lost());
-        }
-        self.gate.fetch_max(revision_of(&answer)?, Ordering::SeqCst);
+        self.raise_gate(operations).await?;
         lock(&self.unique).remove(&nonce);
         Ok(())
     }
@@ -85,13 +78,8 @@ impl EtcdSession {
     pub(crate) async fn replace_value(&self, roster: &Roster, ticket: &Ticket, value: &[u8]) -> Result<()> {
         let key = self.key_of(&self.layout.roster(roster), ticket);
         let put = TxnOp::put(key.clone(), entry_value(ticket.limit, value), self.bound());
-        let txn = Txn::new().when(self.stands(&key, ticket)).and_then([put]).or_else([self.look_at_session()]);
-        let answer = self.client.txn(txn).await?;
-        if answer.succeeded() {
-            return Ok(());
-        }
-        self.session_lives(gets(&answer))?;
-        Err(not_held())
+        let answer = self.gated_txn(self.stands(&key, ticket).to_vec(), vec![put], Vec::new()).await?;
+        if answer.succeeded() { Ok(()) } else { Err(not_held()) }
     }
 
     pub(crate) async fn evict_entry(&self, roster: &Roster, seq: Seq) -> Result<bool> {
@@ -217,22 +205,21 @@ impl EtcdSession {
     pub(crate) async fn declare_roster(&self, roster: &Roster) -> Result<bool> {
         let key = self.layout.declared(roster);
         let absent = Compare::create_revision(key.clone(), CompareOp::Equal, 0);
-        let answer = self.client.txn(Txn::new().when([absent]).and_then([TxnOp::put(key, "", None)])).await?;
+        let answer = self.gated_txn(vec![absent], vec![TxnOp::put(key, "", None)], Vec::new()).await?;
         Ok(answer.succeeded())
     }
 
     pub(crate) async fn retract_roster(&self, roster: &Roster) -> Result<()> {
         let key = self.layout.declared(roster);
         let exists = Compare::create_revision(key.clone(), CompareOp::Greater, 0);
-        let txn = Txn::new()
-            .when([exists, is_empty(self.layout.roster(roster).entries())])
-            .and_then([TxnOp::delete(key.clone(), None)])
-            .or_else([TxnOp::get(key, Some(GetOptions::new().with_keys_only()))]);
-        let answer = self.client.txn(txn).await?;
+        let empty = is_empty(self.layout.roster(roster).entries());
+        let delete = TxnOp::delete(key.clone(), None);
+        let look = TxnOp::get(key, Some(GetOptions::new().with_keys_only()));
+        let answer = self.gated_txn(vec![exists, empty], vec![delete], vec![look]).await?;
         if answer.succeeded() {
             return Ok(());
         }
-        Err(match gets(&answer).flatten().next() {
+        Err(match gets(&answer).nth(1).and_then(|mut found| found.pop()) {
             Some(_) => Error::new(ErrorKind::GroupNotEmpty, "the group still has members; they must leave first"),
             None => Error::new(ErrorKind::GroupNotCreated, "the group does not exist"),
         })

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, Hasher};
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -18,6 +18,7 @@ use tooz_core::{ErrorKind, Name, Result};
 use crate::client::{Client, lock};
 use crate::config::Config;
 use crate::error::{session_closed, unexpected_answer};
+use crate::gate::Gate;
 use crate::layout::Layout;
 use crate::lease::Lease;
 use crate::losses::Losses;
@@ -34,9 +35,7 @@ pub(crate) struct EtcdSession {
     pub(crate) lease: Lease,
     /// Bound to the lease: where it is gone, so is the session.
     pub(crate) session_key: Vec<u8>,
-    /// The session key's mod revision, as far as we know. Every entry that is added compares it, and every withdrawal
-    /// raises it: so an `enter` that was sent before a withdrawal never adds anything after it, however late it arrives.
-    pub(crate) gate: AtomicI64,
+    pub(crate) gate: Gate,
     /// The unique keys of our entries, which are part of their keys.
     pub(crate) unique: Mutex<HashMap<Nonce, Vec<u8>>>,
     pub(crate) withdrawn: Mutex<VecDeque<Nonce>>,
@@ -73,7 +72,7 @@ impl EtcdSession {
             layout,
             lease,
             session_key,
-            gate: AtomicI64::new(gate),
+            gate: Gate::new(gate),
             unique: Mutex::default(),
             withdrawn: Mutex::default(),
             known_bounds: Mutex::default(),
