@@ -37,6 +37,8 @@ pub(crate) struct Core {
     pub(crate) me: i64,
     /// The sessions of this process.
     pub(crate) sessions: HashMap<i64, Held>,
+    /// Sessions that are over but still have rows.
+    pub(crate) ending: Vec<i64>,
     pub(crate) bells: Bells,
     pub(crate) post: Post,
     /// The database file that we opened; another one at its path means that the directory was emptied under us.
@@ -129,14 +131,23 @@ impl Core {
         }
     }
 
-    /// Ends a session of this process; a second time it does nothing.
+    /// Ends a session of this process; a second time it does nothing. If the database is not available the session is
+    /// over all the same, and its entries go as soon as they can.
     pub(crate) fn end_session(&mut self, session: i64) -> Outcome<()> {
-        if self.sessions.contains_key(&session) && !self.lost {
-            self.write(|work| work.end_session(session))?;
-        }
         if let Some(held) = self.sessions.remove(&session) {
             held.over.notify_waiters();
+            self.ending.push(session);
         }
+        self.finish_ending()
+    }
+
+    fn finish_ending(&mut self) -> Outcome<()> {
+        if self.ending.is_empty() || self.lost {
+            return Ok(());
+        }
+        let ending = self.ending.clone();
+        self.write(|work| ending.iter().try_for_each(|session| work.end_session(*session)))?;
+        self.ending.clear();
         Ok(())
     }
 
@@ -181,6 +192,7 @@ impl Core {
     /// What the engine's thread does once a second: the backstop behind all pokes.
     pub(crate) fn tick(&mut self) -> Outcome<()> {
         self.check_place()?;
+        self.finish_ending()?;
         let known = self.db.prepare_cached("SELECT 1 FROM peers WHERE id = ?1")?.exists([self.me])?;
         if !known {
             self.lose();

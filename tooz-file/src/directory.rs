@@ -107,16 +107,19 @@ impl Directory {
 fn refuse_network(handle: &File, path: &Path) -> Outcome<()> {
     // The magic number has 32 bits, and a different signed type on each architecture.
     let magic = fstatfs(handle).map_err(io::Error::from)?.f_type as u32;
-    let Some((_, name)) = NETWORK.iter().find(|(known, _)| *known == magic) else { return Ok(()) };
-    let kind = mounted_kind(path).unwrap_or_default();
-    if *name == "FUSE" && LOCAL_FUSE.contains(&kind.as_str()) {
-        return Ok(());
-    }
+    let Some(name) = network_of(magic, || mounted_kind(path)) else { return Ok(()) };
     let reason = format!(
         "the directory is on a network file system ({name}), where file locks and sockets do not reach all processes; \
          choose a local directory, or a server such as redis:// or etcd:// for several hosts"
     );
     Err(Error::new(ErrorKind::Unsupported, reason).with_context("directory", path.display()).into())
+}
+
+/// The name of the network file system with this magic number; `kind` tells the many that are FUSE apart.
+fn network_of(magic: u32, kind: impl FnOnce() -> Option<String>) -> Option<&'static str> {
+    let (_, name) = NETWORK.iter().find(|(known, _)| *known == magic)?;
+    let local = *name == "FUSE" && kind().is_some_and(|kind| LOCAL_FUSE.contains(&kind.as_str()));
+    (!local).then_some(*name)
 }
 
 /// The type of the mount that holds `path`, such as `ext4` or `fuse.sshfs`.
@@ -142,8 +145,14 @@ mod tests {
     }
 
     #[test]
-    fn a_special_file_system_is_refused_with_a_reason_or_works() {
-        let error = Directory::open(Path::new("/proc/tooz")).unwrap_err().into_error(Path::new("/proc/tooz"));
-        assert!(!error.is_retryable() || error.to_string().contains("/proc/tooz"), "{error}");
+    fn network_file_systems_are_told_from_local_ones() {
+        let kind = |kind: &str| Some(kind.to_owned());
+        assert_eq!(network_of(0x6969, || None), Some("NFS"));
+        assert_eq!(network_of(0xff53_4d42, || None), Some("CIFS"));
+        assert_eq!(network_of(0x6573_5546, || kind("fuse.sshfs")), Some("FUSE"));
+        assert_eq!(network_of(0x6573_5546, || kind("fuse.fuse-overlayfs")), None);
+        for local in [0xef53, 0x0102_1994, 0x5846_5342, 0x9123_683e, 0x794c_7630] {
+            assert_eq!(network_of(local, || None), None, "{local:x}");
+        }
     }
 }

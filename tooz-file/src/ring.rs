@@ -26,6 +26,7 @@ pub(crate) fn join(directory: Arc<Directory>, kicked: UnixStream) -> Outcome<(Co
         directory: directory.clone(),
         me,
         sessions: Default::default(),
+        ending: Vec::new(),
         bells: Bells::default(),
         post: Post::new()?,
         identity,

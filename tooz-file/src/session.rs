@@ -146,7 +146,7 @@ impl Drop for FileSession {
         let session = self.caller.session;
         self.engine.submit(Box::new(move |core| {
             if let Err(fault) = core.end_session(session) {
-                tracing::warn!(?fault, "failed to end a session that was dropped; it ends with the process");
+                tracing::warn!(?fault, "failed to end a session that was dropped; trying again");
             }
         }));
     }

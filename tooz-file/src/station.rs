@@ -199,7 +199,8 @@ impl Station {
 fn work_off(core: &mut Core, shared: &Shared, tasks: &Receiver<Task>) -> bool {
     loop {
         match tasks.try_recv() {
-            Ok(Task::Run(job)) => job(core),
+            // A job that somebody waits for has a deadline of its own.
+            Ok(Task::Run(job)) => until(Some(Instant::now() + PATIENCE), || job(core)),
             Ok(Task::Stop) | Err(TryRecvError::Disconnected) => return true,
             Err(TryRecvError::Empty) if shared.queued.load(Ordering::SeqCst) == 0 => return false,
             // It was counted and is about to be sent, perhaps without a kick.

@@ -207,6 +207,21 @@ async fn a_database_that_somebody_else_keeps_busy_is_unavailable_within_the_time
 }
 
 #[tokio::test]
+async fn a_session_that_ends_while_the_database_is_busy_frees_its_entries_later() {
+    let directory = tempfile::tempdir().unwrap();
+    let session = try_open(directory.path(), Duration::from_millis(300)).await.unwrap();
+    let waiter = open(directory.path()).await;
+    admitted(session.enter(&lock("l"), exclusive()).await.unwrap());
+    let ticket = waiting(waiter.enter(&lock("l"), exclusive()).await.unwrap());
+    let other = Connection::open(directory.path().join("tooz.db")).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    assert_eq!(session.close().await.unwrap_err().kind(), ErrorKind::Unavailable);
+    assert_eq!(session.renew().await.unwrap_err().kind(), ErrorKind::SessionLost);
+    other.execute_batch("ROLLBACK").unwrap();
+    waiter.await_turn(&lock("l"), &ticket).await.unwrap();
+}
+
+#[tokio::test]
 async fn an_emptied_directory_ends_the_sessions_and_tokens_still_rise() {
     let directory = tempfile::tempdir().unwrap();
     let session = open(directory.path()).await;
