@@ -71,7 +71,8 @@ impl EtcdSession {
             }
             let answer = self.client.txn(entering.txn(self, &seen)).await?;
             if answer.succeeded() {
-                return entering.standing(&answer);
+                let (ticket, turn) = entering.outcome(&answer)?;
+                return Ok(self.standing(ticket, turn));
             }
             let found = Found::new(&answer, entering)?;
             match self.after_failure(entering, found, revision_of(&answer)?).await? {
@@ -82,6 +83,15 @@ impl EtcdSession {
                 return Err(Error::new(ErrorKind::Unavailable, "other clients came in between again and again"));
             }
         }
+    }
+
+    /// Remembers what blocks the entry, so that who waits for its turn need not read the line again.
+    fn standing(&self, ticket: Ticket, turn: Turn) -> Standing {
+        let standing = turn.standing(ticket);
+        if let Turn::Blocked(blockers) = turn {
+            lock(&self.blockers).insert(ticket.nonce, blockers);
+        }
+        standing
     }
 
     /// What the failed attempt means: a standing, an error, or what the next attempt may build on.
@@ -97,7 +107,7 @@ impl EtcdSession {
         if let Some(ours) = found.ours {
             let ticket = Ticket { seq: seq(&ours), nonce, mode, limit };
             let turn = self.turn(&entering.keys, &entering.key, &ticket).await?;
-            return Ok(Ok(turn.standing(ticket)));
+            return Ok(Ok(self.standing(ticket, turn)));
         }
         if !found.declared {
             return Err(Error::new(ErrorKind::GroupNotCreated, "the group does not exist; create it first"));
@@ -201,12 +211,12 @@ impl<'a> Entering<'a> {
         Some(TxnOp::get(range.start, Some(options)))
     }
 
-    fn standing(&self, answer: &TxnResponse) -> Result<Standing> {
+    fn outcome(&self, answer: &TxnResponse) -> Result<(Ticket, Turn)> {
         let NewEntry { nonce, mode, limit, .. } = self.entry;
         let ticket = Ticket { seq: tooz_core::driver::Seq(revision_of(answer)?.unsigned_abs()), nonce, mode, limit };
         let mut before: Vec<_> = gets(answer).next().unwrap_or_default();
         before.retain(|other| other.key() != self.key);
-        Ok(Turn::new(before, limit).standing(ticket))
+        Ok((ticket, Turn::new(before, limit)))
     }
 }
 

@@ -10,42 +10,45 @@ use tooz_core::{Error, ErrorKind, Name, Result};
 use crate::client::lock;
 use crate::enter::{is_empty, nearest_first};
 use crate::error::{not_held, session_lost, unexpected_answer};
-use crate::layout::{KeyRange, RosterKeys, declared_name, entry_value, nonce_of, revision, seq};
+use crate::layout::{KeyRange, RosterKeys, declared_name, entry_value, nonce_of, revision};
 use crate::session::{EtcdSession, gets};
-use crate::watch::{Events, Subscription};
+use crate::watch::Events;
 
 /// Up to this many blockers are watched one by one, so that only the next in line wake; above it, the whole roster is.
 const WATCHED_ONE_BY_ONE: usize = 16;
+
+/// An entry that stands in the way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Blocker {
+    key: Vec<u8>,
+    revision: i64,
+}
 
 /// The place of an entry among those that conflict with it.
 #[derive(Debug)]
 pub(crate) enum Turn {
     Admitted,
-    /// The nearest conflicting entries before it, as many as its limit, latest first.
-    Blocked {
-        nearest: Seq,
-        blockers: Vec<Vec<u8>>,
-    },
+    /// By the nearest conflicting entries before it, as many as its limit, latest first.
+    Blocked(Vec<Blocker>),
 }
 
 impl Turn {
     /// `before`: the conflicting entries before it, latest first, as far as they were read.
     pub(crate) fn new(mut before: Vec<KeyValue>, limit: NonZeroU32) -> Self {
         before.truncate(limit.get() as usize);
-        match before.first() {
-            Some(first) if before.len() == limit.get() as usize => {
-                let nearest = seq(first);
-                let blockers = before.into_iter().map(|stored| stored.into_key_value().0).collect();
-                Self::Blocked { nearest, blockers }
-            }
-            _ => Self::Admitted,
+        if before.len() < limit.get() as usize {
+            return Self::Admitted;
         }
+        let blocker = |stored: KeyValue| Blocker { revision: stored.create_revision(), key: stored.into_key_value().0 };
+        Self::Blocked(before.into_iter().map(blocker).collect())
     }
 
     pub(crate) fn standing(&self, ticket: Ticket) -> Standing {
         match self {
-            Self::Admitted => Standing::Admitted(ticket),
-            Self::Blocked { nearest, .. } => Standing::Waiting { ticket, blocked_by: *nearest },
+            Self::Blocked(blockers) if !blockers.is_empty() => {
+                Standing::Waiting { ticket, blocked_by: Seq(blockers[0].revision.unsigned_abs()) }
+            }
+            _ => Standing::Admitted(ticket),
         }
     }
 }
@@ -55,6 +58,7 @@ impl EtcdSession {
         let key = self.key_of(&self.layout.roster(roster), ticket);
         let txn = Txn::new().when(self.stands(&key, ticket)).and_then([TxnOp::delete(key, None)]);
         let left = self.client.txn(txn.or_else([self.look_at_session()])).await?;
+        lock(&self.blockers).remove(&ticket.nonce);
         let outcome = if left.succeeded() { Ok(true) } else { self.session_lives(gets(&left)).map(|()| false) };
         lock(&self.unique).remove(&ticket.nonce);
         outcome
@@ -70,6 +74,7 @@ impl EtcdSession {
             .map(|key| Txn::new().when([self.is_ours(&key)]).and_then([TxnOp::delete(key, None)]))
             .map(TxnOp::txn)
             .collect();
+        lock(&self.blockers).remove(&nonce);
         self.raise_gate(operations).await?;
         lock(&self.unique).remove(&nonce);
         Ok(())
@@ -156,20 +161,39 @@ impl EtcdSession {
     pub(crate) async fn wait_for_turn(&self, roster: &Roster, ticket: &Ticket) -> Result<()> {
         let keys = self.layout.roster(roster);
         let key = self.key_of(&keys, ticket);
-        let mut current: Option<(_, Subscription)> = None;
+        let remembered = lock(&self.blockers).remove(&ticket.nonce);
+        let mut blockers = match remembered {
+            Some(blockers) => blockers,
+            None => match self.turn(&keys, &key, ticket).await? {
+                Turn::Admitted => return Ok(()),
+                Turn::Blocked(blockers) => blockers,
+            },
+        };
+        let one_by_one = ticket.limit.get() as usize <= WATCHED_ONE_BY_ONE;
         loop {
-            let Turn::Blocked { blockers, .. } = self.turn(&keys, &key, ticket).await? else { return Ok(()) };
-            current = match current {
-                Some((watched, mut subscription)) if watched == blockers => {
+            let ranges = self.ranges_to_watch(&keys, ticket.mode, &key, &blockers);
+            let mut subscription = self.watches.subscribe(ranges).await?;
+            // What happened before the watch began is not told by it.
+            let mut wait = one_by_one && self.still_blocked(&key, ticket, &blockers).await?;
+            blockers = loop {
+                if wait {
                     subscription.changed().await?;
-                    Some((watched, subscription))
                 }
-                _ => {
-                    let ranges = self.ranges_to_watch(&keys, ticket.mode, &key, &blockers);
-                    Some((blockers, self.watches.subscribe(ranges).await?))
+                match self.turn(&keys, &key, ticket).await? {
+                    Turn::Admitted => return Ok(()),
+                    Turn::Blocked(others) if one_by_one && others != blockers => break others,
+                    Turn::Blocked(_) => wait = true,
                 }
             };
         }
+    }
+
+    /// Whether our entry and all of its blockers stand: cheap, however long the line is.
+    async fn still_blocked(&self, key: &[u8], ticket: &Ticket, blockers: &[Blocker]) -> Result<bool> {
+        let stands = |blocker: &Blocker| Compare::create_revision(&*blocker.key, CompareOp::Equal, blocker.revision);
+        let mut compares = self.stands(key, ticket).to_vec();
+        compares.extend(blockers.iter().map(stands));
+        Ok(self.client.txn(Txn::new().when(compares)).await?.succeeded())
     }
 
     fn ranges_to_watch(
@@ -177,12 +201,12 @@ impl EtcdSession {
         keys: &RosterKeys,
         mode: Mode,
         own: &[u8],
-        blockers: &[Vec<u8>],
+        blockers: &[Blocker],
     ) -> Vec<(KeyRange, Events)> {
         let own = KeyRange::key(own);
         let ranges = match keys.conflicting(mode).filter(|_| blockers.len() > WATCHED_ONE_BY_ONE) {
             Some(all) => vec![all, own],
-            None => blockers.iter().map(|key| KeyRange::key(key.clone())).chain([own]).collect(),
+            None => blockers.iter().map(|blocker| KeyRange::key(&*blocker.key)).chain([own]).collect(),
         };
         ranges.into_iter().map(|range| (range, Events::Deletes)).collect()
     }

@@ -22,6 +22,7 @@ use crate::gate::Gate;
 use crate::layout::Layout;
 use crate::lease::Lease;
 use crate::losses::Losses;
+use crate::roster::Blocker;
 use crate::watch::Watches;
 
 /// How many withdrawn nonces a session remembers. Core draws a fresh one for each entry, so the latest few would do.
@@ -38,6 +39,8 @@ pub(crate) struct EtcdSession {
     pub(crate) gate: Gate,
     /// The unique keys of our entries, which are part of their keys.
     pub(crate) unique: Mutex<HashMap<Nonce, Vec<u8>>>,
+    /// What blocks those of our entries that wait and have not been waited for yet.
+    pub(crate) blockers: Mutex<HashMap<Nonce, Vec<Blocker>>>,
     pub(crate) withdrawn: Mutex<VecDeque<Nonce>>,
     /// Of the topics that we publish to: what the next message will most likely follow.
     pub(crate) known_bounds: Mutex<HashMap<Name, Bounds>>,
@@ -74,6 +77,7 @@ impl EtcdSession {
             session_key,
             gate: Gate::new(gate),
             unique: Mutex::default(),
+            blockers: Mutex::default(),
             withdrawn: Mutex::default(),
             known_bounds: Mutex::default(),
             losses: tokio::sync::Mutex::default(),
