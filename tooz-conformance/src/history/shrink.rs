@@ -20,7 +20,7 @@ pub fn shrink(history: &History, violation: &Violation) -> History {
         ops.extend(neighbours.filter_map(|event| Some((event.client, event.act.op()?))));
         small = only(history, violation, &ops);
         if !breaks(&small, rule) {
-            return history.clone();
+            return without_repetition(history, rule);
         }
     }
     for op in ops.clone().into_iter().take(TRIES) {

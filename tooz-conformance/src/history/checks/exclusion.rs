@@ -9,12 +9,13 @@ use crate::history::event::History;
 /// Sweeps over the times of certain belief. Two that touch do not overlap.
 pub(super) fn check(history: &History) -> Vec<Violation> {
     let quiet = Quiet::of(history);
-    let notice = nanos(history.terms.ttl);
+    // A renewal, which comes every third of the TTL, finds it out at the latest.
+    let notice = nanos(history.terms.ttl / 2);
     let mut objects: BTreeMap<u8, Vec<Span>> = BTreeMap::new();
     for mut span in spans(history) {
         let Some((granted, _)) = span.granted else { continue };
         // A session that was ended by force could not be told before.
-        if quiet.expired(span.id.0, (granted.saturating_sub(notice), span.held_until)) {
+        if quiet.expired(span.id.0, (span.held_until.saturating_sub(notice), span.held_until)) {
             span.held_until = granted;
         }
         if span.held_until > granted {

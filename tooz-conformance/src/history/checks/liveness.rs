@@ -95,6 +95,15 @@ mod tests {
     }
 
     #[test]
+    fn a_waiter_that_is_killed_waits_no_more() {
+        let mut events = release_and_grant(0, None);
+        events.push((5, 2, Act::Ask(0, wish())));
+        events.push((6, OUTSIDE, Act::Fault(Fault::of(FaultKind::KillClient, vec![2]))));
+        events.push((9 * SECOND, OUTSIDE, Act::Leftover(0, 0)));
+        assert_eq!(broken(&history(events)), []);
+    }
+
+    #[test]
     fn a_waiter_that_is_cut_off_itself_may_wait() {
         let mut events = release_and_grant(9 * SECOND, None);
         events.push((11, OUTSIDE, Act::Fault(Fault::of(FaultKind::Partition, vec![1]))));

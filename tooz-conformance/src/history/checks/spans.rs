@@ -11,6 +11,8 @@ use crate::history::fault::{Fault, FaultKind};
 pub enum Ending {
     /// It never did, as far as was recorded.
     Open,
+    /// The client was killed.
+    Killed,
     /// Without a grant.
     NotGranted,
     /// The release began, and ended so.
@@ -55,8 +57,14 @@ pub fn spans(history: &History) -> Vec<Span> {
     let mut spans: BTreeMap<(Client, Op), Span> = BTreeMap::new();
     let mut order = Vec::new();
     for event in &history.events {
-        let (at, id) = (event.at, event.act.op().map(|op| (event.client, op)));
-        let Some(id) = id else { continue };
+        let at = event.at;
+        if let Act::Fault(fault) = &event.act
+            && fault.kind() == FaultKind::KillClient
+        {
+            let killed = |span: &&mut Span| span.ending == Ending::Open && fault.hits(span.id.0);
+            spans.values_mut().filter(killed).for_each(|span| span.end(at, Ending::Killed));
+        }
+        let Some(id) = event.act.op().map(|op| (event.client, op)) else { continue };
         if let Act::Ask(_, wish) = event.act {
             let (granted, ending) = (None, Ending::Open);
             spans.insert(id, Span { id, wish, asked: at, granted, held_until: at, over: history.end(), ending });
