@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
 use tokio::sync::Mutex;
-use tooz_core::Builder;
+use tooz_core::{Builder, Characteristic};
 
 use super::event::{Event, GENERATION};
 use super::fault::{Fault, FaultKind};
@@ -51,6 +51,8 @@ pub(crate) struct BackendSite {
     context: Context,
     harms_servers: bool,
     is_proxied: bool,
+    /// Whether a restart of the servers loses nothing, as the driver says.
+    keeps_data: bool,
     records: TempDir,
     state: Mutex<State>,
 }
@@ -65,8 +67,9 @@ impl BackendSite {
     /// Harms the servers only if the trial said that they are its own.
     pub(crate) async fn new(context: Context, harms_servers: bool) -> Result<Self, Failure> {
         let is_proxied = context.proxied().await.is_ok();
+        let keeps_data = context.info()?.characteristics.contains(&Characteristic::Sequential);
         let records = tempfile::Builder::new().prefix("tooz-history-").tempdir()?;
-        Ok(Self { context, harms_servers, is_proxied, records, state: Mutex::default() })
+        Ok(Self { context, harms_servers, is_proxied, keeps_data, records, state: Mutex::default() })
     }
 
     async fn lane(&self, part: Part) -> Result<Lane, Failure> {
@@ -160,7 +163,10 @@ impl Site for BackendSite {
             kinds.extend([F::Partition, F::Cut, F::BlackHole, F::DropReplies, F::Hold, F::CutReply, F::Delay]);
         }
         if self.harms_servers {
-            kinds.extend([F::FreezeServer, F::RestartServer, F::FreezeServer, F::RestartServer]);
+            kinds.extend([F::FreezeServer, F::FreezeServer]);
+        }
+        if self.harms_servers && self.keeps_data {
+            kinds.extend([F::RestartServer, F::RestartServer]);
         }
         kinds
     }

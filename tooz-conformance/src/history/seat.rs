@@ -134,9 +134,9 @@ fn confirm(player: &Player, op: Op, guard: &Guard) {
 
 fn draw_hold(player: &mut Player) -> Duration {
     let part = match player.rng.random_range(0..100) {
-        0..80 => player.rng.random_range(0.0..0.005),
-        80..95 => player.rng.random_range(0.0..0.1),
-        95..99 => player.rng.random_range(0.0..0.5),
+        0..90 => player.rng.random_range(0.0..0.005),
+        90..97 => player.rng.random_range(0.0..0.1),
+        97..99 => player.rng.random_range(0.0..0.5),
         _ => player.rng.random_range(0.5..1.5),
     };
     player.ttl().mul_f64(part)
