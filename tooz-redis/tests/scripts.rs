@@ -1,123 +1,10 @@
-//! Each Lua script on its own, against a real server.
+//! Each Lua script on its own, against a real server: those of rosters.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod support;
 
-use fred::prelude::*;
-use support::Server;
-
-macro_rules! source {
-    ($($part:literal)+) => {
-        concat!(include_str!("../src/scripts/head.lua"), $(include_str!(concat!("../src/scripts/", $part, ".lua"))),+)
-    };
-}
-
-const LOCK: &str = "{t}:lock:x";
-
-/// A server and a client that runs scripts by name.
-struct Stage {
-    client: Client,
-    server: Server,
-}
-
-impl Stage {
-    async fn new() -> Self {
-        let server = Server::start(&[]).await;
-        let stage = Self { client: server.plain().await, server };
-        for session in ["a", "b", "c"] {
-            stage.open(session, 60_000).await;
-        }
-        stage
-    }
-
-    /// Runs a script; numbers and words alike come back as text.
-    async fn run(&self, source: &str, key: &str, args: &[&str]) -> Vec<String> {
-        match self.client.eval(source, key, args.to_vec()).await.unwrap() {
-            Value::Array(parts) => parts.into_iter().filter_map(|part| part.into_string()).collect(),
-            words => words.as_str().unwrap().split(' ').map(str::to_owned).collect(),
-        }
-    }
-
-    async fn open(&self, session: &str, ttl: u64) {
-        let source = source!("line" "sessions" "open");
-        let reply = self.run(source, &format!("{{t}}:session:{session}"), &[session, &ttl.to_string(), "member"]).await;
-        assert_eq!(reply, ["DONE"]);
-    }
-
-    /// Ends a session without a word, as its expiry does.
-    async fn expire(&self, session: &str) {
-        let _: () = self.client.del(format!("{{t}}:session:{session}")).await.unwrap();
-    }
-
-    async fn enter_as(&self, session: &str, nonce: &str, mode: &str, limit: &str) -> Vec<String> {
-        self.run(
-            source!("enter_alone" "line" "enter"),
-            LOCK,
-            &[session, nonce, &format!("{mode} {limit} {session} - "), "value", "wait"],
-        )
-        .await
-    }
-
-    async fn enter(&self, session: &str, nonce: &str) -> Vec<String> {
-        self.enter_as(session, nonce, "x", "1").await
-    }
-
-    async fn enter_keyed(&self, session: &str, nonce: &str, if_taken: &str) -> Vec<String> {
-        self.run(
-            source!("enter_alone" "line" "enter"),
-            LOCK,
-            &[session, nonce, &format!("m 1 {session} 2 "), "idvalue", "wait", "", if_taken],
-        )
-        .await
-    }
-
-    async fn leave(&self, session: &str, nonce: &str, seq: &str) -> Vec<String> {
-        self.leave_as(session, nonce, &format!("{seq} x 1 {session} ")).await
-    }
-
-    async fn leave_as(&self, session: &str, nonce: &str, beginning: &str) -> Vec<String> {
-        self.run(source!("leave_alone" "line" "leave"), LOCK, &[session, nonce, beginning]).await
-    }
-
-    async fn turn(&self, session: &str, nonce: &str, seq: &str) -> String {
-        self.run(source!("line" "turn"), LOCK, &[session, nonce, seq]).await.swap_remove(0)
-    }
-
-    async fn nonces(&self) -> Vec<String> {
-        let mut reply = self.run(source!("line" "snapshot"), LOCK, &["a", "lock"]).await.into_iter().skip(3);
-        let mut nonces = Vec::new();
-        while let (Some(nonce), Some(_)) = (reply.next(), reply.next()) {
-            nonces.push(nonce);
-        }
-        nonces.sort();
-        nonces
-    }
-
-    async fn keys(&self) -> Vec<String> {
-        let Value::Array(keys) = self.server.ask(&["KEYS", "*"]).await.unwrap() else { panic!("KEYS gives a list") };
-        let mut keys: Vec<String> = keys.into_iter().filter_map(|key| key.into_string()).collect();
-        keys.sort();
-        keys
-    }
-
-    /// What is published on a session's channel from now on.
-    async fn listen(&self, session: &str) -> tokio::sync::broadcast::Receiver<fred::types::Message> {
-        let client = self.server.plain().await;
-        let receiver = client.message_rx();
-        client.subscribe(format!("{{t}}:session:{session}")).await.unwrap();
-        settle().await;
-        receiver
-    }
-}
-
-fn heard(receiver: &mut tokio::sync::broadcast::Receiver<fred::types::Message>) -> Vec<String> {
-    std::iter::from_fn(|| receiver.try_recv().ok()).filter_map(|message| message.value.into_string()).collect()
-}
-
-async fn settle() {
-    tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-}
+use support::stage::{LOCK, Stage, heard, settle, source};
 
 #[tokio::test]
 async fn enter_admits_the_first_and_lines_up_the_rest() {
@@ -202,20 +89,6 @@ async fn enter_keeps_unique_keys_unique() {
 }
 
 #[tokio::test]
-async fn numbers_rise_without_the_counter() {
-    let stage = Stage::new().await;
-    let before: u64 = stage.enter("a", "01").await[1].parse().unwrap();
-    let _: () = stage.client.flushall(false).await.unwrap();
-    stage.open("a", 60_000).await;
-    assert!(stage.enter("a", "02").await[1].parse::<u64>().unwrap() > before);
-    // A counter that is ahead of the clock, as after a clock that was set back, goes on by one.
-    let ahead = 8_000_000_000_000_000_u64;
-    let _: () = stage.client.set("{t}:seq", ahead.to_string(), None, None, false).await.unwrap();
-    assert_eq!(stage.enter("a", "03").await[1], (ahead + 1).to_string());
-    assert_eq!(stage.enter("a", "04").await[1], (ahead + 2).to_string());
-}
-
-#[tokio::test]
 async fn leave_compares_the_ticket_and_tells_the_successor_alone() {
     let stage = Stage::new().await;
     let (mut b, mut c) = (stage.listen("b").await, stage.listen("c").await);
@@ -269,20 +142,6 @@ async fn leave_sees_a_later_entry_with_a_greater_limit() {
     stage.leave_as("a", "01", &format!("{seq} x 3 a ")).await;
     settle().await;
     assert_eq!(heard(&mut b), ["turn 05"]);
-}
-
-#[tokio::test]
-async fn nothing_is_left_when_all_have_left() {
-    let stage = Stage::new().await;
-    let before = stage.keys().await;
-    let seq = stage.enter_keyed("a", "01", "refuse").await[1].clone();
-    let first = stage.enter("a", "02").await[1].clone();
-    let second = stage.enter("b", "03").await[1].clone();
-    stage.leave_as("a", "01", &format!("{seq} m 1 a ")).await;
-    stage.leave("b", "03", &second).await;
-    stage.leave("a", "02", &first).await;
-    let after: Vec<_> = stage.keys().await.into_iter().filter(|key| key != "{t}:seq").collect();
-    assert_eq!(after, before);
 }
 
 #[tokio::test]
@@ -355,81 +214,4 @@ async fn retract_wants_an_empty_declared_roster() {
     assert_eq!(stage.run(source!("line" "retract"), LOCK, &["lock"]).await, ["CROWDED"]);
     stage.expire("b").await;
     assert_eq!(stage.run(source!("line" "retract"), LOCK, &["lock"]).await, ["DONE"]);
-}
-
-#[tokio::test]
-async fn close_removes_every_entry_and_tells_the_successors() {
-    let stage = Stage::new().await;
-    let mut b = stage.listen("b").await;
-    stage.enter("a", "01").await;
-    stage.enter("b", "02").await;
-    for number in 0..600 {
-        let key = format!("{{t}}:lock:{number}");
-        stage
-            .run(source!("enter_alone" "line" "enter"), &key, &["a", &format!("{number:08}"), "x 1 a - ", "", "wait"])
-            .await;
-    }
-    let close = source!("line" "sessions" "close");
-    assert_eq!(stage.run(close, "{t}:session:a", &["a"]).await, ["MORE"]);
-    assert_eq!(stage.run(close, "{t}:session:a", &["a"]).await, ["DONE"]);
-    assert_eq!(stage.run(close, "{t}:session:a", &["a"]).await, ["DONE"]);
-    settle().await;
-    assert_eq!(heard(&mut b), ["turn 02"]);
-    let rest = stage.keys().await;
-    assert!(
-        rest.iter().all(|key| !key.contains("session:a") && (!key.contains("lock") || key.contains("lock:x"))),
-        "{rest:?}"
-    );
-}
-
-#[tokio::test]
-async fn open_clears_away_what_a_dead_session_left() {
-    let stage = Stage::new().await;
-    stage.enter("a", "01").await;
-    stage.expire("a").await;
-    stage.open("d", 1000).await;
-    let rest = stage.keys().await;
-    assert!(!rest.iter().any(|key| key.contains("lock") || key.contains("session:a")), "{rest:?}");
-}
-
-#[tokio::test]
-async fn standing_lists_what_a_session_has() {
-    let stage = Stage::new().await;
-    stage.enter("a", "01").await;
-    assert_eq!(stage.run(source!("standing"), "{t}:session:a", &["a"]).await, ["ENTRIES", "01"]);
-    assert_eq!(stage.run(source!("standing"), "{t}:session:dead", &["dead"]).await, ["LOST"]);
-}
-
-#[tokio::test]
-async fn topics_keep_the_newest_and_know_what_is_gone() {
-    let stage = Stage::new().await;
-    let topic = "{t}:topic:x";
-    assert_eq!(stage.run(source!("bounds"), topic, &[]).await, ["BOUNDS", "0", "0"]);
-    let mut offsets = Vec::new();
-    for payload in ["one", "two", "three"] {
-        offsets.push(stage.run(source!("publish"), topic, &[payload, "2"]).await.swap_remove(1));
-    }
-    assert!(offsets.is_sorted());
-    assert_eq!(stage.run(source!("bounds"), topic, &[]).await, ["BOUNDS", &offsets[0], &offsets[2]]);
-    assert_eq!(stage.run(source!("read"), topic, &["a", "0", "1", "9"]).await, ["GAP", &offsets[0]]);
-    let next = (offsets[0].parse::<u64>().unwrap() + 1).to_string();
-    let reply = stage.run(source!("read"), topic, &["a", &offsets[0], &next, "9"]).await;
-    assert_eq!(reply, ["MESSAGES", &offsets[1], "two", &offsets[2], "three"]);
-    assert_eq!(stage.run(source!("read"), topic, &["dead", "0", "1", "9"]).await, ["LOST"]);
-}
-
-#[tokio::test]
-async fn a_smaller_retention_takes_hold_at_once() {
-    let stage = Stage::new().await;
-    let topic = "{t}:topic:x";
-    for number in 0..250 {
-        stage.run(source!("publish"), topic, &[&number.to_string(), "1000"]).await;
-    }
-    stage.run(source!("publish"), topic, &["last", "3"]).await;
-    let length: u64 =
-        stage.client.custom(fred::types::CustomCommand::new("XLEN", None, false), vec![topic]).await.unwrap();
-    assert_eq!(length, 3);
-    let trimmed = stage.run(source!("bounds"), topic, &[]).await.swap_remove(1);
-    let next = (trimmed.parse::<u64>().unwrap() + 1).to_string();
-    assert_eq!(stage.run(source!("read"), topic, &["a", &trimmed, &next, "9"]).await.len(), 7);
 }

@@ -1,7 +1,9 @@
 //! A Redis server of one's own for a test, started on a free loopback port, and short ways to use it.
 
-#![allow(dead_code, reason = "each test file uses a part of it")]
+#![allow(dead_code, unused_imports, unused_macros, reason = "each test file uses a part of it")]
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+pub(crate) mod stage;
 
 use std::num::NonZeroU32;
 use std::path::PathBuf;
