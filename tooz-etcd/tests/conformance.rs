@@ -32,6 +32,7 @@ fn main() -> ExitCode {
             Needs::NOTHING,
             failures::something_else_at_the_address_is_named,
         )
+        .trial("etcd::a_wide_semaphore_wakes_its_waiter", Needs::NOTHING, failures::a_wide_semaphore_wakes_its_waiter)
         .trial("etcd::an_idle_session_is_not_cut_off", Needs::PROXY, failures::an_idle_session_is_not_cut_off)
         .trial(
             "etcd::a_user_needs_the_namespace_and_nothing_else",

@@ -1,13 +1,14 @@
 //! What happens to one member, and what the driver says of it.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use etcd_client::{AlarmAction, AlarmType};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
 use tokio::time::{Instant, sleep, timeout};
-use tooz_conformance::{Context, ensure};
-use tooz_core::driver::{Loss, SessionOptions};
+use tooz_conformance::{Context, Failure, ensure};
+use tooz_core::driver::{Loss, NewEntry, SessionOptions, Standing};
 use tooz_core::{ErrorKind, Name};
 
 use super::{Outcome, PATIENCE, compact, exclusive, fails, hold, insist, lease_of_session, lock, operator};
@@ -63,7 +64,7 @@ pub(crate) async fn a_full_database_is_told_and_frees_what_is_held(context: Cont
 
 pub(crate) async fn a_message_that_is_too_large_is_refused_with_both_sizes(context: Context) -> Outcome {
     let session = context.session("a").await?;
-    let topics = session.topics().ok_or_else(|| tooz_conformance::Failure::new("there are no topics"))?;
+    let topics = session.topics().ok_or_else(|| Failure::new("there are no topics"))?;
     let topic = Name::new("topic")?;
     for size in [1_600_000, 4_000_000] {
         let refused = topics.publish(&topic, &vec![0; size], 10).await;
@@ -102,4 +103,27 @@ pub(crate) async fn an_idle_session_is_not_cut_off(context: Context) -> Outcome 
     let connections = proxies.traffic().connections;
     ensure!(connections == 1, "there were {connections} connections");
     Ok(())
+}
+
+/// A semaphore of many permits is watched as a whole.
+pub(crate) async fn a_wide_semaphore_wakes_its_waiter(context: Context) -> Outcome {
+    let (session, roster) = (context.session("a").await?, lock());
+    let wide = || NewEntry { limit: NonZeroU32::new(20).unwrap_or(NonZeroU32::MIN), ..exclusive() };
+    let mut held = Vec::new();
+    for _ in 0..20 {
+        match session.enter(&roster, wide()).await? {
+            Standing::Admitted(ticket) => held.push(ticket),
+            other => return Err(Failure::new(format!("it must be admitted, but is {other:?}"))),
+        }
+    }
+    let Standing::Waiting { ticket, .. } = session.enter(&roster, wide()).await? else {
+        return Err(Failure::new("the last one must wait"));
+    };
+    let leave = async {
+        sleep(Duration::from_millis(300)).await;
+        session.leave(&roster, &held[7]).await
+    };
+    let (turn, left) = timeout(PATIENCE, async { tokio::join!(session.await_turn(&roster, &ticket), leave) }).await?;
+    ensure!(left?, "it had left already");
+    Ok(turn?)
 }
