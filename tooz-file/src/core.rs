@@ -17,13 +17,13 @@ use crate::watch::Bells;
 use crate::work::{Clock, Work};
 
 /// How many numbers of the clock are made safe on disk at once.
-pub(crate) const RESERVE: i64 = 1 << 16;
+const RESERVE: i64 = 1 << 16;
 
 /// How many withdrawn nonces a session remembers: more than it has requests under way.
 const WITHDRAWN_KEPT: usize = 128;
 
 /// After how many commits the write-ahead log is copied into the database.
-const CHECKPOINT: u32 = 500;
+const CHECKPOINT: u32 = 2000;
 
 /// How many empty rosters are kept for the next second.
 const MAX_IDLE: usize = 1000;
@@ -185,6 +185,10 @@ impl Core {
     pub(crate) fn receive(&mut self, poke: Poke) {
         match poke {
             Poke::Evictions => self.evictions = true,
+            Poke::All => {
+                self.bells.ring_all();
+                self.evictions = true;
+            }
             poke => self.bells.ring(poke),
         }
     }
@@ -201,8 +205,7 @@ impl Core {
         let data_version = self.db.pragma_query_value(None, "data_version", |row| row.get(0))?;
         if self.data_version != data_version {
             self.data_version = data_version;
-            self.bells.ring_all();
-            self.evictions = true;
+            self.receive(Poke::All);
         }
         self.forget_idle()?;
         self.tidy()

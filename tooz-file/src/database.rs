@@ -49,15 +49,17 @@ pub(crate) fn open(path: &Path) -> Outcome<Connection> {
     let mut db = Connection::open_with_flags(path, flags)?;
     db.busy_handler(Some(|_| wait_while_busy()))?;
     db.set_prepared_statement_cache_capacity(STATEMENTS);
-    let is_new = check_identity(&db)?;
+    // In one transaction, since another process may be making the tables.
+    let is_new = check_identity(&*db.unchecked_transaction()?)?;
     if is_new {
         db.pragma_update(None, "page_size", PAGE)?;
     }
     use_wal(&db)?;
-    set_durable(&db, true)?;
     if is_new {
+        set_durable(&db, true)?;
         make_tables(&db)?;
     }
+    set_durable(&db, false)?;
     // The engine's thread does it instead, since a checkpoint waits for the disk.
     db.pragma_update(None, "wal_autocheckpoint", 0)?;
     Ok(db)

@@ -24,6 +24,8 @@ pub(crate) enum Poke {
     Evictions,
     /// The ring of peers: somebody came.
     Ring,
+    /// Everything: somebody died, perhaps between a commit and its pokes.
+    All,
 }
 
 impl Poke {
@@ -36,6 +38,7 @@ impl Poke {
             Self::Topic(id) => (b'm', id),
             Self::Evictions => (b'e', 0),
             Self::Ring => (b'p', 0),
+            Self::All => (b'a', 0),
         };
         let mut bytes = [tag; Self::LEN];
         bytes[1..].copy_from_slice(&id.to_le_bytes());
@@ -51,6 +54,7 @@ impl Poke {
             b'm' => Some(Self::Topic(id)),
             b'e' => Some(Self::Evictions),
             b'p' => Some(Self::Ring),
+            b'a' => Some(Self::All),
             _ => None,
         }
     }
@@ -113,7 +117,7 @@ mod tests {
 
     #[test]
     fn pokes_survive_the_wire_and_nonsense_is_dropped() {
-        for poke in [Poke::Turn(i64::MAX), Poke::Roster(1), Poke::Topic(-1), Poke::Evictions, Poke::Ring] {
+        for poke in [Poke::Turn(i64::MAX), Poke::Roster(1), Poke::Topic(-1), Poke::Evictions, Poke::Ring, Poke::All] {
             assert_eq!(Poke::decode(&poke.encode()), Some(poke));
         }
         for bytes in [&b""[..], b"t", b"x12345678", b"t123456789"] {

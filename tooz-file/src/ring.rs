@@ -6,8 +6,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use rusqlite::{Connection, params};
 
-use crate::core::{Core, RESERVE};
-use crate::database::{self, set_durable};
+use crate::core::Core;
+use crate::database;
 use crate::directory::Directory;
 use crate::driver::random_id;
 use crate::error::Outcome;
@@ -43,10 +43,7 @@ pub(crate) fn join(directory: Arc<Directory>, kicked: UnixStream) -> Outcome<(Co
         Ok(Station::open(&directory, me, kicked)?)
     });
     match joined {
-        Ok(station) => {
-            set_durable(&core.db, false)?;
-            Ok((core, station))
-        }
+        Ok(station) => Ok((core, station)),
         Err(fault) => {
             directory.remove_sockets(me);
             Err(fault)
@@ -78,10 +75,10 @@ fn sign_on(work: &mut Work<'_>, directory: &Directory) -> Outcome<()> {
 fn set_clock(work: &mut Work<'_>) -> Outcome<()> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros() as i64);
     let mut update = work.db.prepare_cached(
-        "UPDATE clock SET last = max(last, reserved, ?1), reserved = max(last, reserved, ?1) + ?2
-         RETURNING last, reserved",
+        "UPDATE clock SET last = max(last, reserved, ?1), reserved = max(last, reserved, ?1) RETURNING last, reserved",
     )?;
-    work.clock = Some(update.query_row(params![now, RESERVE], Clock::read)?);
+    // Nothing is reserved yet, so whoever takes the first number waits for the disk.
+    work.clock = Some(update.query_row([now], Clock::read)?);
     Ok(())
 }
 
@@ -113,7 +110,8 @@ pub(crate) fn neighbours(db: &Connection, me: i64, count: usize, side: Side) -> 
     Ok(found)
 }
 
-fn peers(db: &Connection) -> Outcome<Vec<i64>> {
+/// All peers.
+pub(crate) fn peers(db: &Connection) -> Outcome<Vec<i64>> {
     let mut select = db.prepare_cached("SELECT id FROM peers")?;
     Ok(select.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?)
 }

@@ -46,7 +46,7 @@ impl Bells {
             Poke::Turn(seq) => self.turns.remove(&seq),
             Poke::Roster(id) => self.rosters.get(&id).map(|bell| bell.notify.clone()),
             Poke::Topic(id) => self.topics.get(&id).map(|bell| bell.notify.clone()),
-            Poke::Evictions | Poke::Ring => None,
+            Poke::Evictions | Poke::Ring | Poke::All => None,
         };
         notify.iter().for_each(|notify| notify.notify_waiters());
     }

@@ -6,6 +6,7 @@ use crate::directory::Directory;
 use crate::error::{Outcome, session_lost};
 use crate::line::Line;
 use crate::poke::{Poke, Post};
+use crate::ring;
 
 /// The row of the clock, as this process saw it last.
 #[derive(Clone, Copy, Debug)]
@@ -109,6 +110,9 @@ impl<'a> Work<'a> {
             self.db.prepare_cached(statement)?.execute(params![peer])?;
         }
         self.buried.push(peer);
+        for survivor in ring::peers(self.db)? {
+            self.poke(survivor, Poke::All);
+        }
         Ok(())
     }
 
