@@ -226,5 +226,6 @@ async fn a_reader_in_another_process_is_woken() {
     }
     took.sort_unstable();
     println!("publish to read µs: median {}, max {}", took[25], took[49]);
-    assert!(took[25] < 5000, "the median is {} µs", took[25]);
+    // Most of it is the disk, which has the message first; without a wake-up it would be half a second.
+    assert!(took[25] < 100_000, "the median is {} µs", took[25]);
 }
