@@ -41,6 +41,8 @@ struct Pending {
     roster: Arc<Roster>,
     nonce: Nonce,
     ticket: Option<Ticket>,
+    /// Whether `enter` was sent more than once: the backend may carry out one of them late, when all else is over.
+    repeated: bool,
     wanted: AtomicBool,
 }
 
@@ -54,11 +56,10 @@ impl Pending {
 impl Drop for Pending {
     fn drop(&mut self) {
         self.live.forget(self.nonce);
-        if self.wanted.load(Ordering::SeqCst) {
-            self.live.reap(match self.ticket {
-                Some(ticket) => Job::Leave(self.roster.clone(), ticket),
-                None => Job::Withdraw(self.roster.clone(), self.nonce),
-            });
+        match (self.ticket, self.wanted.load(Ordering::SeqCst)) {
+            (_, false) if !self.repeated => {}
+            (Some(ticket), true) if !self.repeated => self.live.reap(Job::Leave(self.roster.clone(), ticket)),
+            _ => self.live.reap(Job::Withdraw(self.roster.clone(), self.nonce)),
         }
     }
 }
@@ -94,12 +95,26 @@ impl Hold {
     ) -> Result<Option<Self>> {
         let nonce = Nonce::random();
         let evicted = live.hold(nonce);
-        let mut pending = Pending { live, roster: roster.clone(), nonce, ticket: None, wanted: AtomicBool::new(true) };
+        let mut pending = Pending {
+            live,
+            roster: roster.clone(),
+            nonce,
+            ticket: None,
+            repeated: false,
+            wanted: AtomicBool::new(true),
+        };
         let Request { key, mode, limit, if_blocked, needs_declared, value } = request;
         let entry = NewEntry { nonce, key, mode, limit, if_blocked, needs_declared, value };
         let live = pending.live.clone();
         let patience = Some(coordinator.timeout());
-        let ticket = match live.retry(patience, || live.session.enter(roster, entry)).await {
+        let mut attempts = 0;
+        let enter = || {
+            attempts += 1;
+            live.session.enter(roster, entry)
+        };
+        let entered = live.retry(patience, enter).await;
+        pending.repeated = attempts > 1;
+        let ticket = match entered {
             Ok(Standing::Admitted(ticket)) => ticket,
             Ok(Standing::Waiting { ticket, blocked_by }) => {
                 debug!(seq = ticket.seq.0, blocked_by = blocked_by.0, "waiting");

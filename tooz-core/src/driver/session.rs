@@ -82,7 +82,8 @@ pub enum Loss {
 /// One session of one client. Every entry belongs to a session and dies with it.
 ///
 /// **What core relies on.** Each verb is atomic against all others, by all clients. Any returned future may be dropped
-/// at any point; after a dropped or ambiguous `enter` core calls [`withdraw`](Session::withdraw). A request that may or
+/// at any point; core calls [`withdraw`](Session::withdraw) after an `enter` that was dropped or stayed ambiguous, and,
+/// at the end of its entry, after one that had to be repeated: the first request may still be under way. A request that may or
 /// may not have reached the backend fails with `Unavailable`, and core repeats it: a driver does not repeat by itself.
 /// On a session that the backend no longer knows, `enter`, `leave`, `replace` and `renew` fail with `SessionLost`: a
 /// dead session never adds an entry, however late its request arrives. Methods are called concurrently.
