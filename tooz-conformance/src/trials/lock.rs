@@ -125,7 +125,8 @@ async fn acquire_timeout_is_granted_in_time(context: Context) -> Result<(), Fail
 
 async fn readers_share_and_writers_do_not(context: Context) -> Result<(), Failure> {
     let (a, b) = pair(&context).await?;
-    let readers = [a.lock("l").shared().acquire().await?, b.lock("l").shared().acquire().await?];
+    let first = a.lock("l").shared().acquire().await?;
+    let readers = [first, soon("a second reader", b.lock("l").shared().acquire()).await?];
     assert!(a.lock("l").try_acquire().await?.is_none());
     let lock = a.lock("l");
     let writer = tokio::spawn(async move { lock.acquire().await });
@@ -265,7 +266,7 @@ async fn any_name_is_a_lock(context: Context) -> Result<(), Failure> {
     let (a, b) = pair(&context).await?;
     let mut guards = Vec::new();
     for name in super::driver_enter::awkward_names() {
-        guards.push(a.lock(&name).acquire().await?);
+        guards.push(soon("a lock of its own for each name", a.lock(&name).acquire()).await?);
         assert!(b.lock(&name).try_acquire().await?.is_none());
     }
     for guard in guards {

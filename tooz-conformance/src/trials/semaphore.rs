@@ -98,7 +98,8 @@ async fn break_permits_evicts_all_holders(context: Context) -> Result<(), Failur
 
 async fn a_dropped_guard_gives_its_permit_back(context: Context) -> Result<(), Failure> {
     let (a, b) = pair(&context).await?;
-    drop(try_join_all((0..4).map(|_| async { a.semaphore("s", 4).acquire().await })).await?);
+    let semaphore = a.semaphore("s", 4);
+    drop(soon("four of four permits", try_join_all((0..4).map(|_| semaphore.acquire()))).await?);
     for _ in 0..4 {
         // Kept until the end, so that each of the four is needed.
         std::mem::forget(soon("a permit that was given back", b.semaphore("s", 4).acquire()).await?);
