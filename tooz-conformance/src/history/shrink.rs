@@ -41,8 +41,10 @@ fn breaks(history: &History, rule: Rule) -> bool {
 /// These operations, the faults, and what else happened in the window.
 fn only(history: &History, violation: &Violation, ops: &BTreeSet<(Client, Op)>) -> History {
     let (from, to) = violation.window;
+    // What went wrong a little before may be the cause; what came later is not.
+    let cause = from.saturating_sub(3 * u64::try_from(history.terms.ttl.as_nanos()).unwrap_or_default())..=to;
     let keep = |event: &&Event| match &event.act {
-        Act::Fault(_) | Act::Healed(_) | Act::Stalled(_) => true,
+        Act::Fault(_) | Act::Healed(_) | Act::Stalled(_) => cause.contains(&event.at),
         Act::Told(_) | Act::Members(_) | Act::LookedOn => violation.ops.is_empty(),
         act => match act.op() {
             Some(op) => ops.contains(&(event.client, op)),
