@@ -14,6 +14,8 @@ use super::event::{Act, Client, Event, OUTSIDE};
 /// How often a process looks whether it was stopped, and from what length on that counts.
 const LOOK: Duration = Duration::from_millis(10);
 const STALL: Duration = Duration::from_millis(60);
+/// By how many nanoseconds the clocks of two processes may differ in a record.
+const SKEW: u64 = 20_000;
 
 /// Takes down what happens. Clones share one record.
 #[derive(Clone, Debug)]
@@ -47,11 +49,14 @@ impl Recorder {
     }
 
     fn new(sink: Sink) -> Self {
-        let time = clock_gettime(ClockId::Monotonic);
-        let nanos =
-            Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or_default()).as_nanos();
-        let epoch_nanos = u64::try_from(nanos).unwrap_or(u64::MAX);
-        Self(Arc::new(Inner { epoch: Instant::now(), epoch_nanos, sink: Mutex::new(sink) }))
+        // If we were stopped between the two clocks, all our events would seem to be earlier than they are.
+        let (epoch, epoch_nanos) = loop {
+            let (before, epoch, after) = (monotonic_nanos(), Instant::now(), monotonic_nanos());
+            if after - before < SKEW {
+                break (epoch, before);
+            }
+        };
+        Self(Arc::new(Inner { epoch, epoch_nanos, sink: Mutex::new(sink) }))
     }
 
     /// The moment, as events carry it: the monotonic clock of the host, or the runtime's if that is paused.
@@ -104,6 +109,12 @@ impl Recorder {
             }
         }
     }
+}
+
+fn monotonic_nanos() -> u64 {
+    let time = clock_gettime(ClockId::Monotonic);
+    let nanos = Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or_default()).as_nanos();
+    u64::try_from(nanos).unwrap_or(u64::MAX)
 }
 
 /// Reads what a process recorded; a last line that is cut short was never completed.

@@ -63,7 +63,9 @@ async fn soak_all(harness: Arc<Harness>, orders: &Orders) -> Result<Sum, Failure
     );
     let end = Instant::now() + Duration::from_secs_f64(orders.minutes * 60.0);
     let mut sum = Sum::default();
-    for (seed, workload) in (orders.seed..).zip(Workload::ALL.iter().copied().cycle()) {
+    for seed in orders.seed.. {
+        // From the seed alone, so that it repeats the run whichever came before.
+        let workload = Workload::ALL[(seed % Workload::ALL.len() as u64) as usize];
         if Instant::now() >= end {
             break;
         }
