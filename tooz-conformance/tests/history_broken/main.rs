@@ -1,5 +1,7 @@
 //! The rules of histories, each tried on a driver that breaks it: a few seeds must be enough to notice.
 
+#![allow(clippy::unwrap_used, reason = "a test program")]
+
 mod buggy;
 
 use std::time::Duration;
