@@ -46,7 +46,7 @@ async fn sessions_outlive_the_leader(context: Context) -> Result<(), Failure> {
     let turn = b.wait(&roster).await?;
     by_role(&context).await?[0].kill().await?;
     assert!(at_last("leave", || a.session.leave(&roster, &held)).await?, "the session did not survive");
-    soon("the turn", turn).await.unwrap()?;
+    soon("the turn", turn).await.expect("the task does not panic")?;
     let c = Client::open(&context, ttl, LIMIT).await?;
     let ticket = c.hold(&lock("another")).await?;
     assert!(ticket.seq > held.seq, "the token has fallen");
@@ -64,7 +64,7 @@ async fn a_frozen_follower(context: Context) -> Result<(), Failure> {
     nodes[1].pause().await?;
     assert!(matches!(soon("the loss", a.session.lost()).await, Loss::Session(_)));
     assert!(!turn.is_finished(), "there were two holders");
-    soon("the turn of the next", turn).await.unwrap()?;
+    soon("the turn of the next", turn).await.expect("the task does not panic")?;
     nodes[1].resume().await?;
     // It catches up, and what is read from it is not older than what was written elsewhere.
     sleep(Duration::from_millis(200)).await;

@@ -139,8 +139,8 @@ impl Switch {
         let (upstream, connections) = (this.upstream.clone(), this.connections.clone());
         tokio::spawn(async move {
             while let Ok((mut client, _)) = listener.accept().await {
-                let upstream = upstream.lock().unwrap().clone();
-                connections.lock().unwrap().spawn(async move {
+                let upstream = upstream.lock().expect("nobody panics with it").clone();
+                connections.lock().expect("nobody panics with it").spawn(async move {
                     if let Ok(mut server) = TcpStream::connect(upstream).await {
                         let _ = copy_bidirectional(&mut client, &mut server).await;
                     }
@@ -152,7 +152,7 @@ impl Switch {
 
     /// Cuts all connections; new ones lead to `upstream`.
     pub(crate) fn point_at(&self, upstream: &str) {
-        *self.upstream.lock().unwrap() = upstream.to_owned();
-        self.connections.lock().unwrap().abort_all();
+        *self.upstream.lock().expect("nobody panics with it") = upstream.to_owned();
+        self.connections.lock().expect("nobody panics with it").abort_all();
     }
 }
