@@ -1,5 +1,7 @@
 //! What zookeeper-async gets wrong and the driver makes good, each with a server that fails.
 
+#![expect(clippy::unwrap_used, reason = "a panic is how these tests fail")]
+
 mod support;
 
 use std::process::ExitCode;
