@@ -58,11 +58,13 @@ fn rising(granted: &[&Span]) -> Option<Violation> {
 fn order(granted: &[&Span], history: &History) -> Option<Violation> {
     let quiet = Quiet::of(history);
     let arrival = nanos(history.terms.arrival);
+    // Whoever lost its session in a fault that is over may be up to this late in opening the next one, and asks then.
+    let reopening = nanos(history.terms.grace);
     let waiting: Vec<_> = granted.iter().filter(|span| span.wish.waits && !span.wish.shared).collect();
     for (index, late) in waiting.iter().enumerate() {
         for early in &waiting[index + 1..] {
             let arrived = early.asked.saturating_add(arrival);
-            let calm = || quiet.all_through((early.asked, arrived), history.terms.arrival);
+            let calm = || quiet.all_through((early.asked.saturating_sub(reopening), arrived), history.terms.arrival);
             if late.wish.limit == 1 && arrived < late.asked && calm() {
                 return Some(Violation {
                     rule: Rule::Order,
