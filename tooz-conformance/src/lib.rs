@@ -39,6 +39,7 @@
 //! Servers end with the test process, also when it is killed: programs at once, containers when the suite runs next.
 
 mod backend;
+pub mod bench;
 pub mod broken;
 pub mod children;
 mod context;

@@ -25,6 +25,13 @@ pub(crate) struct Server {
     packages: &'static [&'static str],
 }
 
+impl Backend {
+    /// Whether it has a server that is installed as a program.
+    pub(crate) fn programs_are_here(&self) -> bool {
+        self.server.as_ref().is_some_and(|server| server.programs.iter().any(|program| is_installed(program)))
+    }
+}
+
 /// All of them. Images and programs are those of `tooz_conformance::servers`.
 pub(crate) const BACKENDS: [Backend; 5] = [
     Backend { name: "memory", package: "tooz-conformance", server: None },

@@ -1,6 +1,7 @@
-//! What a contributor does: `cargo xtask test`, `soak`, `ci`, `images`, `tidy`.
+//! What a contributor does: `cargo xtask test`, `bench`, `soak`, `ci`, `images`, `tidy`.
 
 mod backends;
+mod bench;
 mod ci;
 mod images;
 mod run;
@@ -25,6 +26,8 @@ enum Task {
     Test(test::Options),
     /// Let clients work on one backend while things break, and check what they saw.
     Soak(soak::Options),
+    /// Measure the drivers beside the least that their clients must do.
+    Bench(bench::Options),
     /// Everything that must hold before a change lands: format, lints, docs, tidy, test.
     Ci,
     /// Build the server images from Debian packages, for hosts without an image registry.
@@ -37,6 +40,7 @@ fn main() -> ExitCode {
     let outcome = match Args::parse().task {
         Task::Test(options) => test::test(&options),
         Task::Soak(options) => soak::soak(&options),
+        Task::Bench(options) => bench::bench(&options),
         Task::Ci => ci::ci(),
         Task::Images => images::build(),
         Task::Tidy => tidy::tidy(),

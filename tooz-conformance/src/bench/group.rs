@@ -1,0 +1,132 @@
+//! Groups and leaders: how soon others hear of a change.
+
+use std::time::Duration;
+
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use tooz_core::{Coordinator, GroupEvent};
+
+use super::Bench;
+use super::figure::{Figure, Round, now};
+use super::pair::close;
+use crate::children::ChildContext;
+use crate::{Context, Failure};
+
+pub(super) const LEADER: &str = "bench-leader";
+/// Nothing measured here takes longer.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// From join to the event at the last watcher, from resign to the next leader, and from kill -9 to it.
+pub(super) async fn figures(bench: &Bench) -> Result<(), Failure> {
+    for watchers in [1, 10, 100] {
+        let mut figure = Figure::new(format!("join to event, the last of {watchers} watchers"));
+        for _ in 0..bench.rounds().min(3) {
+            figure.ours.push(joins(bench, watchers).await?);
+        }
+        bench.add(figure);
+    }
+    let mut resigned = Figure::new("resign to the next leader");
+    for _ in 0..bench.rounds().min(3) {
+        resigned.ours.push(resigns(bench).await?);
+    }
+    bench.add(resigned);
+    let context = bench.fresh();
+    if context.has_processes() {
+        let mut killed = Figure::new(format!("kill -9 to the next leader, ttl {:?}", context.ttl()));
+        for _ in 0..bench.rounds().min(3) {
+            killed.ours.push(killed_leader(&bench.fresh()).await?);
+        }
+        bench.add(killed);
+    }
+    Ok(())
+}
+
+async fn joins(bench: &Bench, watchers: usize) -> Result<Round, Failure> {
+    let context = bench.fresh();
+    let (watching, joining) = (context.coordinator("watching").await?, context.coordinator("joining").await?);
+    let group = joining.group("watched");
+    group.create_if_missing().await?;
+    let mut times = Vec::new();
+    let mut watches = Vec::new();
+    for _ in 0..watchers {
+        watches.push(watching.group("watched").watch().await?);
+    }
+    for _ in 0..bench.count(30) {
+        let hearing: Vec<_> = watches.drain(..).map(|watch| tokio::spawn(hears_join(watch))).collect();
+        tokio::time::sleep(Duration::from_millis(3)).await;
+        let began = now();
+        let membership = group.join(()).await?;
+        let mut last = 0;
+        for hearing in hearing {
+            let (heard, watch) = hearing.await??;
+            last = last.max(heard.saturating_sub(began));
+            watches.push(watch);
+        }
+        times.push(last);
+        membership.leave().await?;
+    }
+    close(&[&watching, &joining]).await;
+    Round::of_times(times, None)
+}
+
+/// Passes over what became of the one before.
+async fn hears_join(mut watch: tooz_core::GroupWatch) -> Result<(u64, tooz_core::GroupWatch), Failure> {
+    loop {
+        let event = timeout(PATIENCE, watch.next()).await;
+        if let GroupEvent::Joined(_) = event.map_err(|_| Failure::new("a join was not heard of for 20 s"))?? {
+            return Ok((now(), watch));
+        }
+    }
+}
+
+async fn resigns(bench: &Bench) -> Result<Round, Failure> {
+    let context = bench.fresh();
+    let (one, two) = (context.coordinator("one").await?, context.coordinator("two").await?);
+    let mut times = Vec::new();
+    for _ in 0..bench.count(30) {
+        let leadership = one.election("e").campaign().await?;
+        let next = campaign(&two);
+        tokio::time::sleep(Duration::from_millis(8)).await;
+        let began = now();
+        leadership.resign().await?;
+        times.push(ended(next).await?.saturating_sub(began));
+    }
+    close(&[&one, &two]).await;
+    Round::of_times(times, None)
+}
+
+/// The moment at which the coordinator leads; it resigns at once.
+fn campaign(coordinator: &Coordinator) -> JoinHandle<Result<u64, Failure>> {
+    let election = coordinator.election("e");
+    tokio::spawn(async move {
+        let leadership = election.campaign().await?;
+        let leads = now();
+        leadership.resign().await?;
+        Ok(leads)
+    })
+}
+
+async fn ended(next: JoinHandle<Result<u64, Failure>>) -> Result<u64, Failure> {
+    timeout(PATIENCE, next).await.map_err(|_| Failure::new("nobody led for 20 s"))??
+}
+
+/// A child that leads until it is killed.
+pub(super) async fn lead(child: ChildContext) -> Result<(), Failure> {
+    let coordinator = child.coordinator("killed").await?;
+    let _leadership = coordinator.election("e").campaign().await?;
+    child.say(&())?;
+    child.hear().await
+}
+
+async fn killed_leader(context: &Context) -> Result<Round, Failure> {
+    let mut child = context.spawn(LEADER, &())?;
+    child.hear::<()>().await?;
+    let coordinator = context.coordinator("heir").await?;
+    let next = campaign(&coordinator);
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let began = now();
+    child.kill().await?;
+    let took = ended(next).await?.saturating_sub(began);
+    coordinator.close().await;
+    Round::of_times(vec![took], None)
+}

@@ -1,0 +1,246 @@
+//! Contention: from the call of release to the return of acquire in whoever is next, and who gets how much.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tokio::time::sleep;
+
+use super::figure::{Figure, Round, now};
+use super::pair::close;
+use super::{Bench, Floor, OpenFloor};
+use crate::children::ChildContext;
+use crate::reach::Reach;
+use crate::{Context, Failure};
+
+/// Long enough that the next one stands in line when a holder gives the lock away.
+const HOLD: Duration = Duration::from_millis(4);
+/// Who asked later than this before the release was perhaps not in line yet: not counted.
+const IN_LINE: u64 = 1_000_000;
+
+pub(super) const CONTENDER: &str = "bench-contender";
+pub(super) const PASSER: &str = "bench-passer";
+
+/// One turn of one contender; times as [`now`] tells them.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+struct Turn {
+    order: u64,
+    asked: u64,
+    got: u64,
+    gave: u64,
+}
+
+/// Which contender, and how many turns it takes.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+struct Part {
+    index: u64,
+    turns: u64,
+}
+
+/// Between 2 and 8 processes, the share of each of 8, and with few and many waiters.
+pub(super) async fn figures(bench: &Bench) -> Result<(), Failure> {
+    let (context, turns) = (bench.fresh(), bench.count(60));
+    let floor = bench.floor(&context).await?;
+    let who = if context.has_processes() { "processes" } else { "tasks" };
+    let two = Figure::new(format!("hand-over between 2 {who}"));
+    let two = two.beside("a raw token, passed on", floor.targets().hand_over).measure(
+        bench.rounds(),
+        || async { times(&play(bench, &bench.fresh(), CONTENDER, 2, turns).await?) },
+        || async { times(&play(bench, &bench.fresh(), PASSER, 2, turns).await?) },
+    );
+    let two = two.await?;
+    let mut eight = Figure::new(format!("hand-over between 8 {who}")).beside("between 2", None);
+    eight.base = two.ours.clone();
+    let mut share = Figure { unit: "%", ..Figure::new("least share of 8 contenders") };
+    bench.add(two);
+    for _ in 0..bench.rounds() {
+        let parts = play(bench, &bench.fresh(), CONTENDER, 8, turns / 3 + 2).await?;
+        eight.ours.push(times(&parts)?);
+        share.ours.push(Round::of_value(least_share(&parts)));
+    }
+    bench.add(eight);
+    bench.add(share);
+    let many = bench.count(1000);
+    let crowd = Figure::new(format!("hand-over, {many} waiters")).beside("2 waiters", Some(1.5)).measure(
+        bench.rounds().min(3),
+        || crowd(bench, usize::try_from(many).unwrap_or(1000)),
+        || crowd(bench, 2),
+    );
+    bench.add(crowd.await?);
+    Ok(())
+}
+
+/// Lets `count` processes, or tasks where there cannot be several processes, take turns.
+async fn play(bench: &Bench, context: &Context, role: &str, count: u64, turns: u64) -> Result<Vec<Vec<Turn>>, Failure> {
+    let parts = (0..count).map(|index| Part { index, turns });
+    if !context.has_processes() {
+        let running = parts.map(|part| {
+            let (reach, open, contends) = (Reach::clone(context), bench.open.clone(), role == CONTENDER);
+            tokio::spawn(async move {
+                if contends { contend(&reach, part).await } else { pass(open(reach).await?, part).await }
+            })
+        });
+        let running: Vec<_> = running.collect();
+        return gather(running).await;
+    }
+    let mut children = Vec::new();
+    for part in parts {
+        children.push(context.spawn(role, &part)?);
+    }
+    for child in &mut children {
+        child.hear::<()>().await?;
+    }
+    for child in &mut children {
+        child.tell(&()).await?;
+    }
+    let mut outcome = Vec::new();
+    for child in &mut children {
+        outcome.push(child.hear().await?);
+    }
+    Ok(outcome)
+}
+
+async fn gather<T>(running: Vec<tokio::task::JoinHandle<Result<T, Failure>>>) -> Result<Vec<T>, Failure> {
+    let mut outcome = Vec::new();
+    for task in running {
+        outcome.push(task.await??);
+    }
+    Ok(outcome)
+}
+
+/// A child that takes turns with the lock.
+pub(super) async fn play_contender(child: ChildContext) -> Result<(), Failure> {
+    let warm = child.coordinator("warm").await?;
+    child.say(&())?;
+    child.hear::<()>().await?;
+    child.say(&contend(&child, child.args()?).await?)?;
+    warm.close().await;
+    Ok(())
+}
+
+/// A child that takes turns with the floor's token.
+pub(super) async fn play_passer(child: ChildContext, open: OpenFloor) -> Result<(), Failure> {
+    let floor = open(Reach::clone(&child)).await?;
+    child.say(&())?;
+    child.hear::<()>().await?;
+    child.say(&pass(floor, child.args()?).await?)
+}
+
+async fn contend(reach: &Reach, part: Part) -> Result<Vec<Turn>, Failure> {
+    let coordinator = reach.coordinator(&format!("contender-{}", part.index)).await?;
+    let lock = coordinator.lock("contended");
+    let mut turns = Vec::new();
+    for _ in 0..part.turns {
+        let asked = now();
+        let guard = lock.acquire().await?;
+        let got = now();
+        sleep(HOLD).await;
+        let (order, gave) = (guard.fencing_token().0, now());
+        guard.release().await?;
+        turns.push(Turn { order, asked, got, gave });
+        sleep(HOLD / 4).await;
+    }
+    coordinator.close().await;
+    Ok(turns)
+}
+
+/// The first of two has the even turns, and begins; the second has the odd ones.
+async fn pass(floor: Arc<dyn Floor>, part: Part) -> Result<Vec<Turn>, Failure> {
+    let mut turns = Vec::new();
+    for order in (0..part.turns).map(|turn| 2 * turn + part.index) {
+        let asked = now();
+        if order > 0 {
+            floor.receive(order).await?;
+        }
+        let got = now();
+        floor.arm(order + 1).await?;
+        sleep(HOLD).await;
+        let gave = now();
+        floor.pass(order + 1).await?;
+        turns.push(Turn { order, asked, got, gave });
+        sleep(HOLD / 4).await;
+    }
+    Ok(turns)
+}
+
+/// How long it took each who stood in line from the release before.
+fn times(parts: &[Vec<Turn>]) -> Result<Round, Failure> {
+    let mut turns = parts.concat();
+    turns.sort_by_key(|turn| turn.order);
+    let pairs = turns.windows(2).filter(|pair| pair[1].asked + IN_LINE < pair[0].gave);
+    Round::of_times(pairs.map(|pair| pair[1].got.saturating_sub(pair[0].gave)).collect(), None)
+}
+
+/// The least share in percent of the grants while all contend.
+fn least_share(parts: &[Vec<Turn>]) -> f64 {
+    let begin = parts.iter().filter_map(|part| part.first()).map(|turn| turn.asked).max().unwrap_or_default();
+    let end = parts.iter().filter_map(|part| part.last()).map(|turn| turn.got).min().unwrap_or_default();
+    let within = |part: &Vec<Turn>| part.iter().filter(|turn| begin <= turn.got && turn.got <= end).count();
+    let counts: Vec<_> = parts.iter().map(within).collect();
+    let least = counts.iter().min().copied().unwrap_or_default();
+    least as f64 * 100.0 / counts.iter().sum::<usize>().max(1) as f64
+}
+
+/// Many waiters in one process: each keeps the lock for a moment and stands in line again.
+async fn crowd(bench: &Bench, waiters: usize) -> Result<Round, Failure> {
+    let context = bench.fresh();
+    let coordinator = context.coordinator("crowd").await?;
+    let lock = coordinator.lock("crowded");
+    let first = lock.acquire().await?;
+    let (sender, mut turns) = tokio::sync::mpsc::unbounded_channel();
+    let running: Vec<_> = (0..waiters)
+        .map(|_| {
+            let (lock, sender) = (lock.clone(), sender.clone());
+            tokio::spawn(async move {
+                loop {
+                    let asked = now();
+                    let guard = lock.acquire().await?;
+                    let got = now();
+                    sleep(HOLD / 2).await;
+                    let (order, gave) = (guard.fencing_token().0, now());
+                    guard.release().await?;
+                    let _ = sender.send(Turn { order, asked, got, gave });
+                }
+                #[expect(unreachable_code, reason = "tells the type of the errors")]
+                Ok::<(), Failure>(())
+            })
+        })
+        .collect();
+    while lock.inspect().await?.waiters.len() < waiters {
+        sleep(HOLD).await;
+    }
+    first.release().await?;
+    let mut seen = Vec::new();
+    while seen.len() < 100 {
+        let turn = tokio::time::timeout(Duration::from_secs(10), turns.recv()).await;
+        seen.push(
+            turn.map_err(|_| Failure::new("no waiter was granted the lock for 10 s"))?
+                .ok_or_else(|| Failure::new("all waiters are gone"))?,
+        );
+    }
+    running.iter().for_each(tokio::task::JoinHandle::abort);
+    close(&[&coordinator]).await;
+    times(&[seen])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn turn(order: u64, asked: u64, got: u64, gave: u64) -> Turn {
+        let ms = 1_000_000;
+        Turn { order, asked: asked * ms, got: got * ms, gave: gave * ms }
+    }
+
+    #[test]
+    fn only_those_in_line_count() {
+        let parts = [vec![turn(1, 0, 1, 10), turn(3, 19, 21, 30)], vec![turn(2, 2, 13, 20)]];
+        assert_eq!(times(&parts).unwrap().p50, 3000.0);
+    }
+
+    #[test]
+    fn a_share_counts_while_all_contend() {
+        let greedy = (0..10).map(|n| turn(n, n, n + 1, n + 2)).collect();
+        assert_eq!(least_share(&[greedy, vec![turn(20, 0, 12, 13)]]), 0.0);
+    }
+}
