@@ -1,0 +1,115 @@
+//! The driver beside a raw SQLite transaction, and beside a file lock that is waited for.
+//!
+//! The pair of the floor writes what the driver's must: one row in, one row out, on two transactions of one connection.
+
+use std::collections::HashMap;
+use std::fs::{self, File};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use rusqlite::Connection;
+use rustix::fs::{FlockOperation, flock};
+use tooz_conformance::bench::{self, Floor, Targets};
+use tooz_conformance::{Failure, Harness, Reach};
+
+fn main() -> ExitCode {
+    let url = |directory: &std::path::Path| format!("file://{}", directory.display());
+    let harness = Harness::in_directory("file", tooz_file::DRIVER, url);
+    bench::main(harness, |reach| async move { Raw::open(&reach) })
+}
+
+struct Raw {
+    directory: PathBuf,
+    db: Arc<Mutex<Connection>>,
+    armed: Mutex<HashMap<u64, File>>,
+}
+
+impl Raw {
+    fn open(reach: &Reach) -> Result<Self, Failure> {
+        let url = reach.url().trim_start_matches("file://").split('?').next().unwrap_or_default().to_owned();
+        let directory = PathBuf::from(url).join(format!("floor-{}", reach.namespace()));
+        fs::create_dir_all(&directory)?;
+        let db = Connection::open(directory.join("floor.db"))?;
+        db.busy_timeout(Duration::from_secs(5))?;
+        db.pragma_update(None, "journal_mode", "WAL")?;
+        db.pragma_update(None, "synchronous", "NORMAL")?;
+        db.execute_batch(
+            "CREATE TABLE IF NOT EXISTS locks (id INTEGER PRIMARY KEY, value BLOB);
+             CREATE TABLE IF NOT EXISTS log (id INTEGER PRIMARY KEY, value BLOB);",
+        )?;
+        Ok(Self { directory, db: Arc::new(Mutex::new(db)), armed: Mutex::default() })
+    }
+
+    fn write(&self, statement: &str, id: Option<usize>) -> Result<(), Failure> {
+        let db = self.db.lock().unwrap_or_else(PoisonError::into_inner);
+        db.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
+        db.prepare_cached(statement)?.execute([id])?;
+        db.prepare_cached("COMMIT")?.execute([])?;
+        Ok(())
+    }
+
+    fn turn(&self, turn: u64) -> PathBuf {
+        self.directory.join(format!("turn-{turn}"))
+    }
+}
+
+#[async_trait]
+impl Floor for Raw {
+    fn words(&self) -> &'static str {
+        "two raw SQLite transactions"
+    }
+
+    fn targets(&self) -> Targets {
+        Targets { pair: Some(1.5), hand_over: Some(3.0) }
+    }
+
+    async fn pair(&self, task: usize) -> Result<(), Failure> {
+        self.write("INSERT INTO locks VALUES (?1, x'00')", Some(task))?;
+        self.write("DELETE FROM locks WHERE id = ?1", Some(task))
+    }
+
+    async fn look(&self) -> Result<(), Failure> {
+        let db = self.db.lock().unwrap_or_else(PoisonError::into_inner);
+        db.prepare_cached("SELECT 1 FROM locks WHERE id = ?1")?.exists([0])?;
+        Ok(())
+    }
+
+    async fn append(&self) -> Result<(), Failure> {
+        self.write("INSERT INTO log VALUES (?1, zeroblob(100))", None)
+    }
+
+    async fn arm(&self, turn: u64) -> Result<(), Failure> {
+        let own = self.directory.join(format!("new-{turn}"));
+        let file = File::create(&own)?;
+        flock(&file, FlockOperation::LockExclusive)?;
+        // It appears only once it is locked.
+        fs::rename(own, self.turn(turn))?;
+        self.armed.lock().unwrap_or_else(PoisonError::into_inner).insert(turn, file);
+        Ok(())
+    }
+
+    async fn pass(&self, turn: u64) -> Result<(), Failure> {
+        drop(self.armed.lock().unwrap_or_else(PoisonError::into_inner).remove(&turn));
+        Ok(())
+    }
+
+    async fn receive(&self, turn: u64) -> Result<(), Failure> {
+        let path = self.turn(turn);
+        tokio::task::spawn_blocking(move || {
+            let file = loop {
+                match File::open(&path) {
+                    Ok(file) => break file,
+                    Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                        std::thread::sleep(Duration::from_micros(200));
+                    }
+                    Err(error) => return Err(Failure::from(error)),
+                }
+            };
+            Ok(flock(&file, FlockOperation::LockExclusive)?)
+        })
+        .await?
+    }
+}
