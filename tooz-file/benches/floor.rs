@@ -46,7 +46,7 @@ impl Raw {
     fn write(&self, statement: &str, id: Option<usize>) -> Result<(), Failure> {
         let db = self.db.lock().unwrap_or_else(PoisonError::into_inner);
         db.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
-        db.prepare_cached(statement)?.execute([id])?;
+        db.prepare_cached(statement)?.execute([id.map(|id| id as i64)])?;
         db.prepare_cached("COMMIT")?.execute([])?;
         Ok(())
     }
