@@ -1,6 +1,6 @@
 //! The benchmark: a driver beside the least that its backend's own client must do, in one run and in turn.
 //!
-//! A driver's `benches/floor.rs` (with `harness = false`) hands its [`Harness`](crate::Harness) and its [`Floor`] to
+//! A driver's `benches/floor.rs` (with `harness = false`) hands its [`Harness`] and its [`Floor`] to
 //! [`main`]. `cargo bench` measures; without `--bench` the program only shows that each figure can be taken. Arguments:
 //! `--json FILE` and `--svg FILE` write the outcome, too.
 
