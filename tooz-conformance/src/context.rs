@@ -3,7 +3,7 @@
 use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
 
@@ -46,6 +46,13 @@ impl Context {
     #[must_use]
     pub fn at(&self, url: impl Into<String>) -> Self {
         let reach = Reach { url: url.into(), ..self.reach.clone() };
+        Self { reach, ..self.clone() }
+    }
+
+    /// A context whose sessions ask for another TTL, in the same namespace.
+    #[must_use]
+    pub fn with_ttl(&self, ttl: Duration) -> Self {
+        let reach = Reach { ttl, ..self.reach.clone() };
         Self { reach, ..self.clone() }
     }
 

@@ -54,7 +54,8 @@ pub(crate) fn apt_install(packages: &[&str]) -> Outcome {
     }
     run(Command::new("apt-get").args(["update", "-qq"]))?;
     let mut install = Command::new("apt-get");
-    install.args(["install", "-y", "-qq", "--no-install-recommends"]).args(packages);
+    // On a fresh machine an upgrade of its own may hold the lock.
+    install.args(["install", "-y", "-qq", "--no-install-recommends", "-o", "DPkg::Lock::Timeout=300"]).args(packages);
     // Packages start their services at once, which would take the usual ports.
     let quiet = install.env("DEBIAN_FRONTEND", "noninteractive").env("RUNLEVEL", "1").stdout(Stdio::null());
     run(quiet)

@@ -1,10 +1,12 @@
 //! Groups and leaders: how soon others hear of a change.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
-use tooz_core::{Coordinator, GroupEvent};
+use tooz_core::driver::{IfBlocked, IfTaken, Key, Kind, Mode, NewEntry, Nonce, Roster, Session};
+use tooz_core::{Coordinator, Group, GroupEvent, Name};
 
 use super::Bench;
 use super::figure::{Figure, Round, now};
@@ -16,7 +18,8 @@ pub(super) const LEADER: &str = "bench-leader";
 /// Nothing measured here takes longer.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// From join to the event at the last watcher, from resign to the next leader, and from kill -9 to it.
+/// From join to the event at the last watcher or beside many members, from resign to the next leader, and from kill -9
+/// to it at several TTLs.
 pub(super) async fn figures(bench: &Bench) -> Result<(), Failure> {
     for watchers in [1, 10, 100] {
         let mut figure = Figure::new(format!("join to event, the last of {watchers} watchers"));
@@ -25,18 +28,96 @@ pub(super) async fn figures(bench: &Bench) -> Result<(), Failure> {
         }
         bench.add(figure);
     }
+    for members in [10, 100, 1000].map(|count| bench.count(count)) {
+        crowded(bench, members).await?;
+    }
     let mut resigned = Figure::new("resign to the next leader");
     for _ in 0..bench.rounds().min(3) {
         resigned.ours.push(resigns(bench).await?);
     }
     bench.add(resigned);
     let context = bench.fresh();
-    if context.has_processes() {
-        let mut killed = Figure::new(format!("kill -9 to the next leader, ttl {:?}", context.ttl()));
+    if !context.has_processes() {
+        return Ok(());
+    }
+    // Where liveness does not depend on time there is one figure only.
+    let timed = context.session("asks").await?.ttl().is_some();
+    for factor in [1, 2, 3].into_iter().take(if timed { 3 } else { 1 }) {
+        let ttl = context.ttl() * factor;
+        let mut killed = Figure::new(format!("kill -9 to the next leader, ttl {ttl:?}"));
         for _ in 0..bench.rounds().min(3) {
-            killed.ours.push(killed_leader(&bench.fresh()).await?);
+            killed.ours.push(killed_leader(&bench.fresh().with_ttl(ttl)).await?);
         }
         bench.add(killed);
+    }
+    Ok(())
+}
+
+/// One join beside many members, to the event at a watcher; and reading them all.
+async fn crowded(bench: &Bench, members: u64) -> Result<(), Failure> {
+    let context = bench.fresh();
+    let (watching, joining) = (context.coordinator("watching").await?, context.coordinator("joining").await?);
+    let group = joining.group("crowded");
+    group.create_if_missing().await?;
+    let crowd = context.session("crowd").await?;
+    fill(&*crowd, &group, members).await?;
+    let mut reads = Figure::new(format!("reading a group of {members}"));
+    let mut joins = Figure::new(format!("join to event, beside {members} members"));
+    let mut watch = watching.group("crowded").watch().await?;
+    // Those who are there come first.
+    for _ in 0..members {
+        watch.next().await?;
+    }
+    for _ in 0..bench.rounds().min(3) {
+        // A session of the driver's own is renewed by nobody else.
+        crowd.renew().await?;
+        let (mut read, mut heard) = (Vec::new(), Vec::new());
+        for _ in 0..bench.count(15) {
+            let began = now();
+            let count = group.members().await?.len() as u64;
+            read.push(now() - began);
+            if count != members {
+                return Err(Failure::new(format!("{count} members were read, not {members}")));
+            }
+            let hearing = tokio::spawn(hears_join(watch));
+            let began = now();
+            let membership = group.join(()).await?;
+            let (at, heard_by) = hearing.await??;
+            heard.push(at.saturating_sub(began));
+            watch = heard_by;
+            membership.leave().await?;
+        }
+        reads.ours.push(Round::of_times(read, None)?);
+        joins.ours.push(Round::of_times(heard, None)?);
+    }
+    bench.add(reads);
+    bench.add(joins);
+    crowd.close().await?;
+    close(&[&watching, &joining]).await;
+    Ok(())
+}
+
+/// Adds members, all of one session, that look as if each had joined by itself.
+async fn fill(session: &dyn Session, group: &Group, members: u64) -> Result<(), Failure> {
+    let roster = Roster { kind: Kind::Group, name: Name::new("crowded")? };
+    let pattern = group.join(()).await?;
+    let value = session.snapshot(&roster, None).await?.entries.remove(0).value;
+    pattern.leave().await?;
+    for index in 0..members {
+        let id = format!("member-{index}");
+        let entry = NewEntry {
+            nonce: Nonce::random(),
+            key: Key::Unique(id.as_bytes(), IfTaken::Refuse),
+            mode: Mode::Member,
+            limit: NonZeroU32::MIN,
+            if_blocked: IfBlocked::Wait,
+            needs_declared: true,
+            value: &value,
+        };
+        session.enter(&roster, entry).await?;
+        if index % 100 == 99 {
+            session.renew().await?;
+        }
     }
     Ok(())
 }

@@ -14,6 +14,7 @@ mod pin;
 mod report;
 mod size;
 mod topic;
+mod weight;
 
 use std::future::Future;
 use std::path::PathBuf;
@@ -46,7 +47,8 @@ where
     let harness = harness
         .role(hand_over::CONTENDER, hand_over::play_contender)
         .role(hand_over::PASSER, move |child| hand_over::play_passer(child, passing.clone()))
-        .role(group::LEADER, group::lead);
+        .role(group::LEADER, group::lead)
+        .role(weight::WEIGHER, weight::weigh);
     if let Some(code) = children::play_role(&harness) {
         return code;
     }
@@ -128,6 +130,7 @@ impl Bench {
         pair::figures(self).await.map_err(|failure| failure.context("pairs"))?;
         hand_over::figures(self).await.map_err(|failure| failure.context("hand-over"))?;
         size::figures(self).await.map_err(|failure| failure.context("many locks"))?;
+        weight::figures(self).await.map_err(|failure| failure.context("memory"))?;
         group::figures(self).await.map_err(|failure| failure.context("groups"))?;
         topic::figures(self).await.map_err(|failure| failure.context("topics"))
     }

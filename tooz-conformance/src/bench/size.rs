@@ -1,6 +1,5 @@
-//! What many locks cost: those acquired beside them, traffic, memory; and a coordinator that does nothing.
+//! What size costs: locks acquired beside many held ones, and traffic; and a coordinator that does nothing.
 
-use std::fs;
 use std::time::Duration;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -10,31 +9,25 @@ use tooz_core::{Coordinator, Guard};
 use super::Bench;
 use super::figure::{Figure, Round};
 use super::pair::{close, pair, repeat};
+use crate::proxy::Traffic;
 use crate::{Context, Failure};
 
 /// How many are acquired at once.
 const AT_ONCE: usize = 64;
 
-/// Pairs beside up to 10,000 held locks, renewal traffic, memory a lock, processor time when idle.
+/// Pairs beside up to 10,000 held locks, renewal traffic, processor time when idle.
 pub(super) async fn figures(bench: &Bench) -> Result<(), Failure> {
     let length = bench.slice(250);
     for held in [1000, 10_000].map(|count| bench.count(count)) {
         let (few, many) = (bench.fresh(), bench.fresh());
         let (few, many) = (few.coordinator("few").await?, many.coordinator("many").await?);
-        let before = resident();
         let guards = hold(&many, held).await?;
-        let kilobytes = resident().saturating_sub(before) as f64 / held as f64 / 1000.0;
         let figure = Figure::new(format!("acquire + release, {held} others held")).beside("none held", None).measure(
             bench.rounds().min(5),
             || repeat(length, 1, |_| pair(many.lock("pair"))),
             || repeat(length, 1, |_| pair(few.lock("pair"))),
         );
         bench.add(figure.await?);
-        if held > 1002 {
-            let mut memory = Figure { unit: "kB", ..Figure::new("memory of a held lock in the client") };
-            memory.ours.push(Round::of_value(kilobytes));
-            bench.add(memory);
-        }
         drop(guards);
         close(&[&few, &many]).await;
     }
@@ -45,7 +38,7 @@ pub(super) async fn figures(bench: &Bench) -> Result<(), Failure> {
     Ok(())
 }
 
-async fn hold(coordinator: &Coordinator, count: u64) -> Result<Vec<Guard>, Failure> {
+pub(super) async fn hold(coordinator: &Coordinator, count: u64) -> Result<Vec<Guard>, Failure> {
     let locks = stream::iter(0..count).map(|index| {
         let lock = coordinator.lock(format!("held-{index}"));
         async move { Ok(lock.acquire().await?) }
@@ -53,7 +46,7 @@ async fn hold(coordinator: &Coordinator, count: u64) -> Result<Vec<Guard>, Failu
     locks.buffer_unordered(AT_ONCE).try_collect().await
 }
 
-/// Bytes a second in both directions while locks are only held; a proxy counts them.
+/// Bytes and requests a second while locks are only held; a proxy counts them.
 async fn renewals(bench: &Bench, held: u64) -> Result<(), Failure> {
     let direct = bench.fresh();
     let (context, proxies): (Context, _) = match direct.proxied().await {
@@ -65,14 +58,19 @@ async fn renewals(bench: &Bench, held: u64) -> Result<(), Failure> {
     // What follows an acquire is not a renewal.
     sleep(bench.slice(500)).await;
     let window = if bench.full { context.ttl() * 2 } else { context.ttl() / 3 };
-    let total = || proxies.each().iter().map(|proxy| proxy.traffic()).map(|t| t.bytes_to_server + t.bytes_to_client);
-    let before: u64 = total().sum();
+    let before = proxies.traffic();
     sleep(window).await;
-    let bytes = total().sum::<u64>().saturating_sub(before) as f64 / window.as_secs_f64();
-    let mut figure =
-        Figure { unit: "B/s", ..Figure::new(format!("renewal traffic, {held} held, ttl {:?}", context.ttl())) };
-    figure.ours.push(Round::of_value(bytes));
-    bench.add(figure);
+    let after = proxies.traffic();
+    let bytes = |traffic: Traffic| traffic.bytes_to_server + traffic.bytes_to_client;
+    let name = format!("renewal traffic, {held} held, ttl {:?}", context.ttl());
+    for (unit, count) in [
+        ("B/s", bytes(after).saturating_sub(bytes(before))),
+        ("requests/s", after.chunks_to_server.saturating_sub(before.chunks_to_server)),
+    ] {
+        let mut figure = Figure { unit, ..Figure::new(name.as_str()) };
+        figure.ours.push(Round::of_value(count as f64 / window.as_secs_f64()));
+        bench.add(figure);
+    }
     drop(guards);
     coordinator.close().await;
     Ok(())
@@ -94,13 +92,6 @@ async fn idle(bench: &Bench) -> Result<(), Failure> {
     guard.release().await?;
     coordinator.close().await;
     Ok(())
-}
-
-/// Bytes of memory that this process has in use.
-fn resident() -> u64 {
-    let statm = fs::read_to_string("/proc/self/statm").unwrap_or_default();
-    let pages: u64 = statm.split(' ').nth(1).and_then(|pages| pages.parse().ok()).unwrap_or_default();
-    pages * rustix::param::page_size() as u64
 }
 
 /// What all threads of this process have used.

@@ -1,0 +1,92 @@
+//! Memory: how much a client grows by each lock, waiter and coordinator. Weighed in a child process, whose memory no
+//! earlier figure has stretched.
+
+use std::fs;
+use std::time::Duration;
+
+use futures_util::{StreamExt, TryStreamExt, stream};
+use serde::{Deserialize, Serialize};
+use tokio::time::sleep;
+
+use super::Bench;
+use super::figure::{Figure, Round};
+use super::pair::close;
+use super::size::hold;
+use crate::Failure;
+use crate::children::ChildContext;
+
+pub(super) const WEIGHER: &str = "bench-weigher";
+
+/// What is weighed.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+enum Thing {
+    Lock,
+    Waiter,
+    Coordinator,
+}
+
+/// One of many locks that are held, of those who wait for one lock, of coordinators.
+pub(super) async fn figures(bench: &Bench) -> Result<(), Failure> {
+    for (thing, what, count) in
+        [(Thing::Lock, "held lock", 10_000), (Thing::Waiter, "waiter", 1000), (Thing::Coordinator, "coordinator", 50)]
+    {
+        let count = bench.count(count);
+        let mut figure = Figure { unit: "kB", ..Figure::new(format!("memory of a {what} in the client")) };
+        for _ in 0..bench.rounds().min(3) {
+            let mut child = bench.fresh().spawn(WEIGHER, &(thing, count))?;
+            let grown: u64 = child.hear().await?;
+            figure.ours.push(Round::of_value(grown as f64 / count as f64 / 1000.0));
+        }
+        bench.add(figure);
+    }
+    Ok(())
+}
+
+/// A child that makes many of something and says by how many bytes it has grown.
+pub(super) async fn weigh(child: ChildContext) -> Result<(), Failure> {
+    let (thing, count): (Thing, u64) = child.args()?;
+    // What the first one brings along is not what each costs.
+    let first = child.coordinator("first").await?;
+    let held = first.lock("wanted").acquire().await?;
+    let before = resident();
+    let grown = || resident().saturating_sub(before);
+    match thing {
+        Thing::Lock => {
+            let guards = hold(&first, count).await?;
+            child.say(&grown())?;
+            drop(guards);
+        }
+        Thing::Waiter => {
+            let lock = first.lock("wanted");
+            let waiting = (0..count).map(|_| {
+                let lock = lock.clone();
+                tokio::spawn(async move { lock.acquire().await })
+            });
+            let waiting: Vec<_> = waiting.collect();
+            while (lock.inspect().await?.waiters.len() as u64) < count {
+                sleep(Duration::from_millis(20)).await;
+            }
+            child.say(&grown())?;
+            waiting.iter().for_each(tokio::task::JoinHandle::abort);
+        }
+        Thing::Coordinator => {
+            let opened = stream::iter(0..count).map(|index| {
+                let reach = &child;
+                async move { reach.coordinator(&format!("coordinator-{index}")).await }
+            });
+            let opened: Vec<_> = opened.buffer_unordered(8).try_collect().await?;
+            child.say(&grown())?;
+            close(&opened.iter().collect::<Vec<_>>()).await;
+        }
+    }
+    held.release().await?;
+    first.close().await;
+    Ok(())
+}
+
+/// Bytes of memory that this process has in use.
+fn resident() -> u64 {
+    let statm = fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    let pages: u64 = statm.split(' ').nth(1).and_then(|pages| pages.parse().ok()).unwrap_or_default();
+    pages * rustix::param::page_size() as u64
+}
