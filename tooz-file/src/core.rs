@@ -59,6 +59,8 @@ pub(crate) struct Core {
 #[derive(Debug)]
 pub(crate) struct Held {
     losses: UnboundedSender<Loss>,
+    /// The places of its entries, unless somebody else has removed them.
+    standing: HashMap<Nonce, i64>,
     /// The newest nonces that were withdrawn.
     withdrawn: VecDeque<Nonce>,
     over: Arc<Notify>,
@@ -67,7 +69,7 @@ pub(crate) struct Held {
 impl Held {
     /// A session that is told of its losses and, by `over`, of its end.
     pub(crate) fn new(losses: UnboundedSender<Loss>, over: Arc<Notify>) -> Self {
-        Self { losses, withdrawn: VecDeque::new(), over }
+        Self { losses, standing: HashMap::new(), withdrawn: VecDeque::new(), over }
     }
 
     /// Sees to it that an entry with this nonce never enters.
@@ -78,6 +80,19 @@ impl Held {
 
     pub(crate) fn is_barred(&self, nonce: Nonce) -> bool {
         self.withdrawn.contains(&nonce)
+    }
+
+    /// Remembers where an entry of this session stands, or that it does not any more.
+    pub(crate) fn note(&mut self, nonce: Nonce, seq: Option<i64>) {
+        match seq {
+            Some(seq) => self.standing.insert(nonce, seq),
+            None => self.standing.remove(&nonce),
+        };
+    }
+
+    /// Where the entry with this nonce stood last.
+    pub(crate) fn seq_of(&self, nonce: Nonce) -> Option<i64> {
+        self.standing.get(&nonce).copied()
     }
 
     fn report(&self, loss: Loss) {
@@ -98,6 +113,12 @@ impl Core {
         })
     }
 
+    /// As [`write`](Self::write), but `verb` makes sure by itself that others do not hold this process for dead.
+    pub(crate) fn write_checking<T>(&mut self, verb: impl FnOnce(&mut Work<'_>) -> Outcome<T>) -> Outcome<T> {
+        self.prepare()?;
+        self.commit(verb)
+    }
+
     /// As [`write`](Self::write), but returns when the disk has it.
     pub(crate) fn write_durably<T>(&mut self, verb: impl FnOnce(&mut Work<'_>) -> Outcome<T>) -> Outcome<T> {
         self.prepare()?;
@@ -110,7 +131,8 @@ impl Core {
         result
     }
 
-    /// What both have in common, without asking whether others hold this process for dead.
+    /// What all of them have in common. Enough for a verb that only removes or changes entries of this process: that one
+    /// stands shows that others do not hold us for dead, and without one `verb` asks.
     pub(crate) fn commit<T>(&mut self, verb: impl FnOnce(&mut Work<'_>) -> Outcome<T>) -> Outcome<T> {
         let mut work = Work::new(&self.db, &self.directory, &self.post, self.me);
         let value = transaction(&self.db, || verb(&mut work))?;
@@ -174,8 +196,10 @@ impl Core {
             Ok(())
         })?;
         for (session, nonce) in found {
-            if let Some(held) = self.sessions.get(&session) {
-                held.report(Loss::Entry(Nonce(u128::from_be_bytes(nonce))));
+            if let Some(held) = self.sessions.get_mut(&session) {
+                let nonce = Nonce(u128::from_be_bytes(nonce));
+                held.note(nonce, None);
+                held.report(Loss::Entry(nonce));
             }
         }
         Ok(())

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, Result as SqlResult};
 use tooz_core::{Error, ErrorKind};
 
@@ -49,6 +50,8 @@ pub(crate) fn open(path: &Path) -> Outcome<Connection> {
     let mut db = Connection::open_with_flags(path, flags)?;
     db.busy_handler(Some(|_| wait_while_busy()))?;
     db.set_prepared_statement_cache_capacity(STATEMENTS);
+    // Without it SQLite compiles a prepared statement anew whenever a value that is bound might favour another plan.
+    db.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     // In one transaction, since another process may be making the tables.
     let is_new = check_identity(&*db.unchecked_transaction()?)?;
     if is_new {

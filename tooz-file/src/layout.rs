@@ -7,7 +7,7 @@ pub(crate) const DATABASE: &str = "tooz.db";
 pub(crate) const APPLICATION: i32 = 0x746f_6f7a;
 
 /// The version of the tables, in `user_version`. Raise it with every change of [`TABLES`].
-pub(crate) const VERSION: i32 = 1;
+pub(crate) const VERSION: i32 = 2;
 
 /// The datagram socket on which a peer is told what changed. Nobody listens there: the peer is dead.
 pub(crate) fn bell(peer: i64) -> String {
@@ -26,10 +26,10 @@ pub(crate) fn is_socket(name: &str) -> bool {
 
 /// A peer is one process that uses the directory; it has the sessions and dies with them.
 ///
-/// `clock.last` stamps entries and changes and never goes back; all numbers up to `clock.reserved` are safe on disk.
-/// `entries.admitted` is kept up to date by whoever removes the entries before. A roster without entries that is not
-/// declared has version 0 or no row; the row goes within a second when nobody watches it. Few trees make fast commits:
-/// each that a transaction touches is a page in the log.
+/// `clock.last` stamps entries and never goes back; all numbers up to `clock.reserved` are safe on disk.
+/// `entries.admitted` is kept up to date by whoever removes the entries before. The row of a roster without entries that is
+/// not declared goes within a second when nobody watches it. Few trees make fast commits: each that a transaction touches is
+/// a page in the log. So the entries of a session have no index: they are looked for only when it ends.
 pub(crate) const TABLES: &str = "
 CREATE TABLE clock (last INTEGER NOT NULL, reserved INTEGER NOT NULL);
 INSERT INTO clock VALUES (0, 0);
@@ -44,8 +44,7 @@ CREATE TABLE rosters (
     kind TEXT NOT NULL,
     name BLOB NOT NULL,
     declared INTEGER NOT NULL DEFAULT 0,
-    version INTEGER NOT NULL DEFAULT 0,
-    greatest_limit INTEGER NOT NULL DEFAULT 0,
+    greatest_limit INTEGER NOT NULL DEFAULT 1,
     UNIQUE (namespace, kind, name)
 );
 CREATE TABLE entries (
@@ -60,7 +59,6 @@ CREATE TABLE entries (
     value BLOB NOT NULL,
     PRIMARY KEY (roster, mode, seq)
 ) WITHOUT ROWID;
-CREATE UNIQUE INDEX entries_of_session ON entries (session, roster, nonce);
 CREATE UNIQUE INDEX entry_of_key ON entries (roster, key) WHERE key IS NOT NULL;
 CREATE INDEX entries_waiting ON entries (roster, seq) WHERE admitted = 0;
 CREATE TABLE evictions (peer INTEGER NOT NULL, session INTEGER NOT NULL, nonce BLOB NOT NULL);

@@ -13,9 +13,12 @@ use crate::work::Work;
 pub(crate) struct Line {
     pub(crate) id: i64,
     pub(crate) declared: bool,
-    pub(crate) version: i64,
     /// At least the limit of every entry that stands.
     greatest_limit: u32,
+    /// Whether any process watches it, as it was found.
+    watched: bool,
+    /// Whether any entry stood, as it was found.
+    pub(crate) occupied: bool,
 }
 
 /// An entry, without its key and value.
@@ -30,6 +33,8 @@ pub(crate) struct Stored {
 }
 
 const COLUMNS: &str = "seq, session, nonce, mode, permits, admitted";
+const LINE: &str = "id, declared, greatest_limit, EXISTS (SELECT 1 FROM watchers WHERE roster = rosters.id),
+    EXISTS (SELECT 1 FROM entries WHERE roster = rosters.id)";
 
 impl Stored {
     fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
@@ -61,17 +66,15 @@ pub(crate) fn read_mode(row: &Row<'_>, column: usize) -> rusqlite::Result<Mode> 
 impl Line {
     /// The row of `roster`, if it has one.
     pub(crate) fn find(db: &Connection, namespace: &str, roster: &Roster) -> Outcome<Option<Self>> {
-        let mut select = db.prepare_cached(
-            "SELECT id, declared, version, greatest_limit FROM rosters WHERE namespace = ?1 AND kind = ?2 AND name = ?3",
-        )?;
+        let mut select =
+            db.prepare_cached(&format!("SELECT {LINE} FROM rosters WHERE namespace = ?1 AND kind = ?2 AND name = ?3"))?;
         let key = params![namespace, roster.kind.as_str(), roster.name.as_bytes()];
         Ok(select.query_row(key, Self::read).optional()?)
     }
 
     /// The row with this id.
     pub(crate) fn with_id(db: &Connection, id: i64) -> Outcome<Option<Self>> {
-        let mut select =
-            db.prepare_cached("SELECT id, declared, version, greatest_limit FROM rosters WHERE id = ?1")?;
+        let mut select = db.prepare_cached(&format!("SELECT {LINE} FROM rosters WHERE id = ?1"))?;
         Ok(select.query_row([id], Self::read).optional()?)
     }
 
@@ -79,11 +82,12 @@ impl Line {
     pub(crate) fn make(db: &Connection, namespace: &str, roster: &Roster) -> Outcome<Self> {
         let mut insert = db.prepare_cached("INSERT INTO rosters (namespace, kind, name) VALUES (?1, ?2, ?3)")?;
         let id = insert.insert(params![namespace, roster.kind.as_str(), roster.name.as_bytes()])?;
-        Ok(Self { id, declared: false, version: 0, greatest_limit: 0 })
+        Ok(Self { id, declared: false, greatest_limit: 1, watched: false, occupied: false })
     }
 
     fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
-        Ok(Self { id: row.get(0)?, declared: row.get(1)?, version: row.get(2)?, greatest_limit: row.get(3)? })
+        let (id, declared, greatest_limit) = (row.get(0)?, row.get(1)?, row.get(2)?);
+        Ok(Self { id, declared, greatest_limit, watched: row.get(3)?, occupied: row.get(4)? })
     }
 
     pub(crate) fn entry(&self, db: &Connection, seq: i64) -> Outcome<Option<Stored>> {
@@ -93,12 +97,11 @@ impl Line {
         Ok(select.query_row([self.id, seq], Stored::read).optional()?)
     }
 
-    /// The entry of a session with this nonce.
-    pub(crate) fn entry_of_nonce(&self, db: &Connection, session: i64, nonce: Nonce) -> Outcome<Option<Stored>> {
-        let mut select = db.prepare_cached(&format!(
-            "SELECT {COLUMNS} FROM entries WHERE session = ?1 AND roster = ?2 AND nonce = ?3"
-        ))?;
-        Ok(select.query_row(params![session, self.id, nonce.0.to_be_bytes()], Stored::read).optional()?)
+    /// As [`entry`](Self::entry), for who knows its mode.
+    pub(crate) fn entry_in(&self, db: &Connection, mode: Mode, seq: i64) -> Outcome<Option<Stored>> {
+        let mut select =
+            db.prepare_cached(&format!("SELECT {COLUMNS} FROM entries WHERE roster = ?1 AND mode = ?2 AND seq = ?3"))?;
+        Ok(select.query_row(params![self.id, mode.as_str(), seq], Stored::read).optional()?)
     }
 
     pub(crate) fn entry_of_key(&self, db: &Connection, key: &[u8]) -> Outcome<Option<Stored>> {
@@ -146,28 +149,25 @@ impl Line {
         Ok(Standing::Waiting { ticket, blocked_by: Seq(nearest as u64) })
     }
 
-    /// Removes an entry, admits whom that admits, and wakes those whom it concerns.
-    pub(crate) fn remove(&self, work: &mut Work<'_>, seq: i64) -> Outcome<Option<Stored>> {
-        let Some(entry) = self.entry(work.db, seq)? else { return Ok(None) };
+    /// Removes an entry that stands, admits whom that admits, and wakes those whom it concerns.
+    pub(crate) fn remove(&self, work: &mut Work<'_>, entry: &Stored) -> Outcome<()> {
         let mut delete = work.db.prepare_cached("DELETE FROM entries WHERE roster = ?1 AND mode = ?2 AND seq = ?3")?;
-        delete.execute(params![self.id, entry.mode.as_str(), seq])?;
+        delete.execute(params![self.id, entry.mode.as_str(), entry.seq])?;
         if !entry.admitted {
-            work.poke_session(entry.session, Poke::Turn(seq))?;
+            work.poke_session(entry.session, Poke::Turn(entry.seq))?;
         }
         if self.is_empty(work.db)? {
-            self.emptied(work)?;
-        } else {
-            if entry.mode != Mode::Member {
-                self.admit(work)?;
-            }
-            self.changed(work)?;
+            self.emptied(work);
+        } else if entry.mode != Mode::Member {
+            self.admit(work)?;
         }
-        Ok(Some(entry))
+        self.changed(work)
     }
 
     /// Removes an entry that is not ours, and leaves word for its session.
     pub(crate) fn evict(&self, work: &mut Work<'_>, seq: i64) -> Outcome<bool> {
-        let Some(entry) = self.remove(work, seq)? else { return Ok(false) };
+        let Some(entry) = self.entry(work.db, seq)? else { return Ok(false) };
+        self.remove(work, &entry)?;
         if let Some(peer) = work.peer_of(entry.session)? {
             let mut insert = work.db.prepare_cached("INSERT INTO evictions VALUES (?1, ?2, ?3)")?;
             insert.execute(params![peer, entry.session, entry.nonce.0.to_be_bytes()])?;
@@ -181,33 +181,38 @@ impl Line {
         self.declared = declared;
         let mut update = work.db.prepare_cached("UPDATE rosters SET declared = ?2 WHERE id = ?1")?;
         update.execute(params![self.id, declared])?;
-        if declared { self.changed(work) } else { self.emptied(work) }
+        if !declared {
+            self.emptied(work);
+        }
+        self.changed(work)
     }
 
-    /// Stamps a new version and pokes those who watch.
+    /// Sees to it that `admit` looks far enough for an entry with this limit.
+    pub(crate) fn allow(&self, db: &Connection, limit: u32) -> Outcome<()> {
+        if limit > self.greatest_limit {
+            let mut update = db.prepare_cached("UPDATE rosters SET greatest_limit = ?2 WHERE id = ?1")?;
+            update.execute(params![self.id, limit])?;
+        }
+        Ok(())
+    }
+
+    /// Pokes those who watch.
     pub(crate) fn changed(&self, work: &mut Work<'_>) -> Outcome<()> {
-        let version = work.next()?;
-        self.changed_to(work, version, 0)
-    }
-
-    /// As [`changed`](Self::changed), with a version that is at hand, when an entry with `limit` has come.
-    pub(crate) fn changed_to(&self, work: &mut Work<'_>, version: i64, limit: u32) -> Outcome<()> {
-        let mut update =
-            work.db.prepare_cached("UPDATE rosters SET version = ?2, greatest_limit = ?3 WHERE id = ?1")?;
-        update.execute(params![self.id, version, limit.max(self.greatest_limit)])?;
-        self.poke_watchers(work)
+        if !self.watched {
+            return Ok(());
+        }
+        let mut select = work.db.prepare_cached("SELECT peer FROM watchers WHERE roster = ?1")?;
+        let peers: Vec<i64> = select.query_map([self.id], |row| row.get(0))?.collect::<Result<_, _>>()?;
+        peers.into_iter().for_each(|peer| work.poke(peer, Poke::Roster(self.id)));
+        Ok(())
     }
 
     /// Notes that no entry stands any more. Without any a roster is like one that has no row, unless it is declared; the
     /// row is left for the next entry, and removed soon if none comes.
-    fn emptied(&self, work: &mut Work<'_>) -> Outcome<()> {
-        if self.declared {
-            return self.changed(work);
+    fn emptied(&self, work: &mut Work<'_>) {
+        if !self.declared {
+            work.idle.push(self.id);
         }
-        let mut update = work.db.prepare_cached("UPDATE rosters SET version = 0, greatest_limit = 0 WHERE id = ?1")?;
-        update.execute([self.id])?;
-        work.idle.push(self.id);
-        self.poke_watchers(work)
     }
 
     /// Removes the row of a roster that nobody would miss.
@@ -218,13 +223,6 @@ impl Line {
              AND NOT EXISTS (SELECT 1 FROM watchers WHERE roster = ?1)",
         )?;
         delete.execute([id])?;
-        Ok(())
-    }
-
-    fn poke_watchers(&self, work: &mut Work<'_>) -> Outcome<()> {
-        let mut select = work.db.prepare_cached("SELECT peer FROM watchers WHERE roster = ?1")?;
-        let peers: Vec<i64> = select.query_map([self.id], |row| row.get(0))?.collect::<Result<_, _>>()?;
-        peers.into_iter().for_each(|peer| work.poke(peer, Poke::Roster(self.id)));
         Ok(())
     }
 

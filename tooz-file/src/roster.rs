@@ -44,26 +44,46 @@ pub(crate) struct Caller {
 }
 
 pub(crate) fn enter(core: &mut Core, caller: &Caller, roster: &Roster, new: &Newcomer) -> Outcome<Standing> {
-    if core.sessions.get(&caller.session).is_some_and(|held| held.is_barred(new.nonce)) {
+    let held = core.sessions.get(&caller.session);
+    if held.is_some_and(|held| held.is_barred(new.nonce)) {
         return Err(Error::new(ErrorKind::NotHeld, "the entry was withdrawn before it could enter").into());
     }
-    core.write(|work| {
-        let (line, blocked_by) = match approach(work, caller, roster, new)? {
+    let before = held.and_then(|held| held.seq_of(new.nonce));
+    let standing = core.write_checking(|work| try_enter(work, caller, roster, new, before))?;
+    if let (Standing::Admitted(ticket) | Standing::Waiting { ticket, .. }, Some(held)) =
+        (&standing, core.sessions.get_mut(&caller.session))
+    {
+        held.note(ticket.nonce, Some(ticket.seq.0 as i64));
+    }
+    Ok(standing)
+}
+
+/// Enters, or finds the entry that stood at `before`.
+fn try_enter(
+    work: &mut Work<'_>,
+    caller: &Caller,
+    roster: &Roster,
+    new: &Newcomer,
+    before: Option<i64>,
+) -> Outcome<Standing> {
+    let (line, blocked_by) =
+        match approach(work, caller, roster, new, before).or_else(|fault| work.check_alive().and(Err(fault)))? {
             Approach::Stands(standing) => return Ok(standing),
             Approach::Free(line, blocked_by) => (line, blocked_by),
         };
-        if let (Some(blocked_by), IfBlocked::Withdraw) = (blocked_by, new.if_blocked) {
-            return Ok(Standing::Withdrawn { blocked_by });
-        }
-        let line = line.map_or_else(|| Line::make(work.db, &caller.namespace, roster), Ok)?;
-        let seq = work.next()?;
-        line.changed_to(work, seq, new.permits)?;
-        let entry = insert(work, &line, caller, new, seq, blocked_by.is_none())?;
-        let ticket = entry.ticket();
-        Ok(match blocked_by {
-            None => Standing::Admitted(ticket),
-            Some(blocked_by) => Standing::Waiting { ticket, blocked_by },
-        })
+    if let (Some(blocked_by), IfBlocked::Withdraw) = (blocked_by, new.if_blocked) {
+        work.check_alive()?;
+        return Ok(Standing::Withdrawn { blocked_by });
+    }
+    let line = line.map_or_else(|| Line::make(work.db, &caller.namespace, roster), Ok)?;
+    let seq = work.next()?;
+    line.allow(work.db, new.permits)?;
+    let entry = insert(work, &line, caller, new, seq, blocked_by.is_none())?;
+    line.changed(work)?;
+    let ticket = entry.ticket();
+    Ok(match blocked_by {
+        None => Standing::Admitted(ticket),
+        Some(blocked_by) => Standing::Waiting { ticket, blocked_by },
     })
 }
 
@@ -76,7 +96,13 @@ enum Approach {
 }
 
 /// Clears the way of what is dead or to be taken over, and says what is left in it.
-fn approach(work: &mut Work<'_>, caller: &Caller, roster: &Roster, new: &Newcomer) -> Outcome<Approach> {
+fn approach(
+    work: &mut Work<'_>,
+    caller: &Caller,
+    roster: &Roster,
+    new: &Newcomer,
+    before: Option<i64>,
+) -> Outcome<Approach> {
     loop {
         let line = Line::find(work.db, &caller.namespace, roster)?;
         if new.needs_declared && !line.is_some_and(|line| line.declared) {
@@ -85,7 +111,9 @@ fn approach(work: &mut Work<'_>, caller: &Caller, roster: &Roster, new: &Newcome
             return Err(absent.into());
         }
         let Some(line) = line else { return Ok(Approach::Free(None, None)) };
-        if let Some(entry) = line.entry_of_nonce(work.db, caller.session, new.nonce)? {
+        if let Some(before) = before
+            && let Some(entry) = our_entry(work, &line, caller, new.nonce, before)?
+        {
             return Ok(Approach::Stands(line.standing(work.db, &entry)?));
         }
         if let Some((key, if_taken)) = &new.key
@@ -93,6 +121,9 @@ fn approach(work: &mut Work<'_>, caller: &Caller, roster: &Roster, new: &Newcome
         {
             make_room(work, &line, &owner, *if_taken)?;
             continue;
+        }
+        if !line.occupied {
+            return Ok(Approach::Free(Some(line), None));
         }
         let blockers = line.blockers(work.db, new.mode, i64::MAX, new.permits)?;
         if blockers.len() < new.permits as usize {
@@ -154,30 +185,39 @@ fn insert(
 }
 
 pub(crate) fn leave(core: &mut Core, caller: &Caller, roster: &Roster, ticket: &Ticket) -> Outcome<bool> {
-    core.write(|work| {
+    let left = core.commit(|work| {
         let Some((line, entry)) = find_ours(work, caller, roster, ticket)? else { return Ok(false) };
-        Ok(line.remove(work, entry.seq)?.is_some())
-    })
+        line.remove(work, &entry)?;
+        Ok(true)
+    })?;
+    forget(core, caller, ticket.nonce);
+    Ok(left)
 }
 
 /// Jobs are done in their order, so an `enter` that was sent before has been carried out by now; a later one is barred.
 pub(crate) fn withdraw(core: &mut Core, caller: &Caller, roster: &Roster, nonce: Nonce) -> Outcome<()> {
-    core.sessions.get_mut(&caller.session).into_iter().for_each(|held| held.bar(nonce));
-    let Some(line) = Line::find(&core.db, &caller.namespace, roster)? else { return Ok(()) };
-    if line.entry_of_nonce(&core.db, caller.session, nonce)?.is_none() {
-        return Ok(());
-    }
+    let Some(held) = core.sessions.get_mut(&caller.session) else { return Ok(()) };
+    held.bar(nonce);
+    let Some(seq) = held.seq_of(nonce) else { return Ok(()) };
     core.write(|work| {
-        let Some(line) = Line::find(work.db, &caller.namespace, roster)? else { return Ok(()) };
-        if let Some(entry) = line.entry_of_nonce(work.db, caller.session, nonce)? {
-            line.remove(work, entry.seq)?;
+        if let Some(line) = Line::find(work.db, &caller.namespace, roster)?
+            && let Some(entry) = our_entry(work, &line, caller, nonce, seq)?
+        {
+            line.remove(work, &entry)?;
         }
         Ok(())
-    })
+    })?;
+    forget(core, caller, nonce);
+    Ok(())
+}
+
+/// The entry is known not to stand any more.
+fn forget(core: &mut Core, caller: &Caller, nonce: Nonce) {
+    core.sessions.get_mut(&caller.session).into_iter().for_each(|held| held.note(nonce, None));
 }
 
 pub(crate) fn replace(core: &mut Core, caller: &Caller, roster: &Roster, ticket: &Ticket, value: &[u8]) -> Outcome<()> {
-    core.write(|work| {
+    core.commit(|work| {
         let Some((line, entry)) = find_ours(work, caller, roster, ticket)? else { return Err(not_held().into()) };
         let mut update =
             work.db.prepare_cached("UPDATE entries SET value = ?4 WHERE roster = ?1 AND mode = ?2 AND seq = ?3")?;
@@ -232,12 +272,22 @@ pub(crate) fn declared(core: &mut Core, caller: &Caller, kind: Kind) -> Outcome<
     names.map(|name| Ok(Name::new(name?)?)).collect()
 }
 
-/// The entry of a ticket, if it stands and is the caller's.
+/// The entry of a ticket, if it stands and is the caller's. Fails if others hold this process for dead.
 fn find_ours(work: &Work<'_>, caller: &Caller, roster: &Roster, ticket: &Ticket) -> Outcome<Option<(Line, Stored)>> {
-    let Some(line) = Line::find(work.db, &caller.namespace, roster)? else { return Ok(None) };
-    let entry = line.entry(work.db, ticket.seq.0 as i64)?;
-    let ours = entry.filter(|entry| entry.nonce == ticket.nonce && entry.session == caller.session);
-    Ok(ours.map(|entry| (line, entry)))
+    if let Some(line) = Line::find(work.db, &caller.namespace, roster)?
+        && let Some(entry) = line.entry_in(work.db, ticket.mode, ticket.seq.0 as i64)?
+        && entry.nonce == ticket.nonce
+        && entry.session == caller.session
+    {
+        return Ok(Some((line, entry)));
+    }
+    work.check_alive()?;
+    Ok(None)
+}
+
+/// The entry at `seq`, if it has this nonce and is the caller's.
+fn our_entry(work: &Work<'_>, line: &Line, caller: &Caller, nonce: Nonce, seq: i64) -> Outcome<Option<Stored>> {
+    Ok(line.entry(work.db, seq)?.filter(|entry| entry.nonce == nonce && entry.session == caller.session))
 }
 
 fn peers_in(work: &Work<'_>, line: &Line) -> Outcome<Vec<i64>> {

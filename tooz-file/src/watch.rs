@@ -1,6 +1,7 @@
 //! Waiting: for a turn, for a change of a roster, for a message. State is compared, so a poke only says when to look.
 
 use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
@@ -139,6 +140,7 @@ pub(crate) fn look_at_roster(
     roster: &Roster,
     newer_than: Option<Version>,
 ) -> Outcome<Look<Snapshot>> {
+    let mut watched = None;
     loop {
         let (snapshot, peers) = read(core, caller, roster)?;
         if core.bury_dead(&peers)? {
@@ -147,34 +149,32 @@ pub(crate) fn look_at_roster(
         if newer_than != Some(snapshot.version) {
             return Ok(Look::Ready(snapshot));
         }
-        let line = line_to_watch(core, caller, roster)?;
-        let changed = core.watch_roster(line.id);
-        // Others may have changed it before they knew that we watch.
-        let now = Line::with_id(&core.db, line.id)?.map(|line| line.version);
-        if now == Some(snapshot.version.0 as i64) {
-            return Ok(Look::Wait(changed));
+        // Others may have changed it before they knew that we watch, so it is read once more after that.
+        match watched {
+            Some(id) => return Ok(Look::Wait(core.watch_roster(id))),
+            None => watched = Some(line_to_watch(core, caller, roster)?),
         }
     }
 }
 
-/// The row of a roster that is about to be watched; it stays as long as somebody watches.
-fn line_to_watch(core: &mut Core, caller: &Caller, roster: &Roster) -> Outcome<Line> {
+/// The id of the row of a roster that is about to be watched; it stays as long as somebody watches.
+fn line_to_watch(core: &mut Core, caller: &Caller, roster: &Roster) -> Outcome<i64> {
     if let Some(line) = Line::find(&core.db, &caller.namespace, roster)?
         && core.bells.rosters.contains_key(&line.id)
     {
-        return Ok(line);
+        return Ok(line.id);
     }
     core.write(|work| {
         let line = Line::find(work.db, &caller.namespace, roster)?;
         let line = line.map_or_else(|| Line::make(work.db, &caller.namespace, roster), Ok)?;
         work.db.prepare_cached("INSERT OR IGNORE INTO watchers VALUES (?1, ?2)")?.execute([line.id, work.me])?;
-        Ok(line)
+        Ok(line.id)
     })
 }
 
 /// Reads a roster at one moment, with the peers that own its entries.
 fn read(core: &Core, caller: &Caller, roster: &Roster) -> Outcome<(Snapshot, Vec<i64>)> {
-    // One read transaction, so that the version belongs to the entries.
+    // One read transaction, so that all belongs to one moment.
     let db = core.db.unchecked_transaction()?;
     let Some(line) = Line::find(&db, &caller.namespace, roster)? else { return Ok(Default::default()) };
     let mut select = db.prepare_cached(
@@ -200,5 +200,20 @@ fn read(core: &Core, caller: &Caller, roster: &Roster) -> Outcome<(Snapshot, Vec
             peers.push(peer);
         }
     }
-    Ok((Snapshot { version: Version(line.version as u64), declared: line.declared, entries }, peers))
+    let version = version_of(line.declared, &entries);
+    Ok((Snapshot { version, declared: line.declared, entries }, peers))
+}
+
+/// A digest of the content: a stamp that costs the writers nothing. Versions are compared inside one process only.
+fn version_of(declared: bool, entries: &[Entry]) -> Version {
+    if !declared && entries.is_empty() {
+        // As without a row.
+        return Version::default();
+    }
+    let mut hasher = DefaultHasher::new();
+    declared.hash(&mut hasher);
+    for entry in entries {
+        (entry.seq, entry.nonce, &entry.value).hash(&mut hasher);
+    }
+    Version(hasher.finish().max(1))
 }

@@ -46,11 +46,17 @@ impl<'a> Work<'a> {
         if known { Ok(()) } else { Err(session_lost().into()) }
     }
 
-    /// The next number of the clock: a seq or a version.
+    /// The next number of the clock. Fails if others hold this process for dead, as [`check_alive`](Self::check_alive).
     pub(crate) fn next(&mut self) -> Outcome<i64> {
+        // Two statements, since RETURNING would fill a temporary table.
         let mut clock = match self.clock {
             Some(clock) => clock,
-            None => self.db.prepare_cached("SELECT last, reserved FROM clock")?.query_row([], Clock::read)?,
+            None => {
+                let mut select = self.db.prepare_cached(
+                    "SELECT last, reserved FROM clock WHERE EXISTS (SELECT 1 FROM peers WHERE id = ?1)",
+                )?;
+                select.query_row([self.me], Clock::read).optional()?.ok_or_else(session_lost)?
+            }
         };
         clock.last += 1;
         self.db.prepare_cached("UPDATE clock SET last = ?1")?.execute([clock.last])?;
@@ -93,15 +99,13 @@ impl<'a> Work<'a> {
 
     /// Removes a peer with its sessions and all that they had.
     pub(crate) fn bury(&mut self, peer: i64) -> Outcome<()> {
-        let sessions: Vec<i64> = {
-            let mut select = self.db.prepare_cached("SELECT id FROM sessions WHERE peer = ?1")?;
-            select.query_map([peer], |row| row.get(0))?.collect::<Result<_, _>>()?
-        };
-        tracing::debug!(peer, sessions = sessions.len(), "removing what a process has left behind");
-        for session in sessions {
-            self.end_session(session)?;
-        }
+        tracing::debug!(peer, "removing what a process has left behind");
+        self.remove_entries(
+            "SELECT roster, seq FROM entries WHERE session IN (SELECT id FROM sessions WHERE peer = ?1)",
+            peer,
+        )?;
         for statement in [
+            "DELETE FROM sessions WHERE peer = ?1",
             "DELETE FROM watchers WHERE peer = ?1",
             "DELETE FROM readers WHERE peer = ?1",
             "DELETE FROM evictions WHERE peer = ?1",
@@ -118,16 +122,24 @@ impl<'a> Work<'a> {
 
     /// Removes a session and its entries.
     pub(crate) fn end_session(&mut self, session: i64) -> Outcome<()> {
+        self.remove_entries("SELECT roster, seq FROM entries WHERE session = ?1", session)?;
+        self.db.prepare_cached("DELETE FROM sessions WHERE id = ?1")?.execute([session])?;
+        Ok(())
+    }
+
+    /// Removes the entries that a statement names for `whose`.
+    fn remove_entries(&mut self, statement: &str, whose: i64) -> Outcome<()> {
         let entries: Vec<(i64, i64)> = {
-            let mut select = self.db.prepare_cached("SELECT roster, seq FROM entries WHERE session = ?1")?;
-            select.query_map([session], |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<Result<_, _>>()?
+            let mut select = self.db.prepare_cached(statement)?;
+            select.query_map([whose], |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<Result<_, _>>()?
         };
         for (roster, seq) in entries {
-            if let Some(line) = Line::with_id(self.db, roster)? {
-                line.remove(self, seq)?;
+            if let Some(line) = Line::with_id(self.db, roster)?
+                && let Some(entry) = line.entry(self.db, seq)?
+            {
+                line.remove(self, &entry)?;
             }
         }
-        self.db.prepare_cached("DELETE FROM sessions WHERE id = ?1")?.execute([session])?;
         Ok(())
     }
 }
