@@ -75,9 +75,9 @@ impl Station {
         loop {
             // Bound first, so that the lock is not held in the sleep.
             let has_chores = shared.lock().has_chores();
-            let ward_ended = self.sleep(has_chores);
+            let news = self.sleep(has_chores);
             let mut core = shared.lock();
-            self.hear(&mut core, ward_ended);
+            self.hear(&mut core, news);
             if work_off(&mut core, shared, tasks) {
                 leave(&mut core);
                 return;
@@ -95,8 +95,8 @@ impl Station {
         }
     }
 
-    /// Waits until something happens or is due. Returns whether a ward may have died.
-    fn sleep(&mut self, has_chores: bool) -> bool {
+    /// Waits until something happens or is due.
+    fn sleep(&mut self, has_chores: bool) -> News {
         let due = self.ring_again.map_or(self.next_tick, |(at, _)| at.min(self.next_tick));
         let wait = due.saturating_duration_since(Instant::now());
         let wait = if has_chores { wait.min(SOON) } else { wait };
@@ -116,33 +116,39 @@ impl Station {
         let (mut wards, mut guests) = (wards.iter(), guests.iter());
         self.wards.retain(|_| wards.next() == Some(&false));
         self.guests.retain(|_| guests.next() == Some(&false));
-        ward_ended
+        News { kicked: happened[0], poked: happened[1], guest: happened[2], ward_ended }
     }
 
-    fn hear(&mut self, core: &mut Core, ward_ended: bool) {
-        while matches!(self.kicked.read(&mut [0; 64]), Ok(64)) {}
-        loop {
-            match self.pulse.accept() {
-                Ok((guest, _)) => self.guests.push(guest),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                Err(_) => {
-                    // There are too many open files. The guest waits at the door, and poll would not.
-                    thread::sleep(SOON);
-                    break;
-                }
-            }
-        }
-        let mut ring_changed = ward_ended;
+    /// Takes in what has come, the pokes first: somebody may be waiting for a turn.
+    fn hear(&mut self, core: &mut Core, news: News) {
+        let mut ring_changed = news.ward_ended;
         let mut bytes = [0; Poke::LEN + 1];
-        while let Ok(len) = self.bell.recv(&mut bytes) {
+        while news.poked
+            && let Ok(len) = self.bell.recv(&mut bytes)
+        {
             match Poke::decode(&bytes[..len]) {
                 Some(Poke::Ring) => ring_changed = true,
                 Some(poke) => core.receive(poke),
                 None => {}
             }
         }
+        while news.kicked && matches!(self.kicked.read(&mut [0; 64]), Ok(64)) {}
+        if news.guest {
+            self.let_in();
+        }
         if ring_changed {
             self.ring_again = Some((Instant::now(), SOON));
+        }
+    }
+
+    fn let_in(&mut self) {
+        loop {
+            match self.pulse.accept() {
+                Ok((guest, _)) => self.guests.push(guest),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                // There are too many open files. The guest waits at the door, and poll would not.
+                Err(_) => return thread::sleep(SOON),
+            }
         }
     }
 
@@ -193,6 +199,16 @@ impl Station {
         }
         Ok(complete)
     }
+}
+
+/// What woke the thread.
+#[derive(Clone, Copy, Debug)]
+struct News {
+    kicked: bool,
+    poked: bool,
+    guest: bool,
+    /// A ward may have died.
+    ward_ended: bool,
 }
 
 /// Does what is queued. Returns whether to stop.

@@ -5,7 +5,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
-use rusqlite::params;
+use rusqlite::{OptionalExtension, params};
 use tokio::sync::Notify;
 use tokio::sync::futures::OwnedNotified;
 use tooz_core::driver::{Entry, Nonce, Roster, Seq, Snapshot, Ticket, Version};
@@ -124,12 +124,18 @@ fn take_idle(bells: &mut HashMap<i64, Bell>) -> Vec<i64> {
 
 /// Whether the entry of a ticket is admitted.
 pub(crate) fn look_at_turn(core: &mut Core, caller: &Caller, roster: &Roster, ticket: &Ticket) -> Outcome<Look<()>> {
-    let line = Line::find(&core.db, &caller.namespace, roster)?;
-    let entry = line.map(|line| line.entry(&core.db, ticket.seq.0 as i64)).transpose()?.flatten();
-    match entry.filter(|entry| entry.nonce == ticket.nonce) {
+    let seq = ticket.seq.0 as i64;
+    // One statement, since each takes and gives back the locks of a reader.
+    let mut select = core.db.prepare_cached(
+        "SELECT admitted FROM entries WHERE mode = ?4 AND seq = ?5 AND nonce = ?6
+         AND roster = (SELECT id FROM rosters WHERE namespace = ?1 AND kind = ?2 AND name = ?3)",
+    )?;
+    let (kind, name) = (roster.kind.as_str(), roster.name.as_bytes());
+    let key = params![caller.namespace, kind, name, ticket.mode.as_str(), seq, ticket.nonce.0.to_be_bytes()];
+    match select.query_row(key, |row| row.get(0)).optional()? {
         None => Err(not_held().into()),
-        Some(entry) if entry.admitted => Ok(Look::Ready(())),
-        Some(entry) => Ok(Look::Wait(core.bells.turn(entry.seq))),
+        Some(true) => Ok(Look::Ready(())),
+        Some(false) => Ok(Look::Wait(core.bells.turn(seq))),
     }
 }
 
