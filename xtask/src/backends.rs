@@ -77,12 +77,12 @@ pub(crate) fn set_up(backends: &[&'static Backend]) -> Outcome {
     if std::env::var("TOOZ_TEST_MEANS").as_deref() != Ok("program") {
         match containers(&servers) {
             Ok(()) => return Ok(()),
-            Err(reason) => println!("xtask: no containers ({reason}); the servers' own programs are used"),
+            Err(reason) => eprintln!("xtask: no containers ({reason}); the servers' own programs are used"),
         }
     }
     for (name, server) in servers {
         if server.programs.iter().any(|program| is_installed(program)) {
-            println!("xtask: {name} is installed as a program");
+            eprintln!("xtask: {name} is installed as a program");
         } else {
             apt_install(server.packages).map_err(|error| format!("no {name} to test with: {error}"))?;
         }
@@ -104,7 +104,7 @@ fn containers(servers: &[(&str, &Server)]) -> Outcome {
     for (name, server) in servers {
         let image = server.image.into_iter().chain([server.local_image]).find(|image| images::is_here(image));
         match (image, server.image) {
-            (Some(image), _) => println!("xtask: {name} has the image {image}"),
+            (Some(image), _) => eprintln!("xtask: {name} has the image {image}"),
             (None, Some(stock)) if run(Command::new("docker").args(["pull", "--quiet", stock])).is_ok() => {}
             _ => images::build()?,
         }

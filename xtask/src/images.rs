@@ -25,7 +25,7 @@ pub(crate) fn build() -> Outcome {
         return Err("Docker is not installed, or its engine does not run".into());
     }
     if !is_here(BASE) {
-        println!("xtask: building {BASE} from Debian packages, which takes about a minute");
+        eprintln!("xtask: building {BASE} from Debian packages, which takes about a minute");
         in_scratch("base", base)?;
     }
     for image in [REDIS, ETCD] {
@@ -34,10 +34,10 @@ pub(crate) fn build() -> Outcome {
         }
     }
     if !is_here(ZOOKEEPER) {
-        println!("xtask: building {ZOOKEEPER}, which takes about a minute");
+        eprintln!("xtask: building {ZOOKEEPER}, which takes about a minute");
         in_scratch("zookeeper", zookeeper)?;
     }
-    println!("xtask: the images {REDIS}, {ETCD} and {ZOOKEEPER} are here");
+    eprintln!("xtask: the images {REDIS}, {ETCD} and {ZOOKEEPER} are here");
     Ok(())
 }
 

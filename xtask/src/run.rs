@@ -25,10 +25,10 @@ pub(crate) fn cargo(args: &[&str]) -> Outcome<Command> {
     Ok(command)
 }
 
-/// Runs a command, with its output shown; an exit code that is not zero is an error.
+/// Runs a command, with its output shown, and announces it on standard error: the output may be for a program. An
 pub(crate) fn run(command: &mut Command) -> Outcome {
     let line = line_of(command);
-    println!("> {line}");
+    eprintln!("> {line}");
     let status = command.status().map_err(|error| format!("failed to run `{line}`: {error}"))?;
     if status.success() { Ok(()) } else { Err(format!("`{line}` failed ({status})").into()) }
 }

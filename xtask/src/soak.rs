@@ -20,7 +20,7 @@ pub(crate) struct Options {
     /// The first run's seed; each further run takes the next. Drawn and printed if it is not given.
     #[arg(long)]
     seed: Option<u64>,
-    /// Print the summary as JSON.
+    /// Print the summary as JSON, and nothing else, on standard output.
     #[arg(long)]
     json: bool,
 }

@@ -1,12 +1,13 @@
 //! Long runs: one after another, each from a seed of its own, on a backend that is harmed, until the time is over.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::env;
+use std::fmt;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::fault::FaultKind;
@@ -26,6 +27,7 @@ const LENGTH: Duration = Duration::from_secs(20);
 struct Orders {
     minutes: f64,
     seed: u64,
+    /// Whether standard output gets the summary as JSON, and nothing else.
     json: bool,
 }
 
@@ -34,8 +36,18 @@ struct Orders {
 struct Sum {
     runs: BTreeMap<Workload, (u64, usize, usize)>,
     faults: BTreeMap<FaultKind, usize>,
+    /// What was broken, and what repeats it.
+    broken: Vec<Broken>,
     /// Runs that say nothing, since something other than the driver failed.
     void: u64,
+}
+
+/// A run that broke rules.
+#[derive(Debug, Serialize)]
+struct Broken {
+    seed: u64,
+    workload: &'static str,
+    rules: BTreeSet<String>,
 }
 
 /// Soaks the backend if that is what this process is told to do.
@@ -99,6 +111,11 @@ impl Sum {
         }
         if !verdict.violations.is_empty() {
             eprintln!("{verdict}");
+            self.broken.push(Broken {
+                seed: verdict.plan.seed,
+                workload: verdict.plan.workload.as_str(),
+                rules: verdict.violations.iter().map(|violation| format!("{:?}", violation.rule)).collect(),
+            });
         }
     }
 
@@ -120,30 +137,65 @@ impl Sum {
         )
     }
 
+    fn to_json(&self) -> serde_json::Value {
+        let (runs, operations, violations, _) = self.totals();
+        let faults: BTreeMap<_, _> = self.faults.iter().map(|(kind, count)| (kind.to_string(), count)).collect();
+        json!({
+            "runs": runs, "operations": operations, "faults": faults,
+            "violations": violations, "broken": self.broken, "void": self.void,
+        })
+    }
+
     /// Prints the summary. A violation, or that nothing was tried, is a failure.
     fn tell(&self, as_json: bool) -> ExitCode {
-        let (runs, operations, violations, faults) = self.totals();
+        let (runs, _, violations, _) = self.totals();
         if as_json {
-            let kinds: BTreeMap<_, _> = self.faults.iter().map(|(kind, count)| (kind.to_string(), count)).collect();
-            println!(
-                "{}",
-                json!({
-                    "runs": runs, "operations": operations, "faults": kinds,
-                    "violations": violations, "void": self.void,
-                })
-            );
+            println!("{}", self.to_json());
         } else {
-            println!("{:<16} {:>6} {:>12} {:>11}", "workload", "runs", "operations", "violations");
-            for (workload, (runs, operations, violations)) in &self.runs {
-                println!("{:<16} {runs:>6} {operations:>12} {violations:>11}", workload.as_str());
-            }
-            println!("{:<16} {runs:>6} {operations:>12} {violations:>11}", "all");
-            println!("\n{:<16} {:>6}", "fault", "times");
-            for (kind, count) in &self.faults {
-                println!("{:<16} {count:>6}", kind.to_string());
-            }
-            println!("{:<16} {faults:>6}\n\nruns without a verdict: {}", "all", self.void);
+            print!("{self}");
         }
         if violations > 0 || runs == 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+    }
+}
+
+impl fmt::Display for Sum {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (runs, operations, violations, faults) = self.totals();
+        writeln!(f, "{:<16} {:>6} {:>12} {:>11}", "workload", "runs", "operations", "violations")?;
+        for (workload, (runs, operations, violations)) in &self.runs {
+            writeln!(f, "{:<16} {runs:>6} {operations:>12} {violations:>11}", workload.as_str())?;
+        }
+        writeln!(f, "{:<16} {runs:>6} {operations:>12} {violations:>11}", "all")?;
+        writeln!(f, "\n{:<16} {:>6}", "fault", "times")?;
+        for (kind, count) in &self.faults {
+            writeln!(f, "{:<16} {count:>6}", kind.to_string())?;
+        }
+        writeln!(f, "{:<16} {faults:>6}\n\nruns without a verdict: {}", "all", self.void)?;
+        for Broken { seed, workload, rules } in &self.broken {
+            let rules: Vec<_> = rules.iter().map(String::as_str).collect();
+            writeln!(f, "broken: seed {seed}, workload {workload}: {}", rules.join(", "))?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::history::event::Act;
+    use crate::history::test_support::{history, wish};
+    use crate::history::{Plan, judge};
+
+    #[test]
+    fn a_summary_names_the_seeds_and_the_rules_that_they_broke() {
+        let granted = |client| [(1, client, Act::Ask(0, wish())), (2, client, Act::Granted(0, 5))];
+        let history = history(granted(0).into_iter().chain(granted(1)));
+        let (length, cast) = (LENGTH, (1, 2));
+        let plan = Plan { workload: Workload::Lock, seed: 77, length, cast, terms: history.terms };
+        let mut sum = Sum::default();
+        sum.add(judge(&plan, &history));
+        assert!(sum.to_string().ends_with("broken: seed 77, workload lock: RisingTokens\n"), "{sum}");
+        let broken = json!([{ "seed": 77, "workload": "lock", "rules": ["RisingTokens"] }]);
+        assert_eq!(sum.to_json()["broken"], broken);
     }
 }
