@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use tracing::{info, warn};
 
 use crate::coordinator::{Coordinator, Target};
-use crate::driver::{IfBlocked, IfTaken, Key, Mode};
+use crate::driver::{IfBlocked, IfTaken, Key, Mode, Roster};
 use crate::hold::{Hold, Request};
 use crate::live::Live;
 use crate::member::{Incarnation, MemberValue};
@@ -28,6 +28,7 @@ pub struct Membership {
 #[derive(Debug)]
 pub(crate) struct Joined {
     target: Target,
+    roster: Arc<Roster>,
     value: Mutex<MemberValue>,
     stay: watch::Sender<Stay>,
 }
@@ -46,14 +47,15 @@ impl Membership {
         let value = value?;
         let hold = enter(target, target.coordinator.live().await?, &value, if_taken).await?;
         let stay = watch::Sender::new(Stay::Entered(hold));
-        let joined = Arc::new(Joined { target: target.clone(), value: Mutex::new(value), stay });
+        let roster = target.roster()?.clone();
+        let joined = Arc::new(Joined { target: target.clone(), roster, value: Mutex::new(value), stay });
         target.coordinator.shared().remember(&joined);
         Ok(Self { joined })
     }
 
     /// The group.
-    pub fn group(&self) -> Result<&Name> {
-        Ok(&self.joined.target.roster()?.name)
+    pub fn group(&self) -> &Name {
+        &self.joined.roster.name
     }
 
     /// Our member id.

@@ -152,7 +152,7 @@ pub trait Session: Debug + Send + Sync + 'static {
     /// whom it admits. Returns whether an entry was removed. Idempotent.
     ///
     /// # Errors
-    /// `Unavailable`.
+    /// `SessionLost`, `Unavailable`.
     async fn evict(&self, roster: &Roster, seq: Seq) -> Result<bool>;
 
     /// Reads the roster. With `newer_than`, waits until its version differs from that; without, answers at once.
@@ -185,19 +185,20 @@ pub trait Session: Debug + Send + Sync + 'static {
     /// Gives the roster a durable existence of its own, bound to no session. Returns whether it is new. Idempotent.
     ///
     /// # Errors
-    /// `Unavailable`.
+    /// `SessionLost`, `Unavailable`.
     async fn declare(&self, roster: &Roster) -> Result<bool>;
 
     /// Ends what `declare` began. Atomic against `enter`.
     ///
     /// # Errors
-    /// `GroupNotCreated` if it was not declared; `GroupNotEmpty` if entries stand; `Unavailable`.
+    /// `GroupNotCreated` if it was not declared; `GroupNotEmpty` if entries stand; `SessionLost`,
+    /// `Unavailable`.
     async fn retract(&self, roster: &Roster) -> Result<()>;
 
     /// The names of all declared rosters of a kind, in byte order.
     ///
     /// # Errors
-    /// `Unavailable`.
+    /// `SessionLost`, `Unavailable`.
     async fn declared(&self, kind: Kind) -> Result<Vec<Name>>;
 
     /// The session's topics, or `None` where the backend has none.

@@ -43,7 +43,8 @@ pub trait Topics: Send + Sync {
     /// it, so a message whose reply was lost may or may not have been published, but never twice.
     ///
     /// # Errors
-    /// `Unavailable`, `InvalidOption` if the backend cannot take a payload of this size (names both sizes).
+    /// `SessionLost`, `Unavailable`, `InvalidOption` if the backend cannot take a payload of this size (names both
+    /// sizes).
     async fn publish(&self, topic: &Name, payload: &[u8], keep: u64) -> Result<Offset>;
 
     /// Returns the messages after `after`, in order, at most `limit` (at least 1) of them; waits until there is one.
@@ -57,6 +58,6 @@ pub trait Topics: Send + Sync {
     /// What can be read at this moment; both offsets are 0 for a topic that nobody has published to.
     ///
     /// # Errors
-    /// `Unavailable`.
+    /// `SessionLost`, `Unavailable`.
     async fn bounds(&self, topic: &Name) -> Result<Bounds>;
 }
