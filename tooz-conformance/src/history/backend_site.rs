@@ -7,7 +7,8 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
 use tokio::sync::Mutex;
-use tooz_core::{Builder, Characteristic};
+use tooz_core::driver::Session;
+use tooz_core::{Builder, Characteristic, Error, ErrorKind};
 
 use super::event::{Event, GENERATION};
 use super::fault::{Fault, FaultKind};
@@ -156,9 +157,14 @@ impl Site for BackendSite {
         self.context.builder(member)
     }
 
+    async fn session(&self) -> Result<Box<dyn Session>, Error> {
+        let failed = |failure: Failure| Error::new(ErrorKind::Unavailable, failure.to_string());
+        self.context.session("remover").await.map_err(failed)
+    }
+
     fn kinds(&self) -> Vec<FaultKind> {
         use FaultKind as F;
-        let mut kinds = vec![F::KillClient, F::FreezeClient];
+        let mut kinds = vec![F::KillClient, F::FreezeClient, F::Remove];
         if self.is_proxied {
             kinds.extend([F::Partition, F::Cut, F::BlackHole, F::DropReplies, F::Hold, F::CutReply, F::Delay]);
         }

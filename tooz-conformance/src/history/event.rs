@@ -108,6 +108,8 @@ pub enum Act {
     Fault(Fault),
     /// It is over.
     Healed(Fault),
+    /// The entry with this token was removed from this object, behind its owner's back.
+    Removed(u8, u64),
     /// The whole process could not run for so long, ending now.
     Stalled(u64),
     /// So many entries stand although all clients have gone, in this object.

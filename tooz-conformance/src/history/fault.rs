@@ -37,6 +37,8 @@ pub enum FaultKind {
     KillClient,
     /// A client process is frozen.
     FreezeClient,
+    /// Entries are removed behind their owners' backs: of the holder and of the last who waits, or of a member.
+    Remove,
 }
 
 impl fmt::Display for FaultKind {
@@ -54,6 +56,7 @@ impl fmt::Display for FaultKind {
             Self::RestartServer => "restart server",
             Self::KillClient => "kill client",
             Self::FreezeClient => "freeze client",
+            Self::Remove => "remove",
         })
     }
 }
@@ -118,7 +121,11 @@ pub fn schedule(
     let mut at = ttl.mul_f64(rng.random_range(0.05..0.5));
     while let Some(kind) = kinds.choose(&mut rng).copied() {
         let lasts = match kind {
-            FaultKind::Expire | FaultKind::KillClient | FaultKind::Cut | FaultKind::RestartServer => Duration::ZERO,
+            FaultKind::Expire
+            | FaultKind::KillClient
+            | FaultKind::Cut
+            | FaultKind::RestartServer
+            | FaultKind::Remove => Duration::ZERO,
             // Sometimes shorter than the TTL, sometimes longer.
             _ => ttl.mul_f64(rng.random_range(0.05..1.6)),
         };

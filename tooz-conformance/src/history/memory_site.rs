@@ -1,18 +1,23 @@
 //! Runs against the memory driver, and with its faults: with a paused clock they take no time and a seed repeats itself.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
+use tooz_core::driver::{Session, SessionOptions};
 use tooz_core::memory::Server;
-use tooz_core::{Builder, Coordinator, DriverEntry, Registry};
+use tooz_core::{Builder, Coordinator, DriverEntry, Error, Name, Registry};
 
 use super::event::{Event, member};
 use super::fault::{Fault, FaultKind};
 use super::part::{Connect, Part, perform};
 use super::recorder::Recorder;
 use super::run::Site;
+
+/// What everything of a run stands under.
+const NAMESPACE: &str = "history";
 
 /// The memory driver, or a driver that is built on it, and its server.
 #[derive(Debug)]
@@ -31,7 +36,7 @@ impl MemorySite {
             url: format!("{}://{server}", driver.schemes[0]),
             driver,
             server: Server::named(server),
-            kinds: vec![FaultKind::Expire, FaultKind::Partition, FaultKind::BlackHole],
+            kinds: vec![FaultKind::Expire, FaultKind::Partition, FaultKind::BlackHole, FaultKind::Remove],
             parts: Mutex::default(),
         }
     }
@@ -47,7 +52,13 @@ impl MemorySite {
 #[async_trait]
 impl Site for MemorySite {
     fn builder(&self, member: &str) -> Builder {
-        Coordinator::builder(&self.url).registry(Registry::with([self.driver])).member(member)
+        Coordinator::builder(&self.url).registry(Registry::with([self.driver])).member(member).namespace(NAMESPACE)
+    }
+
+    async fn session(&self) -> Result<Box<dyn Session>, Error> {
+        let (ttl, timeout) = (Duration::from_secs(3), Duration::from_secs(2));
+        let options = SessionOptions { namespace: NAMESPACE.to_owned(), member: Name::new("remover")?, ttl, timeout };
+        (self.driver.open)(&self.url.parse()?)?.open(&options).await
     }
 
     fn kinds(&self) -> Vec<FaultKind> {
@@ -56,8 +67,9 @@ impl Site for MemorySite {
 
     async fn play(&self, part: Part, recorder: &Recorder) -> Result<(), String> {
         let (url, driver) = (self.url.clone(), self.driver);
-        let connect: Connect =
-            Arc::new(move |member| Coordinator::builder(&url).registry(Registry::with([driver])).member(member));
+        let connect: Connect = Arc::new(move |member| {
+            Coordinator::builder(&url).registry(Registry::with([driver])).member(member).namespace(NAMESPACE)
+        });
         self.parts.lock().await.push(tokio::spawn(perform(part, connect, recorder.clone())));
         Ok(())
     }

@@ -11,6 +11,7 @@ mod group;
 mod memory_site;
 mod part;
 mod recorder;
+mod remove;
 mod run;
 mod seat;
 mod shrink;

@@ -4,18 +4,23 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tooz_core::driver::Session;
 use tooz_core::{Builder, Coordinator, Error};
 
 use super::event::{Act, Client, Event, History, OUTSIDE, Terms, onlooker};
 use super::fault::{Fault, FaultKind, Planned, schedule};
 use super::part::{OBJECTS, PERMITS, Part, Workload, object_name};
 use super::recorder::Recorder;
+use super::remove::remove;
 
 /// Where a run takes place: how clients get there, and what can go wrong.
 #[async_trait]
 pub trait Site: Send + Sync {
     /// A client that is about to connect, unharmed by proxies and the like.
     fn builder(&self, member: &str) -> Builder;
+
+    /// A session of the driver, unharmed as well. Nothing renews it.
+    async fn session(&self) -> Result<Box<dyn Session>, Error>;
 
     /// What can go wrong here.
     fn kinds(&self) -> Vec<FaultKind>;
@@ -123,6 +128,10 @@ async fn harm(plan: &Plan, site: &dyn Site, recorder: &Recorder, began: u64) -> 
     let start = recorder.instant(began);
     for planned in plan.schedule(&site.kinds()) {
         sleep_until(start + planned.after).await;
+        if planned.fault.kind() == FaultKind::Remove {
+            remove(plan.workload, site, recorder).await;
+            continue;
+        }
         // From before it begins until it is surely over.
         recorder.note(OUTSIDE, Act::Fault(planned.fault.clone()));
         site.begin(&planned.fault).await?;

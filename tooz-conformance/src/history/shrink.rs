@@ -44,7 +44,7 @@ fn only(history: &History, violation: &Violation, ops: &BTreeSet<(Client, Op)>) 
     // What went wrong a little before may be the cause; what came later is not.
     let cause = from.saturating_sub(3 * u64::try_from(history.terms.ttl.as_nanos()).unwrap_or_default())..=to;
     let keep = |event: &&Event| match &event.act {
-        Act::Fault(_) | Act::Healed(_) | Act::Stalled(_) => cause.contains(&event.at),
+        Act::Fault(_) | Act::Healed(_) | Act::Stalled(_) | Act::Removed(..) => cause.contains(&event.at),
         Act::Told(_) | Act::Members(_) | Act::LookedOn => violation.ops.is_empty(),
         act => match act.op() {
             Some(op) => ops.contains(&(event.client, op)),

@@ -52,6 +52,8 @@ bugs! {
     TellsNobody = "tells-nobody";
     /// A push tells that the session is gone although it is not.
     LosesAtRandom = "loses-at-random";
+    /// The owner of an entry that somebody else removed is not told.
+    EvictsSilently = "evicts-silently";
     /// `leave` removes the entry and says that it did not stand.
     DeniesRelease = "denies-release";
     /// `leave` removes whatever stands first.
@@ -191,6 +193,11 @@ impl Session for BuggySession {
                 sleep_until(self.random_loss).await;
                 Loss::Session(Error::new(ErrorKind::SessionLost, "for no reason"))
             }
+            Some(Bug::EvictsSilently) => loop {
+                if let loss @ Loss::Session(_) = self.inner.lost().await {
+                    return loss;
+                }
+            },
             _ => self.inner.lost().await,
         }
     }

@@ -30,7 +30,7 @@ async fn play(bug: Option<Bug>, workload: Workload, seed: u64, kinds: &[FaultKin
     judge(&plan, &run(&plan, &site.with_faults(kinds)).await.unwrap())
 }
 
-const FAULTS: [FaultKind; 3] = [FaultKind::Expire, FaultKind::Partition, FaultKind::BlackHole];
+const FAULTS: [FaultKind; 4] = [FaultKind::Expire, FaultKind::Partition, FaultKind::BlackHole, FaultKind::Remove];
 
 /// The rule is broken with one of the seeds, and the history that is shown is short.
 async fn notices(bug: Bug, workload: Workload, rule: Rule) {
@@ -72,6 +72,8 @@ noticed! {
     an_overtaken_waiter: Polls, Lock, Order;
     an_expiry_before_its_time: ExpiresEarly, Lock, LossFirst;
     a_holder_that_is_never_told: TellsNobody, Lock, Exclusion;
+    a_removal_that_is_not_told: EvictsSilently, Lock, LossTold;
+    a_deposed_leader_that_is_not_told: EvictsSilently, Election, LossTold;
     a_loss_without_a_cause: LosesAtRandom, Lock, LossHasCause;
     a_release_that_lies: DeniesRelease, Lock, TrueRelease;
     a_lost_wake_up: ForgetsWakeUps, Lock, Wakeup;

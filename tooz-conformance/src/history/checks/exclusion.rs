@@ -9,14 +9,15 @@ use crate::history::event::History;
 /// Sweeps over the times of certain belief. Two that touch do not overlap.
 pub(super) fn check(history: &History) -> Vec<Violation> {
     let quiet = Quiet::of(history);
-    // A renewal, which comes every third of the TTL, finds it out at the latest.
-    let notice = nanos(history.terms.ttl / 2);
+    // The deadline comes then at the latest, if nothing is heard before.
+    let notice = nanos(history.terms.ttl);
     let mut objects: BTreeMap<u8, Vec<Span>> = BTreeMap::new();
     for mut span in spans(history) {
         let Some((granted, _)) = span.granted else { continue };
-        // A session that was ended by force could not be told before.
-        if quiet.expired(span.id.0, (span.held_until.saturating_sub(notice), span.held_until)) {
-            span.held_until = granted;
+        // What was ended by force could not be told before.
+        let window = (span.held_until.saturating_sub(notice), span.held_until);
+        if let Some(at) = quiet.forced(span.id.0, window) {
+            span.held_until = at.max(granted);
         }
         if span.held_until > granted {
             objects.entry(span.wish.object).or_default().push(span);

@@ -2,12 +2,13 @@
 
 use super::spans::{Ending, Quiet, Span, nanos, spans};
 use super::{Rule, Violation};
-use crate::history::event::{Client, History};
+use crate::history::event::{Act, Client, History};
 
 pub(super) fn check(history: &History) -> Vec<Violation> {
     let (spans, quiet) = (spans(history), Quiet::of(history));
     let mut found: Vec<_> = spans.iter().filter_map(|span| told_late(span, &spans, &quiet, history)).collect();
     found.extend(spans.iter().filter_map(|span| without_cause(span, &quiet, history)));
+    found.extend(spans.iter().filter_map(|span| never_told(span, &quiet, history)));
     found
 }
 
@@ -17,7 +18,7 @@ fn told_late(span: &Span, spans: &[Span], quiet: &Quiet, history: &History) -> O
     let (Some((granted, token)), Ending::Lost(_)) = (span.granted, &span.ending) else { return None };
     let ttl = nanos(history.terms.ttl);
     let life = (granted.saturating_sub(ttl), span.over);
-    if span.wish.limit != 1 || quiet.stopped(span.id.0, life) || quiet.expired(span.id.0, life) {
+    if span.wish.limit != 1 || quiet.stopped(span.id.0, life) || quiet.forced(span.id.0, life).is_some() {
         return None;
     }
     let next = spans.iter().filter(|other| other.conflicts(span) && other.token() > Some(token));
@@ -50,12 +51,27 @@ fn without_cause(span: &Span, quiet: &Quiet, history: &History) -> Option<Violat
     })
 }
 
+/// A holder whose entry was removed learns of it: a renewal, which comes every third of the TTL, finds out at the latest.
+fn never_told(span: &Span, quiet: &Quiet, history: &History) -> Option<Violation> {
+    let token = span.token()?;
+    let removal = history.events.iter().find(|event| event.act == Act::Removed(span.wish.object, token))?.at;
+    let ttl = nanos(history.terms.ttl);
+    let late = span.held_until > removal.saturating_add(ttl / 2);
+    let window = (removal.saturating_sub(ttl), span.held_until);
+    (late && quiet.undisturbed(span.id.0, window)).then(|| Violation {
+        rule: Rule::LossTold,
+        text: format!("c{} believed that it held what had been removed", span.id.0),
+        window: (removal, span.held_until),
+        ops: vec![span.id],
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use crate::history::checks::Rule;
     use crate::history::event::{Act, OUTSIDE};
     use crate::history::fault::{Fault, FaultKind};
-    use crate::history::test_support::{broken, history, wish};
+    use crate::history::test_support::{SECOND, broken, history, wish};
 
     fn lost_at(at: u64, fault: FaultKind) -> Vec<(u64, u16, Act)> {
         vec![
@@ -87,5 +103,23 @@ mod tests {
         events.retain(|(_, client, act)| *client == 0 && !matches!(act, Act::Lost(..)));
         events.extend([(6, 0, Act::Leave(0)), (7, 0, Act::Left(0, Some(false)))]);
         assert_eq!(broken(&history(events)), [Rule::TrueRelease]);
+    }
+
+    #[test]
+    fn a_removal_that_its_holder_never_hears_of_is_found() {
+        let removal = || Fault::of(FaultKind::Remove, vec![0]);
+        let held_until = |last: u64| {
+            history([
+                (1, 0, Act::Ask(0, wish())),
+                (2, 0, Act::Granted(0, 1)),
+                (3, OUTSIDE, Act::Fault(removal())),
+                (4, OUTSIDE, Act::Removed(0, 1)),
+                (4, OUTSIDE, Act::Healed(removal())),
+                (last, 0, Act::Held(0)),
+                (last + 1, 0, Act::Lost(0, "it is over".into())),
+            ])
+        };
+        assert_eq!(broken(&held_until(SECOND)), []);
+        assert_eq!(broken(&held_until(2 * SECOND)), [Rule::LossTold]);
     }
 }

@@ -28,6 +28,8 @@ pub enum Rule {
     Order,
     /// A loss is told before anybody else is granted.
     LossFirst,
+    /// A holder whose entry was removed behind its back is told.
+    LossTold,
     /// Nothing is lost without a cause.
     LossHasCause,
     /// A release of something that is held says so.

@@ -166,11 +166,20 @@ impl Quiet {
         harms.filter(|at| *at <= to).max().unwrap_or(0)
     }
 
-    /// Whether the backend ended a session of this client in the window.
-    pub fn expired(&self, client: Client, (from, to): (u64, u64)) -> bool {
-        self.troubles.iter().any(|(at, _, fault)| {
-            let fault = fault.as_ref().filter(|fault| fault.kind() == FaultKind::Expire && fault.hits(client));
-            fault.is_some() && (from..=to).contains(at)
+    /// When, in the window, the backend ended a session of this client or an entry of its was removed, if it was.
+    pub fn forced(&self, client: Client, (from, to): (u64, u64)) -> Option<u64> {
+        let forced = self.troubles.iter().filter_map(|(at, _, fault)| {
+            let by_force = |fault: &&Fault| matches!(fault.kind(), FaultKind::Expire | FaultKind::Remove);
+            fault.as_ref().filter(by_force).filter(|fault| fault.hits(client)).map(|_| *at)
+        });
+        forced.filter(|at| (from..=to).contains(at)).min()
+    }
+
+    /// Whether nothing was wrong for this client in the window, apart from removals of its entries.
+    pub fn undisturbed(&self, client: Client, (from, to): (u64, u64)) -> bool {
+        !self.troubles.iter().any(|(since, until, fault)| {
+            let counts = fault.as_ref().is_none_or(|fault| fault.kind() != FaultKind::Remove && fault.hits(client));
+            counts && *since <= to && *until >= from
         })
     }
 

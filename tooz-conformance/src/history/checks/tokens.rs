@@ -88,7 +88,7 @@ fn fencing(granted: &[&Span], history: &History) -> Option<Violation> {
     for event in &history.events {
         let (Act::Held(op) | Act::Granted(op, _)) = event.act else { continue };
         let Some(span) = writers.get(&(event.client, op)) else { continue };
-        let forced = quiet.expired(event.client, (event.at.saturating_sub(ttl), event.at));
+        let forced = quiet.forced(event.client, (event.at.saturating_sub(ttl), event.at)).is_some();
         match greatest {
             Some(other) if other.token() > span.token() && !forced => {
                 return Some(Violation {

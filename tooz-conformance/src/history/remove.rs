@@ -1,0 +1,90 @@
+//! Entries that are removed behind their owners' backs: by an operator, or by whoever cleans up too much.
+
+use std::time::Duration;
+
+use tooz_core::Error;
+use tooz_core::driver::{Entry, Kind, Roster, Seq, Session};
+use tooz_core::{Coordinator, Name};
+
+use super::event::{Act, Client, OUTSIDE};
+use super::fault::{Fault, FaultKind};
+use super::part::{OBJECTS, PERMITS, Workload, object_name};
+use super::recorder::Recorder;
+use super::run::Site;
+
+/// Evicts, with the driver's own verb, who stands first and who stands last in each line, or the first member; records
+/// each as a fault of its owner. Who that is depends on the moment; the moment is that of the schedule.
+pub(super) async fn remove(workload: Workload, site: &dyn Site, recorder: &Recorder) {
+    let patience = Duration::from_secs(2);
+    // The backend may not have come round from the fault before. Then there is nothing to be removed.
+    let Ok(Ok((session, coordinator))) = tokio::time::timeout(patience, reach(site)).await else { return };
+    for object in 0..OBJECTS {
+        let _ = tokio::time::timeout(patience, remove_from(workload, object, &*session, &coordinator, recorder)).await;
+    }
+    coordinator.close().await;
+    let _ = session.close().await;
+}
+
+async fn reach(site: &dyn Site) -> Result<(Box<dyn Session>, Coordinator), Error> {
+    Ok((site.session().await?, site.builder("remover").connect().await?))
+}
+
+async fn remove_from(
+    workload: Workload,
+    object: u8,
+    session: &dyn Session,
+    coordinator: &Coordinator,
+    recorder: &Recorder,
+) -> Result<(), Error> {
+    let Some(kind) = kind(workload) else { return Ok(()) };
+    let roster = Roster { kind, name: Name::new(object_name(object))? };
+    for (owner, seq) in chosen(workload, object, session, &roster, coordinator).await? {
+        let fault = Fault::of(FaultKind::Remove, vec![owner]);
+        recorder.note(OUTSIDE, Act::Fault(fault.clone()));
+        // An error leaves it open whether it was removed; the fault was recorded in any case.
+        let removed = session.evict(&roster, seq).await;
+        if let Ok(true) = removed {
+            recorder.note(OUTSIDE, Act::Removed(object, seq.0));
+        }
+        recorder.note(OUTSIDE, Act::Healed(fault));
+        removed?;
+    }
+    Ok(())
+}
+
+async fn chosen(
+    workload: Workload,
+    object: u8,
+    session: &dyn Session,
+    roster: &Roster,
+    coordinator: &Coordinator,
+) -> Result<Vec<(Client, Seq)>, Error> {
+    if workload == Workload::Group {
+        let entries = session.snapshot(roster, None).await?.entries;
+        let owner = |entry: &Entry| client(entry.key.as_deref()?).map(|client| (client, entry.seq));
+        return Ok(entries.first().and_then(owner).into_iter().collect());
+    }
+    let name = object_name(object);
+    let line = match workload {
+        Workload::Election => coordinator.election(name).inspect().await?,
+        Workload::Semaphore => coordinator.semaphore(name, PERMITS).inspect().await?,
+        _ => coordinator.lock(name).inspect().await?,
+    };
+    let chosen = line.holders.first().into_iter().chain(line.waiters.last());
+    Ok(chosen.filter_map(|one| Some((client(one.member.as_bytes())?, Seq(one.token.0)))).collect())
+}
+
+fn kind(workload: Workload) -> Option<Kind> {
+    match workload {
+        Workload::Lock | Workload::SharedLock => Some(Kind::Lock),
+        Workload::Semaphore => Some(Kind::Semaphore),
+        Workload::Election => Some(Kind::Election),
+        Workload::Group => Some(Kind::Group),
+        Workload::Topic => None,
+    }
+}
+
+/// The client whose member name this is.
+fn client(member: &[u8]) -> Option<Client> {
+    std::str::from_utf8(member).ok()?.strip_prefix('c')?.parse().ok()
+}
