@@ -1,6 +1,7 @@
 //! The driver beside a raw SQLite transaction, and beside a file lock that is waited for.
 //!
-//! The pair of the floor writes what the driver's must: one row in, one row out, on two transactions of one connection.
+//! The pair of the floor writes what the driver's must: one row in, one row out, on two transactions of one connection. Its
+//! append is safe on disk when it returns, as a message is.
 
 use std::collections::HashMap;
 use std::fs::{self, File};
@@ -23,7 +24,8 @@ fn main() -> ExitCode {
 
 struct Raw {
     directory: PathBuf,
-    db: Arc<Mutex<Connection>>,
+    locks: Arc<Mutex<Connection>>,
+    log: Arc<Mutex<Connection>>,
     armed: Mutex<HashMap<u64, File>>,
 }
 
@@ -32,28 +34,32 @@ impl Raw {
         let url = reach.url().trim_start_matches("file://").split('?').next().unwrap_or_default().to_owned();
         let directory = PathBuf::from(url).join(format!("floor-{}", reach.namespace()));
         fs::create_dir_all(&directory)?;
-        let db = Connection::open(directory.join("floor.db"))?;
-        db.busy_timeout(Duration::from_secs(5))?;
-        db.pragma_update(None, "journal_mode", "WAL")?;
-        db.pragma_update(None, "synchronous", "NORMAL")?;
-        db.execute_batch(
-            "CREATE TABLE IF NOT EXISTS locks (id INTEGER PRIMARY KEY, value BLOB);
-             CREATE TABLE IF NOT EXISTS log (id INTEGER PRIMARY KEY, value BLOB);",
-        )?;
-        Ok(Self { directory, db: Arc::new(Mutex::new(db)), armed: Mutex::default() })
-    }
-
-    fn write(&self, statement: &str, id: Option<usize>) -> Result<(), Failure> {
-        let db = self.db.lock().unwrap_or_else(PoisonError::into_inner);
-        db.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
-        db.prepare_cached(statement)?.execute([id.map(|id| id as i64)])?;
-        db.prepare_cached("COMMIT")?.execute([])?;
-        Ok(())
+        // The switch to WAL fails at once while another process is at the same.
+        let opening = File::create(directory.join("opening"))?;
+        flock(&opening, FlockOperation::LockExclusive)?;
+        let table = |name: &str, synchronous: &str| {
+            let db = Connection::open(directory.join(format!("{name}.db")))?;
+            db.busy_timeout(Duration::from_secs(5))?;
+            db.pragma_update(None, "journal_mode", "WAL")?;
+            db.pragma_update(None, "synchronous", synchronous)?;
+            db.execute_batch(&format!("CREATE TABLE IF NOT EXISTS {name} (id INTEGER PRIMARY KEY, value BLOB)"))?;
+            Ok::<_, Failure>(Arc::new(Mutex::new(db)))
+        };
+        let (locks, log) = (table("locks", "NORMAL")?, table("log", "FULL")?);
+        Ok(Self { directory, locks, log, armed: Mutex::default() })
     }
 
     fn turn(&self, turn: u64) -> PathBuf {
         self.directory.join(format!("turn-{turn}"))
     }
+}
+
+fn write(db: &Mutex<Connection>, statement: &str, id: Option<usize>) -> Result<(), Failure> {
+    let db = db.lock().unwrap_or_else(PoisonError::into_inner);
+    db.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
+    db.prepare_cached(statement)?.execute([id.map(|id| id as i64)])?;
+    db.prepare_cached("COMMIT")?.execute([])?;
+    Ok(())
 }
 
 #[async_trait]
@@ -67,18 +73,18 @@ impl Floor for Raw {
     }
 
     async fn pair(&self, task: usize) -> Result<(), Failure> {
-        self.write("INSERT INTO locks VALUES (?1, x'00')", Some(task))?;
-        self.write("DELETE FROM locks WHERE id = ?1", Some(task))
+        write(&self.locks, "INSERT INTO locks VALUES (?1, x'00')", Some(task))?;
+        write(&self.locks, "DELETE FROM locks WHERE id = ?1", Some(task))
     }
 
     async fn look(&self) -> Result<(), Failure> {
-        let db = self.db.lock().unwrap_or_else(PoisonError::into_inner);
+        let db = self.locks.lock().unwrap_or_else(PoisonError::into_inner);
         db.prepare_cached("SELECT 1 FROM locks WHERE id = ?1")?.exists([0])?;
         Ok(())
     }
 
     async fn append(&self) -> Result<(), Failure> {
-        self.write("INSERT INTO log VALUES (?1, zeroblob(100))", None)
+        write(&self.log, "INSERT INTO log VALUES (?1, zeroblob(100))", None)
     }
 
     async fn arm(&self, turn: u64) -> Result<(), Failure> {
