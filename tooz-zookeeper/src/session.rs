@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use futures_util::future::join_all;
 use tokio::sync::{Mutex, mpsc};
 use tokio::task::AbortHandle;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 use tooz_core::driver::{
     Kind, Loss, NewEntry, Nonce, Roster, Seq, Session, SessionOptions, Snapshot, Standing, Ticket, Topics, Version,
 };
@@ -36,8 +36,16 @@ pub(crate) struct Inner {
     pub(crate) retention: Retention,
     pub(crate) losses: mpsc::UnboundedSender<Loss>,
     ttl: Duration,
+    renewed: RwLock<Renewed>,
+}
+
+/// What is known of the session's end.
+#[derive(Clone, Copy, Debug)]
+struct Renewed {
+    /// When the last renewal that was answered was sent.
+    sent: Instant,
     /// When the session ends unless it is renewed.
-    deadline: RwLock<Instant>,
+    deadline: Instant,
 }
 
 /// The session as core sees it.
@@ -67,7 +75,8 @@ impl ZooKeeperSession {
             retention: Retention::default(),
             losses: sender,
             ttl,
-            deadline: RwLock::new(sent + ttl),
+            // The leader itself opens sessions.
+            renewed: RwLock::new(Renewed { sent, deadline: sent + ttl }),
         });
         let background = [
             tokio::spawn(end_in_time(Arc::downgrade(&inner))).abort_handle(),
@@ -81,7 +90,8 @@ impl ZooKeeperSession {
 ///
 /// A follower tells the leader, which alone expires sessions, of its clients every half tick. If it is cut off right
 /// after it forwarded our write, the leader counts from the renewal before. Core renews every third of the TTL, so with
-/// three quarters of what was granted, one such renewal may be lost: 3/4 + 1/3 of 3/4 is 1.
+/// three quarters of what was granted, one such renewal may be lost: 3/4 + 1/3 of 3/4 is 1. See [`Inner::renew`] for
+/// renewals that are further apart.
 fn safe_ttl(negotiated: Duration) -> Duration {
     negotiated * 3 / 4
 }
@@ -141,7 +151,19 @@ async fn over(inner: &std::sync::Weak<Inner>) {
 
 impl Inner {
     fn deadline(&self) -> Instant {
-        *self.deadline.read().unwrap_or_else(PoisonError::into_inner)
+        self.renewed.read().unwrap_or_else(PoisonError::into_inner).deadline
+    }
+
+    /// Renews once. False if the leader may count from a renewal so long ago that this one promises less than a TTL.
+    async fn renew(&self) -> Result<bool> {
+        let sent = Instant::now();
+        self.client.touch().await?;
+        let mut renewed = self.renewed.write().unwrap_or_else(PoisonError::into_inner);
+        let negotiated = self.client.negotiated();
+        let promised = (sent + self.ttl).min(renewed.sent + negotiated);
+        let in_step = sent < renewed.sent + negotiated - self.ttl + negotiated / 40;
+        *renewed = Renewed { sent: renewed.sent.max(sent), deadline: renewed.deadline.max(promised) };
+        Ok(in_step)
     }
 
     /// Removes our entries and the parents that are empty then, as far as time allows.
@@ -174,10 +196,11 @@ impl Session for ZooKeeperSession {
     }
 
     async fn renew(&self) -> Result<()> {
-        let sent = Instant::now();
-        self.inner.client.touch().await?;
-        let mut deadline = self.inner.deadline.write().unwrap_or_else(PoisonError::into_inner);
-        *deadline = deadline.max(sent + self.inner.ttl);
+        if !self.inner.renew().await? {
+            // Renewals have failed before. A second one, half a tick later, proves that the leader knows of the first.
+            sleep(self.inner.client.negotiated() / 6).await;
+            self.inner.renew().await?;
+        }
         Ok(())
     }
 

@@ -21,9 +21,14 @@ use crate::roster::{none_if_missing, path, seq};
 use crate::session::Inner;
 use crate::sweep::UNDECLARED;
 
+/// An entry that stays for less is not worth a watch.
+const FLEETING: Duration = Duration::from_millis(20);
+
 /// Waits for the removal of an entry of ours, and reports it unless we removed it ourselves.
 pub(crate) async fn guard(inner: Weak<Inner>, nonce: Nonce, path: String) {
     let bell = Arc::new(Notify::new());
+    // An entry that is gone by then costs no request; whoever removes it meanwhile is seen by the first look.
+    sleep(FLEETING).await;
     loop {
         let Some(inner) = inner.upgrade() else { return };
         let watch = match inner.client.data_watched(&path, &bell).await {

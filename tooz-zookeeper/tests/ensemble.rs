@@ -5,7 +5,8 @@ mod support;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
+use tooz_conformance::proxy::{Direction, Proxy};
 use tooz_conformance::servers::{Node, zookeeper};
 use tooz_conformance::{Context, Failure, Harness, Needs};
 use tooz_core::driver::Loss;
@@ -15,15 +16,18 @@ use self::support::{Client, at_last, four_letters, lock, soon};
 const LIMIT: Duration = Duration::from_secs(2);
 
 fn main() -> ExitCode {
-    let harness = Harness::new("zookeeper-ensemble", tooz_zookeeper::DRIVER, zookeeper::ensemble(), |hosts| {
+    let harness = Harness::new(support::named("ensemble"), tooz_zookeeper::DRIVER, zookeeper::ensemble(), |hosts| {
         format!("zookeeper://{}", hosts.join(","))
     });
     tooz_conformance::main(
-        harness.trial("zookeeper::sessions_outlive_the_leader", Needs::OWN_SERVER, sessions_outlive_the_leader).trial(
-            "zookeeper::a_frozen_follower_makes_no_second_holder",
-            Needs::OWN_SERVER,
-            a_frozen_follower,
-        ),
+        harness
+            .trial("zookeeper::sessions_outlive_the_leader", Needs::OWN_SERVER, sessions_outlive_the_leader)
+            .trial("zookeeper::a_frozen_follower_makes_no_second_holder", Needs::OWN_SERVER, a_frozen_follower)
+            .trial(
+                "zookeeper::a_renewal_after_failures_promises_no_more_than_the_leader_knows",
+                Needs::OWN_SERVER,
+                a_renewal_after_failures,
+            ),
     )
 }
 
@@ -50,6 +54,28 @@ async fn sessions_outlive_the_leader(context: Context) -> Result<(), Failure> {
     let c = Client::open(&context, ttl, LIMIT).await?;
     let ticket = c.hold(&lock("another")).await?;
     assert!(ticket.seq > held.seq, "the token has fallen");
+    Ok(())
+}
+
+/// A follower answers a renewal and freezes before it has told the leader, who then counts from the one before.
+async fn a_renewal_after_failures(context: Context) -> Result<(), Failure> {
+    let nodes = by_role(&context).await?;
+    let ttl = Duration::from_secs(6);
+    let proxy = Proxy::start(nodes[1].address()).await?;
+    let a = Client::open(&context.at(format!("zookeeper://{}", proxy.address())), ttl, LIMIT).await?;
+    let b = Client::open(&context.at(format!("zookeeper://{}", nodes[2].address())), ttl, LIMIT).await?;
+    a.hold(&lock("lock")).await?;
+    let turn = b.wait(&lock("lock")).await?;
+    // No renewal arrives for half of the TTL, and then one does.
+    proxy.hold(Direction::ToServer);
+    sleep(ttl / 2).await;
+    proxy.heal().await?;
+    at_last("a renewal", || async { timeout(Duration::from_millis(40), a.session.renew()).await.unwrap_or(Ok(())) })
+        .await?;
+    nodes[1].pause().await?;
+    assert!(matches!(soon("the loss", a.session.lost()).await, Loss::Session(_)));
+    assert!(!turn.is_finished(), "there were two holders");
+    soon("the turn of the next", turn).await.expect("the task does not panic")?;
     Ok(())
 }
 

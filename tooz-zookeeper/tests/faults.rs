@@ -15,14 +15,14 @@ use tooz_conformance::{Context, Failure, Harness, Needs};
 use tooz_core::driver::{Loss, NewEntry, Offset};
 use tooz_core::{ErrorKind, Name};
 
-use self::support::{Client, Switch, at_last, exclusive, lock, soon, znodes};
+use self::support::{Client, Switch, at_last, counted, exclusive, lock, soon, znodes};
 
 const TTL: Duration = Duration::from_secs(30);
 const LIMIT: Duration = Duration::from_secs(2);
 
 fn main() -> ExitCode {
     let own = Needs::OWN_SERVER;
-    let harness = Harness::new("zookeeper-faults", tooz_zookeeper::DRIVER, zookeeper::single(), |hosts| {
+    let harness = Harness::new(support::named("faults"), tooz_zookeeper::DRIVER, zookeeper::single(), |hosts| {
         format!("zookeeper://{}", hosts.join(","))
     });
     tooz_conformance::main(
@@ -39,6 +39,7 @@ fn main() -> ExitCode {
             .trial("close_returns_while_the_server_is_gone", own, close_returns_while_the_server_is_gone)
             .trial("the_loss_is_told_before_the_server_returns", own, the_loss_is_told_before_the_server_returns)
             .trial("a_host_that_swallows_everything_is_passed_over", Needs::NOTHING, a_host_that_swallows_everything)
+            .trial("an_entry_that_goes_at_once_costs_no_watch", own, an_entry_that_goes_at_once_costs_no_watch)
             .trial("credentials_are_sent_again_after_a_restart", own, credentials_are_sent_again_after_a_restart)
             .trial("used_up_parents_do_not_pile_up", own, used_up_parents_do_not_pile_up)
             .trial("a_value_over_the_limit_is_a_clear_error", Needs::NOTHING, a_value_over_the_limit_is_a_clear_error),
@@ -194,6 +195,29 @@ async fn credentials_are_sent_again_after_a_restart(context: Context) -> Result<
     context.server()?.start_again().await?;
     assert!(at_last("leave", || a.session.leave(&roster, &held)).await?);
     a.hold(&lock("another")).await?;
+    Ok(())
+}
+
+async fn an_entry_that_goes_at_once_costs_no_watch(context: Context) -> Result<(), Failure> {
+    let address = &context.server()?.addresses()[0];
+    let a = Client::open(&context, TTL, LIMIT).await?;
+    let (roster, pairs) = (lock("lock"), 200);
+    let first = a.hold(&roster).await?;
+    a.session.leave(&roster, &first).await?;
+    let before = counted(address, "zk_packets_received").await?;
+    for _ in 0..pairs {
+        let held = a.hold(&roster).await?;
+        a.session.leave(&roster, &held).await?;
+    }
+    let packets = counted(address, "zk_packets_received").await? - before;
+    assert!(packets < pairs * 7 / 2, "{packets} requests for {pairs} pairs: more than create, list and delete");
+    sleep(Duration::from_millis(100)).await;
+    assert_eq!(counted(address, "zk_watch_count").await?, 0, "a watch was left behind");
+    // One that is removed by somebody else meanwhile is told all the same.
+    let evicted = a.hold(&roster).await?;
+    let b = Client::open(&context, TTL, LIMIT).await?;
+    assert!(b.session.evict(&roster, evicted.seq).await?);
+    assert!(matches!(soon("the loss", a.session.lost()).await, Loss::Entry(nonce) if nonce == evicted.nonce));
     Ok(())
 }
 

@@ -17,6 +17,12 @@ use tooz_core::driver::{
 };
 use tooz_core::{Name, Result};
 
+/// What a harness is called, which says with which client it is run.
+pub(crate) fn named(what: &str) -> String {
+    let client = if cfg!(feature = "tls") { "-tls" } else { "" };
+    format!("zookeeper{client}-{what}")
+}
+
 /// How long something that must happen may take.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(15);
 
@@ -28,9 +34,7 @@ pub(crate) struct Client {
 
 impl Client {
     pub(crate) async fn open(context: &Context, ttl: Duration, limit: Duration) -> Result<Self, Failure> {
-        let (namespace, member) = (context.namespace().to_owned(), Name::new("a")?);
-        let options = SessionOptions { namespace, member, ttl, timeout: limit };
-        let session: Arc<dyn Session> = context.driver()?.open(&options).await?.into();
+        let session: Arc<dyn Session> = context.driver()?.open(&options(context, ttl, limit)).await?.into();
         let renewed = session.clone();
         let renewing = tokio::spawn(async move {
             loop {
@@ -66,6 +70,11 @@ impl Client {
             }
         }))
     }
+}
+
+pub(crate) fn options(context: &Context, ttl: Duration, timeout: Duration) -> SessionOptions {
+    let member = Name::new("a").expect("it is short");
+    SessionOptions { namespace: context.namespace().to_owned(), member, ttl, timeout }
 }
 
 impl Drop for Client {
@@ -119,8 +128,13 @@ pub(crate) async fn four_letters(address: &str, command: &str) -> std::io::Resul
 
 /// How many znodes a server has.
 pub(crate) async fn znodes(address: &str) -> std::io::Result<u64> {
+    counted(address, "zk_znode_count").await
+}
+
+/// One of the figures that a server tells of itself.
+pub(crate) async fn counted(address: &str, what: &str) -> std::io::Result<u64> {
     let answer = four_letters(address, "mntr").await?;
-    let count = answer.lines().find_map(|line| line.strip_prefix("zk_znode_count"));
+    let count = answer.lines().find_map(|line| line.strip_prefix(what));
     count.and_then(|count| count.trim().parse().ok()).ok_or_else(|| std::io::Error::other(answer.clone()))
 }
 
