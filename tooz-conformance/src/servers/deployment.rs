@@ -76,7 +76,8 @@ impl Deployment {
         if let Some(form) = &spec.form {
             form(self.nodes.iter().map(Node::port).collect()).await?;
         }
-        self.version = (spec.product.version)(self.nodes[0].port()).await.unwrap_or_else(|error| error.to_string());
+        self.version =
+            (spec.product.version)(self.nodes[0].asked_port()).await.unwrap_or_else(|error| error.to_string());
         Ok(())
     }
 

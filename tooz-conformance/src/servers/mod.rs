@@ -2,6 +2,7 @@
 //!
 //! [`DeploymentSpec`] says what to run, [`Means`] by which means it is run here, [`Deployment`] is the running thing.
 
+mod certificates;
 mod container;
 mod deployment;
 mod means;
@@ -17,6 +18,7 @@ pub mod etcd;
 pub mod redis;
 pub mod zookeeper;
 
+pub use self::certificates::Certificates;
 pub(crate) use self::container::remove_ours;
 pub use self::deployment::Deployment;
 pub use self::means::Means;

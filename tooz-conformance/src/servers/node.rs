@@ -52,6 +52,11 @@ impl Node {
         format!("127.0.0.1:{}", self.port())
     }
 
+    /// The port that tells whether the server serves.
+    pub(crate) fn asked_port(&self) -> u16 {
+        self.0.place.ports[self.0.spec.asked]
+    }
+
     pub(crate) fn is_for_clients(&self) -> bool {
         self.0.spec.for_clients
     }
@@ -113,7 +118,7 @@ impl Node {
     pub async fn ready(&self) -> io::Result<()> {
         let deadline = Instant::now() + START;
         loop {
-            let outcome = (self.0.spec.ready)(self.port()).await;
+            let outcome = (self.0.spec.ready)(self.asked_port()).await;
             // Somebody else's server may have answered on this port: only a running one of ours counts.
             if !self.with(|unit| unit.is_running().map(Ok).boxed()).await? {
                 return Err(self.failure("ended").await);

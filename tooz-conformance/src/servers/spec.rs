@@ -72,6 +72,7 @@ type Form = dyn Fn(Vec<u16>) -> BoxFuture<'static, io::Result<()>> + Send + Sync
 pub struct NodeSpec {
     pub(crate) name: String,
     pub(crate) ports: usize,
+    pub(crate) asked: usize,
     pub(crate) for_clients: bool,
     pub(crate) after_others: bool,
     pub(crate) plan: Arc<Plan>,
@@ -90,6 +91,7 @@ impl NodeSpec {
         Self {
             name: name.into(),
             ports: 1,
+            asked: 0,
             for_clients: true,
             after_others: false,
             plan,
@@ -102,6 +104,13 @@ impl NodeSpec {
     #[must_use]
     pub fn ports(mut self, count: usize) -> Self {
         self.ports = count;
+        self
+    }
+
+    /// The port, by its index, that is asked in the clear whether the node serves, where the one for clients is not.
+    #[must_use]
+    pub fn asked_at(mut self, index: usize) -> Self {
+        self.asked = index;
         self
     }
 

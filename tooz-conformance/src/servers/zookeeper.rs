@@ -2,10 +2,12 @@
 
 use std::fmt::Write;
 use std::io;
+use std::sync::{Arc, LazyLock};
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
+use super::certificates::Certificates;
 use super::spec::{DeploymentSpec, Launch, NodeSpec, Place, Product};
 use super::wire;
 
@@ -32,6 +34,34 @@ pub fn single() -> DeploymentSpec {
 pub fn ensemble() -> DeploymentSpec {
     servers(&["server-1", "server-2", "server-3"])
 }
+
+/// One standalone server whose clients must speak TLS and show a certificate. A second port is in the clear.
+pub fn secure(certificates: Arc<LazyLock<Certificates>>) -> DeploymentSpec {
+    let plan = move |places: &[Place], index: usize| {
+        let place = &places[index];
+        let mut launch = server(places, index);
+        let data = &place.data;
+        let secure = format!(
+            "secureClientPort={}\nsecureClientPortAddress=127.0.0.1\n\
+             serverCnxnFactory=org.apache.zookeeper.server.NettyServerCnxnFactory\n\
+             ssl.keyStore.location={data}/server.pem\nssl.keyStore.type=PEM\n\
+             ssl.trustStore.location={data}/ca.pem\nssl.trustStore.type=PEM\n",
+            place.port(),
+        );
+        launch.files[0].1 = launch.files[0].1.replace(
+            &format!("clientPort={}\n", place.port()),
+            &format!("clientPort={}\n{secure}", place.ports[PLAIN]),
+        );
+        let identity = certificates.content("server.key") + &certificates.content("server.pem");
+        launch.files.push(("server.pem".to_owned(), identity));
+        launch.files.push(("ca.pem".to_owned(), certificates.content("ca.pem")));
+        launch
+    };
+    DeploymentSpec::new(&PRODUCT, vec![NodeSpec::new("server-1", plan, ready).ports(3).asked_at(PLAIN)])
+}
+
+/// The port of a secure server that is in the clear.
+const PLAIN: usize = 1;
 
 fn servers(names: &[&'static str]) -> DeploymentSpec {
     let node = |name: &&'static str| NodeSpec::new(*name, server, ready).ports(3);

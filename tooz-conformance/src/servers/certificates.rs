@@ -1,0 +1,51 @@
+//! Certificates for one run: an authority, a server and a client that it vouches for, and a stranger.
+
+use std::io;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use tempfile::TempDir;
+
+/// PEM files that openssl has made; removed when this is dropped.
+#[derive(Debug)]
+pub struct Certificates(TempDir);
+
+impl Certificates {
+    /// Makes `ca`, `server` and `client`, which `ca` vouches for at 127.0.0.1, and `stranger`, which nobody does:
+    /// for each a `.pem` and a `.key`.
+    ///
+    /// # Errors
+    /// openssl is not installed, or fails.
+    pub fn make() -> io::Result<Self> {
+        let directory = tempfile::Builder::new().prefix("tooz-certificates-").tempdir()?;
+        let new = "req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes";
+        for who in ["ca", "stranger"] {
+            openssl(&directory, &format!("{new} -x509 -keyout {who}.key -out {who}.pem -days 2 -subj /CN={who}"))?;
+        }
+        std::fs::write(directory.path().join("names"), "subjectAltName=DNS:localhost,IP:127.0.0.1\n")?;
+        for who in ["server", "client"] {
+            openssl(&directory, &format!("{new} -keyout {who}.key -out {who}.csr -subj /CN={who}"))?;
+            let vouch = "x509 -req -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile names";
+            openssl(&directory, &format!("{vouch} -in {who}.csr -out {who}.pem"))?;
+        }
+        Ok(Self(directory))
+    }
+
+    /// Where a file is, such as `ca.pem`.
+    pub fn path(&self, file: &str) -> String {
+        self.0.path().join(file).display().to_string()
+    }
+
+    /// What is in a file; empty if there is none, which a server then says.
+    pub(super) fn content(&self, file: &str) -> String {
+        std::fs::read_to_string(self.0.path().join(file)).unwrap_or_default()
+    }
+}
+
+fn openssl(directory: impl AsRef<Path>, words: &str) -> io::Result<()> {
+    let output = Command::new("openssl").args(words.split(' ')).current_dir(directory).stdin(Stdio::null()).output()?;
+    match output.status.success() {
+        true => Ok(()),
+        false => Err(io::Error::other(format!("openssl {words}: {}", String::from_utf8_lossy(&output.stderr)))),
+    }
+}
