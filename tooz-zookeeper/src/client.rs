@@ -7,9 +7,11 @@
 
 #[cfg(not(feature = "tls"))]
 mod async_wire;
+mod dial;
 mod link;
-#[cfg(not(feature = "tls"))]
 mod probe;
+#[cfg(feature = "tls")]
+mod secure;
 #[cfg(feature = "tls")]
 mod tls_wire;
 mod watches;
@@ -42,6 +44,11 @@ pub(crate) enum Fault {
     BadVersion,
     /// The access list or the credentials do not allow it.
     Denied,
+    /// The one at the other end is not whom we trust, or does not trust us.
+    Untrusted(String),
+    /// What the URL says cannot be used.
+    #[cfg_attr(not(feature = "tls"), expect(dead_code, reason = "only TLS has options that can be unsound"))]
+    Option(String),
     /// The session is over, and why.
     Over(String),
     /// It may or may not have been carried out.

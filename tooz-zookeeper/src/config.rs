@@ -63,7 +63,7 @@ impl std::fmt::Debug for Config {
 /// The options that kazoo has for TLS.
 fn tls(options: &OptionReader<'_>) -> Result<Option<Tls>> {
     let ca = options.get("ca")?;
-    let identity = options.get("certfile")?.zip(options.get("keyfile")?);
+    let (cert, key): (Option<PathBuf>, Option<PathBuf>) = (options.get("certfile")?, options.get("keyfile")?);
     let verify = options.get("verify_certs")?.unwrap_or(true);
     if !options.get("use_ssl")?.unwrap_or(false) {
         return Ok(None);
@@ -80,7 +80,10 @@ fn tls(options: &OptionReader<'_>) -> Result<Option<Tls>> {
             ErrorKind::InvalidOption,
             "with \"use_ssl\" the option \"ca\" must name a PEM file to trust",
         )),
-        Some(ca) => Ok(Some(Tls { ca, identity })),
+        _ if cert.is_some() != key.is_some() => {
+            Err(Error::new(ErrorKind::InvalidOption, "\"certfile\" and \"keyfile\" belong together"))
+        }
+        Some(ca) => Ok(Some(Tls { ca, identity: cert.zip(key) })),
     }
 }
 
@@ -125,6 +128,15 @@ mod tests {
     fn what_is_wrong_is_told() {
         assert_eq!(config("zk://u@a").unwrap_err().kind(), ErrorKind::InvalidUrl);
         assert_eq!(config("zk://a/x//y").unwrap_err().kind(), ErrorKind::InvalidUrl);
+    }
+
+    #[cfg(feature = "tls")]
+    #[test]
+    fn tls_options_are_checked() {
+        for wrong in ["use_ssl=true", "use_ssl=true&ca=a&certfile=b", "use_ssl=true&ca=a&keyfile=b"] {
+            assert_eq!(config(&format!("zk://a?{wrong}")).unwrap_err().kind(), ErrorKind::InvalidOption, "{wrong}");
+        }
+        assert!(config("zk://a?use_ssl=true&ca=a&certfile=b&keyfile=c").unwrap().tls.is_some());
     }
 
     #[cfg(not(feature = "tls"))]

@@ -10,6 +10,10 @@ impl From<Fault> for Error {
         match fault {
             Fault::Over(reason) => session_lost(&reason),
             Fault::Away(reason) => Self::new(ErrorKind::Unavailable, format!("ZooKeeper cannot be reached: {reason}")),
+            Fault::Untrusted(reason) => {
+                Self::new(ErrorKind::AuthFailed, format!("TLS with ZooKeeper failed: {reason}"))
+            }
+            Fault::Option(reason) => Self::new(ErrorKind::InvalidOption, reason),
             Fault::Denied => Self::new(
                 ErrorKind::AuthFailed,
                 "ZooKeeper refuses it: the znode's access list does not allow it with these credentials, \

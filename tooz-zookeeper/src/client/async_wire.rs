@@ -13,6 +13,7 @@ use rand::seq::SliceRandom;
 use tokio::runtime::{Builder, Handle, Runtime};
 use zookeeper_async::{Acl, CreateMode, WatchedEvent, WatchedEventType, ZkError, ZkState, ZooKeeper};
 
+use super::dial::Dialer;
 use super::link::Link;
 use super::probe::{self, Findings};
 use super::{Answer, Fault, Make, Stat, Target};
@@ -39,8 +40,9 @@ impl Wire {
             hosts.shuffle(&mut rand::rng());
         }
         let ttl = target.ttl.max(SHORTEST);
+        let dialer = Dialer::new(&target.config)?;
         // Time is left for the session itself.
-        let Findings { alive, negotiated } = probe::probe(&hosts, ttl, target.timeout / 2).await?;
+        let Findings { alive, negotiated } = probe::probe(&hosts, ttl, target.timeout / 2, &dialer).await?;
         // From here on dropping this future ends the library too.
         let (thread, handle) =
             Thread::start().map_err(|error| Fault::Other(format!("no thread for the client: {error}")))?;

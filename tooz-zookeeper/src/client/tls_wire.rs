@@ -2,8 +2,9 @@
 //!
 //! It resumes its session, watches and authentication by itself and ends the session when it is dropped.
 
+use std::collections::HashSet;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rand::seq::SliceRandom;
@@ -11,7 +12,9 @@ use tokio::task::AbortHandle;
 use zookeeper_client as zk;
 use zookeeper_client::{Acls, CreateMode, EventType, OneshotWatcher, SessionState};
 
+use super::dial::Dialer;
 use super::link::Link;
+use super::probe;
 use super::{Answer, Fault, Make, Stat, Target};
 use crate::config::Tls;
 
@@ -21,6 +24,8 @@ pub(super) struct Wire {
     client: zk::Client,
     link: Arc<Link>,
     authenticated: bool,
+    /// The paths with a watcher of the library, by what it is for.
+    forwarded: Arc<Mutex<HashSet<(String, &'static str)>>>,
     following: AbortHandle,
 }
 
@@ -32,6 +37,9 @@ impl Wire {
         if config.randomize {
             hosts.shuffle(&mut rand::rng());
         }
+        // The library gives up on a host by itself, so those that do not serve now only come last.
+        let alive = probe::greet_all(&hosts, target.timeout / 2, &Dialer::new(config)?).await?;
+        hosts.sort_by_key(|host| !alive.iter().any(|(name, _)| name == host));
         let mut connector = zk::Client::connector().with_session_timeout(target.ttl).with_fail_eagerly();
         if let Some(digest) = &config.digest {
             connector = connector.with_auth("digest", digest.as_bytes());
@@ -48,7 +56,10 @@ impl Wire {
         let negotiated = client.session_timeout();
         link.fresh();
         let following = tokio::spawn(follow(client.state_watcher(), link.clone())).abort_handle();
-        Ok((Self { client, link, authenticated: config.digest.is_some(), following }, negotiated))
+        Ok((
+            Self { client, link, authenticated: config.digest.is_some(), forwarded: Arc::default(), following },
+            negotiated,
+        ))
     }
 
     /// The library does what a new connection needs.
@@ -86,7 +97,7 @@ impl Wire {
             return self.client.get_data(path).await.map(|(data, stat)| (data, stat.into())).map_err(fault);
         }
         let (data, stat, watcher) = self.client.get_and_watch_data(path).await.map_err(fault)?;
-        self.forward(path, watcher);
+        self.forward(path, "data", watcher);
         Ok((data, stat.into()))
     }
 
@@ -95,7 +106,7 @@ impl Wire {
             return self.client.check_stat(path).await.map(|stat| stat.map(Stat::from)).map_err(fault);
         }
         let (stat, watcher) = self.client.check_and_watch_stat(path).await.map_err(fault)?;
-        self.forward(path, watcher);
+        self.forward(path, "stat", watcher);
         Ok(stat.map(Stat::from))
     }
 
@@ -104,7 +115,7 @@ impl Wire {
             return self.client.list_children(path).await.map_err(fault);
         }
         let (children, watcher) = self.client.list_and_watch_children(path).await.map_err(fault)?;
-        self.forward(path, watcher);
+        self.forward(path, "children", watcher);
         Ok(children)
     }
 
@@ -114,11 +125,17 @@ impl Wire {
         Ok(())
     }
 
-    /// Rings for an event of one of the library's watchers, which must be kept until then.
-    fn forward(&self, path: &str, watcher: OneshotWatcher) {
+    /// Rings for an event of one of the library's watchers, which must be kept until then. One for each path is enough,
+    /// as the server sees it, and everybody who waits for the path is rung by it.
+    fn forward(&self, path: &str, kind: &'static str, watcher: OneshotWatcher) {
         let (link, path) = (self.link.clone(), path.to_owned());
+        let (forwarded, key) = (self.forwarded.clone(), (path.clone(), kind));
+        if !forwarded.lock().unwrap_or_else(PoisonError::into_inner).insert(key.clone()) {
+            return;
+        }
         tokio::spawn(async move {
             let event = watcher.changed().await;
+            forwarded.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
             let children = event.event_type == EventType::NodeChildrenChanged;
             link.watches.ring(&path, children, event.event_type == EventType::NodeDeleted);
         });
@@ -143,7 +160,7 @@ async fn follow(mut states: zk::StateWatcher, link: Arc<Link>) {
 }
 
 fn options(tls: &Tls) -> Answer<zk::TlsOptions> {
-    let unsound = |error: zk::Error| Fault::Other(format!("the TLS options cannot be used: {error}"));
+    let unsound = |error: zk::Error| Fault::Option(format!("the TLS options cannot be used: {error}"));
     let mut options = zk::TlsOptions::new().with_pem_ca(&read(&tls.ca)?).map_err(unsound)?;
     if let Some((cert, key)) = &tls.identity {
         options = options.with_pem_identity(&read(cert)?, &read(key)?).map_err(unsound)?;
@@ -152,7 +169,7 @@ fn options(tls: &Tls) -> Answer<zk::TlsOptions> {
 }
 
 fn read(path: &Path) -> Answer<String> {
-    std::fs::read_to_string(path).map_err(|error| Fault::Other(format!("cannot read {}: {error}", path.display())))
+    std::fs::read_to_string(path).map_err(|error| Fault::Option(format!("cannot read {}: {error}", path.display())))
 }
 
 fn fault(error: zk::Error) -> Fault {
