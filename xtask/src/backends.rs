@@ -68,13 +68,36 @@ pub(crate) const BACKENDS: [Backend; 5] = [
     },
 ];
 
+/// Valkey, on which the Redis driver is tested too.
+const VALKEY: Server = Server {
+    image: Some("valkey/valkey:8.1"),
+    local_image: images::VALKEY,
+    programs: &["valkey-server"],
+    packages: &["valkey-server"],
+};
+
+/// Sets up Valkey, or says why it cannot be had on this machine: distributions of before 2025 do not have it.
+pub(crate) fn set_up_valkey() -> Outcome {
+    if !needed_from_us("valkey") || VALKEY.programs.iter().any(|program| is_installed(program)) {
+        return Ok(());
+    }
+    if !programs_only() {
+        let mut images = VALKEY.image.into_iter().chain([VALKEY.local_image]);
+        let pull = |stock| run(Command::new("docker").args(["pull", "--quiet", stock])).is_ok();
+        if images.any(images::is_here) || VALKEY.image.is_some_and(pull) || images::build_valkey().is_ok() {
+            return Ok(());
+        }
+    }
+    apt_install(VALKEY.packages)
+}
+
 /// Makes sure that the servers of these backends can be run: as containers if Docker is there, else as programs.
 pub(crate) fn set_up(backends: &[&'static Backend]) -> Outcome {
     let servers: Vec<_> = backends.iter().filter_map(|backend| needed(backend)).collect();
     if servers.is_empty() {
         return Ok(());
     }
-    if std::env::var("TOOZ_TEST_MEANS").as_deref() != Ok("program") {
+    if !programs_only() {
         match containers(&servers) {
             Ok(()) => return Ok(()),
             Err(reason) => eprintln!("xtask: no containers ({reason}); the servers' own programs are used"),
@@ -92,9 +115,17 @@ pub(crate) fn set_up(backends: &[&'static Backend]) -> Outcome {
 
 /// The server that has to be supplied, unless the user names one.
 fn needed(backend: &'static Backend) -> Option<(&'static str, &'static Server)> {
-    let given = |what| std::env::var_os(format!("TOOZ_TEST_{}_{what}", backend.name.to_uppercase())).is_some();
-    let server = backend.server.as_ref().filter(|_| !given("URL") && !given("IMAGE"));
+    let server = backend.server.as_ref().filter(|_| needed_from_us(backend.name));
     server.map(|server| (backend.name, server))
+}
+
+fn programs_only() -> bool {
+    std::env::var("TOOZ_TEST_MEANS").as_deref() == Ok("program")
+}
+
+fn needed_from_us(name: &str) -> bool {
+    let given = |what| std::env::var_os(format!("TOOZ_TEST_{}_{what}", name.to_uppercase())).is_some();
+    !given("URL") && !given("IMAGE")
 }
 
 fn containers(servers: &[(&str, &Server)]) -> Outcome {

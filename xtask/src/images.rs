@@ -14,6 +14,9 @@ pub(crate) const ETCD: &str = "tooz-test/etcd:bookworm";
 /// With a `zkServer.sh` that takes the stock image's arguments.
 pub(crate) const ZOOKEEPER: &str = "tooz-test/zookeeper:bookworm";
 
+/// With `valkey-server` on its PATH.
+pub(crate) const VALKEY: &str = "tooz-test/valkey:trixie";
+
 /// Whether the engine has an image.
 pub(crate) fn is_here(image: &str) -> bool {
     succeeds("docker", ["image", "inspect", image])
@@ -26,7 +29,7 @@ pub(crate) fn build() -> Outcome {
     }
     if !is_here(BASE) {
         eprintln!("xtask: building {BASE} from Debian packages, which takes about a minute");
-        in_scratch("base", base)?;
+        in_scratch("base", |scratch| debian(scratch, "bookworm", "redis-server,redis-sentinel,etcd-server", BASE))?;
     }
     for image in [REDIS, ETCD] {
         if !is_here(image) {
@@ -41,17 +44,30 @@ pub(crate) fn build() -> Outcome {
     Ok(())
 }
 
-fn base(scratch: &Path) -> Outcome {
+/// Builds the image of Valkey if it is missing.
+pub(crate) fn build_valkey() -> Outcome {
+    if is_here(VALKEY) {
+        return Ok(());
+    }
+    if !succeeds("docker", ["version"]) {
+        return Err("Docker is not installed, or its engine does not run".into());
+    }
+    println!("xtask: building {VALKEY} from Debian packages, which takes about a minute");
+    in_scratch("valkey", |scratch| debian(scratch, "trixie", "valkey-server", VALKEY))
+}
+
+/// A minimal system of a Debian release with some packages.
+fn debian(scratch: &Path, release: &str, packages: &str, image: &str) -> Outcome {
     if !is_installed("debootstrap") {
         apt_install(&["debootstrap"])?;
     }
     let system = scratch.join("system");
     let mut debootstrap = Command::new("debootstrap");
-    debootstrap.args(["--variant=minbase", "--include=redis-server,redis-sentinel,etcd-server", "bookworm"]);
+    debootstrap.args(["--variant=minbase", &format!("--include={packages}"), release]);
     run(debootstrap.arg(&system).stdout(Stdio::null()))?;
     let archive = scratch.join("system.tar");
     run(Command::new("tar").arg("-C").arg(&system).arg("-cf").arg(&archive).arg("."))?;
-    run(Command::new("docker").arg("import").arg(&archive).arg(BASE))
+    run(Command::new("docker").arg("import").arg(&archive).arg(image))
 }
 
 fn zookeeper(scratch: &Path) -> Outcome {

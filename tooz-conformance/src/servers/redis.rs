@@ -1,4 +1,4 @@
-//! Redis: single, under Sentinel, and as a Cluster.
+//! Redis: single, under Sentinel, and as a Cluster; and Valkey.
 
 use std::io;
 use std::time::Duration;
@@ -12,6 +12,7 @@ use super::wire;
 
 /// The name under which [`sentinel`] watches its master.
 pub const MASTER_NAME: &str = "mymaster";
+const PERSISTENT: [&str; 4] = ["--appendonly", "yes", "--appendfsync", "always"];
 
 /// Redis.
 pub static PRODUCT: Product = Product {
@@ -23,14 +24,33 @@ pub static PRODUCT: Product = Product {
     version: |port| version(port).boxed(),
 };
 
+/// Valkey, which goes on from Redis 7.2.
+pub static VALKEY: Product = Product {
+    name: "valkey",
+    image: Some("valkey/valkey:8.1"),
+    local_image: "tooz-test/valkey:trixie",
+    programs: &["valkey-server"],
+    package: "valkey-server",
+    version: |port| version(port).boxed(),
+};
+
 /// One server, which keeps nothing on disk.
 pub fn single() -> DeploymentSpec {
-    DeploymentSpec::new(&PRODUCT, vec![NodeSpec::new("server", |places, index| server(&places[index]), ready)])
+    one(&PRODUCT)
+}
+
+/// One Valkey server, which survives as [`persistent`] does.
+pub fn valkey() -> DeploymentSpec {
+    one(&VALKEY).args(PERSISTENT)
+}
+
+fn one(product: &'static Product) -> DeploymentSpec {
+    DeploymentSpec::new(product, vec![NodeSpec::new("server", |places, index| server(&places[index]), ready)])
 }
 
 /// One server that writes every command to disk before it answers, so that it survives `kill -9` with its data.
 pub fn persistent() -> DeploymentSpec {
-    single().args(["--appendonly", "yes", "--appendfsync", "always"])
+    single().args(PERSISTENT)
 }
 
 /// One master, two replicas and three sentinels, which promote a replica about 2 s after the master went away.
@@ -124,7 +144,9 @@ fn follows(port: u16) -> BoxFuture<'static, io::Result<()>> {
 
 async fn version(port: u16) -> io::Result<String> {
     let info = wire::redis(port, &["INFO", "server"]).await?;
-    let line = info.lines().find_map(|line| line.strip_prefix("redis_version:"));
+    let field = |name| info.lines().find_map(|line| line.strip_prefix(name));
+    // Valkey also tells which Redis it is compatible with.
+    let line = field("valkey_version:").or_else(|| field("redis_version:"));
     Ok(line.unwrap_or("unknown").trim().to_owned())
 }
 
