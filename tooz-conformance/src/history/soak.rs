@@ -194,8 +194,8 @@ mod tests {
         let plan = Plan { workload: Workload::Lock, seed: 77, length, cast, terms: history.terms };
         let mut sum = Sum::default();
         sum.add(judge(&plan, &history));
-        assert!(sum.to_string().ends_with("broken: seed 77, workload lock: RisingTokens\n"), "{sum}");
-        let broken = json!([{ "seed": 77, "workload": "lock", "rules": ["RisingTokens"] }]);
+        assert!(sum.to_string().ends_with("broken: seed 77, workload lock: Linearizable, RisingTokens\n"), "{sum}");
+        let broken = json!([{ "seed": 77, "workload": "lock", "rules": ["Linearizable", "RisingTokens"] }]);
         assert_eq!(sum.to_json()["broken"], broken);
     }
 }

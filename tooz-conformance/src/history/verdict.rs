@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use super::checks::{Rule, Violation, check};
+use super::checks::{Rule, Violation, check, second_opinion};
 use super::event::History;
 use super::fault::FaultKind;
 use super::run::Plan;
@@ -29,7 +29,8 @@ pub struct Verdict {
 
 /// Checks the history that `plan` led to.
 pub fn judge(plan: &Plan, history: &History) -> Verdict {
-    let violations = check(history);
+    let mut violations = check(history);
+    violations.extend(second_opinion(history));
     let shown = violations.first().map(|violation| shrink(history, violation));
     Verdict { plan: plan.clone(), operations: history.operations(), faults: history.faults(), violations, shown }
 }

@@ -67,6 +67,10 @@ noticed! {
     a_double_grant: GrantsTwice, Lock, Exclusion;
     a_double_grant_of_a_semaphore: GrantsTwice, Semaphore, Exclusion;
     a_writer_among_readers: GrantsTwice, SharedLock, Exclusion;
+    grants_that_fit_into_no_order: GrantsTwice, Lock, Linearizable;
+    readers_and_writers_that_fit_into_no_order: GrantsTwice, SharedLock, Linearizable;
+    permits_that_fit_into_no_order: GrantsTwice, Semaphore, Linearizable;
+    tokens_that_fit_into_no_order: TokensFall, Election, Linearizable;
     a_token_that_falls: TokensFall, Lock, RisingTokens;
     a_write_that_is_overtaken: TokensFall, Lock, Fencing;
     an_overtaken_waiter: Polls, Lock, Order;
@@ -89,6 +93,12 @@ noticed! {
     a_message_that_is_skipped: SkipsMessages, Topic, NothingMissing;
     a_message_that_is_repeated: RepeatsMessages, Topic, NothingTwice;
     a_message_at_two_places: Renumbers, Topic, OneOrder;
+}
+
+/// A driver whose reads are answered by a replica that lags: core leaves out what is older than what it has shown.
+#[tokio::test(start_paused = true)]
+async fn a_lagging_replica_takes_no_observer_back() {
+    accepts(Some(Bug::ShowsThePast), Workload::Election).await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,0 +1,163 @@
+//! A second opinion on the locks, by a checker that somebody else wrote: what was granted and given up can be put in one
+//! order that a lock, run by one thread, would have allowed.
+//!
+//! The checker is that of `todc-utils`, after Wing, Gong and Lowe. `porcupine-rs` does the same, but has a benchmarking
+//! framework among its normal dependencies; `todc-utils` has no dependency at all.
+
+use std::cmp::Reverse;
+
+use todc_utils::Specification;
+use todc_utils::linearizability::WGLChecker;
+use todc_utils::linearizability::history::{Action, History as Calls};
+
+use super::spans::{Ending, Quiet, Span, nanos, spans};
+use super::{Rule, Violation};
+use crate::history::event::{Act, History, Wish};
+
+/// What was done to a lock, a semaphore or an election.
+#[derive(Clone, Debug)]
+enum Step {
+    Acquire(Wish, u64),
+    Release(u64),
+}
+
+/// A lock: those who hold it, and the greatest token so far.
+struct LockSpec;
+
+impl Specification for LockSpec {
+    type State = (Vec<(u64, bool)>, u64);
+    type Operation = Step;
+
+    fn init() -> Self::State {
+        (Vec::new(), 0)
+    }
+
+    fn apply(step: &Step, (holders, last): &Self::State) -> (bool, Self::State) {
+        let mut holders = holders.clone();
+        match step {
+            Step::Acquire(wish, token) => {
+                let fits = match wish.shared {
+                    true => holders.iter().all(|(_, shared)| *shared),
+                    false => holders.len() < wish.limit as usize,
+                };
+                holders.push((*token, wish.shared));
+                (fits && token > last, (holders, *token))
+            }
+            Step::Release(token) => {
+                let before = holders.len();
+                holders.retain(|(holder, _)| holder != token);
+                (holders.len() < before, (holders, *last))
+            }
+        }
+    }
+}
+
+/// The last moment at which it was held, and that at which it was no longer, for certain.
+type End = (u64, u64);
+
+/// Whether each object was linearizable. A part of a linearizable history is linearizable, too, hence what is reported is
+/// the shortest run of grants that is not.
+pub(super) fn check(history: &History) -> Vec<Violation> {
+    let quiet = Quiet::of(history);
+    let granted = spans(history).into_iter().filter(|span| span.granted.is_some());
+    let mut held: Vec<(Span, End)> = granted.map(|span| (span.clone(), end(&span, &quiet, history))).collect();
+    held.sort_by_key(|(span, _)| span.granted);
+    let mut objects: Vec<u8> = held.iter().map(|(span, _)| span.wish.object).collect();
+    objects.sort_unstable();
+    objects.dedup();
+    let of = |object: u8| held.iter().filter(move |(span, _)| span.wish.object == object).cloned().collect::<Vec<_>>();
+    objects.into_iter().filter_map(|object| refused(&of(object))).collect()
+}
+
+fn refused(held: &[(Span, End)]) -> Option<Violation> {
+    if is_linearizable(held) {
+        return None;
+    }
+    let lengths: Vec<usize> = (1..=held.len()).collect();
+    let shortest = lengths.partition_point(|length| is_linearizable(&held[..*length])) + 1;
+    let starts: Vec<usize> = (0..shortest).collect();
+    let start = starts.partition_point(|start| !is_linearizable(&held[*start..shortest])) - 1;
+    let part = &held[start..shortest];
+    Some(Violation {
+        rule: Rule::Linearizable,
+        text: format!("{} grants of object {} fit into no order", part.len(), part[0].0.wish.object),
+        window: (part[0].0.asked, part.iter().filter_map(|(span, _)| Some(span.granted?.0)).max().unwrap_or(0)),
+        ops: part.iter().map(|(span, _)| span.id).collect(),
+    })
+}
+
+fn is_linearizable(held: &[(Span, End)]) -> bool {
+    let mut actions = Vec::new();
+    for (index, (span, (from, to))) in held.iter().enumerate() {
+        let Some((granted, token)) = span.granted else { continue };
+        let (acquire, release) = (Step::Acquire(span.wish, token), Step::Release(token));
+        actions.push((span.asked, 2 * index, Action::Call(acquire.clone())));
+        actions.push((granted, 2 * index, Action::Response(acquire)));
+        actions.push(((*from).max(granted), 2 * index + 1, Action::Call(release.clone())));
+        actions.push(((*to).max(granted), 2 * index + 1, Action::Response(release)));
+    }
+    // Of one moment, what begins comes first: it may have been before all that ends.
+    actions.sort_by_key(|(at, _, action)| (*at, Reverse(matches!(action, Action::Call(_)))));
+    let actions: Vec<_> = actions.into_iter().map(|(_, process, action)| (process, action)).collect();
+    actions.is_empty() || WGLChecker::<LockSpec>::is_linearizable(Calls::from_actions(actions))
+}
+
+/// As long as it was not told that it was released, it may be standing.
+fn end(span: &Span, quiet: &Quiet, history: &History) -> End {
+    let window = (span.held_until.saturating_sub(nanos(history.terms.ttl)), span.held_until);
+    let from = quiet.forced(span.id.0, window).map_or(span.held_until, |at| at.min(span.held_until));
+    let told = || {
+        let left = |event: &&crate::history::Event| {
+            event.client == span.id.0 && matches!(event.act, Act::Left(op, Some(true)) if op == span.id.1)
+        };
+        history.events.iter().find(left).map(|event| event.at)
+    };
+    let to = match span.ending {
+        Ending::Released(Some(true)) => told().unwrap_or(u64::MAX),
+        _ => u64::MAX,
+    };
+    (from, to)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::history::test_support::{history, wish};
+
+    fn two_holds(second_granted: u64, wish: Wish) -> Vec<Violation> {
+        check(&history([
+            (1, 0, Act::Ask(0, wish)),
+            (2, 0, Act::Granted(0, 1)),
+            (3, 1, Act::Ask(0, wish)),
+            (10, 0, Act::Held(0)),
+            (10, 0, Act::Leave(0)),
+            (20, 0, Act::Left(0, Some(true))),
+            (second_granted, 1, Act::Granted(0, 2)),
+            (second_granted + 1, 1, Act::Held(0)),
+        ]))
+    }
+
+    #[test]
+    fn a_grant_fits_after_the_release_began_and_not_before() {
+        assert!(two_holds(11, wish()).is_empty());
+        assert_eq!(two_holds(9, wish())[0].rule, Rule::Linearizable);
+        assert_eq!(two_holds(9, wish())[0].ops, [(0, 0), (1, 0)]);
+        assert!(two_holds(9, Wish { limit: 2, ..wish() }).is_empty());
+        assert!(two_holds(9, Wish { shared: true, ..wish() }).is_empty());
+    }
+
+    #[test]
+    fn tokens_that_fall_fit_into_no_order() {
+        let grant = |at, client, token| {
+            [
+                (at, client, Act::Ask(0, wish())),
+                (at + 1, client, Act::Granted(0, token)),
+                (at + 2, client, Act::Leave(0)),
+                (at + 3, client, Act::Left(0, Some(true))),
+            ]
+        };
+        let of = |first, second| check(&history(grant(1, 0, first).into_iter().chain(grant(11, 1, second))));
+        assert!(of(1, 2).is_empty());
+        assert_eq!(of(2, 1)[0].rule, Rule::Linearizable);
+    }
+}
