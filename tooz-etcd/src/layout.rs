@@ -197,10 +197,11 @@ impl TopicKeys {
         format!("{}/message/{offset:020}", self.prefix).into_bytes()
     }
 
-    /// The messages after `after`, in order.
-    pub(crate) fn messages_after(&self, after: u64) -> KeyRange {
-        let end = KeyRange::under(format!("{}/message/", self.prefix)).end;
-        KeyRange { start: self.message(after.saturating_add(1)), end }
+    /// The next `most` messages after `after`, in order. Bounded at its end, too: etcd counts all keys of a range, also
+    /// those beyond a limit.
+    pub(crate) fn messages_after(&self, after: u64, most: u64) -> KeyRange {
+        let first = after.saturating_add(1);
+        KeyRange { start: self.message(first), end: self.message(first.saturating_add(most)) }
     }
 
     pub(crate) fn parse_offset(&self, stored: &KeyValue) -> Result<Offset> {

@@ -84,9 +84,8 @@ impl EtcdSession {
     }
 
     async fn read_now(&self, keys: &TopicKeys, after: Offset, limit: usize) -> Result<Vec<Message>> {
-        let range = keys.messages_after(after.0);
-        let most = limit.clamp(1, MOST_AT_ONCE) as i64;
-        let messages = TxnOp::get(range.start, Some(GetOptions::new().with_range(range.end).with_limit(most)));
+        let range = keys.messages_after(after.0, limit.clamp(1, MOST_AT_ONCE) as u64);
+        let messages = TxnOp::get(range.start, Some(GetOptions::new().with_range(range.end)));
         let answer = self.client.txn(Txn::new().and_then([TxnOp::get(keys.bounds(), None), messages])).await?;
         let mut ranges = gets(&answer);
         let bounds = parse_bounds(ranges.next().unwrap_or_default().pop())?;
