@@ -37,18 +37,21 @@ pub(crate) fn from_etcd(error: &EtcdError, address: &str) -> Error {
 
 /// What to do about a connection that cannot be made, where the cause tells.
 fn about_connection(causes: &str) -> Option<&'static str> {
-    const CAUSES: [(&str, &str); 4] = [
+    const CAUSES: [(&str, &str); 5] = [
         ("invalid peer certificate", "etcd's certificate is not trusted: option ca_cert names the CA to trust"),
         (
             "received fatal alert",
             "etcd does not accept the client's certificate: options cert_cert and cert_key name it",
         ),
         ("tls handshake eof", "the server does not answer TLS: without it, the scheme is etcd or etcd3+http"),
-        ("connection closed", "the server closed the connection: if not stopped just now, it is no etcd or wants TLS"),
+        ("connection closed", CLOSED),
+        ("closed because of a broken pipe", CLOSED),
     ];
     CAUSES.iter().find(|(cause, _)| causes.contains(cause)).map(|(_, message)| *message)
 }
 
+const CLOSED: &str = "the server closed the connection: if not stopped just now, it is no etcd, or wants TLS, or wants a \
+    client certificate (options cert_cert and cert_key)";
 const UNREACHABLE: &str = "failed to reach etcd";
 
 fn of_status(status: i32, message: &str) -> (ErrorKind, &'static str) {

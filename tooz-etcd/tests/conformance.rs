@@ -4,7 +4,7 @@ mod own;
 
 use std::process::ExitCode;
 
-use own::{failures, users};
+use own::{failures, tls, users};
 use tooz_conformance::servers::etcd;
 use tooz_conformance::{Harness, Needs};
 
@@ -38,6 +38,7 @@ fn main() -> ExitCode {
             "etcd::a_user_needs_the_namespace_and_nothing_else",
             Needs::OWN_SERVER,
             users::a_user_needs_the_namespace_and_nothing_else,
-        );
+        )
+        .trial("etcd::wrong_certificates_are_told", Needs::NOTHING, tls::wrong_certificates_are_told);
     tooz_conformance::main(harness)
 }

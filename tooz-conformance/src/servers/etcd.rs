@@ -1,10 +1,12 @@
-//! etcd: a single member, and three.
+//! etcd: a single member, three, and one that speaks TLS alone.
 
 use std::io;
+use std::sync::{Arc, LazyLock};
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
+use super::certificates::Certificates;
 use super::spec::{DeploymentSpec, Launch, NodeSpec, Place, Product};
 use super::wire;
 
@@ -27,6 +29,29 @@ pub fn single() -> DeploymentSpec {
 pub fn three() -> DeploymentSpec {
     members(&["member-1", "member-2", "member-3"])
 }
+
+/// One member whose clients must speak TLS and show a certificate. A further port is in the clear, and tells its health.
+pub fn secure(certificates: Arc<LazyLock<Certificates>>) -> DeploymentSpec {
+    let plan = move |places: &[Place], index: usize| {
+        let mut launch = member(places, index);
+        let place = &places[index];
+        let http = format!("http://127.0.0.1:{}", place.port());
+        for arg in &mut launch.args {
+            *arg = arg.replace(&http, &http.replace("http", "https"));
+        }
+        launch.args.push(format!("--listen-metrics-urls=http://127.0.0.1:{}", place.ports[HEALTH]));
+        launch.args.push("--client-cert-auth".to_owned());
+        for (option, file) in [("cert", "server.pem"), ("key", "server.key"), ("trusted-ca", "ca.pem")] {
+            launch.args.push(format!("--{option}-file={}/{file}", place.data));
+            launch.files.push((file.to_owned(), certificates.content(file)));
+        }
+        launch
+    };
+    DeploymentSpec::new(&PRODUCT, vec![NodeSpec::new("member-1", plan, ready).ports(3).asked_at(HEALTH)])
+}
+
+/// The port of a secure member that is in the clear.
+const HEALTH: usize = 2;
 
 fn members(names: &[&'static str]) -> DeploymentSpec {
     let node = |name: &&'static str| NodeSpec::new(*name, member, ready).ports(2);
