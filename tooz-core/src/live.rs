@@ -187,7 +187,7 @@ fn deadline_passed() -> Error {
 async fn reap(session: Arc<dyn Session>, jobs: mpsc::UnboundedReceiver<Job>, lost: CancellationToken) {
     let jobs = futures_util::stream::unfold(jobs, |mut jobs| async { jobs.recv().await.map(|job| (job, jobs)) });
     let reaping = jobs.for_each_concurrent(REAPER_CONCURRENCY, |job| reap_one(&*session, job));
-    tokio::select! { () = reaping => (), () = lost.cancelled() => () }
+    tokio::select! { biased; () = lost.cancelled() => (), () = reaping => () }
 }
 
 async fn reap_one(session: &dyn Session, job: Job) {

@@ -89,8 +89,9 @@ impl Shared {
     pub(crate) async fn supervise(self: Arc<Self>, mut live: Arc<Live>) {
         loop {
             let cause = tokio::select! {
-                cause = self.keep(&live) => cause,
+                biased;
                 () = self.closing.cancelled() => return self.close(&live).await,
+                cause = self.keep(&live) => cause,
             };
             warn!(member = %self.options.member, %cause, "session lost");
             telemetry::loss(self.info.name, "session");
@@ -100,8 +101,9 @@ impl Shared {
             let old = live.session.clone();
             tokio::spawn(async move { old.close().await });
             live = tokio::select! {
-                live = self.reopen() => live,
+                biased;
                 () = self.closing.cancelled() => return self.close_without_session(),
+                live = self.reopen() => live,
             };
             telemetry::reconnect(self.info.name);
             info!(member = %self.options.member, "session opened anew");

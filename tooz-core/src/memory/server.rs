@@ -179,7 +179,7 @@ impl Server {
                 None => std::future::pending().await,
             }
         };
-        tokio::select! { () = change => (), () = expiry => () }
+        tokio::select! { biased; () = change => (), () = expiry => () }
     }
 }
 
@@ -265,7 +265,9 @@ impl State {
     }
 
     fn end_sessions(&mut self, over: impl Fn(&SessionState) -> bool) {
-        let ended: Vec<_> = self.sessions.iter().filter(|(_, session)| over(session)).map(|(id, _)| *id).collect();
+        let mut ended: Vec<_> = self.sessions.iter().filter(|(_, session)| over(session)).map(|(id, _)| *id).collect();
+        // Always in one order, so that a test with a seed goes the same way each time.
+        ended.sort_unstable();
         for id in ended {
             self.close(id);
         }

@@ -100,6 +100,7 @@ impl Session for MemorySession {
         let loss = loop {
             let mut losses = self.losses.lock().await;
             let received = tokio::select! {
+                biased;
                 received = losses.recv() => received,
                 // Nobody may touch the server when the TTL ends, so it is looked at then.
                 () = self.server.wait(std::future::pending()) => {
