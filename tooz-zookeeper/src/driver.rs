@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use tokio::time::Instant;
 use tooz_core::driver::{Driver, DriverEntry, DriverInfo, Session, SessionOptions};
 use tooz_core::{Characteristic, Result, ServiceUrl, inventory};
 
@@ -47,7 +48,8 @@ impl Driver for ZooKeeper {
 
     async fn open(&self, options: &SessionOptions) -> Result<Box<dyn Session>> {
         let target = Target { config: self.config.clone(), ttl: options.ttl, timeout: options.timeout };
+        let began = Instant::now();
         let client = Client::connect(&target).await?;
-        Ok(Box::new(ZooKeeperSession::start(client, &self.config.chroot, options).await?))
+        Ok(Box::new(ZooKeeperSession::start(client, began, &self.config.chroot, options).await?))
     }
 }

@@ -57,12 +57,19 @@ pub(crate) struct ZooKeeperSession {
 }
 
 impl ZooKeeperSession {
-    /// Makes the session known in the namespace, and starts what runs in the background.
-    pub(crate) async fn start(client: Arc<Client>, chroot: &str, options: &SessionOptions) -> Result<Self> {
+    /// Makes the session known in the namespace, and starts what runs in the background. `began` is when the session
+    /// was asked for.
+    pub(crate) async fn start(
+        client: Arc<Client>,
+        began: Instant,
+        chroot: &str,
+        options: &SessionOptions,
+    ) -> Result<Self> {
         let sent = Instant::now();
         let layout = Layout::new(chroot, &options.namespace);
         let id = start_heartbeat(&client, &layout, options.member.as_bytes()).await?;
-        let ttl = safe_ttl(client.negotiated());
+        let negotiated = client.negotiated();
+        let ttl = safe_ttl(negotiated);
         let (sender, losses) = mpsc::unbounded_channel();
         let inner = Arc::new(Inner {
             client,
@@ -75,8 +82,8 @@ impl ZooKeeperSession {
             retention: Retention::default(),
             losses: sender,
             ttl,
-            // The leader itself opens sessions.
-            renewed: RwLock::new(Renewed { sent, deadline: sent + ttl }),
+            // The leader itself opens sessions, but may not know of our first request yet.
+            renewed: RwLock::new(Renewed { sent: began, deadline: (sent + ttl).min(began + negotiated) }),
         });
         let background = [
             tokio::spawn(end_in_time(Arc::downgrade(&inner))).abort_handle(),

@@ -168,6 +168,13 @@ impl Default for Terms {
     }
 }
 
+impl Terms {
+    /// How long it takes until nothing of a fault is left: sessions have expired, and clients have come back.
+    pub fn settling(&self) -> Duration {
+        self.ttl + self.grace
+    }
+}
+
 impl History {
     /// Puts the events in the order of the clock; those of one moment keep their order.
     pub fn new(mut events: Vec<Event>, terms: Terms) -> Self {
@@ -183,6 +190,15 @@ impl History {
     /// When the last event was.
     pub fn end(&self) -> u64 {
         self.events.last().map_or(0, |event| event.at)
+    }
+
+    /// Whether nothing was wrong for long enough before this moment that all must have come back. A server that took
+    /// longer to restart than was planned leaves less time.
+    pub fn is_settled(&self, at: u64) -> bool {
+        let rest = self.terms.settling().as_nanos() as u64;
+        let harm = |act: &Act| matches!(act, Act::Fault(_) | Act::Healed(_));
+        let last = self.events.iter().rev().find(|event| harm(&event.act));
+        last.is_none_or(|last| last.at + rest <= at)
     }
 
     /// The operations that were begun, of all kinds.

@@ -67,9 +67,10 @@ impl Plan {
         (0..processes).map(of).collect()
     }
 
-    /// How long it takes until nothing of the faults is left: sessions have expired, and clients have come back.
-    fn settling(&self) -> Duration {
-        self.terms.ttl + self.terms.grace
+    /// For how long nothing is harmed at the end; a restart takes its time, too.
+    fn settling(&self, site: &dyn Site) -> Duration {
+        let restart = if site.kinds().contains(&FaultKind::RestartServer) { self.terms.ttl } else { Duration::ZERO };
+        self.terms.settling() + restart
     }
 
     /// The faults that this plan has at a site with these kinds.
@@ -87,14 +88,15 @@ pub async fn run(plan: &Plan, site: &dyn Site) -> Result<History, String> {
     prepare(plan, site).await.map_err(|error| format!("failed to prepare the run: {error}"))?;
     let began = recorder.now();
     let after = |duration: Duration| began + u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX / 2);
+    let settled = plan.length + plan.settling(site);
     let part = Part {
         workload: plan.workload,
         seed: plan.seed,
         clients: Vec::new(),
         ttl: plan.terms.ttl,
         until: after(plan.length),
-        settled: after(plan.length + plan.settling()),
-        over: after(plan.length + plan.settling() + plan.terms.ttl),
+        settled: after(settled),
+        over: after(settled + plan.terms.ttl),
         real_time: plan.terms.real_time,
     };
     for clients in plan.groups() {
@@ -128,6 +130,10 @@ async fn harm(plan: &Plan, site: &dyn Site, recorder: &Recorder, began: u64) -> 
     let start = recorder.instant(began);
     for planned in plan.schedule(&site.kinds()) {
         sleep_until(start + planned.after).await;
+        if start.elapsed() + planned.lasts > plan.length {
+            // Those before took longer than planned, and this one would reach into the quiet time at the end.
+            break;
+        }
         if planned.fault.kind() == FaultKind::Remove {
             remove(plan.workload, site, recorder).await;
             continue;
@@ -147,9 +153,9 @@ async fn look<T, F>(plan: &Plan, mut question: impl FnMut() -> F) -> Result<T, S
 where
     F: Future<Output = Result<T, Error>>,
 {
-    let limit = Instant::now() + plan.settling();
+    let limit = Instant::now() + plan.terms.settling();
     loop {
-        match timeout(plan.settling(), question()).await {
+        match timeout(plan.terms.settling(), question()).await {
             Ok(Ok(answer)) => return Ok(answer),
             Ok(Err(error)) if Instant::now() > limit => return Err(format!("the backend did not come back: {error}")),
             Err(_) => return Err("the backend did not come back".to_owned()),
@@ -165,7 +171,7 @@ async fn members(coordinator: &Coordinator) -> Result<Vec<String>, Error> {
 
 /// Counts what stands although all have gone; entries of killed processes get the time that they may take to expire.
 async fn leftovers(plan: &Plan, site: &dyn Site, recorder: &Recorder) -> Result<(), String> {
-    let limit = Instant::now() + plan.settling();
+    let limit = Instant::now() + plan.terms.settling();
     let objects = if plan.workload == Workload::Group { 1 } else { OBJECTS };
     for object in 0..objects {
         loop {

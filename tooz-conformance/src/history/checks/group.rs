@@ -34,7 +34,7 @@ fn at_the_end(history: &History, views: &HashMap<Client, View>) -> Vec<Violation
         Act::Members(members) => Some((event.at, members.iter().cloned().collect::<BTreeSet<_>>())),
         _ => None,
     });
-    let Some((at, truth)) = ends.next() else { return Vec::new() };
+    let Some((at, truth)) = ends.next().filter(|(at, _)| history.is_settled(*at)) else { return Vec::new() };
     let to_the_end: BTreeSet<_> =
         history.events.iter().filter(|event| event.act == Act::LookedOn).map(|event| event.client).collect();
     let fresh = changed_since(history, at.saturating_sub(nanos(history.terms.prompt)));

@@ -9,6 +9,10 @@ pub(super) fn check(history: &History) -> Vec<Violation> {
     let mut log = Log::default();
     for event in &history.events {
         log.apply(event.at, event.client, &event.act);
+        if event.act == Act::LookedOn && history.is_settled(event.at) {
+            log.finished.push(event.client);
+            log.read.entry(event.client).or_default();
+        }
     }
     log.missing();
     log.found
@@ -49,7 +53,6 @@ impl Log {
                     read.push(*offset);
                 }
             }
-            Act::LookedOn => self.finished.push(client),
             _ => {}
         }
     }
@@ -106,8 +109,9 @@ impl Log {
 #[cfg(test)]
 mod tests {
     use crate::history::checks::Rule;
-    use crate::history::event::Act;
-    use crate::history::test_support::{broken, history};
+    use crate::history::event::{Act, OUTSIDE};
+    use crate::history::fault::{Fault, FaultKind};
+    use crate::history::test_support::{SECOND, broken, history};
 
     fn published(read: &[(u64, &str)]) -> Vec<Rule> {
         let mut events = Vec::new();
@@ -128,6 +132,19 @@ mod tests {
         assert_eq!(published(&[(1, "a"), (2, "b"), (2, "b"), (5, "c")]), [Rule::NothingTwice]);
         assert_eq!(published(&[(1, "a"), (2, "b"), (5, "c"), (6, "c")]), [Rule::NothingTwice]);
         assert_eq!(published(&[(1, "b"), (2, "b"), (5, "c")]), [Rule::OneOrder, Rule::NothingTwice]);
+    }
+
+    #[test]
+    fn who_had_no_quiet_time_need_not_have_read_all() {
+        let fault = || Fault::of_all(FaultKind::RestartServer);
+        let last_read = |healed| {
+            let published = [Act::Publish("a".to_owned()), Act::Published("a".to_owned(), 1)].map(|act| (1, 0, act));
+            let harm = [(2, OUTSIDE, Act::Fault(fault())), (healed, OUTSIDE, Act::Healed(fault()))];
+            broken(&history(published.into_iter().chain(harm).chain([(9 * SECOND, 2, Act::LookedOn)])))
+        };
+        assert_eq!(last_read(SECOND), [Rule::NothingMissing]);
+        assert_eq!(last_read(8 * SECOND), []);
+        assert_eq!(last_read(10 * SECOND), []);
     }
 
     #[test]
