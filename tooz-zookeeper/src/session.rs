@@ -39,11 +39,16 @@ pub(crate) struct Inner {
     renewed: RwLock<Renewed>,
 }
 
+/// A follower tells the leader of its clients every half tick, which is this part of a session of three ticks.
+const A_PING: u32 = 6;
+
 /// What is known of the session's end.
 #[derive(Clone, Copy, Debug)]
 struct Renewed {
-    /// When the last renewal that was answered was sent.
-    sent: Instant,
+    /// When the last renewal that the leader must know of was sent.
+    known: Instant,
+    /// When a later one was sent and answered, of which it may not know yet.
+    pending: (Instant, Instant),
     /// When the session ends unless it is renewed.
     deadline: Instant,
 }
@@ -83,7 +88,11 @@ impl ZooKeeperSession {
             losses: sender,
             ttl,
             // The leader itself opens sessions, but may not know of our first request yet.
-            renewed: RwLock::new(Renewed { sent: began, deadline: (sent + ttl).min(began + negotiated) }),
+            renewed: RwLock::new(Renewed {
+                known: began,
+                pending: (sent, Instant::now()),
+                deadline: (sent + ttl).min(began + negotiated),
+            }),
         });
         let background = [
             tokio::spawn(end_in_time(Arc::downgrade(&inner))).abort_handle(),
@@ -165,12 +174,17 @@ impl Inner {
     async fn renew(&self) -> Result<bool> {
         let sent = Instant::now();
         self.client.touch().await?;
-        let mut renewed = self.renewed.write().unwrap_or_else(PoisonError::into_inner);
         let negotiated = self.client.negotiated();
-        let promised = (sent + self.ttl).min(renewed.sent + negotiated);
-        let in_step = sent < renewed.sent + negotiated - self.ttl + negotiated / 40;
-        *renewed = Renewed { sent: renewed.sent.max(sent), deadline: renewed.deadline.max(promised) };
-        Ok(in_step)
+        let mut renewed = self.renewed.write().unwrap_or_else(PoisonError::into_inner);
+        let (pending, answered) = renewed.pending;
+        // One that was on its way for long is answered together with the next: two answers alone prove nothing.
+        if answered + negotiated / A_PING <= sent {
+            renewed.known = renewed.known.max(pending);
+            renewed.pending = (sent, Instant::now());
+        }
+        let promised = (sent + self.ttl).min(renewed.known + negotiated);
+        renewed.deadline = renewed.deadline.max(promised);
+        Ok(promised + negotiated / 40 >= sent + self.ttl)
     }
 
     /// Removes our entries and the parents that are empty then, as far as time allows.
@@ -205,7 +219,7 @@ impl Session for ZooKeeperSession {
     async fn renew(&self) -> Result<()> {
         if !self.inner.renew().await? {
             // Renewals have failed before. A second one, half a tick later, proves that the leader knows of the first.
-            sleep(self.inner.client.negotiated() / 6).await;
+            sleep(self.inner.client.negotiated() / A_PING).await;
             self.inner.renew().await?;
         }
         Ok(())

@@ -12,7 +12,7 @@ use todc_utils::linearizability::history::{Action, History as Calls};
 
 use super::spans::{Ending, Quiet, Span, nanos, spans};
 use super::{Rule, Violation};
-use crate::history::event::{Act, History, Wish};
+use crate::history::event::{History, Wish};
 
 /// What was done to a lock, a semaphore or an election.
 #[derive(Clone, Debug)]
@@ -59,7 +59,7 @@ type End = (u64, u64);
 /// the shortest run of grants that is not.
 pub(super) fn check(history: &History) -> Vec<Violation> {
     let quiet = Quiet::of(history);
-    let granted = spans(history).into_iter().filter(|span| span.granted.is_some());
+    let granted = spans(history).into_iter().filter(|span| span.granted.is_some() && !span.is_stale(&quiet, history));
     let mut held: Vec<(Span, End)> = granted.map(|span| (span.clone(), end(&span, &quiet, history))).collect();
     held.sort_by_key(|(span, _)| span.granted);
     let mut objects: Vec<u8> = held.iter().map(|(span, _)| span.wish.object).collect();
@@ -106,14 +106,8 @@ fn is_linearizable(held: &[(Span, End)]) -> bool {
 fn end(span: &Span, quiet: &Quiet, history: &History) -> End {
     let window = (span.held_until.saturating_sub(nanos(history.terms.ttl)), span.held_until);
     let from = quiet.forced(span.id.0, window).map_or(span.held_until, |at| at.min(span.held_until));
-    let told = || {
-        let left = |event: &&crate::history::Event| {
-            event.client == span.id.0 && matches!(event.act, Act::Left(op, Some(true)) if op == span.id.1)
-        };
-        history.events.iter().find(left).map(|event| event.at)
-    };
     let to = match span.ending {
-        Ending::Released(Some(true)) => told().unwrap_or(u64::MAX),
+        Ending::Released(Some(true)) => span.left(history).unwrap_or(u64::MAX),
         _ => u64::MAX,
     };
     (from, to)

@@ -35,18 +35,20 @@ fn told_late(span: &Span, spans: &[Span], quiet: &Quiet, history: &History) -> O
 /// With nothing wrong for a TTL and more, nothing is lost, and a release succeeds.
 fn without_cause(span: &Span, quiet: &Quiet, history: &History) -> Option<Violation> {
     let (granted, _) = span.granted?;
-    let (rule, what) = match &span.ending {
-        Ending::Lost(why) => (Rule::LossHasCause, format!("lost it without a cause: {why}")),
+    let (rule, what, until) = match &span.ending {
+        Ending::Lost(why) => (Rule::LossHasCause, format!("lost it without a cause: {why}"), span.over),
         Ending::Released(Some(false)) => {
-            (Rule::TrueRelease, "released what it held, and was told otherwise".to_owned())
+            // A release that had to be repeated finds that it is done.
+            let until = span.left(history).unwrap_or(span.over);
+            (Rule::TrueRelease, "released what it held, and was told otherwise".to_owned(), until)
         }
         _ => return None,
     };
     let before = history.terms.ttl + history.terms.grace;
-    quiet.all_through((granted, span.over), before).then(|| Violation {
+    quiet.all_through((granted, until), before).then(|| Violation {
         rule,
         text: format!("c{} {what}", span.id.0 as Client),
-        window: (granted, span.over),
+        window: (granted, until),
         ops: vec![span.id],
     })
 }
@@ -102,7 +104,9 @@ mod tests {
         assert_eq!(broken(&history(events.clone())), [Rule::LossHasCause]);
         events.retain(|(_, client, act)| *client == 0 && !matches!(act, Act::Lost(..)));
         events.extend([(6, 0, Act::Leave(0)), (7, 0, Act::Left(0, Some(false)))]);
-        assert_eq!(broken(&history(events)), [Rule::TrueRelease]);
+        assert_eq!(broken(&history(events.clone())), [Rule::TrueRelease]);
+        events.insert(0, (6, OUTSIDE, Act::Fault(Fault::of_all(FaultKind::RestartServer))));
+        assert_eq!(broken(&history(events)), []);
     }
 
     #[test]

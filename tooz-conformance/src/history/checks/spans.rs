@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::history::event::{Act, Client, History, Op, Wish};
+use crate::history::event::{Act, Client, Event, History, Op, Wish};
 use crate::history::fault::{Fault, FaultKind};
 
 /// How an operation ended.
@@ -49,6 +49,24 @@ impl Span {
     /// Whether two of these may not be held at once when the limit is 1.
     pub fn conflicts(&self, other: &Self) -> bool {
         self.wish.object == other.wish.object && !(self.wish.shared && other.wish.shared)
+    }
+}
+
+impl Span {
+    /// When the release ended, as far as that was recorded.
+    pub fn left(&self, history: &History) -> Option<u64> {
+        let left =
+            |event: &&Event| event.client == self.id.0 && matches!(event.act, Act::Left(op, _) if op == self.id.1);
+        history.events.iter().find(left).map(|event| event.at)
+    }
+
+    /// Whether its entry was removed behind its back before the grant was noted: by then others may have followed.
+    pub fn is_stale(&self, quiet: &Quiet, history: &History) -> bool {
+        self.granted.is_some_and(|(at, token)| {
+            let removed = Act::Removed(self.wish.object, token);
+            quiet.forced(self.id.0, (self.asked, at)).is_some()
+                && history.events.iter().any(|event| event.act == removed)
+        })
     }
 }
 

@@ -5,14 +5,14 @@ use super::{Rule, Violation};
 use crate::history::event::{Act, History};
 
 pub(super) fn check(history: &History) -> Vec<Violation> {
-    let spans = spans(history);
+    let (spans, quiet) = (spans(history), Quiet::of(history));
     let mut objects: Vec<u8> = spans.iter().map(|span| span.wish.object).collect();
     objects.sort_unstable();
     objects.dedup();
     let mut found = Vec::new();
     for object in objects {
         let mut granted: Vec<_> = spans.iter().filter(|span| span.wish.object == object).collect();
-        granted.retain(|span| span.granted.is_some());
+        granted.retain(|span| span.granted.is_some() && !span.is_stale(&quiet, history));
         granted.sort_by_key(|span| span.granted);
         found.extend(rising(&granted));
         found.extend(order(&granted, history));
@@ -114,7 +114,8 @@ fn fencing(granted: &[&Span], history: &History) -> Option<Violation> {
 #[cfg(test)]
 mod tests {
     use crate::history::checks::Rule;
-    use crate::history::event::Act;
+    use crate::history::event::{Act, OUTSIDE};
+    use crate::history::fault::{Fault, FaultKind};
     use crate::history::test_support::{broken, history, wish};
 
     fn one_after_the_other(tokens: [u64; 2]) -> Vec<(u64, u16, Act)> {
@@ -138,6 +139,22 @@ mod tests {
         assert_eq!(broken(&history(one_after_the_other([2, 2]))), [Rule::RisingTokens]);
         let falling = broken(&history(one_after_the_other([2, 1])));
         assert!(falling.contains(&Rule::RisingTokens) && falling.contains(&Rule::Fencing), "{falling:?}");
+    }
+
+    #[test]
+    fn a_grant_that_is_noted_after_its_removal_is_no_fall() {
+        let removal = || Fault::of(FaultKind::Remove, vec![0]);
+        let mut events = vec![(1, 0, Act::Ask(0, wish())), (7, 0, Act::Granted(0, 2))];
+        events.extend([
+            (1, 1, Act::Ask(0, wish())),
+            (4, OUTSIDE, Act::Fault(removal())),
+            (5, OUTSIDE, Act::Removed(0, 2)),
+            (5, OUTSIDE, Act::Healed(removal())),
+            (6, 1, Act::Granted(0, 3)),
+        ]);
+        assert_eq!(broken(&history(events.clone())), []);
+        events.retain(|(_, _, act)| !matches!(act, Act::Removed(..)));
+        assert!(broken(&history(events)).contains(&Rule::RisingTokens));
     }
 
     #[test]
