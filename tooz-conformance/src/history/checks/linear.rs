@@ -116,6 +116,7 @@ fn end(span: &Span, quiet: &Quiet, history: &History) -> End {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::history::event::Act;
     use crate::history::test_support::{history, wish};
 
     fn two_holds(second_granted: u64, wish: Wish) -> Vec<Violation> {
