@@ -1,6 +1,6 @@
 //! Waiting: for one's turn, for news of a roster, and for the removal of one's own entries by others.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -77,7 +77,12 @@ struct View {
     children: Option<(Line, Watch)>,
     values: HashMap<String, Value>,
     version: Option<Version>,
+    /// What the version was before, the newest last.
+    past: VecDeque<Version>,
 }
+
+/// How many versions of a roster are remembered: watchers of one session are seldom further apart.
+const PAST_VERSIONS: usize = 64;
 
 #[derive(Debug)]
 struct Value {
@@ -141,8 +146,24 @@ impl View {
         declared.hash(&mut hasher);
         values.iter().for_each(|value| (value.entry.seq, value.mzxid).hash(&mut hasher));
         let version = Version(hasher.finish());
-        self.version = Some(version);
+        if let Some(before) = self.version.replace(version).filter(|before| *before != version) {
+            self.past.push_back(before);
+            if self.past.len() > PAST_VERSIONS {
+                self.past.pop_front();
+            }
+        }
         Snapshot { version, declared, entries: values.into_iter().map(|value| value.entry.clone()).collect() }
+    }
+
+    /// Whether the caller has seen what this view shows or has shown, so that its changes are news.
+    fn has_shown(&self, seen: Version) -> bool {
+        self.version == Some(seen) || self.past.contains(&seen)
+    }
+
+    /// Forgets all, with the watches; those who wait for them look for themselves.
+    fn forget(&mut self) {
+        *self = Self { bell: self.bell.clone(), ..Self::default() };
+        self.bell.notify_waiters();
     }
 
     fn rung(&self) -> bool {
@@ -181,9 +202,9 @@ impl Inner {
         loop {
             let mut ring = {
                 let mut view = shared.lock().await;
-                if view.version != Some(seen) {
+                if !view.has_shown(seen) {
                     // The caller knows something else, which may be newer: an event may still be on its way to us.
-                    *view = View::default();
+                    view.forget();
                 }
                 view.refresh(&self.client, parent).await?;
                 let snapshot = view.snapshot();

@@ -19,6 +19,7 @@ trials! { "driver"
     snapshot_with_a_version_never_seen_returns_at_once,
     snapshot_is_not_woken_by_other_rosters,
     snapshots_of_many_watchers_agree,
+    watchers_who_know_different_things_all_hear,
     a_thousand_members_fit_into_a_snapshot;
 }
 
@@ -180,6 +181,32 @@ async fn snapshots_of_many_watchers_agree(context: Context) -> Result<(), Failur
     let last = b.snapshot(&roster, None).await?;
     for watch in watches {
         assert_eq!(ends("what a watcher sees at last", watch).await?.entries, last.entries);
+    }
+    Ok(())
+}
+
+/// One who comes to a roster with knowledge that the others' view lacks must not cost them their wake-up.
+async fn watchers_who_know_different_things_all_hear(context: Context) -> Result<(), Failure> {
+    let (a, b, roster) = (Client::open(&context, "a").await?, Client::open(&context, "b").await?, lock());
+    for round in 0..5 {
+        let now = a.snapshot(&roster, None).await?.version;
+        let watch = |seen| {
+            let (session, roster) = (a.session(), roster.clone());
+            tokio::spawn(async move { session.snapshot(&roster, Some(seen)).await })
+        };
+        let first = watch(now);
+        sleep(Duration::from_millis(20)).await;
+        // Nobody has ever seen this one; it is told at once what there is.
+        let other = ends("what a watcher hears who knows something else", watch(Version(round))).await?;
+        assert_eq!(other.version, now);
+        let second = watch(now);
+        sleep(Duration::from_millis(20)).await;
+        assert!(!first.is_finished() && !second.is_finished(), "a watcher was told of nothing");
+        let ticket = b.hold(&roster).await?;
+        for (watcher, watch) in [("the first", first), ("the second", second)] {
+            assert_eq!(ends(watcher, watch).await?.entries.len(), 1, "{watcher} watcher");
+        }
+        assert!(b.leave(&roster, &ticket).await?);
     }
     Ok(())
 }
