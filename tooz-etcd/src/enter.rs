@@ -181,8 +181,8 @@ impl<'a> Entering<'a> {
         let value = entry_value(self.entry.limit, self.entry.value);
         operations.push(TxnOp::put(self.key.clone(), value, session.bound()));
         if self.entry.if_blocked == IfBlocked::Wait {
-            // The range sees our own put, so it must find one more.
-            operations.extend(self.look_at_conflicting(1));
+            // The range sees our own put; and whether there are more than the limit matters to who waits.
+            operations.extend(self.look_at_conflicting(2));
         }
         operations
     }

@@ -12,6 +12,7 @@ mod gate;
 mod layout;
 mod lease;
 mod losses;
+mod outbox;
 mod roster;
 mod session;
 mod topics;

@@ -24,29 +24,39 @@ pub(crate) struct Blocker {
     revision: i64,
 }
 
+/// What keeps an entry waiting.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Blockers {
+    /// The nearest conflicting entries before it, as many as its limit, latest first.
+    nearest: Vec<Blocker>,
+    /// There is none before these, so that the entry is admitted when one of them goes: entries come after it only.
+    alone: bool,
+}
+
 /// The place of an entry among those that conflict with it.
 #[derive(Debug)]
 pub(crate) enum Turn {
     Admitted,
-    /// By the nearest conflicting entries before it, as many as its limit, latest first.
-    Blocked(Vec<Blocker>),
+    Blocked(Blockers),
 }
 
 impl Turn {
-    /// `before`: the conflicting entries before it, latest first, as far as they were read.
+    /// `before`: the conflicting entries before it, latest first; one more than the limit at least, if there are.
     pub(crate) fn new(mut before: Vec<KeyValue>, limit: NonZeroU32) -> Self {
-        before.truncate(limit.get() as usize);
-        if before.len() < limit.get() as usize {
+        let limit = limit.get() as usize;
+        if before.len() < limit {
             return Self::Admitted;
         }
+        let alone = before.len() == limit;
+        before.truncate(limit);
         let blocker = |stored: KeyValue| Blocker { revision: stored.create_revision(), key: stored.into_key_value().0 };
-        Self::Blocked(before.into_iter().map(blocker).collect())
+        Self::Blocked(Blockers { nearest: before.into_iter().map(blocker).collect(), alone })
     }
 
     pub(crate) fn standing(&self, ticket: Ticket) -> Standing {
         match self {
-            Self::Blocked(blockers) if !blockers.is_empty() => {
-                Standing::Waiting { ticket, blocked_by: Seq(blockers[0].revision.unsigned_abs()) }
+            Self::Blocked(Blockers { nearest, .. }) if !nearest.is_empty() => {
+                Standing::Waiting { ticket, blocked_by: Seq(nearest[0].revision.unsigned_abs()) }
             }
             _ => Standing::Admitted(ticket),
         }
@@ -154,7 +164,7 @@ impl EtcdSession {
         Ok(Snapshot { version, declared: declared.is_some(), entries })
     }
 
-    /// Wakes when one of the blockers or our own entry is gone.
+    /// Wakes when one of the blockers or our own entry is gone, and looks again unless that says it all.
     ///
     /// An entry with limit n is blocked by n entries or more. As long as the n nearest of them stand, so it stays,
     /// whoever else leaves; so it is enough to watch these.
@@ -171,13 +181,18 @@ impl EtcdSession {
         };
         let one_by_one = ticket.limit.get() as usize <= WATCHED_ONE_BY_ONE;
         loop {
-            let ranges = self.ranges_to_watch(&keys, ticket.mode, &key, &blockers);
+            let ranges = self.ranges_to_watch(&keys, ticket.mode, &key, &blockers.nearest);
+            let own = ranges.len() - 1;
             let mut subscription = self.watches.subscribe(ranges).await?;
             // What happened before the watch began is not told by it.
-            let mut wait = one_by_one && self.still_blocked(&key, ticket, &blockers).await?;
+            let mut wait = one_by_one && self.still_blocked(&key, ticket, &blockers.nearest).await?;
             blockers = loop {
                 if wait {
                     subscription.changed().await?;
+                    // The stream tells in order: had our entry gone before the blocker, that would be known.
+                    if one_by_one && blockers.alone && !subscription.has_seen(own) {
+                        return Ok(());
+                    }
                 }
                 match self.turn(&keys, &key, ticket).await? {
                     Turn::Admitted => return Ok(()),
@@ -215,7 +230,7 @@ impl EtcdSession {
     pub(crate) async fn turn(&self, keys: &RosterKeys, key: &[u8], ticket: &Ticket) -> Result<Turn> {
         let look = keys.conflicting(ticket.mode).map(|range| {
             let earlier = nearest_first(&range).with_max_create_revision(revision(ticket) - 1);
-            TxnOp::get(range.start, Some(earlier.with_limit(i64::from(ticket.limit.get()))))
+            TxnOp::get(range.start, Some(earlier.with_limit(i64::from(ticket.limit.get()) + 1)))
         });
         let txn = Txn::new().when(self.stands(key, ticket)).and_then(look.into_iter().collect::<Vec<_>>());
         let answer = self.client.txn(txn.or_else([self.look_at_session()])).await?;

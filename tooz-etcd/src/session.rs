@@ -10,8 +10,7 @@ use async_trait::async_trait;
 use etcd_client::{KeyValue, PutOptions, TxnOpResponse, TxnResponse};
 use tokio::time::Instant;
 use tooz_core::driver::{
-    Bounds, Kind, Loss, NewEntry, Nonce, Roster, Seq, Session, SessionOptions, Snapshot, Standing, Ticket, Topics,
-    Version,
+    Kind, Loss, NewEntry, Nonce, Roster, Seq, Session, SessionOptions, Snapshot, Standing, Ticket, Topics, Version,
 };
 use tooz_core::{ErrorKind, Name, Result};
 
@@ -22,7 +21,8 @@ use crate::gate::Gate;
 use crate::layout::Layout;
 use crate::lease::Lease;
 use crate::losses::Losses;
-use crate::roster::Blocker;
+use crate::outbox::Outbox;
+use crate::roster::Blockers;
 use crate::watch::Watches;
 
 /// How many withdrawn nonces a session remembers. Core draws a fresh one for each entry, so the latest few would do.
@@ -40,10 +40,9 @@ pub(crate) struct EtcdSession {
     /// The unique keys of our entries, which are part of their keys.
     pub(crate) unique: Mutex<HashMap<Nonce, Vec<u8>>>,
     /// What blocks those of our entries that wait and have not been waited for yet.
-    pub(crate) blockers: Mutex<HashMap<Nonce, Vec<Blocker>>>,
+    pub(crate) blockers: Mutex<HashMap<Nonce, Blockers>>,
     pub(crate) withdrawn: Mutex<VecDeque<Nonce>>,
-    /// Of the topics that we publish to: what the next message will most likely follow.
-    pub(crate) known_bounds: Mutex<HashMap<Name, Bounds>>,
+    pub(crate) outbox: Arc<Outbox>,
     pub(crate) watches: Watches,
     pub(crate) losses: tokio::sync::Mutex<Losses>,
     member: Name,
@@ -71,6 +70,7 @@ impl EtcdSession {
         let session_key = layout.session(lease.id);
         Ok(Self {
             watches: Watches::new(client.clone()),
+            outbox: Outbox::new(client.clone(), layout.clone()),
             client,
             layout,
             lease,
@@ -79,7 +79,6 @@ impl EtcdSession {
             unique: Mutex::default(),
             blockers: Mutex::default(),
             withdrawn: Mutex::default(),
-            known_bounds: Mutex::default(),
             losses: tokio::sync::Mutex::default(),
             member: options.member.clone(),
             closed: AtomicBool::new(false),

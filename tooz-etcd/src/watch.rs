@@ -54,6 +54,8 @@ pub(crate) struct Subscription {
 struct State {
     created: usize,
     events: u64,
+    /// A bit for each watch that had an event; beyond 64 they are not told apart.
+    fired: u64,
     failed: Option<Arc<Error>>,
 }
 
@@ -61,6 +63,8 @@ struct State {
 enum Command {
     Watch {
         id: i64,
+        /// Its place in the subscription.
+        index: u32,
         range: KeyRange,
         events: Events,
         state: Arc<watch::Sender<State>>,
@@ -86,8 +90,8 @@ impl Watches {
         let first_id = self.last_id.fetch_add(count as i64, Ordering::Relaxed) + 1;
         let (sender, state) = watch::channel(State::default());
         let sender = Arc::new(sender);
-        for (id, (range, events)) in (first_id..).zip(watched.clone()) {
-            self.send(Command::Watch { id, range, events, state: sender.clone() })?;
+        for ((id, index), (range, events)) in (first_id..).zip(0..).zip(watched.clone()) {
+            self.send(Command::Watch { id, index, range, events, state: sender.clone() })?;
         }
         drop(sender);
         let mut subscription = Subscription { watched, first_id, seen: 0, state, commands: self.commands.clone() };
@@ -146,6 +150,11 @@ impl Subscription {
         Ok(())
     }
 
+    /// Whether the watch at this place, below 64, had an event since it began.
+    pub(crate) fn has_seen(&self, index: usize) -> bool {
+        self.state.borrow().fired & 1 << index != 0
+    }
+
     fn has_failed(&self) -> bool {
         self.state.borrow().failed.is_some()
     }
@@ -169,7 +178,7 @@ impl Drop for Subscription {
 /// The task that owns the stream.
 struct Hub {
     client: Arc<Client>,
-    watchers: HashMap<i64, Arc<watch::Sender<State>>>,
+    watchers: HashMap<i64, (u32, Arc<watch::Sender<State>>)>,
     stream: Option<Stream>,
 }
 
@@ -209,11 +218,11 @@ impl Hub {
 
     async fn obey(&mut self, command: Command) {
         match command {
-            Command::Watch { id, range, events, state } => {
+            Command::Watch { id, index, range, events, state } => {
                 if state.is_closed() {
                     return;
                 }
-                self.watchers.insert(id, state);
+                self.watchers.insert(id, (index, state));
                 let options = watch_options(id, &range, events);
                 match &mut self.stream {
                     None => self.open(range.start, options).await,
@@ -256,17 +265,20 @@ impl Hub {
         if response.canceled() {
             let error = canceled(response);
             match self.watchers.remove(&id) {
-                Some(state) => fail(&state, &Arc::new(error)),
+                Some((_, state)) => fail(&state, &Arc::new(error)),
                 // Newer servers name no watch when they refuse one.
                 None if id < 0 => self.fail_all(error),
                 None => {}
             }
             return;
         }
-        if let Some(state) = self.watchers.get(&id) {
+        if let Some((index, state)) = self.watchers.get(&id) {
             state.send_modify(|state| {
                 state.created += usize::from(response.created());
-                state.events += u64::from(!response.events().is_empty());
+                if !response.events().is_empty() {
+                    state.events += 1;
+                    state.fired |= 1u64.checked_shl(*index).unwrap_or(0);
+                }
             });
         }
     }
@@ -281,7 +293,7 @@ impl Hub {
 
     fn fail_all(&mut self, error: Error) {
         let error = Arc::new(error);
-        self.watchers.drain().for_each(|(_, state)| fail(&state, &error));
+        self.watchers.drain().for_each(|(_, (_, state))| fail(&state, &error));
     }
 
     fn close(mut self) {
