@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::figure::{Figure, Spread};
-use super::report::{Outcome, number, spread};
+use super::report::{Outcome, typical};
 
 const LEFT: f64 = 330.0;
 const WIDTH: f64 = 420.0;
@@ -45,7 +45,8 @@ fn bar(svg: &mut String, y: f64, scale: f64, figure: &Figure, ratio: Spread) {
     let colour = if figure.keeps_target() == Some(false) { "#d08770" } else { "#5e81ac" };
     let limit = |ratio: f64| LEFT + (ratio * scale).min(WIDTH + 20.0);
     let (middle, end) = (y + ROW / 2.0, limit(ratio.median));
-    let ours = spread(&figure.ours).map(|ours| number(ours.median)).unwrap_or_default();
+    let unit = if figure.by_rate { String::new() } else { format!(" {}", figure.unit) };
+    let ours = typical(figure, &figure.ours);
     let (name, base) = (escape(&figure.name), escape(figure.base_is.as_deref().unwrap_or_default()));
     writeln!(svg, "<text x=\"{}\" y=\"{}\" text-anchor=\"end\">{name}</text>", LEFT - 8.0, middle + 4.0).ok();
     writeln!(
@@ -66,7 +67,7 @@ fn bar(svg: &mut String, y: f64, scale: f64, figure: &Figure, ratio: Spread) {
         )
         .ok();
     }
-    let words = format!("{:.2}  ({ours} {}; {base})", ratio.median, figure.unit);
+    let words = format!("{:.2}  ({ours}{unit}; {base})", ratio.median);
     writeln!(svg, "<text x=\"{}\" y=\"{}\" fill=\"#333\">{words}</text>", end.max(most) + 8.0, middle + 4.0).ok();
 }
 

@@ -47,16 +47,24 @@ pub(super) struct Figure {
     pub(super) base: Vec<Round>,
     /// The greatest ratio to the base that was promised.
     pub(super) target: Option<f64>,
+    /// Compared by what goes through in a second: how long one of many takes is mostly a matter of who goes first.
+    pub(super) by_rate: bool,
 }
 
 impl Figure {
     /// A figure in microseconds.
     pub(super) fn new(name: impl Into<String>) -> Self {
-        Self { name: name.into(), unit: "µs", base_is: None, ours: vec![], base: vec![], target: None }
+        Self { name: name.into(), unit: "µs", base_is: None, ours: vec![], base: vec![], target: None, by_rate: false }
     }
 
     pub(super) fn beside(mut self, base: impl Into<String>, target: Option<f64>) -> Self {
         (self.base_is, self.target) = (Some(base.into()), target);
+        self
+    }
+
+    /// Compares by the rate if several tasks work at once.
+    pub(super) fn of_tasks(mut self, tasks: usize) -> Self {
+        self.by_rate = tasks > 1;
         self
     }
 
@@ -83,9 +91,13 @@ impl Figure {
         Ok(self)
     }
 
-    /// Median, least and greatest ratio of our p50 to the base's in the same round.
+    /// Median, least and greatest ratio of our p50, or time per operation, to the base's in the same round.
     pub(super) fn ratio(&self) -> Option<Spread> {
-        let ratios = self.ours.iter().zip(&self.base).map(|(ours, base)| ours.p50 / base.p50);
+        let ratio = |(ours, base): (&Round, &Round)| match (ours.per_second, base.per_second) {
+            (Some(ours), Some(base)) if self.by_rate => base / ours,
+            _ => ours.p50 / base.p50,
+        };
+        let ratios = self.ours.iter().zip(&self.base).map(ratio);
         Spread::of(ratios.filter(|ratio| ratio.is_finite()))
     }
 
@@ -130,5 +142,13 @@ mod tests {
         figure.base = [10.0, 20.0, 30.0].map(Round::of_value).to_vec();
         assert_eq!(figure.ratio(), Some(Spread { median: 2.0, least: 1.0, greatest: 3.0 }));
         assert_eq!(figure.keeps_target(), Some(true));
+    }
+
+    #[test]
+    fn several_tasks_are_compared_by_their_rate() {
+        let round = |p50, per_second| Round { per_second: Some(per_second), ..Round::of_value(p50) };
+        let mut figure = Figure::new("x").beside("y", None).of_tasks(64);
+        (figure.ours, figure.base) = (vec![round(4000.0, 500.0)], vec![round(2.0, 1000.0)]);
+        assert_eq!(figure.ratio().unwrap().median, 2.0);
     }
 }

@@ -24,7 +24,7 @@ pub(super) async fn figures(bench: &Bench) -> Result<(), Failure> {
     for tasks in [1, 64] {
         let figure = Figure::new(format!("acquire + release, {tasks} task{}", if tasks == 1 { "" } else { "s" }));
         let target = target.filter(|_| tasks == 1);
-        let figure = figure.beside(words, target).measure(
+        let figure = figure.beside(words, target).of_tasks(tasks).measure(
             bench.rounds(),
             || repeat(round, tasks, |task| pair(coordinator.lock(format!("pair-{task}")))),
             || repeat(round, tasks, |task| floor_pair(floor.clone(), task)),

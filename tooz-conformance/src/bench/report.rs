@@ -81,11 +81,21 @@ pub(super) fn line(figure: &Figure) -> String {
     if let Some(rate) = Spread::of(figure.ours.iter().filter_map(|round| round.per_second)) {
         text.push_str(&format!(" {:>7}/s", number(rate.median)));
     }
-    if let (Some(base), Some(ratio), Some(name)) = (spread(&figure.base), figure.ratio(), &figure.base_is) {
+    if let (Some(ratio), Some(name)) = (figure.ratio(), &figure.base_is) {
         let Spread { median, least, greatest } = ratio;
-        text.push_str(&format!("  {median:.2} times [{least:.2}-{greatest:.2}] {name}: {}", number(base.median)));
+        text.push_str(&format!(
+            "  {median:.2} times [{least:.2}-{greatest:.2}] {name}: {}",
+            typical(figure, &figure.base)
+        ));
     }
     text
+}
+
+/// What one side took or, where rates are compared, how many went through.
+pub(super) fn typical(figure: &Figure, rounds: &[Round]) -> String {
+    let value = |round: &Round| if figure.by_rate { round.per_second } else { Some(round.p50) };
+    let median = Spread::of(rounds.iter().filter_map(value)).map_or(f64::NAN, |spread| spread.median);
+    format!("{}{}", number(median), if figure.by_rate { "/s" } else { "" })
 }
 
 pub(super) fn spread(rounds: &[Round]) -> Option<Spread> {

@@ -21,7 +21,7 @@ pub(super) async fn figures(bench: &Bench) -> Result<(), Failure> {
     let length = bench.slice(250);
     for tasks in [1, 64] {
         let name = format!("publish, {tasks} task{}", if tasks == 1 { "" } else { "s" });
-        let figure = Figure::new(name).beside("one append", None).measure(
+        let figure = Figure::new(name).beside("one append", None).of_tasks(tasks).measure(
             bench.rounds().min(5),
             || {
                 repeat(length, tasks, |_| {
