@@ -37,7 +37,7 @@ pub(crate) fn from_etcd(error: &EtcdError, address: &str) -> Error {
 
 /// What to do about a connection that cannot be made, where the cause tells.
 fn about_connection(causes: &str) -> Option<&'static str> {
-    const CAUSES: [(&str, &str); 5] = [
+    const CAUSES: [(&str, &str); 6] = [
         ("invalid peer certificate", "etcd's certificate is not trusted: option ca_cert names the CA to trust"),
         (
             "received fatal alert",
@@ -45,6 +45,7 @@ fn about_connection(causes: &str) -> Option<&'static str> {
         ),
         ("tls handshake eof", "the server does not answer TLS: without it, the scheme is etcd or etcd3+http"),
         ("connection closed", CLOSED),
+        ("connection reset", CLOSED),
         ("closed because of a broken pipe", CLOSED),
     ];
     CAUSES.iter().find(|(cause, _)| causes.contains(cause)).map(|(_, message)| *message)

@@ -4,7 +4,7 @@ mod own;
 
 use std::process::ExitCode;
 
-use own::{failures, tls, users};
+use own::{cost, failures, tls, users};
 use tooz_conformance::servers::etcd;
 use tooz_conformance::{Harness, Needs};
 
@@ -38,6 +38,27 @@ fn main() -> ExitCode {
             "etcd::a_user_needs_the_namespace_and_nothing_else",
             Needs::OWN_SERVER,
             users::a_user_needs_the_namespace_and_nothing_else,
+        )
+        .trial("etcd::an_expired_token_goes_unseen", Needs::NOTHING, users::an_expired_token_goes_unseen)
+        .trial(
+            "etcd::each_verb_of_a_lock_is_one_transaction",
+            Needs::OWN_SERVER,
+            cost::each_verb_of_a_lock_is_one_transaction,
+        )
+        .trial(
+            "etcd::a_hand_over_is_a_transaction_an_event_and_a_look_at_most",
+            Needs::OWN_SERVER,
+            cost::a_hand_over_is_a_transaction_an_event_and_a_look_at_most,
+        )
+        .trial(
+            "etcd::a_release_wakes_one_of_a_thousand_waiters",
+            Needs::OWN_SERVER,
+            cost::a_release_wakes_one_of_a_thousand_waiters,
+        )
+        .trial(
+            "etcd::one_message_renews_any_number_of_locks",
+            Needs::OWN_SERVER,
+            cost::one_message_renews_any_number_of_locks,
         )
         .trial("etcd::wrong_certificates_are_told", Needs::NOTHING, tls::wrong_certificates_are_told);
     tooz_conformance::main(harness)

@@ -25,6 +25,16 @@ pub fn single() -> DeploymentSpec {
     members(&["member-1"])
 }
 
+/// One member with further arguments.
+pub fn with_args(args: &'static [&'static str]) -> DeploymentSpec {
+    let plan = move |places: &[Place], index: usize| {
+        let mut launch = member(places, index);
+        launch.args.extend(args.iter().map(|arg| (*arg).to_owned()));
+        launch
+    };
+    DeploymentSpec::new(&PRODUCT, vec![NodeSpec::new("member-1", plan, ready).ports(2)])
+}
+
 /// Three members, of which any two serve.
 pub fn three() -> DeploymentSpec {
     members(&["member-1", "member-2", "member-3"])

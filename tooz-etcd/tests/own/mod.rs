@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "each test program uses a part")]
 
+pub(crate) mod cost;
 pub(crate) mod failures;
 pub(crate) mod members;
 pub(crate) mod tls;

@@ -1,10 +1,14 @@
 //! A server with users.
 
+use std::time::Duration;
+
 use etcd_client::{Client, Permission, PermissionType};
+use tokio::time::sleep;
+use tooz_conformance::servers::{Deployment, etcd};
 use tooz_conformance::{Context, ensure};
 use tooz_core::ErrorKind;
 
-use super::{Outcome, fails, hold, insist, lock, operator};
+use super::{Outcome, PATIENCE, fails, hold, insist, lock, operator};
 
 pub(crate) async fn a_user_needs_the_namespace_and_nothing_else(context: Context) -> Outcome {
     add_users(&mut operator(&context).await?, context.namespace()).await?;
@@ -24,6 +28,33 @@ pub(crate) async fn a_user_needs_the_namespace_and_nothing_else(context: Context
     let roster = lock();
     ensure!(insist(|| session.leave(&roster, &ticket)).await?, "the lock was lost");
     hold(&*session).await?;
+    Ok(())
+}
+
+/// A token that nobody uses for a while is forgotten; also that of a stream, which asks for new watches with it.
+pub(crate) async fn an_expired_token_goes_unseen(context: Context) -> Outcome {
+    let server = Deployment::start(&etcd::with_args(&["--auth-token-ttl=2"])).await?;
+    let context = context.at(format!("etcd://{}", server.addresses()[0]));
+    add_users(&mut operator(&context).await?, context.namespace()).await?;
+    let context = context.at(context.url().replace("etcd://", "etcd://tooz:secret@"));
+    let (one, two) = (context.coordinator("one").await?, context.coordinator("two").await?);
+    for _ in 0..2 {
+        let held = one.lock("lock").acquire().await?;
+        let waiter = tokio::spawn({
+            let lock = two.lock("lock");
+            async move { lock.acquire_timeout(PATIENCE).await }
+        });
+        sleep(Duration::from_millis(300)).await;
+        held.release().await?;
+        let held = waiter.await??;
+        // Longer than the token lives, with nothing but renewals.
+        sleep(Duration::from_secs(7)).await;
+        ensure!(held.is_held(), "the lock was lost");
+        held.release().await?;
+    }
+    one.close().await;
+    two.close().await;
+    server.remove().await?;
     Ok(())
 }
 

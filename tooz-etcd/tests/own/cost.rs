@@ -1,0 +1,156 @@
+//! What the verbs cost, as the server counts the requests.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::{sleep, timeout};
+use tooz_conformance::{Context, Failure, ensure};
+use tooz_core::Name;
+use tooz_core::driver::{IfBlocked, NewEntry, Roster, Session, Standing, Ticket};
+
+use super::{Outcome, PATIENCE, exclusive, hold, lock};
+
+/// How often each of etcd's methods was called; of a stream, how many messages came.
+#[derive(Debug)]
+struct Calls(String);
+
+impl Calls {
+    async fn now(context: &Context) -> Outcome<Self> {
+        let address = context.url().trim_start_matches("etcd://");
+        let mut stream = TcpStream::connect(address).await?;
+        stream.write_all(b"GET /metrics HTTP/1.0\r\n\r\n").await?;
+        let mut reply = String::new();
+        stream.read_to_string(&mut reply).await?;
+        Ok(Self(reply))
+    }
+
+    fn of(&self, method: &str) -> u64 {
+        let name = format!("grpc_server_msg_received_total{{grpc_method=\"{method}\",");
+        let line = self.0.lines().find(|line| line.starts_with(&name));
+        // Missing until the first call.
+        line.and_then(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).unwrap_or_default() as u64
+    }
+
+    /// Transactions since `before`, which must be all that was asked for besides watches and renewals.
+    fn transactions_since(&self, before: &Self) -> Outcome<u64> {
+        for method in ["Range", "Put", "DeleteRange", "LeaseTimeToLive"] {
+            ensure!(self.of(method) == before.of(method), "{method} was called");
+        }
+        Ok(self.of("Txn") - before.of("Txn"))
+    }
+}
+
+async fn wait(session: &dyn Session) -> Outcome<Ticket> {
+    match session.enter(&lock(), exclusive()).await? {
+        Standing::Waiting { ticket, .. } => Ok(ticket),
+        other => Err(Failure::new(format!("it must wait, but is {other:?}"))),
+    }
+}
+
+pub(crate) async fn each_verb_of_a_lock_is_one_transaction(context: Context) -> Outcome {
+    let (session, other, roster) = (context.session("a").await?, context.session("b").await?, lock());
+    let before = Calls::now(&context).await?;
+    for _ in 0..50 {
+        let ticket = hold(&*session).await?;
+        ensure!(session.leave(&roster, &ticket).await?, "it was held");
+    }
+    let pairs = Calls::now(&context).await?;
+    let spent = pairs.transactions_since(&before)?;
+    ensure!(spent == 100, "50 pairs took {spent} transactions");
+
+    hold(&*other).await?;
+    let before = Calls::now(&context).await?;
+    for _ in 0..50 {
+        let attempt = session.enter(&roster, NewEntry { if_blocked: IfBlocked::Withdraw, ..exclusive() }).await?;
+        ensure!(matches!(attempt, Standing::Withdrawn { .. }), "a held lock was tried: {attempt:?}");
+    }
+    let spent = Calls::now(&context).await?.transactions_since(&before)?;
+    ensure!(spent == 50, "50 tries took {spent} transactions");
+    let left = other.snapshot(&roster, None).await?.entries.len();
+    ensure!(left == 1, "the tries left {left} entries");
+    Ok(())
+}
+
+/// From the release to the grant: the release itself and an event if nobody else stood before the waiter, and with a
+/// longer line one look more; whoever stands behind does nothing.
+pub(crate) async fn a_hand_over_is_a_transaction_an_event_and_a_look_at_most(context: Context) -> Outcome {
+    let (holder, roster) = (context.session("holder").await?, lock());
+    let mut held = hold(&*holder).await?;
+    let (mut waiters, mut waiting) = (Vec::new(), Vec::new());
+    for name in ["a", "b", "c"] {
+        let waiter = context.session(name).await?;
+        waiting.push(wait(&*waiter).await?);
+        waiters.push(waiter);
+    }
+    let turns: Vec<_> = waiters
+        .into_iter()
+        .zip(waiting.clone())
+        .map(|(waiter, ticket)| {
+            let roster = roster.clone();
+            tokio::spawn(async move { waiter.await_turn(&roster, &ticket).await.map(|()| waiter) })
+        })
+        .collect();
+    // Until all watches have begun and were checked once.
+    sleep(Duration::from_secs(1)).await;
+    let mut owner = holder;
+    for ((turn, ticket), most) in turns.into_iter().zip(waiting).zip([1, 2, 2]) {
+        let before = Calls::now(&context).await?;
+        ensure!(owner.leave(&roster, &held).await?, "it was held");
+        owner = timeout(PATIENCE, turn).await???;
+        sleep(Duration::from_millis(200)).await;
+        let spent = Calls::now(&context).await?.transactions_since(&before)?;
+        ensure!(spent <= most, "a hand-over took {spent} transactions");
+        held = ticket;
+    }
+    Ok(())
+}
+
+pub(crate) async fn a_release_wakes_one_of_a_thousand_waiters(context: Context) -> Outcome {
+    // Nobody renews these sessions.
+    let context = context.with_ttl(Duration::from_secs(120));
+    let (holder, crowd, roster) = (context.session("holder").await?, context.session("crowd").await?, lock());
+    let (held, crowd) = (hold(&*holder).await?, Arc::<dyn Session>::from(crowd));
+    let mut first = None;
+    for _ in 0..1000 {
+        let (ticket, crowd, roster) = (wait(&*crowd).await?, crowd.clone(), roster.clone());
+        let turn = tokio::spawn(async move { crowd.await_turn(&roster, &ticket).await });
+        first.get_or_insert(turn);
+    }
+    let mut before = Calls::now(&context).await?;
+    loop {
+        sleep(Duration::from_secs(1)).await;
+        let now = Calls::now(&context).await?;
+        let quiet = now.transactions_since(&before)? == 0;
+        before = now;
+        if quiet {
+            break;
+        }
+    }
+    ensure!(holder.leave(&roster, &held).await?, "it was held");
+    timeout(PATIENCE, first.ok_or_else(|| Failure::new("nobody waits"))?).await???;
+    sleep(Duration::from_millis(500)).await;
+    let spent = Calls::now(&context).await?.transactions_since(&before)?;
+    ensure!(spent <= 2, "a release before 1,000 waiters took {spent} transactions");
+    Ok(())
+}
+
+pub(crate) async fn one_message_renews_any_number_of_locks(context: Context) -> Outcome {
+    let session = context.session("a").await?;
+    let renewals = async |count: u64| {
+        let before = Calls::now(&context).await?.of("LeaseKeepAlive");
+        for _ in 0..count {
+            session.renew().await?;
+        }
+        Outcome::Ok(Calls::now(&context).await?.of("LeaseKeepAlive") - before)
+    };
+    let alone = renewals(5).await?;
+    for number in 0..500 {
+        let roster = Roster { name: Name::new(format!("lock-{number}"))?, ..lock() };
+        session.enter(&roster, exclusive()).await?;
+    }
+    let many = renewals(5).await?;
+    ensure!(alone == 5 && many == 5, "5 renewals took {alone} messages, and {many} with 500 locks");
+    Ok(())
+}
