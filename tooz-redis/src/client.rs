@@ -1,33 +1,22 @@
-//! Everything that is fred's, behind one seam: connections, scripts, subscriptions.
+//! Everything that is fred's, behind one seam with `link.rs`: connections, scripts, subscriptions.
 //!
 //! A session has two connections. fred takes no note of the reply to SUBSCRIBE: if the server refuses one, the error is
 //! taken for the reply to the next command, and every later reply is off by one. So nothing but subscriptions goes over
 //! the connection for news, and no reply to a lock can ever be mistaken for another.
 
-use std::future::Future;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use fred::clients::Client as Fred;
 use fred::error::Error as FredError;
 use fred::interfaces::{ClientInterface, ClientLike, EventInterface, KeysInterface, LuaInterface, PubsubInterface};
-use fred::socket2::TcpKeepalive;
-use fred::types::config::{
-    ConnectionConfig, PerformanceConfig, ReconnectPolicy, Server, ServerConfig, TcpConfig, UnresponsiveConfig,
-};
-use fred::types::{ClusterHash, ConnectHandle, CustomCommand, InfoKind, Message, RespVersion, Value};
+use fred::types::config::Server;
+use fred::types::{ClusterHash, CustomCommand, InfoKind, Message, Value};
 use tokio::sync::broadcast;
 use tooz_core::{Error, ErrorKind, Result};
 
-use crate::config::{Config, Login, Topology};
-use crate::error::{from_fred, timed_out};
+use crate::config::Config;
+use crate::error::{from_fred, is_from_elsewhere, timed_out};
+use crate::link::{Link, Settings};
 use crate::script::{Part, Reply, Script};
-use crate::tls;
-
-/// How many messages may wait to be looked at; more of them are reported as lost.
-const BACKLOG: usize = 256;
-/// Milliseconds between attempts to connect again.
-const RECONNECT_PAUSE: u32 = 100;
 
 /// The connections of one session.
 #[derive(Debug)]
@@ -39,12 +28,6 @@ pub(crate) struct Client {
     replicas: u32,
     timeout: Duration,
     address: String,
-}
-
-/// A connection that fred keeps up, closed on drop.
-struct Link {
-    fred: Fred,
-    task: Mutex<ConnectHandle>,
 }
 
 impl Client {
@@ -89,7 +72,8 @@ impl Client {
         let wait = (self.timeout * 3 / 4).as_millis().max(1).to_string();
         let slot = ClusterHash::Custom(fred::util::redis_keyslot(key.as_bytes()));
         let command = CustomCommand::new_static("WAIT", slot, false);
-        let reached: u32 = self.known(grants.fred.custom(command, vec![self.replicas.to_string(), wait]).await)?;
+        let reached: u32 =
+            self.answered(grants, grants.fred.custom(command, vec![self.replicas.to_string(), wait]).await)?;
         if reached >= self.replicas {
             return Ok(reply);
         }
@@ -106,32 +90,29 @@ impl Client {
             Err(error) if error.details().starts_with("NOSCRIPT") => link.fred.eval(script.source, key, values).await,
             known => known,
         };
-        if value.as_ref().is_err_and(|error| error.details().contains("READONLY")) {
-            link.move_on();
-        }
-        Reply::new(script.name, parts(self.known(value)?))
+        Reply::new(script.name, parts(self.answered(link, value)?))
     }
 
     /// Gives a key another `ttl` to live, and says whether it was there.
     pub(crate) async fn prolong(&self, key: &str, ttl: Duration) -> Result<bool> {
         let milliseconds = i64::try_from(ttl.as_millis()).unwrap_or(i64::MAX);
-        self.known(self.commands.fred.pexpire(key, milliseconds, None).await)
+        self.answered(&self.commands, self.commands.fred.pexpire(key, milliseconds, None).await)
     }
 
     /// Reads a set of byte strings.
     pub(crate) async fn members(&self, key: &str) -> Result<Vec<Vec<u8>>> {
         let command = CustomCommand::new_static("SMEMBERS", ClusterHash::FirstKey, false);
-        self.known(self.commands.fred.custom(command, vec![key]).await)
+        self.answered(&self.commands, self.commands.fred.custom(command, vec![key]).await)
     }
 
     /// Asks for the messages of channels. The server's answer is not waited for; see the top of this file.
     pub(crate) async fn subscribe(&self, channels: Vec<String>) -> Result<()> {
-        self.known(self.news.fred.subscribe(channels).await)
+        self.answered(&self.news, self.news.fred.subscribe(channels).await)
     }
 
     /// Ends what [`subscribe`](Self::subscribe) began.
     pub(crate) async fn unsubscribe(&self, channels: Vec<String>) -> Result<()> {
-        self.known(self.news.fred.unsubscribe(channels).await)
+        self.answered(&self.news, self.news.fred.unsubscribe(channels).await)
     }
 
     /// The messages of all channels.
@@ -182,121 +163,24 @@ impl Client {
         }
     }
 
-    fn known<T>(&self, result: Result<T, FredError>) -> Result<T> {
-        result.map_err(|error| from_fred(&error, &self.address))
-    }
-}
-
-/// How each connection of a session is made.
-struct Settings {
-    config: fred::types::config::Config,
-    performance: PerformanceConfig,
-    connection: ConnectionConfig,
-}
-
-impl Settings {
-    fn new(config: &Config, timeout: Duration) -> Result<Self> {
-        let Login { username, password } = &config.login;
-        let fred = fred::types::config::Config {
-            fail_fast: true,
-            username: username.clone(),
-            password: password.clone(),
-            server: server(&config.topology, &config.sentinel_login),
-            version: RespVersion::RESP3,
-            database: config.database,
-            tls: config.tls.as_ref().map(tls::connector).transpose()?,
-            ..Default::default()
-        };
-        let performance = PerformanceConfig {
-            default_command_timeout: timeout,
-            broadcast_channel_capacity: BACKLOG,
-            ..Default::default()
-        };
-        let keepalive = config.keepalive.then(|| TcpKeepalive::new().with_time(Duration::from_secs(15)));
-        let connection = ConnectionConfig {
-            connection_timeout: config.connect_timeout.map_or(timeout, |own| own.min(timeout)),
-            internal_command_timeout: timeout,
-            // A repeated command may run twice; whoever called decides.
-            max_command_attempts: 1,
-            unresponsive: UnresponsiveConfig { max_timeout: Some(timeout), interval: timeout / 4 },
-            tcp: TcpConfig { nodelay: Some(true), keepalive, ..Default::default() },
-            ..Default::default()
-        };
-        Ok(Self { config: fred, performance, connection })
-    }
-}
-
-fn server(topology: &Topology, sentinel_login: &Login) -> ServerConfig {
-    match topology {
-        Topology::Single(host, port) => ServerConfig::new_centralized(host.clone(), *port),
-        Topology::Unix(path) => ServerConfig::new_unix_socket(path),
-        Topology::Cluster(hosts) => ServerConfig::new_clustered(hosts.clone()),
-        Topology::Sentinel { hosts, service } => ServerConfig::Sentinel {
-            hosts: hosts.iter().map(|(host, port)| Server::new(host.as_str(), *port)).collect(),
-            service_name: service.clone(),
-            username: sentinel_login.username.clone(),
-            password: sentinel_login.password.clone(),
-        },
-    }
-}
-
-impl Link {
-    async fn open(settings: &Settings) -> Result<Self, FredError> {
-        let Settings { config, performance, connection } = settings;
-        // Without an end: a policy that is used up would leave a client that hangs for ever.
-        let policy = ReconnectPolicy::new_constant(0, RECONNECT_PAUSE);
-        let fred = Fred::new(config.clone(), Some(performance.clone()), Some(connection.clone()), Some(policy));
-        let link = Self { task: Mutex::new(fred.connect()), fred };
-        link.first_connection().await?;
-        Ok(link)
+    /// The error of what was given up after `limit`: why there is no connection, or that nobody answered.
+    pub(crate) fn silence(&self, limit: Duration) -> Error {
+        self.links().find_map(|link| self.passing(link.trouble())).unwrap_or_else(|| timed_out(limit, &self.address))
     }
 
-    /// fred tells of a failure only those who listen already, so its task is watched as well.
-    async fn first_connection(&self) -> Result<(), FredError> {
-        let ended = async {
-            while !self.with_task(|task| task.is_finished()) {
-                tokio::time::sleep(Duration::from_millis(5)).await;
+    /// As an error if it may pass: what waited for a connection may be repeated in any case.
+    fn passing(&self, trouble: Option<FredError>) -> Option<Error> {
+        trouble.map(|trouble| from_fred(&trouble, &self.address)).filter(Error::is_retryable)
+    }
+
+    /// What came over `link`. A server that is the wrong one is left at once, since the right one may be elsewhere now.
+    fn answered<T>(&self, link: &Link, result: Result<T, FredError>) -> Result<T> {
+        result.map_err(|error| {
+            if is_from_elsewhere(&error) {
+                link.leave(&error);
             }
-        };
-        tokio::select! {
-            connected = self.fred.wait_for_connect() => connected,
-            () = ended => self.outcome().await,
-        }
-    }
-
-    fn outcome(&self) -> impl Future<Output = Result<(), FredError>> + Send {
-        let idle = tokio::spawn(async { Ok(()) });
-        let task = self.with_task(|task| std::mem::replace(task, idle));
-        async move { task.await? }
-    }
-
-    fn revive(&self) {
-        self.with_task(|task| {
-            if task.is_finished() {
-                *task = self.fred.connect();
-            }
-        });
-    }
-
-    fn move_on(&self) {
-        let fred = self.fred.clone();
-        tokio::spawn(async move { fred.force_reconnection().await });
-    }
-
-    fn with_task<T>(&self, use_it: impl FnOnce(&mut ConnectHandle) -> T) -> T {
-        use_it(&mut self.task.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-}
-
-impl std::fmt::Debug for Link {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Link").field("id", &self.fred.id()).finish_non_exhaustive()
-    }
-}
-
-impl Drop for Link {
-    fn drop(&mut self) {
-        self.with_task(|task| task.abort());
+            self.passing(link.reason(&error)).unwrap_or_else(|| from_fred(&error, &self.address))
+        })
     }
 }
 

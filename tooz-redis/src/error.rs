@@ -45,10 +45,21 @@ const KNOWN: &[(&str, ErrorKind, &str)] = &[
     ("OOM", ErrorKind::Unavailable, "the server is out of memory"),
     ("MISCONF", ErrorKind::Unavailable, "the server refuses writes because it cannot persist"),
     ("NOREPLICAS", ErrorKind::Unavailable, "the server refuses writes because too few replicas are in step"),
-    ("LOADING", ErrorKind::Unavailable, "the server is loading its data"),
-    ("MASTERDOWN", ErrorKind::Unavailable, "the server has lost its primary"),
-    ("BUSY", ErrorKind::Unavailable, "the server is busy with somebody's script"),
-    ("CLUSTERDOWN", ErrorKind::Unavailable, "the cluster is down"),
+    ("LOADING", ErrorKind::Unavailable, "the server is loading its data, and serves when it has"),
+    (
+        "MASTERDOWN",
+        ErrorKind::Unavailable,
+        "the server is a replica that has lost its primary; name the primary, or use Sentinel",
+    ),
+    ("BUSY", ErrorKind::Unavailable, "the server is busy with somebody's script, which SCRIPT KILL can end"),
+    ("CLUSTERDOWN", ErrorKind::Unavailable, "the cluster is down; CLUSTER INFO and CLUSTER NODES tell why"),
+    // These two are fred's words, after CLUSTER INFO and CLUSTER SLOTS.
+    ("missing cluster state", ErrorKind::Unavailable, "the cluster is down; CLUSTER INFO and CLUSTER NODES tell why"),
+    (
+        "Missing server for hash slot",
+        ErrorKind::Unavailable,
+        "no node of the cluster serves the slot of the namespace; CLUSTER NODES tells who should",
+    ),
     ("TRYAGAIN", ErrorKind::Unavailable, "the cluster is moving the keys"),
     ("max number of clients", ErrorKind::Unavailable, "the server has no connection left (maxclients)"),
     ("InvalidCertificate", ErrorKind::AuthFailed, "TLS: the server's certificate is not trusted; see ssl_ca_certs"),
@@ -76,6 +87,11 @@ pub(crate) fn from_fred(error: &FredError, address: &str) -> Error {
         (None, _) => (ErrorKind::Unavailable, "failed to reach the server"),
     };
     Error::new(kind, message).with_context("address", address).with_source(std::io::Error::other(error.to_string()))
+}
+
+/// Whether another server should have been asked: this is a replica, or what is known of the cluster is old.
+pub(crate) fn is_from_elsewhere(error: &FredError) -> bool {
+    ["READONLY", "MASTERDOWN", "Missing server for hash slot"].iter().any(|sign| error.details().contains(sign))
 }
 
 /// Errors of the server begin with a word in capitals; those of fred do not.

@@ -11,7 +11,7 @@ use tooz_core::driver::{Loss, Nonce};
 
 use crate::bells::{Bells, News};
 use crate::client::Client;
-use crate::error::{session_lost, timed_out};
+use crate::error::session_lost;
 use crate::script::{ECHO, STANDING};
 
 /// How long a channel stays subscribed after it was last asked for.
@@ -227,7 +227,7 @@ impl Feed {
 
     async fn limited<T>(&self, request: impl Future<Output = Result<T>>) -> Result<T> {
         let limit = self.client.timeout();
-        timeout(limit, request).await.unwrap_or_else(|_| Err(timed_out(limit, "the connection for notifications")))
+        timeout(limit, request).await.unwrap_or_else(|_| Err(self.client.silence(limit)))
     }
 
     fn report(&self, loss: Loss) {

@@ -10,6 +10,7 @@ mod driver;
 mod error;
 mod feed;
 mod layout;
+mod link;
 mod roster;
 mod script;
 mod session;

@@ -98,7 +98,7 @@ impl RedisSession {
         };
         let limit = self.client.timeout();
         let limited = tokio::time::timeout(limit, entries).await;
-        limited.unwrap_or_else(|_| Err(crate::error::timed_out(limit, &key)))
+        limited.unwrap_or_else(|_| Err(self.client.silence(limit)))
     }
 }
 

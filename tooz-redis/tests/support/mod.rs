@@ -3,6 +3,7 @@
 #![allow(dead_code, unused_imports, unused_macros, reason = "each test file uses a part of it")]
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+pub(crate) mod said;
 pub(crate) mod stage;
 
 use std::num::NonZeroU32;
@@ -12,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use fred::prelude::*;
 use fred::types::CustomCommand;
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt};
 use tooz_core::driver::{
     IfBlocked, Key, Kind, Mode, NewEntry, Nonce, Roster, Session, SessionOptions, Standing, Ticket,
 };
@@ -54,6 +56,12 @@ impl Server {
 
     /// Starts it again, on the same port.
     pub(crate) async fn restart(&mut self) {
+        self.restart_with(&[]).await;
+    }
+
+    /// Starts it again with settings besides the first ones.
+    pub(crate) async fn restart_with(&mut self, further: &[&str]) {
+        self.settings.extend(further.iter().map(|setting| (*setting).to_owned()));
         self.child = spawn(self.port, &self.directory, &self.settings);
         self.ready().await;
     }
@@ -118,10 +126,23 @@ fn spawn(port: u16, directory: &std::path::Path, settings: &[String]) -> Child {
         .expect("redis-server must be on PATH: install the package redis-server, or valkey with that name")
 }
 
+/// Sends a line to a server, also one that answers nothing else, and gives back the first line of the reply.
+pub(crate) async fn raw(port: u16, command: &str) -> String {
+    let mut stream = tokio::net::TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+    stream.write_all(format!("{command}\r\n").as_bytes()).await.unwrap();
+    let mut reply = String::new();
+    tokio::io::BufReader::new(stream).read_line(&mut reply).await.unwrap();
+    reply.trim_end().to_owned()
+}
+
 pub(crate) async fn open(url: &str, member: &str) -> Result<Box<dyn Session>> {
+    open_for(url, member, TTL).await
+}
+
+/// Opens a session that lives for `ttl` without a renewal.
+pub(crate) async fn open_for(url: &str, member: &str, ttl: Duration) -> Result<Box<dyn Session>> {
     let driver = Registry::with([tooz_redis::DRIVER]).driver(&url.parse()?)?;
-    let options =
-        SessionOptions { namespace: "test".to_owned(), member: Name::new(member)?, ttl: TTL, timeout: TIMEOUT };
+    let options = SessionOptions { namespace: "test".to_owned(), member: Name::new(member)?, ttl, timeout: TIMEOUT };
     driver.open(&options).await
 }
 
