@@ -10,15 +10,25 @@ use std::time::Duration;
 
 use support::{Server, acquire, exclusive, lock};
 use tooz_core::driver::{Nonce, Session, Standing};
+use tooz_core::{Coordinator, Registry};
 
 /// Besides what is measured, each session sends itself a message now and then.
 const CHECKS: u64 = 6;
+
+/// Of the coordinator that keeps many locks.
+const HEARTBEAT: Duration = Duration::from_millis(500);
 
 /// How often the server has run a command.
 async fn calls(server: &Server, command: &str) -> u64 {
     let stats = server.ask(&["INFO", "commandstats"]).await.unwrap().into_string().unwrap();
     let line = stats.lines().find_map(|line| line.strip_prefix(&format!("cmdstat_{command}:calls=")));
     line.map_or(0, |line| line.split(',').next().unwrap().parse().unwrap())
+}
+
+/// How many commands it has run, of whatever sort, also those inside scripts.
+async fn all_calls(server: &Server) -> u64 {
+    let stats = server.ask(&["INFO", "stats"]).await.unwrap().into_string().unwrap();
+    stats.lines().find_map(|line| line.strip_prefix("total_commands_processed:")).unwrap().trim().parse().unwrap()
 }
 
 #[tokio::test]
@@ -47,6 +57,32 @@ async fn one_request_renews_any_number_of_locks() {
     let before = calls(&server, "pexpire").await;
     session.renew().await.unwrap();
     assert_eq!(calls(&server, "pexpire").await - before, 1);
+}
+
+#[tokio::test]
+async fn ten_thousand_locks_cost_no_more_to_keep_than_one() {
+    const LOCKS: u32 = 10_000;
+    let server = Server::start(&[]).await;
+    let builder = Coordinator::builder(server.url()).registry(Registry::with([tooz_redis::DRIVER]));
+    let coordinator = builder.ttl(HEARTBEAT * 12).heartbeat(HEARTBEAT).connect().await.unwrap();
+    let mut guards = vec![coordinator.lock("0").acquire().await.unwrap()];
+    let of_one = upkeep(&server).await;
+    for number in 1..LOCKS {
+        guards.push(coordinator.lock(number.to_string()).acquire().await.unwrap());
+    }
+    let of_all = upkeep(&server).await;
+    assert!(of_one.0 >= 4, "{of_one:?}: the heartbeat beats every {HEARTBEAT:?}");
+    // The two spans may differ by a beat, a self-addressed message, and what the measuring itself sends.
+    assert!(of_all.0.abs_diff(of_one.0) <= 2, "{of_all:?} renewals and commands, but {of_one:?} for one lock");
+    assert!(of_all.1.abs_diff(of_one.1) <= 12, "{of_all:?} renewals and commands, but {of_one:?} for one lock");
+    assert!(guards.iter().all(|guard| guard.is_held()));
+}
+
+/// The renewals and all commands that a server sees in some seconds in which nobody asks for anything.
+async fn upkeep(server: &Server) -> (u64, u64) {
+    let before = (calls(server, "pexpire").await, all_calls(server).await);
+    tokio::time::sleep(HEARTBEAT * 6).await;
+    (calls(server, "pexpire").await - before.0, all_calls(server).await - before.1)
 }
 
 #[tokio::test]
