@@ -1,13 +1,20 @@
 //! Everything that must hold before a change lands.
 
+use std::thread;
+
+use crate::backends::{BACKENDS, set_up, set_up_valkey};
 use crate::run::{Outcome, cargo, run};
 use crate::{test, tidy};
 
-/// Format, lints, docs, tidy, test; stops at the first that fails.
+/// Format, tidy, lints, docs, test; stops at the first that fails. The servers are fetched while the compiler works.
 pub(crate) fn ci() -> Outcome {
     run(&mut cargo(&["fmt", "--all", "--check"])?)?;
     tidy::tidy()?;
-    run(&mut cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])?)?;
-    run(cargo(&["doc", "--workspace", "--no-deps"])?.env("RUSTDOCFLAGS", "-D warnings"))?;
+    thread::scope(|scope| {
+        // What goes wrong here goes wrong again in the tests, which tell of it.
+        scope.spawn(|| (set_up(&BACKENDS.iter().collect::<Vec<_>>()).is_ok(), set_up_valkey().is_ok()));
+        run(&mut cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])?)?;
+        run(cargo(&["doc", "--workspace", "--no-deps"])?.env("RUSTDOCFLAGS", "-D warnings"))
+    })?;
     test::test(&test::Options::default())
 }
