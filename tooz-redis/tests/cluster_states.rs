@@ -22,8 +22,7 @@ fn the_slot_is_that_of_the_namespace() {
 
 /// A cluster of one node without slots.
 async fn node(settings: &[&str]) -> (Server, String) {
-    let bus = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();
-    let mut all = vec!["--cluster-enabled", "yes", "--cluster-port", &bus, "--cluster-announce-ip", "127.0.0.1"];
+    let mut all = vec!["--cluster-enabled", "yes", "--cluster-port", "FREE", "--cluster-announce-ip", "127.0.0.1"];
     all.extend(settings);
     let server = Server::start(&all).await;
     let url = server.url().replace("redis:", "redis-cluster:");

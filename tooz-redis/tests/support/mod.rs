@@ -32,16 +32,23 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts one with further settings, as on the command line, and waits until it answers.
+    /// Starts one with further settings, as on the command line, and waits until it answers. A setting `FREE` stands for
+    /// another free port.
     pub(crate) async fn start(settings: &[&str]) -> Self {
-        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let directory = std::env::temp_dir().join(format!("tooz-redis-test-{port}"));
-        std::fs::create_dir_all(&directory).unwrap();
-        let settings: Vec<String> = settings.iter().map(|setting| (*setting).to_owned()).collect();
-        let child = spawn(port, &directory, &settings);
-        let server = Self { child, port, directory, settings };
-        server.ready().await;
-        server
+        // Somebody may take a port between its choice and the server's start.
+        for _ in 0..4 {
+            let [port, other] = free_ports();
+            let directory = std::env::temp_dir().join(format!("tooz-redis-test-{port}"));
+            std::fs::create_dir_all(&directory).unwrap();
+            let filled = |setting: &&str| if *setting == "FREE" { other.to_string() } else { (*setting).to_owned() };
+            let settings: Vec<String> = settings.iter().map(filled).collect();
+            let child = spawn(port, &directory, &settings);
+            let mut server = Self { child, port, directory, settings };
+            if server.is_ready().await {
+                return server;
+            }
+        }
+        panic!("redis-server does not start with {settings:?}");
     }
 
     pub(crate) fn url(&self) -> String {
@@ -63,7 +70,7 @@ impl Server {
     pub(crate) async fn restart_with(&mut self, further: &[&str]) {
         self.settings.extend(further.iter().map(|setting| (*setting).to_owned()));
         self.child = spawn(self.port, &self.directory, &self.settings);
-        self.ready().await;
+        assert!(self.is_ready().await, "redis-server ended on port {}", self.port);
     }
 
     pub(crate) fn freeze(&self) {
@@ -95,12 +102,17 @@ impl Server {
         open(&self.url(), member).await.unwrap()
     }
 
-    async fn ready(&self) {
+    /// Waits until it can be reached, or has ended.
+    async fn is_ready(&mut self) -> bool {
         let deadline = Instant::now() + Duration::from_secs(10);
         while tokio::net::TcpStream::connect(("127.0.0.1", self.port)).await.is_err() {
+            if self.child.try_wait().unwrap().is_some() {
+                return false;
+            }
             assert!(Instant::now() < deadline, "redis-server did not start on port {}", self.port);
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
+        true
     }
 
     fn signal(&self, signal: &str) {
@@ -114,6 +126,12 @@ impl Drop for Server {
         self.child.wait().ok();
         std::fs::remove_dir_all(&self.directory).ok();
     }
+}
+
+/// Two that differ.
+fn free_ports() -> [u16; 2] {
+    let listeners = [(); 2].map(|()| std::net::TcpListener::bind("127.0.0.1:0").unwrap());
+    listeners.map(|listener| listener.local_addr().unwrap().port())
 }
 
 fn spawn(port: u16, directory: &std::path::Path, settings: &[String]) -> Child {
