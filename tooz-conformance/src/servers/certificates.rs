@@ -3,8 +3,14 @@
 use std::io;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use tempfile::TempDir;
+use tokio::io::AsyncWriteExt;
+use tokio::time::timeout;
+
+/// How long a server may take for its answer.
+const LIMIT: Duration = Duration::from_secs(5);
 
 /// PEM files that openssl has made; removed when this is dropped.
 #[derive(Debug)]
@@ -34,6 +40,20 @@ impl Certificates {
     /// Where a file is, such as `ca.pem`.
     pub fn path(&self, file: &str) -> String {
         self.0.path().join(file).display().to_string()
+    }
+
+    /// Says something to a server over TLS, as the client that `ca` vouches for, and returns what it answers before it
+    /// closes the connection.
+    pub(super) async fn say(&self, port: u16, words: &str) -> io::Result<String> {
+        let talk = format!("s_client -quiet -connect 127.0.0.1:{port} -CAfile ca.pem -cert client.pem -key client.key");
+        let mut command = tokio::process::Command::new("openssl");
+        command.args(talk.split(' ')).current_dir(self.0.path()).kill_on_drop(true);
+        let mut openssl = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
+        if let Some(mut stdin) = openssl.stdin.take() {
+            stdin.write_all(words.as_bytes()).await?;
+        }
+        let output = timeout(LIMIT, openssl.wait_with_output()).await??;
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
 
     /// What is in a file; empty if there is none, which a server then says.

@@ -52,7 +52,7 @@ impl Node {
         format!("127.0.0.1:{}", self.port())
     }
 
-    /// The port that tells whether the server serves.
+    /// The port that tells whether the server serves, and its version.
     pub(crate) fn asked_port(&self) -> u16 {
         self.0.place.ports[self.0.spec.asked]
     }
@@ -118,7 +118,7 @@ impl Node {
     pub async fn ready(&self) -> io::Result<()> {
         let deadline = Instant::now() + START;
         loop {
-            let outcome = (self.0.spec.ready)(self.asked_port()).await;
+            let outcome = self.serves().await;
             // Somebody else's server may have answered on this port: only a running one of ours counts.
             if !self.with(|unit| unit.is_running().map(Ok).boxed()).await? {
                 return Err(self.failure("ended").await);
@@ -130,6 +130,14 @@ impl Node {
                 }
                 Err(_) => sleep(Duration::from_millis(20)).await,
             }
+        }
+    }
+
+    async fn serves(&self) -> io::Result<()> {
+        (self.0.spec.ready)(self.asked_port()).await?;
+        match &self.0.spec.greet {
+            Some(greet) => greet(self.port()).await,
+            None => Ok(()),
         }
     }
 

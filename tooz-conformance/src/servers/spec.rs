@@ -77,6 +77,7 @@ pub struct NodeSpec {
     pub(crate) after_others: bool,
     pub(crate) plan: Arc<Plan>,
     pub(crate) ready: Arc<Check>,
+    pub(crate) greet: Option<Arc<Check>>,
     pub(crate) extra: Launch,
 }
 
@@ -96,6 +97,7 @@ impl NodeSpec {
             after_others: false,
             plan,
             ready,
+            greet: None,
             extra: Launch::default(),
         }
     }
@@ -111,6 +113,16 @@ impl NodeSpec {
     #[must_use]
     pub fn asked_at(mut self, index: usize) -> Self {
         self.asked = index;
+        self
+    }
+
+    /// What must succeed too, at the port for clients, before the node serves.
+    #[must_use]
+    pub fn greeted_by(
+        mut self,
+        greet: impl Fn(u16) -> BoxFuture<'static, io::Result<()>> + Send + Sync + 'static,
+    ) -> Self {
+        self.greet = Some(Arc::new(greet));
         self
     }
 

@@ -25,6 +25,10 @@ pub static PRODUCT: Product = Product {
 const JVM: &str = "-Xmx256m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Dzookeeper.forceSync=no \
                    -Dzookeeper.extendedTypesEnabled=true -Dzookeeper.admin.enableServer=false";
 
+/// Ciphers are quick only with all of the compiler, and a connection that is busy should not keep others waiting, which
+/// share its thread.
+const TLS_JVM: &str = "-Dio.netty.eventLoopThreads=16 ";
+
 /// One standalone server. It grants sessions from 1 s to 60 s.
 pub fn single() -> DeploymentSpec {
     servers(&["server-1"])
@@ -37,6 +41,12 @@ pub fn ensemble() -> DeploymentSpec {
 
 /// One standalone server whose clients must speak TLS and show a certificate. A second port is in the clear.
 pub fn secure(certificates: Arc<LazyLock<Certificates>>) -> DeploymentSpec {
+    let known = certificates.clone();
+    // The first handshake of a JVM takes long.
+    let greet = move |port| {
+        let known = known.clone();
+        async move { serves(&known.say(port, "srvr").await?) }.boxed()
+    };
     let plan = move |places: &[Place], index: usize| {
         let place = &places[index];
         let mut launch = server(places, index);
@@ -48,6 +58,9 @@ pub fn secure(certificates: Arc<LazyLock<Certificates>>) -> DeploymentSpec {
              ssl.trustStore.location={data}/ca.pem\nssl.trustStore.type=PEM\n",
             place.port(),
         );
+        for (_, value) in launch.env.iter_mut().filter(|(name, _)| name == "SERVER_JVMFLAGS") {
+            *value = TLS_JVM.to_owned() + &value.replace("-XX:TieredStopAtLevel=1", "");
+        }
         launch.files[0].1 = launch.files[0].1.replace(
             &format!("clientPort={}\n", place.port()),
             &format!("clientPort={}\n{secure}", place.ports[PLAIN]),
@@ -57,7 +70,8 @@ pub fn secure(certificates: Arc<LazyLock<Certificates>>) -> DeploymentSpec {
         launch.files.push(("ca.pem".to_owned(), certificates.content("ca.pem")));
         launch
     };
-    DeploymentSpec::new(&PRODUCT, vec![NodeSpec::new("server-1", plan, ready).ports(3).asked_at(PLAIN)])
+    let node = NodeSpec::new("server-1", plan, ready).ports(3).asked_at(PLAIN).greeted_by(greet);
+    DeploymentSpec::new(&PRODUCT, vec![node])
 }
 
 /// The port of a secure server that is in the clear.
@@ -95,14 +109,15 @@ fn server(places: &[Place], index: usize) -> Launch {
 }
 
 fn ready(port: u16) -> BoxFuture<'static, io::Result<()>> {
-    async move {
-        let answer = wire::four_letters(port, "srvr").await?;
-        match answer.contains("Mode:") {
-            true => Ok(()),
-            false => Err(io::Error::other(answer.trim().to_owned())),
-        }
+    async move { serves(&wire::four_letters(port, "srvr").await?) }.boxed()
+}
+
+/// What the answer to `srvr` says.
+fn serves(answer: &str) -> io::Result<()> {
+    match answer.contains("Mode:") {
+        true => Ok(()),
+        false => Err(io::Error::other(answer.trim().to_owned())),
     }
-    .boxed()
 }
 
 async fn version(port: u16) -> io::Result<String> {
