@@ -8,6 +8,7 @@
 #[cfg(not(feature = "tls"))]
 mod async_wire;
 mod dial;
+mod in_flight;
 mod link;
 mod probe;
 #[cfg(feature = "tls")]
@@ -25,6 +26,7 @@ use tokio::time::{sleep, timeout};
 
 #[cfg(not(feature = "tls"))]
 use self::async_wire::Wire;
+use self::in_flight::InFlight;
 use self::link::{Link, State};
 #[cfg(feature = "tls")]
 use self::tls_wire::Wire;
@@ -101,10 +103,10 @@ const IN_FLIGHT: usize = 48;
 pub(crate) struct Client {
     wire: RwLock<Option<Arc<Wire>>>,
     link: Arc<Link>,
-    slots: Semaphore,
+    slots: Arc<Semaphore>,
     timeout: Duration,
     negotiated: Duration,
-    heartbeat: OnceLock<Heartbeat>,
+    heartbeat: OnceLock<Arc<Heartbeat>>,
     tender: OnceLock<AbortHandle>,
     /// Held while the session is ended at the server, so that whoever comes second waits for the outcome.
     shut_down: tokio::sync::Mutex<Option<Answer<()>>>,
@@ -122,7 +124,7 @@ impl Client {
         let client = Arc::new(Self {
             wire: RwLock::new(Some(Arc::new(wire))),
             link: link.clone(),
-            slots: Semaphore::new(IN_FLIGHT),
+            slots: Arc::new(Semaphore::new(IN_FLIGHT)),
             timeout: target.timeout,
             negotiated,
             heartbeat: OnceLock::new(),
@@ -143,68 +145,68 @@ impl Client {
     /// Creates the session's heartbeat and returns the session's id.
     pub(crate) async fn start_heartbeat(&self, path: String, data: Vec<u8>) -> Answer<i64> {
         let (_, stat) = self.create(&path, &data, Make::Ephemeral).await?;
-        self.heartbeat.get_or_init(|| Heartbeat { path, data });
+        self.heartbeat.get_or_init(|| Arc::new(Heartbeat { path, data }));
         Ok(stat.owner)
     }
 
     /// A write that goes through the leader: it proves that the session lives, and reads queued behind it see
     /// everything that was written before.
     pub(crate) async fn touch(&self) -> Answer<()> {
-        self.request(async |wire| self.beat(&wire).await).await
-    }
-
-    async fn beat(&self, wire: &Wire) -> Answer<()> {
-        let Some(heartbeat) = self.heartbeat.get() else { return Ok(()) };
-        match wire.set_data(&heartbeat.path, &heartbeat.data, None).await {
-            Ok(_) => Ok(()),
-            // zookeeper-async opens another session by itself when the server has dropped ours.
-            Err(Fault::NoNode) => Err(self.end("the server has dropped it")),
-            Err(fault) => Err(fault),
-        }
+        let (heartbeat, link) = (self.heartbeat.get().cloned(), self.link.clone());
+        self.request(move |wire| async move { beat(&wire, heartbeat.as_deref(), &link).await }).await
     }
 
     pub(crate) async fn create(&self, path: &str, data: &[u8], make: Make) -> Answer<(String, Stat)> {
-        self.request(async |wire| wire.create(path, data, make).await).await
+        let (path, data) = (path.to_owned(), data.to_vec());
+        self.request(move |wire| async move { wire.create(&path, &data, make).await }).await
     }
 
     pub(crate) async fn delete(&self, path: &str, version: Option<i32>) -> Answer<()> {
-        self.request(async |wire| wire.delete(path, version).await).await
+        let path = path.to_owned();
+        self.request(move |wire| async move { wire.delete(&path, version).await }).await
     }
 
     pub(crate) async fn set_data(&self, path: &str, data: &[u8], version: Option<i32>) -> Answer<Stat> {
-        self.request(async |wire| wire.set_data(path, data, version).await).await
+        let (path, data) = (path.to_owned(), data.to_vec());
+        self.request(move |wire| async move { wire.set_data(&path, &data, version).await }).await
     }
 
     pub(crate) async fn data(&self, path: &str) -> Answer<(Vec<u8>, Stat)> {
-        self.request(async |wire| wire.data(path, false).await).await
+        let path = path.to_owned();
+        self.request(move |wire| async move { wire.data(&path, false).await }).await
     }
 
     pub(crate) async fn exists(&self, path: &str) -> Answer<Option<Stat>> {
-        self.request(async |wire| wire.exists(path, false).await).await
+        let path = path.to_owned();
+        self.request(move |wire| async move { wire.exists(&path, false).await }).await
     }
 
     pub(crate) async fn children(&self, path: &str) -> Answer<Vec<String>> {
-        self.request(async |wire| wire.children(path, false).await).await
+        let path = path.to_owned();
+        self.request(move |wire| async move { wire.children(&path, false).await }).await
     }
 
     /// Reads a znode and rings `bell` when it changes or goes. Leaves no watch behind if there is none.
     pub(crate) async fn data_watched(&self, path: &str, bell: &Arc<Notify>) -> Answer<(Vec<u8>, Stat, Watch)> {
         let watch = self.link.watches.add(path, Wants::Node, bell);
-        let (data, stat) = self.request(async |wire| wire.data(path, true).await).await?;
+        let path = path.to_owned();
+        let (data, stat) = self.request(move |wire| async move { wire.data(&path, true).await }).await?;
         Ok((data, stat, watch))
     }
 
     /// Looks for a znode and rings `bell` when it comes, changes or goes.
     pub(crate) async fn exists_watched(&self, path: &str, bell: &Arc<Notify>) -> Answer<(Option<Stat>, Watch)> {
         let watch = self.link.watches.add(path, Wants::Node, bell);
-        let stat = self.request(async |wire| wire.exists(path, true).await).await?;
+        let path = path.to_owned();
+        let stat = self.request(move |wire| async move { wire.exists(&path, true).await }).await?;
         Ok((stat, watch))
     }
 
     /// Lists children and rings `bell` when one comes or goes.
     pub(crate) async fn children_watched(&self, path: &str, bell: &Arc<Notify>) -> Answer<(Vec<String>, Watch)> {
         let watch = self.link.watches.add(path, Wants::Children, bell);
-        let children = self.request(async |wire| wire.children(path, true).await).await?;
+        let path = path.to_owned();
+        let children = self.request(move |wire| async move { wire.children(&path, true).await }).await?;
         Ok((children, watch))
     }
 
@@ -252,15 +254,17 @@ impl Client {
     }
 
     /// One request: waits for the connection, has a slot, is bounded in time and ends with the session.
-    async fn request<T>(&self, call: impl AsyncFnOnce(Arc<Wire>) -> Answer<T>) -> Answer<T> {
+    async fn request<T, F>(&self, call: impl FnOnce(Arc<Wire>) -> F) -> Answer<T>
+    where
+        T: 'static,
+        F: Future<Output = Answer<T>> + Send + 'static,
+    {
         let calling = async {
             self.link.connected().await?;
-            let slot = self.slots.acquire().await;
+            let slot = self.slots.clone().acquire_owned().await.ok();
             let wire = self.wire.read().unwrap_or_else(PoisonError::into_inner).clone();
             let Some(wire) = wire else { return Err(self.end("it was closed")) };
-            let answer = call(wire).await;
-            drop(slot);
-            answer
+            InFlight::new(call(wire), slot, self.link.clone(), self.timeout).await
         };
         tokio::select! {
             biased;
@@ -275,6 +279,16 @@ impl Drop for Client {
     fn drop(&mut self) {
         self.link.end("it was dropped");
         self.tender.get().inspect(|tender| tender.abort());
+    }
+}
+
+async fn beat(wire: &Wire, heartbeat: Option<&Heartbeat>, link: &Link) -> Answer<()> {
+    let Some(heartbeat) = heartbeat else { return Ok(()) };
+    match wire.set_data(&heartbeat.path, &heartbeat.data, None).await {
+        Ok(_) => Ok(()),
+        // zookeeper-async opens another session by itself when the server has dropped ours.
+        Err(Fault::NoNode) => Err(link.end("the server has dropped it")),
+        Err(fault) => Err(fault),
     }
 }
 
@@ -305,7 +319,7 @@ async fn tend(client: std::sync::Weak<Client>, link: Arc<Link>) {
         let Some(wire) = wire else { return };
         let greeting = async {
             wire.greet().await?;
-            client.beat(&wire).await
+            beat(&wire, client.heartbeat.get().map(|heartbeat| &**heartbeat), &link).await
         };
         match timeout(client.timeout, greeting).await {
             Ok(Ok(())) => link.ready(),

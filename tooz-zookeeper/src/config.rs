@@ -16,6 +16,7 @@ pub(crate) struct Config {
     /// `user:password` for digest authentication.
     pub(crate) digest: Option<String>,
     /// Whether sessions try the hosts in random order.
+    #[cfg_attr(all(feature = "tls", not(test)), expect(dead_code, reason = "the client of `tls` has no other order"))]
     pub(crate) randomize: bool,
     #[cfg_attr(not(feature = "tls"), expect(dead_code, reason = "read by the client of the feature `tls`"))]
     pub(crate) tls: Option<Tls>,

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use tokio::net::TcpListener;
 use tokio::time::{sleep, timeout};
-use tooz_conformance::proxy::Direction;
+use tooz_conformance::proxy::{Direction, Proxy};
 use tooz_conformance::servers::{Deployment, zookeeper};
 use tooz_conformance::{Context, Failure, Harness, Needs};
 use tooz_core::driver::{Loss, NewEntry, Offset};
@@ -35,6 +35,7 @@ fn main() -> ExitCode {
                 Needs::PROXY,
                 an_operation_that_runs_late_leaves_nothing,
             )
+            .trial("callers_who_give_up_do_not_flood_the_server", own, callers_who_give_up)
             .trial("close_returns_while_the_server_is_frozen", own, close_returns_while_the_server_is_frozen)
             .trial("close_returns_while_the_server_is_gone", own, close_returns_while_the_server_is_gone)
             .trial("the_loss_is_told_before_the_server_returns", own, the_loss_is_told_before_the_server_returns)
@@ -125,6 +126,25 @@ async fn an_operation_that_runs_late_leaves_nothing(context: Context) -> Result<
         let left = b.session.snapshot(&roster, None).await?.entries;
         assert!(left.is_empty(), "{} entries were left behind", left.len());
     }
+    Ok(())
+}
+
+async fn callers_who_give_up(context: Context) -> Result<(), Failure> {
+    let address = &context.server()?.addresses()[0];
+    let proxy = Proxy::start(address.clone()).await?;
+    let a = Client::open(&context.at(format!("zookeeper://{}", proxy.address())), TTL, LIMIT).await?;
+    let roster = lock("lock");
+    let held = a.hold(&roster).await?;
+    let before = counted(address, "zk_packets_received").await?;
+    proxy.hold(Direction::ToClient);
+    for _ in 0..300 {
+        let _ = timeout(Duration::from_millis(1), a.session.enter(&roster, exclusive())).await;
+    }
+    let sent = counted(address, "zk_packets_received").await? - before;
+    // 48 at a time, and their slots are free again after the timeout.
+    assert!(sent < 150, "{sent} requests were sent by 300 callers of whom none got an answer");
+    proxy.heal().await?;
+    assert!(at_last("leave", || a.session.leave(&roster, &held)).await?, "the session did not survive");
     Ok(())
 }
 

@@ -7,7 +7,6 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use rand::seq::SliceRandom;
 use tokio::task::AbortHandle;
 use zookeeper_client as zk;
 use zookeeper_client::{Acls, CreateMode, EventType, OneshotWatcher, SessionState};
@@ -33,18 +32,13 @@ impl Wire {
     /// A wire, fit for use, and the session timeout that was granted.
     pub(super) async fn connect(target: &Target, link: Arc<Link>) -> Answer<(Self, Duration)> {
         let config = &target.config;
-        let mut hosts = config.hosts.clone();
-        if config.randomize {
-            hosts.shuffle(&mut rand::rng());
-        }
-        // The library gives up on a host by itself, so those that do not serve now only come last.
-        let alive = probe::greet_all(&hosts, target.timeout / 2, &Dialer::new(config)?).await?;
-        hosts.sort_by_key(|host| !alive.iter().any(|(name, _)| name == host));
+        // The library tries hosts in random order, and waits two fifths of the TTL for one that swallows everything.
+        let alive = probe::greet_all(&config.hosts, target.timeout / 2, &Dialer::new(config)?).await?;
         let mut connector = zk::Client::connector().with_session_timeout(target.ttl).with_fail_eagerly();
         if let Some(digest) = &config.digest {
             connector = connector.with_auth("digest", digest.as_bytes());
         }
-        let cluster = hosts.join(",");
+        let cluster = alive.into_iter().map(|(host, _)| host).collect::<Vec<_>>().join(",");
         let connected = match &config.tls {
             None => connector.connect(&cluster).await,
             Some(tls) => connector.with_tls(options(tls)?).secure_connect(&cluster).await,
@@ -180,7 +174,12 @@ fn fault(error: zk::Error) -> Fault {
         zk::Error::BadVersion => Fault::BadVersion,
         zk::Error::NoAuth | zk::Error::AuthFailed | zk::Error::InvalidAcl => Fault::Denied,
         zk::Error::SessionExpired => Fault::Over("the server has dropped it".to_owned()),
-        zk::Error::ConnectionLoss
+        // Every cause of a broken connection, which the library hands to all requests that were on their way: errors of
+        // the socket, silence for too long, and what it cannot read. Whether they were carried out is not known.
+        zk::Error::Custom(_)
+        | zk::Error::UnexpectedError(_)
+        | zk::Error::UnmarshalError { .. }
+        | zk::Error::ConnectionLoss
         | zk::Error::SessionMoved
         | zk::Error::NoHosts
         | zk::Error::Timeout
