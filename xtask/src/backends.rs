@@ -8,8 +8,10 @@ use crate::run::{Outcome, apt_install, is_installed, run, succeeds};
 /// A backend of this project.
 #[derive(Debug)]
 pub(crate) struct Backend {
-    /// As in its harness.
+    /// As after `--backend`.
     pub(crate) name: &'static str,
+    /// What its harnesses are called that must have been run.
+    pub(crate) harnesses: &'static [&'static str],
     /// The package whose tests try it.
     pub(crate) package: &'static str,
     /// The server, unless it needs none.
@@ -34,10 +36,11 @@ impl Backend {
 
 /// All of them. Images and programs are those of `tooz_conformance::servers`.
 pub(crate) const BACKENDS: [Backend; 5] = [
-    Backend { name: "memory", package: "tooz-conformance", server: None },
-    Backend { name: "file", package: "tooz-file", server: None },
+    Backend { name: "memory", harnesses: &["memory"], package: "tooz-conformance", server: None },
+    Backend { name: "file", harnesses: &["file"], package: "tooz-file", server: None },
     Backend {
         name: "redis",
+        harnesses: &["redis", "redis-sentinel", "redis-cluster"],
         package: "tooz-redis",
         server: Some(Server {
             image: Some("redis:7.4"),
@@ -48,6 +51,7 @@ pub(crate) const BACKENDS: [Backend; 5] = [
     },
     Backend {
         name: "etcd",
+        harnesses: &["etcd", "etcd-cluster"],
         package: "tooz-etcd",
         server: Some(Server {
             image: None,
@@ -58,6 +62,7 @@ pub(crate) const BACKENDS: [Backend; 5] = [
     },
     Backend {
         name: "zookeeper",
+        harnesses: &["zookeeper", "zookeeper-ensemble", "zookeeper-tls", "zookeeper-tls-ensemble"],
         package: "tooz-zookeeper",
         server: Some(Server {
             image: Some("zookeeper:3.9"),

@@ -34,8 +34,12 @@ pub(crate) fn test(options: &Options) -> Outcome {
         true => test_valkey(&reports)?,
         false => Ok(()),
     };
+    let tls = match backends.iter().any(|backend| backend.name == "zookeeper") {
+        true => test_zookeeper_tls(&reports)?,
+        false => Ok(()),
+    };
     let untested = tell(&backends, &reports)?;
-    outcome.and(valkey)?;
+    outcome.and(valkey).and(tls)?;
     if untested.is_empty() { Ok(()) } else { Err(format!("not tested: {}", untested.join(", ")).into()) }
 }
 
@@ -50,6 +54,14 @@ fn test_valkey(reports: &Path) -> Outcome<Outcome> {
     Ok(run(cargo(&args)?.env("TOOZ_TEST_REPORT", reports)))
 }
 
+/// The ZooKeeper driver's trials with the client of its feature `tls`, on one server and on an ensemble, without the long
+/// histories, which the other client has gone through.
+fn test_zookeeper_tls(reports: &Path) -> Outcome<Outcome> {
+    let feature = ["test", "--no-fail-fast", "--package", "tooz-zookeeper", "--features", "tls"];
+    let suites = ["--test", "tls", "--test", "ensemble", "--", "--skip", "history::"];
+    Ok(run(cargo(&[&feature[..], &suites].concat())?.env("TOOZ_TEST_REPORT", reports)))
+}
+
 fn chosen(options: &Options) -> Outcome<Vec<&'static Backend>> {
     let Some(name) = &options.backend else { return Ok(BACKENDS.iter().collect()) };
     let found = BACKENDS.iter().find(|backend| backend.name == name);
@@ -57,29 +69,30 @@ fn chosen(options: &Options) -> Outcome<Vec<&'static Backend>> {
     Ok(vec![found.ok_or_else(|| format!("there is no backend {name}, only {}", names()))?])
 }
 
-/// Prints a line for each report and a sum, and returns the backends without one.
+/// Prints a line for each report and a sum, and returns what there should have been a report of.
 fn tell(backends: &[&Backend], reports: &Path) -> Outcome<Vec<&'static str>> {
     let mut outcomes = Vec::new();
     for file in fs::read_dir(reports)? {
         outcomes.push(serde_json::from_str::<Value>(&fs::read_to_string(file?.path())?)?);
     }
     outcomes.sort_by_key(|outcome| text(outcome, "name").to_owned());
-    println!("\n{:<20} {:>7} {:>7} {:>7}  by", "trials of", "passed", "failed", "ignored");
+    println!("\n{:<24} {:>7} {:>7} {:>7}  by", "trials of", "passed", "failed", "ignored");
     let mut sums = [0; 3];
     for outcome in &outcomes {
         let counts = ["passed", "failed", "ignored"].map(|key| outcome[key].as_u64().unwrap_or(0));
         sums = [0, 1, 2].map(|index| sums[index] + counts[index]);
         let [passed, failed, ignored] = counts;
         let (name, means, version) = (text(outcome, "name"), text(outcome, "means"), text(outcome, "version"));
-        println!("{name:<20} {passed:>7} {failed:>7} {ignored:>7}  {means}, version {version}");
+        println!("{name:<24} {passed:>7} {failed:>7} {ignored:>7}  {means}, version {version}");
     }
-    let tested = |backend: &&&Backend| {
-        let mut own = outcomes.iter().filter(|outcome| text(outcome, "name").split('-').next() == Some(backend.name));
+    let passed = |name: &str| {
+        let mut own = outcomes.iter().filter(|outcome| text(outcome, "name") == name);
         own.any(|outcome| outcome["passed"].as_u64().unwrap_or(0) > 0)
     };
-    let untested: Vec<_> = backends.iter().filter(|backend| !tested(backend)).map(|backend| backend.name).collect();
+    let wanted = backends.iter().flat_map(|backend| backend.harnesses);
+    let untested: Vec<_> = wanted.copied().filter(|name| !passed(name)).collect();
     for name in &untested {
-        println!("{name:<20} {:>7} {:>7} {:>7}  nothing: it was not tested", 0, 0, 0);
+        println!("{name:<24} {:>7} {:>7} {:>7}  nothing: it was not tested", 0, 0, 0);
     }
     println!("trials: {} passed, {} failed, {} skipped", sums[0], sums[1], sums[2]);
     Ok(untested)
@@ -87,4 +100,24 @@ fn tell(backends: &[&Backend], reports: &Path) -> Outcome<Vec<&'static str>> {
 
 fn text<'a>(outcome: &'a Value, key: &str) -> &'a str {
     outcome[key].as_str().unwrap_or("unknown")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_suite_that_was_not_run_is_named() -> Outcome {
+        let reports = std::env::temp_dir().join(format!("tooz-reports-{}", std::process::id()));
+        fs::create_dir_all(&reports)?;
+        for (name, passed) in [("zookeeper", 1), ("zookeeper-tls", 0), ("zookeeper-faults", 1)] {
+            let report = serde_json::json!({ "name": name, "passed": passed });
+            fs::write(reports.join(format!("{name}.json")), report.to_string())?;
+        }
+        let backends: Vec<_> = BACKENDS.iter().filter(|backend| backend.name == "zookeeper").collect();
+        let untested = tell(&backends, &reports);
+        fs::remove_dir_all(&reports)?;
+        assert_eq!(untested?, ["zookeeper-ensemble", "zookeeper-tls", "zookeeper-tls-ensemble"]);
+        Ok(())
+    }
 }
