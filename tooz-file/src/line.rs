@@ -154,7 +154,7 @@ impl Line {
         let mut delete = work.db.prepare_cached("DELETE FROM entries WHERE roster = ?1 AND mode = ?2 AND seq = ?3")?;
         delete.execute(params![self.id, entry.mode.as_str(), entry.seq])?;
         if !entry.admitted {
-            work.poke_session(entry.session, Poke::Turn(entry.seq))?;
+            work.poke_session(entry.session, Poke::Removed(entry.seq))?;
         }
         if self.is_empty(work.db)? {
             self.emptied(work);
@@ -237,7 +237,7 @@ impl Line {
                     .db
                     .prepare_cached("UPDATE entries SET admitted = 1 WHERE roster = ?1 AND mode = ?2 AND seq = ?3")?;
                 update.execute(params![self.id, entry.mode.as_str(), entry.seq])?;
-                work.poke_session(entry.session, Poke::Turn(entry.seq))?;
+                work.poke_session(entry.session, Poke::Admitted(entry.seq))?;
             }
             // A shared entry behind conflicts with the exclusive ones only, this one included.
             let exclusive = self.blockers(work.db, Mode::Shared, entry.seq + 1, self.greatest_limit)?;

@@ -1,4 +1,4 @@
-//! Pokes: datagrams that tell another process what to look at again. They carry no state, so a lost one only delays.
+//! Pokes: datagrams that tell another process what to look at again. A lost one only delays.
 
 use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::UnixDatagram;
@@ -14,8 +14,10 @@ const KEEP: Duration = Duration::from_secs(2);
 /// What to look at again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Poke {
-    /// The entry with this seq: it was admitted or removed.
-    Turn(i64),
+    /// The entry with this seq was admitted. There is nothing left to look at.
+    Admitted(i64),
+    /// The entry with this seq, which waited, was removed.
+    Removed(i64),
     /// The roster with this id: its content changed.
     Roster(i64),
     /// The topic with this id: it has grown.
@@ -33,7 +35,8 @@ impl Poke {
 
     fn encode(self) -> [u8; Self::LEN] {
         let (tag, id) = match self {
-            Self::Turn(seq) => (b't', seq),
+            Self::Admitted(seq) => (b't', seq),
+            Self::Removed(seq) => (b'x', seq),
             Self::Roster(id) => (b'r', id),
             Self::Topic(id) => (b'm', id),
             Self::Evictions => (b'e', 0),
@@ -49,7 +52,8 @@ impl Poke {
         let (tag, id) = bytes.split_first()?;
         let id = i64::from_le_bytes(id.try_into().ok()?);
         match tag {
-            b't' => Some(Self::Turn(id)),
+            b't' => Some(Self::Admitted(id)),
+            b'x' => Some(Self::Removed(id)),
             b'r' => Some(Self::Roster(id)),
             b'm' => Some(Self::Topic(id)),
             b'e' => Some(Self::Evictions),
@@ -117,10 +121,18 @@ mod tests {
 
     #[test]
     fn pokes_survive_the_wire_and_nonsense_is_dropped() {
-        for poke in [Poke::Turn(i64::MAX), Poke::Roster(1), Poke::Topic(-1), Poke::Evictions, Poke::Ring, Poke::All] {
+        for poke in [
+            Poke::Admitted(i64::MAX),
+            Poke::Removed(2),
+            Poke::Roster(1),
+            Poke::Topic(-1),
+            Poke::Evictions,
+            Poke::Ring,
+            Poke::All,
+        ] {
             assert_eq!(Poke::decode(&poke.encode()), Some(poke));
         }
-        for bytes in [&b""[..], b"t", b"x12345678", b"t123456789"] {
+        for bytes in [&b""[..], b"t", b"z12345678", b"t123456789"] {
             assert_eq!(Poke::decode(bytes), None);
         }
     }
