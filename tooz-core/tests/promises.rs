@@ -41,6 +41,21 @@ async fn a_renewal_that_hangs_does_not_hold_up_the_deadline() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_deadline_counts_from_the_sending_of_a_renewal_that_is_answered_late() {
+    let a = connect("late", "a").await;
+    let guard = a.lock("l").acquire().await.unwrap();
+    let (server, moment) = (Server::named("late"), Duration::from_millis(10));
+    sleep(TTL / 3 - moment).await;
+    server.pause();
+    // The renewal is sent after a third of the TTL.
+    sleep(moment + Duration::from_secs(3)).await;
+    server.resume();
+    sleep(moment).await;
+    let (remaining, latest) = (guard.remaining().unwrap(), TTL - TTL / 10 - Duration::from_secs(3));
+    assert!(latest - moment * 10 < remaining && remaining <= latest, "{remaining:?} remain, not {latest:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_guard_knows_the_deadline_without_any_task_having_run() {
     let a = connect("stalled", "a").await;
     let guard = a.lock("l").acquire().await.unwrap();
@@ -142,6 +157,23 @@ async fn dropping_a_guard_or_the_last_coordinator_leaves_nothing_behind() {
     drop(guard);
     sleep(Duration::from_millis(1)).await;
     assert_eq!(server.entry_count(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_guard_that_is_dropped_in_an_outage_is_released_after_it() {
+    let b = connect("dropped-out", "b").await;
+    // Requests fail more than once before the outage is over.
+    let impatient = Coordinator::builder("memory://dropped-out").member("a").ttl(TTL);
+    let a = impatient.timeout(Duration::from_millis(300)).connect().await.unwrap();
+    let kept = a.lock("kept").acquire().await.unwrap();
+    let server = Server::named("dropped-out");
+    let guard = a.lock("l").acquire().await.unwrap();
+    server.partition("a").unwrap();
+    drop(guard);
+    sleep(Duration::from_secs(2)).await;
+    server.heal();
+    let _next = timeout(TTL / 2, b.lock("l").acquire()).await.expect("it is released").unwrap();
+    assert!(kept.is_held(), "the session was never lost");
 }
 
 #[tokio::test(start_paused = true)]

@@ -6,18 +6,18 @@ use std::sync::{Arc, Mutex};
 
 use etcd_client::{Compare, CompareOp, DeleteOptions, Txn, TxnOp, TxnOpResponse, TxnResponse};
 use tokio::sync::oneshot;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use tooz_core::driver::{Bounds, Offset};
 use tooz_core::{Error, ErrorKind, Name, Result};
 
 use crate::client::{Client, lock};
-use crate::error::{session_closed, unexpected_answer};
+use crate::error::unexpected_answer;
 use crate::layout::{Layout, TopicKeys};
 use crate::topics::parse_bounds;
 
-/// The most messages in one transaction, which with their bounds are well below the 128 operations that etcd takes.
-const MOST_AT_ONCE: usize = 64;
-/// The operations of all offers together.
+/// The most messages in one transaction: few enough that it can make several offers.
+const MOST_AT_ONCE: usize = 32;
+/// The operations of all offers together; etcd takes 128.
 const MOST_OPERATIONS: usize = 120;
 /// A publisher that met others offers to follow any of the next offsets, this many; the payloads are sent for each.
 const OFFERS: usize = 8;
@@ -66,11 +66,15 @@ impl Outbox {
         if idle {
             tokio::spawn(self.clone().send_all(topic.clone()));
         }
-        // The task ends without an outcome only with the runtime.
-        outcome.await.map_err(|_| session_closed())?
+        // A request of others before ours, and ours.
+        match timeout(self.client.timeout() * 2, outcome).await {
+            Ok(outcome) => outcome.unwrap_or_else(|_| Err(unavailable("the runtime that published has ended"))),
+            Err(_) => Err(unavailable("too many messages wait in line, or etcd is too slow")),
+        }
     }
 
     async fn send_all(self: Arc<Self>, topic: Name) {
+        let mut end = End { outbox: &self, topic: &topic, regular: false };
         let keys = self.layout.topic(&topic);
         while let Some((batch, known)) = self.next_batch(&topic) {
             match self.send(&keys, known, &batch).await {
@@ -85,17 +89,13 @@ impl Outbox {
                     }
                 }
                 Err(error) => {
-                    // Those who came meanwhile have waited as long; they need not wait out another deadline.
-                    let waiting = match error.kind() {
-                        ErrorKind::Unavailable => self.take_all(&topic),
-                        _ => VecDeque::new(),
-                    };
-                    for message in batch.into_iter().chain(waiting) {
+                    for message in batch {
                         let _ = message.outcome.send(Err(error.duplicate()));
                     }
                 }
             }
         }
+        end.regular = true;
     }
 
     /// What goes out next, which is never nothing, and what is known of the bounds.
@@ -122,10 +122,6 @@ impl Outbox {
         Some((batch, pending.known))
     }
 
-    fn take_all(&self, topic: &Name) -> VecDeque<Outgoing> {
-        lock(&self.topics).get_mut(topic).map(|pending| std::mem::take(&mut pending.messages)).unwrap_or_default()
-    }
-
     /// One transaction, and one more each time a publisher of another session came in between.
     async fn send(&self, keys: &TopicKeys, mut known: Bounds, batch: &[Outgoing]) -> Result<Bounds> {
         let deadline = Instant::now() + self.client.timeout();
@@ -139,8 +135,31 @@ impl Outbox {
             }
             offers = OFFERS.min(MOST_BYTES / bytes).min(MOST_OPERATIONS / (batch.len() + 3)).max(1);
             if Instant::now() > deadline {
-                return Err(Error::new(ErrorKind::Unavailable, "other publishers came in between again and again"));
+                return Err(unavailable("other publishers came in between again and again"));
             }
+        }
+    }
+}
+
+fn unavailable(message: &'static str) -> Error {
+    Error::new(ErrorKind::Unavailable, message)
+}
+
+/// Lets the next publisher start a task when this one ends, also if it ends with its runtime.
+struct End<'a> {
+    outbox: &'a Outbox,
+    topic: &'a Name,
+    /// There was nothing left to do, and the next task may have begun already.
+    regular: bool,
+}
+
+impl Drop for End<'_> {
+    fn drop(&mut self) {
+        if !self.regular
+            && let Some(pending) = lock(&self.outbox.topics).get_mut(self.topic)
+        {
+            pending.busy = false;
+            pending.messages.clear();
         }
     }
 }

@@ -40,6 +40,13 @@ pub(crate) enum Turn {
     Blocked(Blockers),
 }
 
+impl Blockers {
+    /// The blocker, if nothing else stands in the way.
+    fn only(&self) -> Option<&Blocker> {
+        self.nearest.first().filter(|_| self.alone && self.nearest.len() == 1)
+    }
+}
+
 impl Turn {
     /// `before`: the conflicting entries before it, latest first; one more than the limit at least, if there are.
     pub(crate) fn new(mut before: Vec<KeyValue>, limit: NonZeroU32) -> Self {
@@ -181,17 +188,27 @@ impl EtcdSession {
         };
         let one_by_one = ticket.limit.get() as usize <= WATCHED_ONE_BY_ONE;
         loop {
-            let ranges = self.ranges_to_watch(&keys, ticket.mode, &key, &blockers.nearest);
-            let own = ranges.len() - 1;
-            let mut subscription = self.watches.subscribe(ranges).await?;
+            let only = blockers.only();
+            let mut subscription = match only {
+                Some(only) => {
+                    let both = (KeyRange::between(&key, &only.key), Events::Deletes);
+                    self.watches.subscribe_telling(vec![both], &[&*key, &*only.key]).await?
+                }
+                None => {
+                    let ranges = self.ranges_to_watch(&keys, ticket.mode, &key, &blockers.nearest);
+                    self.watches.subscribe(ranges).await?
+                }
+            };
             // What happened before the watch began is not told by it.
             let mut wait = one_by_one && self.still_blocked(&key, ticket, &blockers.nearest).await?;
             blockers = loop {
                 if wait {
                     subscription.changed().await?;
-                    // The stream tells in order: had our entry gone before the blocker, that would be known.
-                    if one_by_one && blockers.alone && !subscription.has_seen(own) {
-                        return Ok(());
+                    match only.filter(|_| !subscription.has_seen(&key)) {
+                        // The only one that stood before ours has gone, and ours had not by then.
+                        Some(only) if subscription.has_seen(&only.key) => return Ok(()),
+                        Some(_) => continue,
+                        None => {}
                     }
                 }
                 match self.turn(&keys, &key, ticket).await? {

@@ -54,8 +54,8 @@ pub(crate) struct Subscription {
 struct State {
     created: usize,
     events: u64,
-    /// A bit for each watch that had an event; beyond 64 they are not told apart.
-    fired: u64,
+    /// Those of the keys that are told apart that had an event.
+    fired: Vec<Vec<u8>>,
     failed: Option<Arc<Error>>,
 }
 
@@ -63,8 +63,8 @@ struct State {
 enum Command {
     Watch {
         id: i64,
-        /// Its place in the subscription.
-        index: u32,
+        /// The keys whose events are told apart.
+        apart: Vec<Vec<u8>>,
         range: KeyRange,
         events: Events,
         state: Arc<watch::Sender<State>>,
@@ -86,12 +86,20 @@ impl Watches {
 
     /// Returns when every watch is in step with the present.
     pub(crate) async fn subscribe(&self, watched: Watched) -> Result<Subscription> {
+        self.subscribe_telling(watched, &[]).await
+    }
+
+    /// As [`subscribe`](Self::subscribe), but [`has_seen`](Subscription::has_seen) knows the keys `apart`. Those that are
+    /// in one range are in order: etcd tells the events of one watch as they happened, and those of one transaction
+    /// together, but promises nothing from one watch to another.
+    pub(crate) async fn subscribe_telling(&self, watched: Watched, apart: &[&[u8]]) -> Result<Subscription> {
         let count = watched.len();
         let first_id = self.last_id.fetch_add(count as i64, Ordering::Relaxed) + 1;
         let (sender, state) = watch::channel(State::default());
         let sender = Arc::new(sender);
-        for ((id, index), (range, events)) in (first_id..).zip(0..).zip(watched.clone()) {
-            self.send(Command::Watch { id, index, range, events, state: sender.clone() })?;
+        for (id, (range, events)) in (first_id..).zip(watched.clone()) {
+            let apart = apart.iter().map(|key| key.to_vec()).collect();
+            self.send(Command::Watch { id, apart, range, events, state: sender.clone() })?;
         }
         drop(sender);
         let mut subscription = Subscription { watched, first_id, seen: 0, state, commands: self.commands.clone() };
@@ -150,9 +158,9 @@ impl Subscription {
         Ok(())
     }
 
-    /// Whether the watch at this place, below 64, had an event since it began.
-    pub(crate) fn has_seen(&self, index: usize) -> bool {
-        self.state.borrow().fired & 1 << index != 0
+    /// Whether one of the keys that are told apart had an event since the watch began.
+    pub(crate) fn has_seen(&self, key: &[u8]) -> bool {
+        self.state.borrow().fired.iter().any(|fired| fired == key)
     }
 
     fn has_failed(&self) -> bool {
@@ -178,8 +186,13 @@ impl Drop for Subscription {
 /// The task that owns the stream.
 struct Hub {
     client: Arc<Client>,
-    watchers: HashMap<i64, (u32, Arc<watch::Sender<State>>)>,
+    watchers: HashMap<i64, Watcher>,
     stream: Option<Stream>,
+}
+
+struct Watcher {
+    apart: Vec<Vec<u8>>,
+    state: Arc<watch::Sender<State>>,
 }
 
 struct Stream {
@@ -218,11 +231,11 @@ impl Hub {
 
     async fn obey(&mut self, command: Command) {
         match command {
-            Command::Watch { id, index, range, events, state } => {
+            Command::Watch { id, apart, range, events, state } => {
                 if state.is_closed() {
                     return;
                 }
-                self.watchers.insert(id, (index, state));
+                self.watchers.insert(id, Watcher { apart, state });
                 let options = watch_options(id, &range, events);
                 match &mut self.stream {
                     None => self.open(range.start, options).await,
@@ -265,20 +278,21 @@ impl Hub {
         if response.canceled() {
             let error = canceled(response);
             match self.watchers.remove(&id) {
-                Some((_, state)) => fail(&state, &Arc::new(error)),
+                Some(watcher) => fail(&watcher.state, &Arc::new(error)),
                 // Newer servers name no watch when they refuse one.
                 None if id < 0 => self.fail_all(error),
                 None => {}
             }
             return;
         }
-        if let Some((index, state)) = self.watchers.get(&id) {
+        if let Some(Watcher { apart, state }) = self.watchers.get(&id) {
+            let keys = response.events().iter().filter_map(|event| Some(event.kv()?.key()));
+            let fired = keys.filter(|key| apart.iter().any(|apart| apart == key)).map(<[u8]>::to_vec);
+            // All at once: who wakes must see the events of one transaction together.
             state.send_modify(|state| {
                 state.created += usize::from(response.created());
-                if !response.events().is_empty() {
-                    state.events += 1;
-                    state.fired |= 1u64.checked_shl(*index).unwrap_or(0);
-                }
+                state.events += u64::from(!response.events().is_empty());
+                state.fired.extend(fired);
             });
         }
     }
@@ -293,7 +307,7 @@ impl Hub {
 
     fn fail_all(&mut self, error: Error) {
         let error = Arc::new(error);
-        self.watchers.drain().for_each(|(_, (_, state))| fail(&state, &error));
+        self.watchers.drain().for_each(|(_, watcher)| fail(&watcher.state, &error));
     }
 
     fn close(mut self) {

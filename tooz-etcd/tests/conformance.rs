@@ -32,6 +32,11 @@ fn main() -> ExitCode {
             Needs::NOTHING,
             failures::something_else_at_the_address_is_named,
         )
+        .trial(
+            "etcd::entries_removed_together_admit_nobody",
+            Needs::NOTHING,
+            failures::entries_removed_together_admit_nobody,
+        )
         .trial("etcd::a_wide_semaphore_wakes_its_waiter", Needs::NOTHING, failures::a_wide_semaphore_wakes_its_waiter)
         .trial("etcd::an_idle_session_is_not_cut_off", Needs::PROXY, failures::an_idle_session_is_not_cut_off)
         .trial(

@@ -1,6 +1,6 @@
 //! Waiting: for one's turn, for news of a roster, and for the removal of one's own entries by others.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -77,12 +77,7 @@ struct View {
     children: Option<(Line, Watch)>,
     values: HashMap<String, Value>,
     version: Option<Version>,
-    /// What the version was before, the newest last.
-    past: VecDeque<Version>,
 }
-
-/// How many versions of a roster are remembered: watchers of one session are seldom further apart.
-const PAST_VERSIONS: usize = 64;
 
 #[derive(Debug)]
 struct Value {
@@ -146,18 +141,8 @@ impl View {
         declared.hash(&mut hasher);
         values.iter().for_each(|value| (value.entry.seq, value.mzxid).hash(&mut hasher));
         let version = Version(hasher.finish());
-        if let Some(before) = self.version.replace(version).filter(|before| *before != version) {
-            self.past.push_back(before);
-            if self.past.len() > PAST_VERSIONS {
-                self.past.pop_front();
-            }
-        }
+        self.version = Some(version);
         Snapshot { version, declared, entries: values.into_iter().map(|value| value.entry.clone()).collect() }
-    }
-
-    /// Whether the caller has seen what this view shows or has shown, so that its changes are news.
-    fn has_shown(&self, seen: Version) -> bool {
-        self.version == Some(seen) || self.past.contains(&seen)
     }
 
     /// Forgets all, with the watches; those who wait for them look for themselves.
@@ -199,10 +184,11 @@ impl Inner {
 
     async fn snapshot_after(&self, roster: &Roster, parent: &str, seen: Version) -> Result<Snapshot> {
         let shared = self.views.get(roster);
+        let mut has_waited = false;
         loop {
             let mut ring = {
                 let mut view = shared.lock().await;
-                if !view.has_shown(seen) {
+                if !has_waited && view.version != Some(seen) {
                     // The caller knows something else, which may be newer: an event may still be on its way to us.
                     view.forget();
                 }
@@ -219,6 +205,8 @@ impl Inner {
                 ring
             };
             pin!(&mut ring).await;
+            // The view has shown what the caller knows, so what others made of it meanwhile is newer.
+            has_waited = true;
         }
     }
 

@@ -3,7 +3,7 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use etcd_client::{AlarmAction, AlarmType};
+use etcd_client::{AlarmAction, AlarmType, DeleteOptions};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
 use tokio::time::{Instant, sleep, timeout};
@@ -126,4 +126,26 @@ pub(crate) async fn a_wide_semaphore_wakes_its_waiter(context: Context) -> Outco
     let (turn, left) = timeout(PATIENCE, async { tokio::join!(session.await_turn(&roster, &ticket), leave) }).await?;
     ensure!(left?, "it had left already");
     Ok(turn?)
+}
+
+/// Whoever removes all entries in one transaction has also removed the waiter's, whatever is told first.
+pub(crate) async fn entries_removed_together_admit_nobody(context: Context) -> Outcome {
+    let (holder, waiter, roster) = (context.session("a").await?, context.session("b").await?, lock());
+    let mut client = operator(&context).await?;
+    for _ in 0..20 {
+        hold(&*holder).await?;
+        let Standing::Waiting { ticket, .. } = waiter.enter(&roster, exclusive()).await? else {
+            return Err(Failure::new("the second one must wait"));
+        };
+        let remove = async {
+            sleep(Duration::from_millis(50)).await;
+            let entries = format!("/{}/lock/lock/", context.namespace());
+            client.delete(entries, Some(DeleteOptions::new().with_prefix())).await
+        };
+        let (turn, removed) =
+            timeout(PATIENCE, async { tokio::join!(waiter.await_turn(&roster, &ticket), remove) }).await?;
+        ensure!(removed?.deleted() == 2, "there were not two entries");
+        fails(turn, ErrorKind::NotHeld, "")?;
+    }
+    Ok(())
 }
