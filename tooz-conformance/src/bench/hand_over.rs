@@ -49,10 +49,16 @@ pub(super) async fn figures(bench: &Bench) -> Result<(), Failure> {
         || async { times(&play(bench, &bench.fresh(), PASSER, 2, turns).await?) },
     );
     let two = two.await?;
+    let mut trips = Figure::new(format!("hand-over between 2 {who}")).beside("one look after such a pause", None);
+    trips.ours = two.ours.clone();
+    for _ in 0..bench.rounds() {
+        trips.base.push(rested_looks(&*floor, turns).await?);
+    }
     let mut eight = Figure::new(format!("hand-over between 8 {who}")).beside("between 2", None);
     eight.base = two.ours.clone();
     let mut share = Figure { unit: "%", ..Figure::new("least share of 8 contenders") };
     bench.add(two);
+    bench.add(trips);
     for _ in 0..bench.rounds() {
         let parts = play(bench, &bench.fresh(), CONTENDER, 8, turns / 3 + 2).await?;
         eight.ours.push(times(&parts)?);
@@ -68,6 +74,18 @@ pub(super) async fn figures(bench: &Bench) -> Result<(), Failure> {
     );
     bench.add(crowd.await?);
     Ok(())
+}
+
+/// Raw round trips, each after a pause as long as a holder keeps the lock: what was at rest is slower to answer.
+async fn rested_looks(floor: &dyn Floor, count: u64) -> Result<Round, Failure> {
+    let mut times = Vec::new();
+    for _ in 0..count {
+        sleep(HOLD).await;
+        let began = now();
+        floor.look().await?;
+        times.push(now() - began);
+    }
+    Round::of_times(times, None)
 }
 
 /// Lets `count` processes, or tasks where there cannot be several processes, take turns.

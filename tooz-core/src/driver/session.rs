@@ -166,7 +166,8 @@ pub trait Session: Debug + Send + Sync + 'static {
 
     /// Waits until the entry is admitted. Returns at once if it is already.
     ///
-    /// Before it reports admission it has read from the backend that the entry still stands, after the blocker left.
+    /// Before it reports admission it knows from the backend that the entry stood when the last blocker had left: it has
+    /// read so since, or was told of removals in an order that it may rely on.
     ///
     /// Provided: reads snapshots, which wakes every waiter at every change. Override it to wake only the successor.
     ///
