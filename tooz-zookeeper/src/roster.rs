@@ -72,7 +72,8 @@ impl Inner {
         if !tried && !may_refuse && new.if_blocked == IfBlocked::Wait {
             return Ok(Look::Free);
         }
-        let line = self.line(parent).await?;
+        // An entry that stands is told where it stands now, not where a follower saw it last.
+        let line = if tried { self.line_now(parent).await? } else { self.line(parent).await? };
         if let Some(index) = line.find(new.nonce) {
             return Ok(Look::Found(Arrival { line, index, seq: None }));
         }
