@@ -8,9 +8,9 @@ use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 use tooz_conformance::{Context, Failure, ensure};
 use tooz_core::Name;
-use tooz_core::driver::{IfBlocked, NewEntry, Roster, Session, Standing, Ticket};
+use tooz_core::driver::{IfBlocked, NewEntry, Roster, Session, Standing};
 
-use super::{Outcome, PATIENCE, exclusive, hold, lock};
+use super::{Outcome, PATIENCE, exclusive, hold, lock, wait};
 
 /// How often each of etcd's methods was called; of a stream, how many messages came.
 #[derive(Debug)]
@@ -39,13 +39,6 @@ impl Calls {
             ensure!(self.of(method) == before.of(method), "{method} was called");
         }
         Ok(self.of("Txn") - before.of("Txn"))
-    }
-}
-
-async fn wait(session: &dyn Session) -> Outcome<Ticket> {
-    match session.enter(&lock(), exclusive()).await? {
-        Standing::Waiting { ticket, .. } => Ok(ticket),
-        other => Err(Failure::new(format!("it must wait, but is {other:?}"))),
     }
 }
 

@@ -11,7 +11,7 @@ use tooz_conformance::{Context, Failure, ensure};
 use tooz_core::driver::{Loss, NewEntry, SessionOptions, Standing};
 use tooz_core::{ErrorKind, Name};
 
-use super::{Outcome, PATIENCE, compact, exclusive, fails, hold, insist, lease_of_session, lock, operator};
+use super::{Outcome, PATIENCE, compact, exclusive, fails, hold, insist, lease_of_session, lock, operator, wait};
 
 pub(crate) async fn a_revoked_lease_is_told_at_once(context: Context) -> Outcome {
     let session = context.session("a").await?;
@@ -134,9 +134,7 @@ pub(crate) async fn entries_removed_together_admit_nobody(context: Context) -> O
     let mut client = operator(&context).await?;
     for _ in 0..20 {
         hold(&*holder).await?;
-        let Standing::Waiting { ticket, .. } = waiter.enter(&roster, exclusive()).await? else {
-            return Err(Failure::new("the second one must wait"));
-        };
+        let ticket = wait(&*waiter).await?;
         let remove = async {
             sleep(Duration::from_millis(50)).await;
             let entries = format!("/{}/lock/lock/", context.namespace());

@@ -48,6 +48,14 @@ pub(crate) async fn hold(session: &dyn Session) -> Outcome<Ticket> {
     }
 }
 
+/// Enters and must have to wait.
+pub(crate) async fn wait(session: &dyn Session) -> Outcome<Ticket> {
+    match session.enter(&lock(), exclusive()).await? {
+        Standing::Waiting { ticket, .. } => Ok(ticket),
+        other => Err(Failure::new(format!("it must wait, but is {other:?}"))),
+    }
+}
+
 /// A client of the servers, to do what operators do.
 pub(crate) async fn operator(context: &Context) -> Outcome<Client> {
     let addresses: Vec<_> = context.url().trim_start_matches("etcd://").split(',').collect();
