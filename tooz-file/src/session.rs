@@ -1,7 +1,6 @@
 //! A session: each verb goes to the engine of its directory, which carries out one after another.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -15,7 +14,7 @@ use crate::core::Core;
 use crate::engine::{Engine, Unheard};
 use crate::error::{Outcome, session_lost};
 use crate::roster::{self, Caller, Newcomer};
-use crate::watch::{self, Look, Turn};
+use crate::watch::{self, Look};
 
 /// One session of this process. Dropping it ends it in the background.
 #[derive(Debug)]
@@ -119,20 +118,7 @@ impl Session for FileSession {
 
     async fn await_turn(&self, roster: &Roster, ticket: &Ticket) -> Result<()> {
         let (caller, roster, ticket) = (self.caller.clone(), roster.clone(), *ticket);
-        let look = move |core: &mut Core| watch::look_at_turn(core, &caller, &roster, &ticket);
-        loop {
-            let over = self.over.clone().notified_owned();
-            let Turn::Awaited { changed, admitted } = self.call(look.clone()).await? else { return Ok(()) };
-            tokio::select! {
-                biased;
-                () = over => {}
-                () = changed => {
-                    if admitted.load(Ordering::SeqCst) {
-                        return Ok(());
-                    }
-                }
-            }
-        }
+        self.look(move |core| watch::look_at_turn(core, &caller, &roster, &ticket)).await
     }
 
     async fn declare(&self, roster: &Roster) -> Result<bool> {

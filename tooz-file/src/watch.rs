@@ -1,11 +1,10 @@
 //! Waiting: for a turn, for a change of a roster, for a message. State is compared, so a poke only says when to look; but
 //! who was admitted is told that, and need not.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::num::NonZeroU32;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use rusqlite::{OptionalExtension, params};
 use tokio::sync::Notify;
@@ -25,21 +24,12 @@ pub(crate) enum Look<T> {
     Wait(OwnedNotified),
 }
 
-/// The turn of an entry.
-#[derive(Debug)]
-pub(crate) enum Turn {
-    Come,
-    /// Until `changed`. If it was `admitted` then, there is nothing to look at; else it must be looked at again.
-    Awaited {
-        changed: OwnedNotified,
-        admitted: Arc<AtomicBool>,
-    },
-}
-
 /// Who waits in this process.
 #[derive(Debug, Default)]
 pub(crate) struct Bells {
-    turns: HashMap<i64, (Arc<Notify>, Arc<AtomicBool>)>,
+    turns: HashMap<i64, Arc<Notify>>,
+    /// Who waited and was told by a poke of its admission, until it looks or the next tick.
+    admitted: HashSet<i64>,
     rosters: HashMap<i64, Bell>,
     topics: HashMap<i64, Bell>,
 }
@@ -57,11 +47,10 @@ impl Bells {
     /// that a change just after their look is not missed.
     pub(crate) fn ring(&mut self, poke: Poke) {
         let notify = match poke {
-            Poke::Admitted(seq) => self.turns.remove(&seq).map(|(notify, admitted)| {
-                admitted.store(true, Ordering::SeqCst);
-                notify
+            Poke::Admitted(seq) => self.turns.remove(&seq).inspect(|_| {
+                self.admitted.insert(seq);
             }),
-            Poke::Removed(seq) => self.turns.remove(&seq).map(|(notify, _)| notify),
+            Poke::Removed(seq) => self.turns.remove(&seq),
             Poke::Roster(id) => self.rosters.get(&id).map(|bell| bell.notify.clone()),
             Poke::Topic(id) => self.topics.get(&id).map(|bell| bell.notify.clone()),
             Poke::Evictions | Poke::Ring | Poke::All => None,
@@ -71,13 +60,12 @@ impl Bells {
 
     /// Wakes everybody.
     pub(crate) fn ring_all(&mut self) {
-        self.turns.drain().for_each(|(_, (notify, _))| notify.notify_waiters());
+        self.turns.drain().for_each(|(_, notify)| notify.notify_waiters());
         self.rosters.values().chain(self.topics.values()).for_each(|bell| bell.notify.notify_waiters());
     }
 
-    fn turn(&mut self, seq: i64) -> Turn {
-        let (notify, admitted) = self.turns.entry(seq).or_default().clone();
-        Turn::Awaited { changed: notify.notified_owned(), admitted }
+    fn turn(&mut self, seq: i64) -> OwnedNotified {
+        self.turns.entry(seq).or_default().clone().notified_owned()
     }
 }
 
@@ -105,7 +93,8 @@ impl Core {
 
     /// Takes back what nobody has waited for since the last tick, so that others stop poking us for it.
     pub(crate) fn forget_idle(&mut self) -> Outcome<()> {
-        self.bells.turns.retain(|_, (notify, _)| Arc::strong_count(notify) > 1);
+        self.bells.turns.retain(|_, notify| Arc::strong_count(notify) > 1);
+        self.bells.admitted.clear();
         let rosters = take_idle(&mut self.bells.rosters);
         let topics = take_idle(&mut self.bells.topics);
         if rosters.is_empty() && topics.is_empty() {
@@ -141,8 +130,11 @@ fn take_idle(bells: &mut HashMap<i64, Bell>) -> Vec<i64> {
 }
 
 /// Whether the entry of a ticket is admitted.
-pub(crate) fn look_at_turn(core: &mut Core, caller: &Caller, roster: &Roster, ticket: &Ticket) -> Outcome<Turn> {
+pub(crate) fn look_at_turn(core: &mut Core, caller: &Caller, roster: &Roster, ticket: &Ticket) -> Outcome<Look<()>> {
     let seq = ticket.seq.0 as i64;
+    if core.bells.admitted.remove(&seq) {
+        return Ok(Look::Ready(()));
+    }
     // One statement, since each takes and gives back the locks of a reader.
     let mut select = core.db.prepare_cached(
         "SELECT admitted FROM entries WHERE mode = ?4 AND seq = ?5 AND nonce = ?6
@@ -152,8 +144,8 @@ pub(crate) fn look_at_turn(core: &mut Core, caller: &Caller, roster: &Roster, ti
     let key = params![caller.namespace, kind, name, ticket.mode.as_str(), seq, ticket.nonce.0.to_be_bytes()];
     match select.query_row(key, |row| row.get(0)).optional()? {
         None => Err(not_held().into()),
-        Some(true) => Ok(Turn::Come),
-        Some(false) => Ok(core.bells.turn(seq)),
+        Some(true) => Ok(Look::Ready(())),
+        Some(false) => Ok(Look::Wait(core.bells.turn(seq))),
     }
 }
 
