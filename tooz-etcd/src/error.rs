@@ -48,6 +48,8 @@ fn about_connection(causes: &str) -> Option<&'static str> {
         ("connection reset", CLOSED),
         ("closed because of a broken pipe", CLOSED),
     ];
+    // The same cause begins with a capital where the operating system names it.
+    let causes = causes.to_ascii_lowercase();
     CAUSES.iter().find(|(cause, _)| causes.contains(cause)).map(|(_, message)| *message)
 }
 
