@@ -15,6 +15,9 @@ pub(crate) struct Options {
     /// Measure one backend only: memory, file, redis, etcd or zookeeper.
     #[arg(long)]
     backend: Option<String>,
+    /// Measure one part only: pairs, hand-over, size, memory, groups or topics.
+    #[arg(long, conflicts_with = "charts")]
+    only: Option<String>,
     /// Print the outcome as JSON, after the tables.
     #[arg(long)]
     json: bool,
@@ -42,6 +45,9 @@ pub(crate) fn bench(options: &Options) -> Outcome {
         let json = out.join(format!("{}.json", backend.name));
         let mut command = cargo(&["bench", "--package", backend.package, "--bench", "floor", "--", "--json"])?;
         command.arg(&json);
+        if let Some(only) = &options.only {
+            command.args(["--only", only]);
+        }
         if options.charts {
             command.arg("--svg").arg(root().join("docs").join("bench").join(format!("{}.svg", backend.name)));
         }

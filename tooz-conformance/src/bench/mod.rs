@@ -2,7 +2,8 @@
 //!
 //! A driver's `benches/floor.rs` (with `harness = false`) hands its [`Harness`] and its [`Floor`] to
 //! [`main`]. `cargo bench` measures; without `--bench` the program only shows that each figure can be taken. Arguments:
-//! `--json FILE` and `--svg FILE` write the outcome, too.
+//! `--json FILE` and `--svg FILE` write the outcome, too; `--only PART` measures a part alone: pairs, hand-over, size,
+//! memory, groups or topics.
 
 mod chart;
 mod figure;
@@ -76,6 +77,7 @@ fn measure(harness: Harness, open: OpenFloor) -> Result<(), Failure> {
             target: target.clone(),
             open,
             full: arguments.full,
+            only: arguments.only,
             figures: Mutex::default(),
             start: Instant::now(),
         };
@@ -89,10 +91,14 @@ fn measure(harness: Harness, open: OpenFloor) -> Result<(), Failure> {
     })
 }
 
+/// The parts of the benchmark, as `--only` names them.
+const PARTS: [&str; 6] = ["pairs", "hand-over", "size", "memory", "groups", "topics"];
+
 /// What the command line asks for.
 #[derive(Debug, Default)]
 struct Arguments {
     full: bool,
+    only: Option<String>,
     json: Option<PathBuf>,
     svg: Option<PathBuf>,
 }
@@ -102,13 +108,23 @@ impl Arguments {
         let mut read = Self::default();
         let mut given = std::env::args().skip(1);
         while let Some(argument) = given.next() {
-            let mut file =
-                || given.next().map(PathBuf::from).ok_or_else(|| Failure::new(format!("{argument} needs a file")));
+            let mut next = |what| given.next().ok_or_else(|| Failure::new(format!("{argument} needs {what}")));
             match argument.as_str() {
                 "--bench" => read.full = true,
-                "--json" => read.json = Some(file()?),
-                "--svg" => read.svg = Some(file()?),
-                _ => return Err(Failure::new(format!("unknown argument {argument}; there are --json and --svg"))),
+                "--json" => read.json = Some(next("a file")?.into()),
+                "--svg" => read.svg = Some(next("a file")?.into()),
+                "--only" => {
+                    let part = next("a part")?;
+                    if !PARTS.contains(&&*part) {
+                        return Err(Failure::new(format!("there is no part {part}, only {}", PARTS.join(", "))));
+                    }
+                    read.only = Some(part);
+                }
+                _ => {
+                    return Err(Failure::new(format!(
+                        "unknown argument {argument}; there are --json, --svg and --only"
+                    )));
+                }
             }
         }
         Ok(read)
@@ -121,18 +137,25 @@ struct Bench {
     target: Arc<Target>,
     open: OpenFloor,
     full: bool,
+    only: Option<String>,
     figures: Mutex<Vec<Figure>>,
     start: Instant,
 }
 
 impl Bench {
     async fn run(&self) -> Result<(), Failure> {
-        pair::figures(self).await.map_err(|failure| failure.context("pairs"))?;
-        hand_over::figures(self).await.map_err(|failure| failure.context("hand-over"))?;
-        size::figures(self).await.map_err(|failure| failure.context("many locks"))?;
-        weight::figures(self).await.map_err(|failure| failure.context("memory"))?;
-        group::figures(self).await.map_err(|failure| failure.context("groups"))?;
-        topic::figures(self).await.map_err(|failure| failure.context("topics"))
+        for part in PARTS.into_iter().filter(|part| self.only.as_ref().is_none_or(|only| only == part)) {
+            let measured = match part {
+                "pairs" => pair::figures(self).boxed(),
+                "hand-over" => hand_over::figures(self).boxed(),
+                "size" => size::figures(self).boxed(),
+                "memory" => weight::figures(self).boxed(),
+                "groups" => group::figures(self).boxed(),
+                _ => topic::figures(self).boxed(),
+            };
+            measured.await.map_err(|failure| failure.context(part))?;
+        }
+        Ok(())
     }
 
     /// A namespace that nothing else uses.
