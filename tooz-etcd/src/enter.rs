@@ -10,8 +10,8 @@ use tooz_core::{Error, ErrorKind, Result};
 use crate::client::lock;
 use crate::error::{session_lost, unexpected_answer};
 use crate::layout::{KeyRange, RosterKeys, entry_value, seq};
-use crate::roster::Turn;
 use crate::session::{EtcdSession, gets, revision_of};
+use crate::turn::{Turn, Waiting};
 
 /// What an attempt that failed has shown, for the next one.
 #[derive(Debug, Default)]
@@ -72,7 +72,7 @@ impl EtcdSession {
             let answer = self.client.txn(entering.txn(self, &seen)).await?;
             if answer.succeeded() {
                 let (ticket, turn) = entering.outcome(&answer)?;
-                return Ok(self.standing(ticket, turn));
+                return Ok(self.standing(ticket, turn, entering.entry.value));
             }
             let found = Found::new(&answer, entering)?;
             match self.after_failure(entering, found, revision_of(&answer)?).await? {
@@ -86,10 +86,10 @@ impl EtcdSession {
     }
 
     /// Remembers what blocks the entry, so that who waits for its turn need not read the line again.
-    fn standing(&self, ticket: Ticket, turn: Turn) -> Standing {
+    fn standing(&self, ticket: Ticket, turn: Turn, value: &[u8]) -> Standing {
         let standing = turn.standing(ticket);
         if let Turn::Blocked(blockers) = turn {
-            lock(&self.blockers).insert(ticket.nonce, blockers);
+            lock(&self.waiting).insert(ticket.nonce, Waiting { blockers, value: value.to_vec() });
         }
         standing
     }
@@ -101,13 +101,13 @@ impl EtcdSession {
         found: Found,
         revision: i64,
     ) -> Result<Result<Standing, Seen>> {
-        let NewEntry { nonce, mode, limit, if_blocked, .. } = entering.entry;
+        let NewEntry { nonce, mode, limit, if_blocked, value, .. } = entering.entry;
         let session = found.session.ok_or_else(session_lost)?;
         self.gate.seen(session.mod_revision());
         if let Some(ours) = found.ours {
             let ticket = Ticket { seq: seq(&ours), nonce, mode, limit };
-            let turn = self.turn(&entering.keys, &entering.key, &ticket).await?;
-            return Ok(Ok(self.standing(ticket, turn)));
+            let (turn, _) = self.turn(&entering.keys, &entering.key, &ticket).await?;
+            return Ok(Ok(self.standing(ticket, turn, value)));
         }
         if !found.declared {
             return Err(Error::new(ErrorKind::GroupNotCreated, "the group does not exist; create it first"));

@@ -4,7 +4,8 @@
 //! ```text
 //! /<ns>/session/<lease>                  member id; bound to the lease. Each withdrawal writes it anew
 //! /<ns>/evicted/<lease>/<nonce>          note to the owner of an entry that somebody else removed; bound to its lease
-//! /<ns>/<kind>/<name>/<mode>/<nonce>     an entry: "<limit>\n<value>"; bound to the lease of its session
+//! /<ns>/<kind>/<name>/<mode>/<nonce>     an entry: "<limit>\n<value>"; bound to the lease of its session. One that was
+//!                                        admitted in a long line may say so: "<limit> <length of the line>\n<value>"
 //! /<ns>/<kind>/<name>/<mode>/<key>/<nonce>   the same with a unique key
 //! /<ns>/declared/<kind>/<name>           a roster that was declared
 //! /<ns>/topic/<name>/bounds              "<newest> <trimmed>": the newest offset, and the greatest one removed
@@ -159,9 +160,9 @@ impl RosterKeys {
             (key, Some(nonce), None) => (Some(unescape(key)?), nonce),
             _ => return None,
         };
-        let at = stored.value().iter().position(|byte| *byte == b'\n')?;
-        let limit: NonZeroU32 = std::str::from_utf8(&stored.value()[..at]).ok()?.parse().ok()?;
-        let value = stored.value()[at + 1..].to_vec();
+        let (head, value) = split_value(stored.value())?;
+        let limit: NonZeroU32 = head.split(' ').next()?.parse().ok()?;
+        let value = value.to_vec();
         Some(Entry { seq: seq(stored), nonce: Nonce::parse(nonce)?, key, mode, limit, value })
     }
 
@@ -187,6 +188,29 @@ pub(crate) fn entry_value(limit: NonZeroU32, value: &[u8]) -> Vec<u8> {
     stored.push(b'\n');
     stored.extend_from_slice(value);
     stored
+}
+
+/// The value of the key of an entry that was admitted in a line of this length.
+pub(crate) fn admitted_value(limit: NonZeroU32, line: u64, value: &[u8]) -> Vec<u8> {
+    let mut stored = format!("{limit} {line}\n").into_bytes();
+    stored.extend_from_slice(value);
+    stored
+}
+
+/// How long the line was in which the entry that holds this was admitted, if it says so.
+pub(crate) fn line_when_admitted(stored: &[u8]) -> Option<u64> {
+    split_value(stored)?.0.split_once(' ')?.1.parse().ok()
+}
+
+fn split_value(stored: &[u8]) -> Option<(&str, &[u8])> {
+    let at = stored.iter().position(|byte| *byte == b'\n')?;
+    Some((std::str::from_utf8(&stored[..at]).ok()?, &stored[at + 1..]))
+}
+
+/// Whether the keys of two entries differ in their nonces only, so that those between them entered at about their time.
+pub(crate) fn are_neighbours(one: &[u8], other: &[u8]) -> bool {
+    let parent = |key: &[u8]| key.iter().rposition(|byte| *byte == b'/');
+    parent(one).is_some_and(|at| parent(other) == Some(at) && one[..at] == other[..at])
 }
 
 /// The keys of one topic.
@@ -286,6 +310,23 @@ mod tests {
         assert_eq!(unescape(&text), Some(all));
         assert_eq!(unescape("a%2"), None);
         assert_eq!(unescape("%zz"), None);
+    }
+
+    #[test]
+    fn an_entry_may_say_that_it_was_admitted() {
+        assert_eq!(line_when_admitted(&admitted_value(NonZeroU32::MIN, 70, b"7 8\n9")), Some(70));
+        for other in [&*entry_value(NonZeroU32::MIN, b"7 8\n9"), b"", b"\n", b"1 x\n"] {
+            assert_eq!(line_when_admitted(other), None);
+        }
+    }
+
+    #[test]
+    fn neighbours_differ_in_their_nonces_only() {
+        let keys = Layout::new("", "ns").roster(&roster(b"n"));
+        let one = keys.entry(Mode::Exclusive, None, Nonce(1));
+        assert!(are_neighbours(&one, &keys.entry(Mode::Exclusive, None, Nonce(2))));
+        assert!(!are_neighbours(&one, &keys.entry(Mode::Shared, None, Nonce(2))));
+        assert!(!are_neighbours(&one, &keys.entry(Mode::Exclusive, Some(b"me"), Nonce(2))));
     }
 
     #[test]

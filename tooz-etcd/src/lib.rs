@@ -16,6 +16,7 @@ mod outbox;
 mod roster;
 mod session;
 mod topics;
+mod turn;
 mod watch;
 
 pub use self::driver::DRIVER;

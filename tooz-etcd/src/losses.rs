@@ -61,7 +61,7 @@ impl EtcdSession {
             self.remove_note(note);
             if losses.reported.insert(nonce) {
                 lock(&self.unique).remove(&nonce);
-                lock(&self.blockers).remove(&nonce);
+                lock(&self.waiting).remove(&nonce);
                 return Ok(Some(nonce));
             }
         }

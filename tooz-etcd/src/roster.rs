@@ -1,81 +1,24 @@
-//! The other verbs of a roster. Each is one transaction, but for `evict`, which must find the entry first.
+//! The other verbs of a roster, but for waiting. Each is one transaction, but for `evict`, which must find the entry first.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::num::NonZeroU32;
 
 use etcd_client::{Compare, CompareOp, GetOptions, KeyValue, PutOptions, SortOrder, SortTarget, Txn, TxnOp};
-use tooz_core::driver::{Kind, Mode, Nonce, Roster, Seq, Snapshot, Standing, Ticket, Version};
+use tooz_core::driver::{Kind, Mode, Nonce, Roster, Seq, Snapshot, Ticket, Version};
 use tooz_core::{Error, ErrorKind, Name, Result};
 
 use crate::client::lock;
-use crate::enter::{is_empty, nearest_first};
+use crate::enter::is_empty;
 use crate::error::{not_held, session_lost, unexpected_answer};
 use crate::layout::{KeyRange, RosterKeys, declared_name, entry_value, nonce_of, revision};
 use crate::session::{EtcdSession, gets};
 use crate::watch::Events;
-
-/// Up to this many blockers are watched one by one, so that only the next in line wake; above it, the whole roster is.
-const WATCHED_ONE_BY_ONE: usize = 16;
-
-/// An entry that stands in the way.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Blocker {
-    key: Vec<u8>,
-    revision: i64,
-}
-
-/// What keeps an entry waiting.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Blockers {
-    /// The nearest conflicting entries before it, as many as its limit, latest first.
-    nearest: Vec<Blocker>,
-    /// There is none before these, so that the entry is admitted when one of them goes: entries come after it only.
-    alone: bool,
-}
-
-/// The place of an entry among those that conflict with it.
-#[derive(Debug)]
-pub(crate) enum Turn {
-    Admitted,
-    Blocked(Blockers),
-}
-
-impl Blockers {
-    /// The blocker, if nothing else stands in the way.
-    fn only(&self) -> Option<&Blocker> {
-        self.nearest.first().filter(|_| self.alone && self.nearest.len() == 1)
-    }
-}
-
-impl Turn {
-    /// `before`: the conflicting entries before it, latest first; one more than the limit at least, if there are.
-    pub(crate) fn new(mut before: Vec<KeyValue>, limit: NonZeroU32) -> Self {
-        let limit = limit.get() as usize;
-        if before.len() < limit {
-            return Self::Admitted;
-        }
-        let alone = before.len() == limit;
-        before.truncate(limit);
-        let blocker = |stored: KeyValue| Blocker { revision: stored.create_revision(), key: stored.into_key_value().0 };
-        Self::Blocked(Blockers { nearest: before.into_iter().map(blocker).collect(), alone })
-    }
-
-    pub(crate) fn standing(&self, ticket: Ticket) -> Standing {
-        match self {
-            Self::Blocked(Blockers { nearest, .. }) if !nearest.is_empty() => {
-                Standing::Waiting { ticket, blocked_by: Seq(nearest[0].revision.unsigned_abs()) }
-            }
-            _ => Standing::Admitted(ticket),
-        }
-    }
-}
 
 impl EtcdSession {
     pub(crate) async fn leave_roster(&self, roster: &Roster, ticket: &Ticket) -> Result<bool> {
         let key = self.key_of(&self.layout.roster(roster), ticket);
         let txn = Txn::new().when(self.stands(&key, ticket)).and_then([TxnOp::delete(key, None)]);
         let left = self.client.txn(txn.or_else([self.look_at_session()])).await?;
-        lock(&self.blockers).remove(&ticket.nonce);
+        lock(&self.waiting).remove(&ticket.nonce);
         let outcome = if left.succeeded() { Ok(true) } else { self.session_lives(gets(&left)).map(|()| false) };
         lock(&self.unique).remove(&ticket.nonce);
         outcome
@@ -91,7 +34,7 @@ impl EtcdSession {
             .map(|key| Txn::new().when([self.is_ours(&key)]).and_then([TxnOp::delete(key, None)]))
             .map(TxnOp::txn)
             .collect();
-        lock(&self.blockers).remove(&nonce);
+        lock(&self.waiting).remove(&nonce);
         self.raise_gate(operations).await?;
         lock(&self.unique).remove(&nonce);
         Ok(())
@@ -171,93 +114,6 @@ impl EtcdSession {
         Ok(Snapshot { version, declared: declared.is_some(), entries })
     }
 
-    /// Wakes when one of the blockers or our own entry is gone, and looks again unless that says it all.
-    ///
-    /// An entry with limit n is blocked by n entries or more. As long as the n nearest of them stand, so it stays,
-    /// whoever else leaves; so it is enough to watch these.
-    pub(crate) async fn wait_for_turn(&self, roster: &Roster, ticket: &Ticket) -> Result<()> {
-        let keys = self.layout.roster(roster);
-        let key = self.key_of(&keys, ticket);
-        let remembered = lock(&self.blockers).remove(&ticket.nonce);
-        let mut blockers = match remembered {
-            Some(blockers) => blockers,
-            None => match self.turn(&keys, &key, ticket).await? {
-                Turn::Admitted => return Ok(()),
-                Turn::Blocked(blockers) => blockers,
-            },
-        };
-        let one_by_one = ticket.limit.get() as usize <= WATCHED_ONE_BY_ONE;
-        loop {
-            let only = blockers.only();
-            let mut subscription = match only {
-                Some(only) => {
-                    let both = (KeyRange::between(&key, &only.key), Events::Deletes);
-                    self.watches.subscribe_telling(vec![both], &[&*key, &*only.key]).await?
-                }
-                None => {
-                    let ranges = self.ranges_to_watch(&keys, ticket.mode, &key, &blockers.nearest);
-                    self.watches.subscribe(ranges).await?
-                }
-            };
-            // What happened before the watch began is not told by it.
-            let mut wait = one_by_one && self.still_blocked(&key, ticket, &blockers.nearest).await?;
-            blockers = loop {
-                if wait {
-                    subscription.changed().await?;
-                    match only.filter(|_| !subscription.has_seen(&key)) {
-                        // The only one that stood before ours has gone, and ours had not by then.
-                        Some(only) if subscription.has_seen(&only.key) => return Ok(()),
-                        Some(_) => continue,
-                        None => {}
-                    }
-                }
-                match self.turn(&keys, &key, ticket).await? {
-                    Turn::Admitted => return Ok(()),
-                    Turn::Blocked(others) if one_by_one && others != blockers => break others,
-                    Turn::Blocked(_) => wait = true,
-                }
-            };
-        }
-    }
-
-    /// Whether our entry and all of its blockers stand: cheap, however long the line is.
-    async fn still_blocked(&self, key: &[u8], ticket: &Ticket, blockers: &[Blocker]) -> Result<bool> {
-        let stands = |blocker: &Blocker| Compare::create_revision(&*blocker.key, CompareOp::Equal, blocker.revision);
-        let mut compares = self.stands(key, ticket).to_vec();
-        compares.extend(blockers.iter().map(stands));
-        Ok(self.client.txn(Txn::new().when(compares)).await?.succeeded())
-    }
-
-    fn ranges_to_watch(
-        &self,
-        keys: &RosterKeys,
-        mode: Mode,
-        own: &[u8],
-        blockers: &[Blocker],
-    ) -> Vec<(KeyRange, Events)> {
-        let own = KeyRange::key(own);
-        let ranges = match keys.conflicting(mode).filter(|_| blockers.len() > WATCHED_ONE_BY_ONE) {
-            Some(all) => vec![all, own],
-            None => blockers.iter().map(|blocker| KeyRange::key(&*blocker.key)).chain([own]).collect(),
-        };
-        ranges.into_iter().map(|range| (range, Events::Deletes)).collect()
-    }
-
-    /// Reads that the entry stands, and what blocks it.
-    pub(crate) async fn turn(&self, keys: &RosterKeys, key: &[u8], ticket: &Ticket) -> Result<Turn> {
-        let look = keys.conflicting(ticket.mode).map(|range| {
-            let earlier = nearest_first(&range).with_max_create_revision(revision(ticket) - 1);
-            TxnOp::get(range.start, Some(earlier.with_limit(i64::from(ticket.limit.get()) + 1)))
-        });
-        let txn = Txn::new().when(self.stands(key, ticket)).and_then(look.into_iter().collect::<Vec<_>>());
-        let answer = self.client.txn(txn.or_else([self.look_at_session()])).await?;
-        if !answer.succeeded() {
-            self.session_lives(gets(&answer))?;
-            return Err(not_held());
-        }
-        Ok(Turn::new(gets(&answer).next().unwrap_or_default(), ticket.limit))
-    }
-
     pub(crate) async fn declare_roster(&self, roster: &Roster) -> Result<bool> {
         let key = self.layout.declared(roster);
         let absent = Compare::create_revision(key.clone(), CompareOp::Equal, 0);
@@ -293,26 +149,26 @@ impl EtcdSession {
     }
 
     /// The key of our own entry.
-    fn key_of(&self, keys: &RosterKeys, ticket: &Ticket) -> Vec<u8> {
+    pub(crate) fn key_of(&self, keys: &RosterKeys, ticket: &Ticket) -> Vec<u8> {
         let unique = lock(&self.unique).get(&ticket.nonce).cloned();
         keys.entry(ticket.mode, unique.as_deref(), ticket.nonce)
     }
 
     /// Whether the entry stands as in the ticket, and is ours.
-    fn stands(&self, key: &[u8], ticket: &Ticket) -> [Compare; 2] {
+    pub(crate) fn stands(&self, key: &[u8], ticket: &Ticket) -> [Compare; 2] {
         [Compare::create_revision(key, CompareOp::Equal, revision(ticket)), self.is_ours(key)]
     }
 
-    fn is_ours(&self, key: &[u8]) -> Compare {
+    pub(crate) fn is_ours(&self, key: &[u8]) -> Compare {
         Compare::lease(key, CompareOp::Equal, self.lease.id)
     }
 
-    fn look_at_session(&self) -> TxnOp {
+    pub(crate) fn look_at_session(&self) -> TxnOp {
         TxnOp::get(self.session_key.clone(), Some(GetOptions::new().with_keys_only()))
     }
 
     /// Whether the answer to [`Self::look_at_session`], the first of `ranges`, shows a session.
-    fn session_lives(&self, mut ranges: impl Iterator<Item = Vec<KeyValue>>) -> Result<()> {
+    pub(crate) fn session_lives(&self, mut ranges: impl Iterator<Item = Vec<KeyValue>>) -> Result<()> {
         let session = ranges.next().ok_or_else(unexpected_answer)?.pop();
         session.map(drop).ok_or_else(session_lost)
     }

@@ -22,7 +22,7 @@ use crate::layout::Layout;
 use crate::lease::Lease;
 use crate::losses::Losses;
 use crate::outbox::Outbox;
-use crate::roster::Blockers;
+use crate::turn::Waiting;
 use crate::watch::Watches;
 
 /// How many withdrawn nonces a session remembers. Core draws a fresh one for each entry, so the latest few would do.
@@ -39,8 +39,8 @@ pub(crate) struct EtcdSession {
     pub(crate) gate: Gate,
     /// The unique keys of our entries, which are part of their keys.
     pub(crate) unique: Mutex<HashMap<Nonce, Vec<u8>>>,
-    /// What blocks those of our entries that wait and have not been waited for yet.
-    pub(crate) blockers: Mutex<HashMap<Nonce, Blockers>>,
+    /// Those of our entries that wait and have not been waited for yet.
+    pub(crate) waiting: Mutex<HashMap<Nonce, Waiting>>,
     pub(crate) withdrawn: Mutex<VecDeque<Nonce>>,
     pub(crate) outbox: Arc<Outbox>,
     pub(crate) watches: Watches,
@@ -77,7 +77,7 @@ impl EtcdSession {
             session_key,
             gate: Gate::new(gate),
             unique: Mutex::default(),
-            blockers: Mutex::default(),
+            waiting: Mutex::default(),
             withdrawn: Mutex::default(),
             losses: tokio::sync::Mutex::default(),
             member: options.member.clone(),
@@ -134,6 +134,14 @@ async fn establish(
 pub(crate) fn gets(answer: &TxnResponse) -> impl Iterator<Item = Vec<KeyValue>> + use<> {
     answer.op_responses().into_iter().filter_map(|response| match response {
         TxnOpResponse::Get(mut found) => Some(found.take_kvs()),
+        _ => None,
+    })
+}
+
+/// How many keys each range of a transaction has, in order.
+pub(crate) fn counts(answer: &TxnResponse) -> impl Iterator<Item = u64> + use<> {
+    answer.op_responses().into_iter().filter_map(|response| match response {
+        TxnOpResponse::Get(found) => Some(found.count().unsigned_abs()),
         _ => None,
     })
 }

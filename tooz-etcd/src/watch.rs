@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use etcd_client::{WatchFilterType, WatchOptions, WatchRequestSender, WatchResponse, WatchResponseStream};
+use etcd_client::{Event, WatchFilterType, WatchOptions, WatchRequestSender, WatchResponse, WatchResponseStream};
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 use tooz_core::{Error, ErrorKind, Result};
@@ -54,8 +54,8 @@ pub(crate) struct Subscription {
 struct State {
     created: usize,
     events: u64,
-    /// Those of the keys that are told apart that had an event.
-    fired: Vec<Vec<u8>>,
+    /// Those of the keys that are told apart that had an event, and what they held before it.
+    fired: Vec<(Vec<u8>, Vec<u8>)>,
     failed: Option<Arc<Error>>,
 }
 
@@ -89,7 +89,7 @@ impl Watches {
         self.subscribe_telling(watched, &[]).await
     }
 
-    /// As [`subscribe`](Self::subscribe), but [`has_seen`](Subscription::has_seen) knows the keys `apart`. Those that are
+    /// As [`subscribe`](Self::subscribe), but [`last_of`](Subscription::last_of) knows the keys `apart`. Those that are
     /// in one range are in order: etcd tells the events of one watch as they happened, and those of one transaction
     /// together, but promises nothing from one watch to another.
     pub(crate) async fn subscribe_telling(&self, watched: Watched, apart: &[&[u8]]) -> Result<Subscription> {
@@ -158,9 +158,9 @@ impl Subscription {
         Ok(())
     }
 
-    /// Whether one of the keys that are told apart had an event since the watch began.
-    pub(crate) fn has_seen(&self, key: &[u8]) -> bool {
-        self.state.borrow().fired.iter().any(|fired| fired == key)
+    /// What one of the keys that are told apart held before its first event since the watch began, if it had one.
+    pub(crate) fn last_of(&self, key: &[u8]) -> Option<Vec<u8>> {
+        self.state.borrow().fired.iter().find(|(fired, _)| fired == key).map(|(_, value)| value.clone())
     }
 
     fn has_failed(&self) -> bool {
@@ -235,8 +235,8 @@ impl Hub {
                 if state.is_closed() {
                     return;
                 }
+                let options = watch_options(id, &range, events, !apart.is_empty());
                 self.watchers.insert(id, Watcher { apart, state });
-                let options = watch_options(id, &range, events);
                 match &mut self.stream {
                     None => self.open(range.start, options).await,
                     Some(stream) => {
@@ -286,8 +286,11 @@ impl Hub {
             return;
         }
         if let Some(Watcher { apart, state }) = self.watchers.get(&id) {
-            let keys = response.events().iter().filter_map(|event| Some(event.kv()?.key()));
-            let fired = keys.filter(|key| apart.iter().any(|apart| apart == key)).map(<[u8]>::to_vec);
+            let told = |event: &Event| {
+                let key = apart.iter().find(|apart| event.kv().is_some_and(|stored| stored.key() == **apart))?;
+                Some((key.clone(), event.prev_kv().map(|stored| stored.value().to_vec()).unwrap_or_default()))
+            };
+            let fired = response.events().iter().filter_map(told);
             // All at once: who wakes must see the events of one transaction together.
             state.send_modify(|state| {
                 state.created += usize::from(response.created());
@@ -328,8 +331,11 @@ fn canceled(response: &WatchResponse) -> Error {
     .with_source(reason)
 }
 
-fn watch_options(id: i64, range: &KeyRange, events: Events) -> WatchOptions {
+fn watch_options(id: i64, range: &KeyRange, events: Events, with_values: bool) -> WatchOptions {
     let mut options = WatchOptions::new().with_watch_id(id);
+    if with_values {
+        options = options.with_prev_key();
+    }
     if !range.end.is_empty() {
         options = options.with_range(range.end.clone());
     }

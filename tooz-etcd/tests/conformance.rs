@@ -4,7 +4,7 @@ mod own;
 
 use std::process::ExitCode;
 
-use own::{cost, failures, tls, users};
+use own::{cost, failures, line, tls, users};
 use tooz_conformance::servers::etcd;
 use tooz_conformance::{Harness, Needs};
 
@@ -37,6 +37,17 @@ fn main() -> ExitCode {
             Needs::NOTHING,
             failures::entries_removed_together_admit_nobody,
         )
+        .trial("etcd::an_admitted_head_keeps_its_value", Needs::NOTHING, line::an_admitted_head_keeps_its_value)
+        .trial(
+            "etcd::who_gives_up_in_a_long_line_admits_nobody",
+            Needs::NOTHING,
+            line::who_gives_up_in_a_long_line_admits_nobody,
+        )
+        .trial(
+            "etcd::a_long_line_removed_at_once_admits_nobody",
+            Needs::NOTHING,
+            line::a_long_line_removed_at_once_admits_nobody,
+        )
         .trial("etcd::a_wide_semaphore_wakes_its_waiter", Needs::NOTHING, failures::a_wide_semaphore_wakes_its_waiter)
         .trial("etcd::an_idle_session_is_not_cut_off", Needs::PROXY, failures::an_idle_session_is_not_cut_off)
         .trial(
@@ -55,6 +66,7 @@ fn main() -> ExitCode {
             Needs::OWN_SERVER,
             cost::a_hand_over_is_a_transaction_an_event_and_a_look_at_most,
         )
+        .trial("etcd::a_long_line_is_read_once", Needs::OWN_SERVER, cost::a_long_line_is_read_once)
         .trial(
             "etcd::a_release_wakes_one_of_a_thousand_waiters",
             Needs::OWN_SERVER,

@@ -27,8 +27,11 @@ impl Calls {
     }
 
     fn of(&self, method: &str) -> u64 {
-        let name = format!("grpc_server_msg_received_total{{grpc_method=\"{method}\",");
-        let line = self.0.lines().find(|line| line.starts_with(&name));
+        self.metric(&format!("grpc_server_msg_received_total{{grpc_method=\"{method}\","))
+    }
+
+    fn metric(&self, name: &str) -> u64 {
+        let line = self.0.lines().find(|line| line.starts_with(name));
         // Missing until the first call.
         line.and_then(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).unwrap_or_default() as u64
     }
@@ -97,6 +100,31 @@ pub(crate) async fn a_hand_over_is_a_transaction_an_event_and_a_look_at_most(con
         ensure!(spent <= most, "a hand-over took {spent} transactions");
         held = ticket;
     }
+    Ok(())
+}
+
+/// Who is admitted in a long line says so, and the next one need not look.
+pub(crate) async fn a_long_line_is_read_once(context: Context) -> Outcome {
+    let (session, roster) = (Arc::<dyn Session>::from(context.session("a").await?), lock());
+    let mut held = hold(&*session).await?;
+    let mut waiting = Vec::new();
+    for _ in 0..20 {
+        let (waiter, ticket, roster) = (session.clone(), wait(&*session).await?, roster.clone());
+        waiting.push((ticket, tokio::spawn(async move { waiter.await_turn(&roster, &ticket).await })));
+    }
+    sleep(Duration::from_secs(1)).await;
+    let (before, releases) = (Calls::now(&context).await?, waiting.len() as u64);
+    for (ticket, turn) in waiting {
+        ensure!(session.leave(&roster, &held).await?, "it was held");
+        timeout(PATIENCE, turn).await???;
+        sleep(Duration::from_millis(50)).await;
+        held = ticket;
+    }
+    let after = Calls::now(&context).await?;
+    let puts = after.metric("etcd_mvcc_put_total ") - before.metric("etcd_mvcc_put_total ");
+    let looks = after.transactions_since(&before)? - releases - puts;
+    // The first waiter saw that nobody else was before it. What is left at the end is no long line.
+    ensure!(puts >= releases - 5 && looks <= 5, "{releases} releases took {puts} writes and {looks} looks more");
     Ok(())
 }
 

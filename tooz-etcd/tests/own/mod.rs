@@ -4,6 +4,7 @@
 
 pub(crate) mod cost;
 pub(crate) mod failures;
+pub(crate) mod line;
 pub(crate) mod members;
 pub(crate) mod tls;
 pub(crate) mod users;
