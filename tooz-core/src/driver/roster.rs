@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::num::NonZeroU32;
-use std::time::SystemTime;
 
 use crate::Name;
 
@@ -68,19 +67,16 @@ impl fmt::Display for Seq {
     }
 }
 
-/// The identity of one entry, its incarnation: core draws it before the first attempt to enter.
+/// The identity of one entry, its incarnation: 128 random bits that core draws before the first attempt to enter.
 ///
-/// A repeated attempt carries the same nonce and therefore finds its own entry. The upper half is the time at which it was
-/// drawn, in microseconds, so that entries that came one after the other are neighbours wherever keys are kept in order;
-/// nothing else may depend on it, since clocks differ. The lower half is random.
+/// A repeated attempt carries the same nonce and therefore finds its own entry.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Nonce(pub u128);
 
 impl Nonce {
     /// A fresh nonce.
     pub fn random() -> Self {
-        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        Self(now.as_micros() << 64 | u128::from(rand::random::<u64>()))
+        Self(rand::random())
     }
 
     /// Reads what [`Display`](fmt::Display) wrote: exactly 32 hexadecimal digits.
