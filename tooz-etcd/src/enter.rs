@@ -9,7 +9,7 @@ use tooz_core::{Error, ErrorKind, Result};
 
 use crate::client::lock;
 use crate::error::{session_lost, unexpected_answer};
-use crate::layout::{KeyRange, RosterKeys, entry_value, seq};
+use crate::layout::{Head, KeyRange, RosterKeys, seq};
 use crate::session::{EtcdSession, gets, revision_of};
 use crate::turn::{Turn, Waiting};
 
@@ -43,13 +43,11 @@ struct Found {
 
 impl EtcdSession {
     /// One transaction in all cases but these: a nonce that stands already (two), a take-over (two), a semaphore that
-    /// is tried while somebody else holds a place (two), a request of unknown outcome before (one more), and each time another client came in between (one more). Only a
-    /// transaction that certainly did nothing is followed by another.
+    /// is tried while somebody else holds a place (two), a request of unknown outcome before (one or two more), and each
+    /// time another client came in between (one more). Only a transaction that certainly did nothing is followed by
+    /// another.
     pub(crate) async fn enter_roster(&self, roster: &Roster, entry: NewEntry<'_>) -> Result<Standing> {
         let entering = Entering::new(self, roster, entry);
-        if let Some((unique, _)) = entering.unique {
-            lock(&self.unique).insert(entry.nonce, unique.to_vec());
-        }
         self.settle_doubts().await?;
         let doubt = self.gate.doubt();
         let outcome = doubt.after(self.enter_until(&entering, Instant::now() + self.client.timeout()).await);
@@ -57,8 +55,8 @@ impl EtcdSession {
             Ok(standing) => !matches!(standing, Standing::Withdrawn { .. }),
             Err(error) => error.is_retryable(),
         };
-        if entering.unique.is_some() && !stands {
-            lock(&self.unique).remove(&entry.nonce);
+        if !stands {
+            self.places.give_back(entry.nonce);
         }
         outcome
     }
@@ -74,6 +72,10 @@ impl EtcdSession {
                 let (ticket, turn) = entering.outcome(&answer)?;
                 return Ok(self.standing(ticket, turn, entering.entry.value));
             }
+            let answer = match entering.looks_at_once() {
+                true => answer,
+                false => self.client.txn(Txn::new().and_then(entering.looks(self))).await?,
+            };
             let found = Found::new(&answer, entering)?;
             match self.after_failure(entering, found, revision_of(&answer)?).await? {
                 Ok(standing) => return Ok(standing),
@@ -138,8 +140,9 @@ impl<'a> Entering<'a> {
             Key::Unique(unique, if_taken) => Some((unique, if_taken)),
             Key::Nonce => None,
         };
+        let places = keys.places(entry.mode, unique.map(|(unique, _)| unique), session.lease.id);
         Self {
-            key: keys.entry(entry.mode, unique.map(|(unique, _)| unique), entry.nonce),
+            key: session.places.take(entry.nonce, places),
             declared: entry.needs_declared.then(|| session.layout.declared(roster)),
             conflicting: keys.conflicting(entry.mode),
             entry,
@@ -149,7 +152,14 @@ impl<'a> Entering<'a> {
     }
 
     fn txn(&self, session: &EtcdSession, seen: &Seen) -> Txn {
-        Txn::new().when(self.compares(session, seen)).and_then(self.puts(session, seen)).or_else(self.looks(session))
+        let txn = Txn::new().when(self.compares(session, seen)).and_then(self.puts(session, seen));
+        if self.looks_at_once() { txn.or_else(self.looks(session)) } else { txn }
+    }
+
+    /// Whether the transaction itself looks why it fails: one that may do so in ordinary life, for the price of what that
+    /// adds to each.
+    fn looks_at_once(&self) -> bool {
+        self.entry.if_blocked == IfBlocked::Withdraw || self.unique.is_some() || self.declared.is_some()
     }
 
     fn compares(&self, session: &EtcdSession, seen: &Seen) -> Vec<Compare> {
@@ -178,13 +188,18 @@ impl<'a> Entering<'a> {
         if let Some(old) = &seen.namesake {
             operations.extend(session.removal(old));
         }
-        let value = entry_value(self.entry.limit, self.entry.value);
-        operations.push(TxnOp::put(self.key.clone(), value, session.bound()));
+        operations.push(TxnOp::put(self.key.clone(), self.stored(), session.bound()));
         if self.entry.if_blocked == IfBlocked::Wait {
             // The range sees our own put; and whether there are more than the limit matters to who waits.
             operations.extend(self.look_at_conflicting(2));
         }
         operations
+    }
+
+    /// The value of its key.
+    fn stored(&self) -> Vec<u8> {
+        let NewEntry { nonce, limit, value, .. } = self.entry;
+        Head { nonce, limit, line: None }.before(value)
     }
 
     fn looks(&self, session: &EtcdSession) -> Vec<TxnOp> {
@@ -197,7 +212,7 @@ impl<'a> Entering<'a> {
             namesakes
                 .into_iter()
                 .flatten()
-                .map(|range| TxnOp::get(range.start, Some(GetOptions::new().with_range(range.end).with_keys_only()))),
+                .map(|range| TxnOp::get(range.start, Some(GetOptions::new().with_range(range.end)))),
         );
         // One more than the limit, since a namesake among them will make room.
         operations.extend(self.look_at_conflicting(1));

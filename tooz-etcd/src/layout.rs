@@ -4,9 +4,10 @@
 //! ```text
 //! /<ns>/session/<lease>                  member id; bound to the lease. Each withdrawal writes it anew
 //! /<ns>/evicted/<lease>/<nonce>          note to the owner of an entry that somebody else removed; bound to its lease
-//! /<ns>/<kind>/<name>/<mode>/<nonce>     an entry: "<limit>\n<value>"; bound to the lease of its session. One that was
-//!                                        admitted in a long line may say so: "<limit> <length of the line>\n<value>"
-//! /<ns>/<kind>/<name>/<mode>/<key>/<nonce>   the same with a unique key
+//! /<ns>/<kind>/<name>/<mode>/<lease>.<n> an entry: "<nonce> <limit>\n<value>"; bound to the lease of its session, which
+//!                                        has numbered its places: see places.rs. An entry that was admitted in a long
+//!                                        line may say so: "<nonce> <limit> <length of the line>\n<value>"
+//! /<ns>/<kind>/<name>/<mode>/<key>/<lease>.<n>   the same with a unique key
 //! /<ns>/declared/<kind>/<name>           a roster that was declared
 //! /<ns>/topic/<name>/bounds              "<newest> <trimmed>": the newest offset, and the greatest one removed
 //! /<ns>/topic/<name>/message/<offset>    a message
@@ -114,15 +115,25 @@ impl RosterKeys {
         KeyRange::under(self.prefix.clone())
     }
 
-    pub(crate) fn entry(&self, mode: Mode, unique: Option<&[u8]>, nonce: Nonce) -> Vec<u8> {
-        let mut key = self.mode(mode);
+    /// What the keys of a session's entries of this mode, and with this unique key, begin with; a number follows.
+    pub(crate) fn places(&self, mode: Mode, unique: Option<&[u8]>, lease: i64) -> Vec<u8> {
+        let mut prefix = self.mode(mode);
         if let Some(unique) = unique {
-            escape(&mut key, unique);
-            key.push('/');
+            escape(&mut prefix, unique);
+            prefix.push('/');
         }
         // Writing to a string cannot fail.
-        let _ = write!(key, "{nonce}");
-        key.into_bytes()
+        let _ = write!(prefix, "{lease:016x}.");
+        prefix.into_bytes()
+    }
+
+    pub(crate) fn contain(&self, key: &[u8]) -> bool {
+        key.starts_with(self.prefix.as_bytes())
+    }
+
+    /// Whether an entry of this mode in this roster may have the key.
+    pub(crate) fn may_have(&self, mode: Mode, key: &[u8]) -> bool {
+        key.starts_with(self.mode(mode).as_bytes())
     }
 
     /// Where entries with this unique key stand, one range for each mode.
@@ -155,15 +166,14 @@ impl RosterKeys {
         let rest = stored.key().strip_prefix(self.prefix.as_bytes())?;
         let mut parts = std::str::from_utf8(rest).ok()?.split('/');
         let mode = Mode::parse(parts.next()?)?;
-        let (key, nonce) = match (parts.next()?, parts.next(), parts.next()) {
-            (nonce, None, _) => (None, nonce),
-            (key, Some(nonce), None) => (Some(unescape(key)?), nonce),
+        let key = match (parts.next()?, parts.next(), parts.next()) {
+            (_, None, _) => None,
+            (key, Some(_), None) => Some(unescape(key)?),
             _ => return None,
         };
-        let (head, value) = split_value(stored.value())?;
-        let limit: NonZeroU32 = head.split(' ').next()?.parse().ok()?;
-        let value = value.to_vec();
-        Some(Entry { seq: seq(stored), nonce: Nonce::parse(nonce)?, key, mode, limit, value })
+        let Head { nonce, limit, .. } = Head::parse(stored.value())?;
+        let value = stored.value().splitn(2, |byte| *byte == b'\n').nth(1)?.to_vec();
+        Some(Entry { seq: seq(stored), nonce, key, mode, limit, value })
     }
 
     fn mode(&self, mode: Mode) -> String {
@@ -182,35 +192,31 @@ pub(crate) fn revision(ticket: &Ticket) -> i64 {
     i64::try_from(ticket.seq.0).unwrap_or(-1)
 }
 
-/// The value of an entry's key.
-pub(crate) fn entry_value(limit: NonZeroU32, value: &[u8]) -> Vec<u8> {
-    let mut stored = limit.to_string().into_bytes();
-    stored.push(b'\n');
-    stored.extend_from_slice(value);
-    stored
+/// What the value of an entry's key begins with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Head {
+    pub(crate) nonce: Nonce,
+    pub(crate) limit: NonZeroU32,
+    /// How long the line was in which the entry was admitted, if it says so.
+    pub(crate) line: Option<u64>,
 }
 
-/// The value of the key of an entry that was admitted in a line of this length.
-pub(crate) fn admitted_value(limit: NonZeroU32, line: u64, value: &[u8]) -> Vec<u8> {
-    let mut stored = format!("{limit} {line}\n").into_bytes();
-    stored.extend_from_slice(value);
-    stored
-}
+impl Head {
+    pub(crate) fn parse(stored: &[u8]) -> Option<Self> {
+        let at = stored.iter().position(|byte| *byte == b'\n')?;
+        let mut parts = std::str::from_utf8(&stored[..at]).ok()?.split(' ');
+        let (nonce, limit) = (Nonce::parse(parts.next()?)?, parts.next()?.parse().ok()?);
+        let line = parts.next().map(str::parse).transpose().ok()?;
+        parts.next().is_none().then_some(Self { nonce, limit, line })
+    }
 
-/// How long the line was in which the entry that holds this was admitted, if it says so.
-pub(crate) fn line_when_admitted(stored: &[u8]) -> Option<u64> {
-    split_value(stored)?.0.split_once(' ')?.1.parse().ok()
-}
-
-fn split_value(stored: &[u8]) -> Option<(&str, &[u8])> {
-    let at = stored.iter().position(|byte| *byte == b'\n')?;
-    Some((std::str::from_utf8(&stored[..at]).ok()?, &stored[at + 1..]))
-}
-
-/// Whether the keys of two entries differ in their nonces only, so that those between them entered at about their time.
-pub(crate) fn are_neighbours(one: &[u8], other: &[u8]) -> bool {
-    let parent = |key: &[u8]| key.iter().rposition(|byte| *byte == b'/');
-    parent(one).is_some_and(|at| parent(other) == Some(at) && one[..at] == other[..at])
+    /// The value of the key of an entry with this value.
+    pub(crate) fn before(self, value: &[u8]) -> Vec<u8> {
+        let line = self.line.map(|line| format!(" {line}")).unwrap_or_default();
+        let mut stored = format!("{} {}{line}\n", self.nonce, self.limit).into_bytes();
+        stored.extend_from_slice(value);
+        stored
+    }
 }
 
 /// The keys of one topic.
@@ -249,9 +255,9 @@ pub(crate) fn declared_name(stored: &KeyValue) -> Result<Name> {
     name.and_then(|name| Name::new(name).ok()).ok_or_else(|| corrupt(stored.key()))
 }
 
-/// The nonce that the key of an entry, or of a note about one, ends with.
-pub(crate) fn nonce_of(stored: &KeyValue) -> Option<Nonce> {
-    let last = stored.key().rsplit(|byte| *byte == b'/').next()?;
+/// The nonce that the key of a note about an eviction ends with.
+pub(crate) fn nonce_of(note: &KeyValue) -> Option<Nonce> {
+    let last = note.key().rsplit(|byte| *byte == b'/').next()?;
     Nonce::parse(std::str::from_utf8(last).ok()?)
 }
 
@@ -296,9 +302,11 @@ mod tests {
     fn names_cannot_reach_into_each_other() {
         let layout = Layout::new("/prod/x y", "a/b");
         let keys = layout.roster(&roster(b"x/s"));
-        let key = keys.entry(Mode::Exclusive, Some(b"m/1"), Nonce(10));
-        let expected = "/prod/x%20y/a%2fb/lock/x%2fs/x/m%2f1/0000000000000000000000000000000a";
-        assert_eq!(String::from_utf8(key).unwrap(), expected);
+        let places = keys.places(Mode::Exclusive, Some(b"m/1"), 10);
+        let expected = "/prod/x%20y/a%2fb/lock/x%2fs/x/m%2f1/000000000000000a.";
+        assert_eq!(String::from_utf8(places.clone()).unwrap(), expected);
+        assert!(keys.may_have(Mode::Exclusive, &places) && !keys.may_have(Mode::Shared, &places));
+        assert!(!layout.roster(&roster(b"x")).may_have(Mode::Exclusive, &places));
     }
 
     #[test]
@@ -313,27 +321,21 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_may_say_that_it_was_admitted() {
-        assert_eq!(line_when_admitted(&admitted_value(NonZeroU32::MIN, 70, b"7 8\n9")), Some(70));
-        for other in [&*entry_value(NonZeroU32::MIN, b"7 8\n9"), b"", b"\n", b"1 x\n"] {
-            assert_eq!(line_when_admitted(other), None);
+    fn heads_are_read_back() {
+        for line in [None, Some(70)] {
+            let head = Head { nonce: Nonce(7), limit: NonZeroU32::MIN, line };
+            assert_eq!(Head::parse(&head.before(b"7 8\n9")), Some(head));
         }
-    }
-
-    #[test]
-    fn neighbours_differ_in_their_nonces_only() {
-        let keys = Layout::new("", "ns").roster(&roster(b"n"));
-        let one = keys.entry(Mode::Exclusive, None, Nonce(1));
-        assert!(are_neighbours(&one, &keys.entry(Mode::Exclusive, None, Nonce(2))));
-        assert!(!are_neighbours(&one, &keys.entry(Mode::Shared, None, Nonce(2))));
-        assert!(!are_neighbours(&one, &keys.entry(Mode::Exclusive, Some(b"me"), Nonce(2))));
+        for other in [&b""[..], b"\n", b"1\n", b"0000000000000000000000000000000a 1 x\n"] {
+            assert_eq!(Head::parse(other), None);
+        }
     }
 
     #[test]
     fn conflicts_are_one_range() {
         let keys = Layout::new("", "ns").roster(&roster(b"n"));
         let within = |range: &KeyRange, mode| {
-            let key = keys.entry(mode, None, Nonce(u128::MAX));
+            let key = keys.places(mode, None, -1);
             range.start <= key && key < range.end
         };
         let exclusive = keys.conflicting(Mode::Exclusive).unwrap();

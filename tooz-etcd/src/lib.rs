@@ -13,6 +13,7 @@ mod layout;
 mod lease;
 mod losses;
 mod outbox;
+mod places;
 mod roster;
 mod session;
 mod topics;

@@ -60,7 +60,7 @@ impl EtcdSession {
             let Some(nonce) = nonce_of(&note) else { continue };
             self.remove_note(note);
             if losses.reported.insert(nonce) {
-                lock(&self.unique).remove(&nonce);
+                self.places.forsake(nonce);
                 lock(&self.waiting).remove(&nonce);
                 return Ok(Some(nonce));
             }

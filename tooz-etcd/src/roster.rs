@@ -3,54 +3,63 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use etcd_client::{Compare, CompareOp, GetOptions, KeyValue, PutOptions, SortOrder, SortTarget, Txn, TxnOp};
-use tooz_core::driver::{Kind, Mode, Nonce, Roster, Seq, Snapshot, Ticket, Version};
+use tooz_core::driver::{Kind, Nonce, Roster, Seq, Snapshot, Ticket, Version};
 use tooz_core::{Error, ErrorKind, Name, Result};
 
 use crate::client::lock;
 use crate::enter::is_empty;
 use crate::error::{not_held, session_lost, unexpected_answer};
-use crate::layout::{KeyRange, RosterKeys, declared_name, entry_value, nonce_of, revision};
+use crate::layout::{Head, KeyRange, RosterKeys, declared_name, revision};
 use crate::session::{EtcdSession, gets};
 use crate::watch::Events;
 
 impl EtcdSession {
     pub(crate) async fn leave_roster(&self, roster: &Roster, ticket: &Ticket) -> Result<bool> {
-        let key = self.key_of(&self.layout.roster(roster), ticket);
-        let txn = Txn::new().when(self.stands(&key, ticket)).and_then([TxnOp::delete(key, None)]);
-        let left = self.client.txn(txn.or_else([self.look_at_session()])).await?;
+        let Some(key) = self.key_of(&self.layout.roster(roster), ticket) else {
+            return self.check_session().await.map(|()| false);
+        };
+        let txn = Txn::new().when([stands(&key, ticket)]).and_then([TxnOp::delete(key.clone(), None)]);
+        let left = self.client.txn(txn).await?.succeeded();
         lock(&self.waiting).remove(&ticket.nonce);
-        let outcome = if left.succeeded() { Ok(true) } else { self.session_lives(gets(&left)).map(|()| false) };
-        lock(&self.unique).remove(&ticket.nonce);
-        outcome
+        if left {
+            self.places.give_back(ticket.nonce);
+            return Ok(true);
+        }
+        let look = TxnOp::get(key, Some(GetOptions::new().with_keys_only()));
+        let found = self.client.txn(Txn::new().and_then([self.look_at_session(), look])).await?;
+        let mut found = gets(&found);
+        self.session_lives(&mut found)?;
+        // What stands there may be told by another ticket.
+        if found.next().is_some_and(|found| found.is_empty()) {
+            self.places.forsake(ticket.nonce);
+        }
+        Ok(false)
     }
 
     pub(crate) async fn withdraw_entry(&self, roster: &Roster, nonce: Nonce) -> Result<()> {
         self.remember_withdrawn(nonce);
         let keys = self.layout.roster(roster);
-        let unique = lock(&self.unique).get(&nonce).cloned();
-        let operations = [Mode::Exclusive, Mode::Shared, Mode::Member]
-            .into_iter()
-            .map(|mode| keys.entry(mode, unique.as_deref(), nonce))
-            .map(|key| Txn::new().when([self.is_ours(&key)]).and_then([TxnOp::delete(key, None)]))
-            .map(TxnOp::txn)
-            .collect();
+        let key = self.places.key(nonce).filter(|key| keys.contain(key));
         lock(&self.waiting).remove(&nonce);
-        self.raise_gate(operations).await?;
-        lock(&self.unique).remove(&nonce);
+        self.raise_gate(key.map(|key| TxnOp::delete(key, None)).into_iter().collect()).await?;
+        self.places.forsake(nonce);
         Ok(())
     }
 
     pub(crate) async fn replace_value(&self, roster: &Roster, ticket: &Ticket, value: &[u8]) -> Result<()> {
-        let key = self.key_of(&self.layout.roster(roster), ticket);
-        let put = TxnOp::put(key.clone(), entry_value(ticket.limit, value), self.bound());
-        let answer = self.gated_txn(self.stands(&key, ticket).to_vec(), vec![put], Vec::new()).await?;
+        let Some(key) = self.key_of(&self.layout.roster(roster), ticket) else {
+            return self.check_session().await.and(Err(not_held()));
+        };
+        let stored = Head { nonce: ticket.nonce, limit: ticket.limit, line: None }.before(value);
+        let put = TxnOp::put(key.clone(), stored, self.bound());
+        let answer = self.gated_txn(vec![stands(&key, ticket)], vec![put], Vec::new()).await?;
         if answer.succeeded() { Ok(()) } else { Err(not_held()) }
     }
 
     pub(crate) async fn evict_entry(&self, roster: &Roster, seq: Seq) -> Result<bool> {
         let Ok(revision) = i64::try_from(seq.0) else { return Ok(false) };
         let entries = self.layout.roster(roster).entries();
-        let options = GetOptions::new().with_range(entries.end).with_keys_only();
+        let options = GetOptions::new().with_range(entries.end);
         let options = options.with_min_create_revision(revision).with_max_create_revision(revision);
         let start = entries.start;
         let found = self
@@ -65,7 +74,7 @@ impl EtcdSession {
     /// Removes somebody's entry and leaves a note for its session. The note is bound to that session's lease.
     pub(crate) fn removal(&self, entry: &KeyValue) -> Vec<TxnOp> {
         let mut operations = vec![TxnOp::delete(entry.key(), None)];
-        if let Some(nonce) = nonce_of(entry)
+        if let Some(Head { nonce, .. }) = Head::parse(entry.value())
             && entry.lease() != 0
         {
             let bound = PutOptions::new().with_lease(entry.lease());
@@ -148,19 +157,15 @@ impl EtcdSession {
         Ok(names)
     }
 
-    /// The key of our own entry.
-    pub(crate) fn key_of(&self, keys: &RosterKeys, ticket: &Ticket) -> Vec<u8> {
-        let unique = lock(&self.unique).get(&ticket.nonce).cloned();
-        keys.entry(ticket.mode, unique.as_deref(), ticket.nonce)
+    /// The key of our own entry, if it may stand.
+    pub(crate) fn key_of(&self, keys: &RosterKeys, ticket: &Ticket) -> Option<Vec<u8>> {
+        self.places.key(ticket.nonce).filter(|key| keys.may_have(ticket.mode, key))
     }
 
-    /// Whether the entry stands as in the ticket, and is ours.
-    pub(crate) fn stands(&self, key: &[u8], ticket: &Ticket) -> [Compare; 2] {
-        [Compare::create_revision(key, CompareOp::Equal, revision(ticket)), self.is_ours(key)]
-    }
-
-    pub(crate) fn is_ours(&self, key: &[u8]) -> Compare {
-        Compare::lease(key, CompareOp::Equal, self.lease.id)
+    /// Fails if the session is over.
+    pub(crate) async fn check_session(&self) -> Result<()> {
+        let answer = self.client.txn(Txn::new().and_then([self.look_at_session()])).await?;
+        self.session_lives(gets(&answer))
     }
 
     pub(crate) fn look_at_session(&self) -> TxnOp {
@@ -172,6 +177,11 @@ impl EtcdSession {
         let session = ranges.next().ok_or_else(unexpected_answer)?.pop();
         session.map(drop).ok_or_else(session_lost)
     }
+}
+
+/// Whether our entry stands as in the ticket.
+pub(crate) fn stands(key: &[u8], ticket: &Ticket) -> Compare {
+    Compare::create_revision(key, CompareOp::Equal, revision(ticket))
 }
 
 /// A key's mod revision tells its content, so these tell that of the roster.

@@ -22,6 +22,7 @@ use crate::layout::Layout;
 use crate::lease::Lease;
 use crate::losses::Losses;
 use crate::outbox::Outbox;
+use crate::places::Places;
 use crate::turn::Waiting;
 use crate::watch::Watches;
 
@@ -37,8 +38,7 @@ pub(crate) struct EtcdSession {
     /// Bound to the lease: where it is gone, so is the session.
     pub(crate) session_key: Vec<u8>,
     pub(crate) gate: Gate,
-    /// The unique keys of our entries, which are part of their keys.
-    pub(crate) unique: Mutex<HashMap<Nonce, Vec<u8>>>,
+    pub(crate) places: Places,
     /// Those of our entries that wait and have not been waited for yet.
     pub(crate) waiting: Mutex<HashMap<Nonce, Waiting>>,
     pub(crate) withdrawn: Mutex<VecDeque<Nonce>>,
@@ -76,7 +76,7 @@ impl EtcdSession {
             lease,
             session_key,
             gate: Gate::new(gate),
-            unique: Mutex::default(),
+            places: Places::default(),
             waiting: Mutex::default(),
             withdrawn: Mutex::default(),
             losses: tokio::sync::Mutex::default(),

@@ -2,16 +2,17 @@
 
 use std::num::NonZeroU32;
 
-use etcd_client::{Compare, CompareOp, KeyValue, Txn, TxnOp};
+use etcd_client::{Compare, CompareOp, GetOptions, KeyValue, Txn, TxnOp};
 use tooz_core::Result;
 use tooz_core::driver::{Mode, Roster, Seq, Standing, Ticket};
 
 use crate::client::lock;
 use crate::enter::nearest_first;
 use crate::error::not_held;
-use crate::layout::{KeyRange, RosterKeys, admitted_value, are_neighbours, line_when_admitted, revision};
+use crate::layout::{Head, KeyRange, RosterKeys, revision, seq};
+use crate::roster::stands;
 use crate::session::{EtcdSession, counts, gets};
-use crate::watch::Events;
+use crate::watch::{Events, Subscription};
 
 /// In a line of this many who is admitted says so, and the one behind need not look: a write that nobody waits for
 /// instead of a read that somebody waits for and that grows with the line.
@@ -48,6 +49,18 @@ impl Blockers {
     fn only(&self) -> Option<&Blocker> {
         self.nearest.first().filter(|_| self.nearest.len() == 1)
     }
+}
+
+/// What an event means for who waits.
+#[derive(Debug)]
+enum News {
+    Nothing,
+    /// A look at the line will tell.
+    Unclear,
+    /// And this many stand in the line, if that is known.
+    Admitted {
+        line: u64,
+    },
 }
 
 /// An entry that waits and has not been waited for yet.
@@ -88,7 +101,7 @@ impl EtcdSession {
     /// whoever else leaves; so it is enough to watch these.
     pub(crate) async fn wait_for_turn(&self, roster: &Roster, ticket: &Ticket) -> Result<()> {
         let keys = self.layout.roster(roster);
-        let key = self.key_of(&keys, ticket);
+        let Some(key) = self.key_of(&keys, ticket) else { return self.check_session().await.and(Err(not_held())) };
         let remembered = lock(&self.waiting).remove(&ticket.nonce);
         let (mut blockers, value) = match remembered {
             Some(Waiting { blockers, value }) => (blockers, Some(value)),
@@ -99,34 +112,19 @@ impl EtcdSession {
         };
         let one_by_one = ticket.limit.get() as usize <= WATCHED_ONE_BY_ONE;
         loop {
-            let only = blockers.only().filter(|only| blockers.alone || are_neighbours(&only.key, &key));
-            let mut subscription = match only {
-                Some(only) => {
-                    let both = (KeyRange::between(&key, &only.key), Events::Deletes);
-                    self.watches.subscribe_telling(vec![both], &[&*key, &*only.key]).await?
-                }
-                None => {
-                    let ranges = self.ranges_to_watch(&keys, ticket.mode, &key, &blockers.nearest);
-                    self.watches.subscribe(ranges).await?
-                }
-            };
+            let mut subscription = self.watch(&keys, &key, ticket, &blockers).await?;
             // What happened before the watch began is not told by it.
             let mut wait = one_by_one && self.still_blocked(&key, ticket, &blockers.nearest).await?;
             blockers = loop {
                 if wait {
                     subscription.changed().await?;
-                    if let Some(only) = only
-                        && subscription.last_of(&key).is_none()
-                    {
-                        // Ours still stood when that one went.
-                        let Some(last) = subscription.last_of(&only.key) else { continue };
-                        let announced = line_when_admitted(&last);
-                        if let Some(line) = announced {
-                            self.announce(&key, ticket, value.as_deref(), line.saturating_sub(1));
-                        }
-                        if announced.is_some() || blockers.alone {
+                    match self.after_event(&subscription, &key, ticket, &blockers).await? {
+                        News::Admitted { line } => {
+                            self.announce(&key, ticket, value.as_deref(), line);
                             return Ok(());
                         }
+                        News::Nothing => continue,
+                        News::Unclear => {}
                     }
                 }
                 match self.turn(&keys, &key, ticket).await? {
@@ -141,6 +139,51 @@ impl EtcdSession {
         }
     }
 
+    /// Watches what may admit the entry.
+    async fn watch(&self, keys: &RosterKeys, key: &[u8], ticket: &Ticket, blockers: &Blockers) -> Result<Subscription> {
+        let deleted = |range| (range, Events::Deletes);
+        let both = |only: &Blocker| [KeyRange::key(&*only.key), KeyRange::key(key)].map(deleted).to_vec();
+        match blockers.only() {
+            // In one range, so that the order of the two is told.
+            Some(only) if blockers.alone => {
+                let range = vec![deleted(KeyRange::between(key, &only.key))];
+                self.watches.subscribe_telling(range, &[key, &only.key]).await
+            }
+            Some(only) => self.watches.subscribe_telling(both(only), &[&only.key]).await,
+            None => self.watches.subscribe(self.ranges_to_watch(keys, ticket.mode, key, &blockers.nearest)).await,
+        }
+    }
+
+    /// What an event means, as far as that can be told without a look at the line.
+    async fn after_event(&self, seen: &Subscription, key: &[u8], ticket: &Ticket, blockers: &Blockers) -> Result<News> {
+        let Some(only) = blockers.only() else { return Ok(News::Unclear) };
+        let gone = seen.gone(&only.key);
+        let line = gone.as_ref().and_then(|gone| Head::parse(&gone.held)?.line);
+        let next = line.unwrap_or_default().saturating_sub(1);
+        Ok(match gone {
+            _ if blockers.alone && seen.gone(key).is_some() => News::Unclear,
+            // Ours still stood when the only one before it went.
+            Some(_) if blockers.alone => News::Admitted { line: next },
+            None if blockers.alone => News::Nothing,
+            // It was the first, and so ours is, if it still stood then.
+            Some(gone) if line.is_some() && self.stood_at(gone.revision, key, ticket).await? => {
+                News::Admitted { line: next }
+            }
+            _ => News::Unclear,
+        })
+    }
+
+    /// Whether our entry stood at the revision, or later. False also if the member that answers does not know that
+    /// revision yet. Asks that one alone, which is quicker than all of them together.
+    async fn stood_at(&self, revision: i64, key: &[u8], ticket: &Ticket) -> Result<bool> {
+        let (key, options) = (key.to_vec(), GetOptions::new().with_keys_only().with_serializable());
+        let limit = self.client.timeout();
+        let read = self.client.call(limit, |mut connection| async move { connection.kv.get(key, Some(options)).await });
+        let read = read.await?;
+        let knows = read.header().is_some_and(|header| header.revision() >= revision);
+        Ok(knows && read.kvs().first().is_some_and(|stored| seq(stored) == ticket.seq))
+    }
+
     /// Says in our entry that it was admitted, if `line` entries are a long line. Nothing before it can come back, so
     /// who stands right behind it is admitted when it goes, and sees in its last value that it is so.
     fn announce(&self, key: &[u8], ticket: &Ticket, value: Option<&[u8]>, line: u64) {
@@ -148,8 +191,8 @@ impl EtcdSession {
         let Some(value) = value.filter(|_| alone && line >= LONG_LINE) else { return };
         // An entry that was replaced meanwhile says nothing.
         let untouched = Compare::mod_revision(key, CompareOp::Equal, revision(ticket));
-        let put = TxnOp::put(key, admitted_value(ticket.limit, line, value), self.bound());
-        let txn = Txn::new().when([untouched, self.is_ours(key)]).and_then([put]);
+        let head = Head { nonce: ticket.nonce, limit: ticket.limit, line: Some(line) };
+        let txn = Txn::new().when([untouched]).and_then([TxnOp::put(key, head.before(value), self.bound())]);
         let client = self.client.clone();
         tokio::spawn(async move {
             if let Err(error) = client.txn(txn).await {
@@ -160,9 +203,9 @@ impl EtcdSession {
 
     /// Whether our entry and all of its blockers stand: cheap, however long the line is.
     async fn still_blocked(&self, key: &[u8], ticket: &Ticket, blockers: &[Blocker]) -> Result<bool> {
-        let stands = |blocker: &Blocker| Compare::create_revision(&*blocker.key, CompareOp::Equal, blocker.revision);
-        let mut compares = self.stands(key, ticket).to_vec();
-        compares.extend(blockers.iter().map(stands));
+        let stand = |blocker: &Blocker| Compare::create_revision(&*blocker.key, CompareOp::Equal, blocker.revision);
+        let mut compares = vec![stands(key, ticket)];
+        compares.extend(blockers.iter().map(stand));
         Ok(self.client.txn(Txn::new().when(compares)).await?.succeeded())
     }
 
@@ -187,7 +230,7 @@ impl EtcdSession {
             let earlier = nearest_first(&range).with_max_create_revision(revision(ticket) - 1);
             TxnOp::get(range.start, Some(earlier.with_limit(i64::from(ticket.limit.get()) + 1)))
         });
-        let txn = Txn::new().when(self.stands(key, ticket)).and_then(look.into_iter().collect::<Vec<_>>());
+        let txn = Txn::new().when([stands(key, ticket)]).and_then(look.into_iter().collect::<Vec<_>>());
         let answer = self.client.txn(txn.or_else([self.look_at_session()])).await?;
         if !answer.succeeded() {
             self.session_lives(gets(&answer))?;

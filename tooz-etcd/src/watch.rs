@@ -54,9 +54,19 @@ pub(crate) struct Subscription {
 struct State {
     created: usize,
     events: u64,
-    /// Those of the keys that are told apart that had an event, and what they held before it.
-    fired: Vec<(Vec<u8>, Vec<u8>)>,
+    /// What became of the keys that are told apart.
+    gone: Vec<Gone>,
     failed: Option<Arc<Error>>,
+}
+
+/// A key that was told apart and had an event.
+#[derive(Clone, Debug)]
+pub(crate) struct Gone {
+    key: Vec<u8>,
+    /// When that was.
+    pub(crate) revision: i64,
+    /// What it held before.
+    pub(crate) held: Vec<u8>,
 }
 
 #[derive(Debug)]
@@ -89,7 +99,7 @@ impl Watches {
         self.subscribe_telling(watched, &[]).await
     }
 
-    /// As [`subscribe`](Self::subscribe), but [`last_of`](Subscription::last_of) knows the keys `apart`. Those that are
+    /// As [`subscribe`](Self::subscribe), but [`gone`](Subscription::gone) knows the keys `apart`. Those that are
     /// in one range are in order: etcd tells the events of one watch as they happened, and those of one transaction
     /// together, but promises nothing from one watch to another.
     pub(crate) async fn subscribe_telling(&self, watched: Watched, apart: &[&[u8]]) -> Result<Subscription> {
@@ -158,9 +168,9 @@ impl Subscription {
         Ok(())
     }
 
-    /// What one of the keys that are told apart held before its first event since the watch began, if it had one.
-    pub(crate) fn last_of(&self, key: &[u8]) -> Option<Vec<u8>> {
-        self.state.borrow().fired.iter().find(|(fired, _)| fired == key).map(|(_, value)| value.clone())
+    /// The first event since the watch began of one of the keys that are told apart.
+    pub(crate) fn gone(&self, key: &[u8]) -> Option<Gone> {
+        self.state.borrow().gone.iter().find(|gone| gone.key == key).cloned()
     }
 
     fn has_failed(&self) -> bool {
@@ -287,15 +297,16 @@ impl Hub {
         }
         if let Some(Watcher { apart, state }) = self.watchers.get(&id) {
             let told = |event: &Event| {
-                let key = apart.iter().find(|apart| event.kv().is_some_and(|stored| stored.key() == **apart))?;
-                Some((key.clone(), event.prev_kv().map(|stored| stored.value().to_vec()).unwrap_or_default()))
+                let stored = event.kv().filter(|stored| apart.iter().any(|apart| apart == stored.key()))?;
+                let held = event.prev_kv().map(|before| before.value().to_vec()).unwrap_or_default();
+                Some(Gone { key: stored.key().to_vec(), revision: stored.mod_revision(), held })
             };
-            let fired = response.events().iter().filter_map(told);
+            let gone = response.events().iter().filter_map(told);
             // All at once: who wakes must see the events of one transaction together.
             state.send_modify(|state| {
                 state.created += usize::from(response.created());
                 state.events += u64::from(!response.events().is_empty());
-                state.fired.extend(fired);
+                state.gone.extend(gone);
             });
         }
     }

@@ -44,6 +44,11 @@ fn main() -> ExitCode {
             line::who_gives_up_in_a_long_line_admits_nobody,
         )
         .trial(
+            "etcd::who_was_removed_from_a_long_line_is_not_admitted",
+            Needs::NOTHING,
+            line::who_was_removed_from_a_long_line_is_not_admitted,
+        )
+        .trial(
             "etcd::a_long_line_removed_at_once_admits_nobody",
             Needs::NOTHING,
             line::a_long_line_removed_at_once_admits_nobody,
@@ -65,6 +70,11 @@ fn main() -> ExitCode {
             "etcd::a_hand_over_is_a_transaction_an_event_and_a_look_at_most",
             Needs::OWN_SERVER,
             cost::a_hand_over_is_a_transaction_an_event_and_a_look_at_most,
+        )
+        .trial(
+            "etcd::no_lock_leaves_more_than_a_key_behind",
+            Needs::OWN_SERVER,
+            cost::no_lock_leaves_more_than_a_key_behind,
         )
         .trial("etcd::a_long_line_is_read_once", Needs::OWN_SERVER, cost::a_long_line_is_read_once)
         .trial(

@@ -1,8 +1,10 @@
 //! What the verbs cost, as the server counts the requests.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use etcd_client::GetOptions;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
@@ -10,7 +12,7 @@ use tooz_conformance::{Context, Failure, ensure};
 use tooz_core::Name;
 use tooz_core::driver::{IfBlocked, NewEntry, Roster, Session, Standing};
 
-use super::{Outcome, PATIENCE, exclusive, hold, lock, wait};
+use super::{Outcome, PATIENCE, exclusive, hold, lock, operator, wait};
 
 /// How often each of etcd's methods was called; of a stream, how many messages came.
 #[derive(Debug)]
@@ -103,6 +105,25 @@ pub(crate) async fn a_hand_over_is_a_transaction_an_event_and_a_look_at_most(con
     Ok(())
 }
 
+/// etcd passes all keys of a range that ever were, until it compacts: a key of its own for each acquisition would make
+/// each dearer than the one before.
+pub(crate) async fn no_lock_leaves_more_than_a_key_behind(context: Context) -> Outcome {
+    let (coordinator, name) = (context.coordinator("a").await?, "often");
+    for _ in 0..100 {
+        coordinator.lock(name).acquire().await?.release().await?;
+    }
+    let (mut client, mut keys) = (operator(&context).await?, BTreeSet::new());
+    let newest = client.get("none", None).await?.header().map_or(0, |header| header.revision());
+    for revision in 1..=newest {
+        let at = GetOptions::new().with_prefix().with_keys_only().with_revision(revision);
+        let found = client.get(format!("/{}/lock/{name}/", context.namespace()), Some(at)).await?;
+        keys.extend(found.kvs().iter().map(|stored| stored.key().to_vec()));
+    }
+    ensure!(keys.len() == 1, "100 acquisitions used {} keys", keys.len());
+    coordinator.close().await;
+    Ok(())
+}
+
 /// Who is admitted in a long line says so, and the next one need not look.
 pub(crate) async fn a_long_line_is_read_once(context: Context) -> Outcome {
     let (session, roster) = (Arc::<dyn Session>::from(context.session("a").await?), lock());
@@ -122,9 +143,11 @@ pub(crate) async fn a_long_line_is_read_once(context: Context) -> Outcome {
     }
     let after = Calls::now(&context).await?;
     let puts = after.metric("etcd_mvcc_put_total ") - before.metric("etcd_mvcc_put_total ");
-    let looks = after.transactions_since(&before)? - releases - puts;
+    let looks = after.of("Txn") - before.of("Txn") - releases - puts;
     // The first waiter saw that nobody else was before it. What is left at the end is no long line.
     ensure!(puts >= releases - 5 && looks <= 5, "{releases} releases took {puts} writes and {looks} looks more");
+    let own = after.of("Range") - before.of("Range");
+    ensure!(own <= releases, "{releases} releases took {own} reads of a waiter's own entry");
     Ok(())
 }
 

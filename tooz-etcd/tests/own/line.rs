@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use etcd_client::{Client, DeleteOptions, GetOptions};
+use etcd_client::{Client, DeleteOptions, GetOptions, SortOrder, SortTarget, Txn, TxnOp};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 use tooz_conformance::{Context, Failure, ensure};
@@ -47,10 +47,10 @@ impl Line {
             held = ticket;
         }
         let (mut operator, entries) = (operator(context).await?, format!("/{}/lock/lock/x/", context.namespace()));
-        let key = format!("{entries}{}", held.nonce);
+        let first = GetOptions::new().with_prefix().with_sort(SortTarget::Create, SortOrder::Ascend).with_limit(1);
         let announced = async {
             loop {
-                let answer = operator.get(key.clone(), None).await?;
+                let answer = operator.get(&*entries, Some(first.clone())).await?;
                 if answer.kvs().first().is_some_and(|stored| stored.version() > 1) {
                     return Ok::<_, Failure>(());
                 }
@@ -90,6 +90,20 @@ pub(crate) async fn who_gives_up_in_a_long_line_admits_nobody(context: Context) 
         ensure!(line.session.leave(&lock(), &ticket).await?, "it was held");
     }
     Ok(())
+}
+
+/// Nor does a waiter that was removed before the head went.
+pub(crate) async fn who_was_removed_from_a_long_line_is_not_admitted(context: Context) -> Outcome {
+    let mut line = Line::new(&context).await?;
+    let (_, turn) = line.waiting.remove(0);
+    let second = GetOptions::new().with_prefix().with_sort(SortTarget::Create, SortOrder::Ascend).with_limit(2);
+    let found = line.operator.get(&*line.entries, Some(second)).await?;
+    let keys: Vec<_> = found.kvs().iter().map(|stored| stored.key().to_vec()).collect();
+    let removed = Txn::new().and_then([TxnOp::delete(&*keys[1], None), TxnOp::delete(&*keys[0], None)]);
+    line.operator.txn(removed).await?;
+    fails(timeout(PATIENCE, turn).await??, ErrorKind::NotHeld, "")?;
+    let (_, next) = line.waiting.remove(0);
+    Ok(timeout(PATIENCE, next).await???)
 }
 
 /// Whoever removes the head and the waiters in one transaction leaves nobody to be admitted.
