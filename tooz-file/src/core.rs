@@ -310,9 +310,10 @@ impl Core {
     fn reserve(&mut self) -> Outcome<()> {
         set_durable(&self.db, true)?;
         let reserved = transaction(&self.db, || {
-            let mut update =
-                self.db.prepare_cached("UPDATE clock SET reserved = last + ?1 RETURNING last, reserved")?;
-            Ok(update.query_row([RESERVE], Clock::read)?)
+            let Clock { last, .. } = Clock::read(&self.db)?;
+            let clock = Clock { last, reserved: last + RESERVE };
+            clock.write(&self.db)?;
+            Ok(clock)
         });
         set_durable(&self.db, false)?;
         self.clock = reserved?;

@@ -7,7 +7,7 @@ pub(crate) const DATABASE: &str = "tooz.db";
 pub(crate) const APPLICATION: i32 = 0x746f_6f7a;
 
 /// The version of the tables, in `user_version`. Raise it with every change of [`TABLES`].
-pub(crate) const VERSION: i32 = 2;
+pub(crate) const VERSION: i32 = 3;
 
 /// The datagram socket on which a peer is told what changed. Nobody listens there: the peer is dead.
 pub(crate) fn bell(peer: i64) -> String {
@@ -26,14 +26,14 @@ pub(crate) fn is_socket(name: &str) -> bool {
 
 /// A peer is one process that uses the directory; it has the sessions and dies with them.
 ///
-/// `clock.last` stamps entries and never goes back; all numbers up to `clock.reserved` are safe on disk.
+/// The row of `entries` that belongs to roster 0 is the clock: its `permits` stamps entries and never goes back, and all
+/// numbers up to its `value` are safe on disk. It stands there because every entry that is added moves it: while few
+/// entries stand, both are on one page.
+///
 /// `entries.admitted` is kept up to date by whoever removes the entries before. The row of a roster without entries that is
 /// not declared goes within a second when nobody watches it. Few trees make fast commits: each that a transaction touches is
 /// a page in the log. So the entries of a session have no index: they are looked for only when it ends.
 pub(crate) const TABLES: &str = "
-CREATE TABLE clock (last INTEGER NOT NULL, reserved INTEGER NOT NULL);
-INSERT INTO clock VALUES (0, 0);
-
 CREATE TABLE peers (id INTEGER PRIMARY KEY);
 CREATE TABLE sessions (id INTEGER PRIMARY KEY, peer INTEGER NOT NULL, namespace TEXT NOT NULL, member BLOB NOT NULL);
 CREATE INDEX sessions_of_peer ON sessions (peer);
@@ -61,6 +61,7 @@ CREATE TABLE entries (
 ) WITHOUT ROWID;
 CREATE UNIQUE INDEX entry_of_key ON entries (roster, key) WHERE key IS NOT NULL;
 CREATE INDEX entries_waiting ON entries (roster, seq) WHERE admitted = 0;
+INSERT INTO entries VALUES (0, 'c', 0, 0, x'', NULL, 0, 1, 0);
 CREATE TABLE evictions (peer INTEGER NOT NULL, session INTEGER NOT NULL, nonce BLOB NOT NULL);
 CREATE INDEX evictions_of_peer ON evictions (peer);
 

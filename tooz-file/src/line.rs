@@ -1,12 +1,13 @@
 //! One roster in the database: its row, and the entries that stand in it. Runs inside a transaction.
 
+use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use tooz_core::driver::{Mode, Nonce, Roster, Seq, Standing, Ticket};
 use tooz_core::{Error, ErrorKind};
 
-use crate::error::Outcome;
+use crate::error::{Outcome, session_lost};
 use crate::poke::Poke;
-use crate::work::Work;
+use crate::work::{Clock, Work};
 
 /// The row of a roster.
 #[derive(Clone, Copy, Debug)]
@@ -17,7 +18,7 @@ pub(crate) struct Line {
     greatest_limit: u32,
     /// Whether any process watches it, as it was found.
     watched: bool,
-    /// Whether any entry stood, as it was found.
+    /// Whether any entry stood, as it was found, apart from one that was looked for.
     pub(crate) occupied: bool,
 }
 
@@ -38,13 +39,17 @@ const LINE: &str = "id, declared, greatest_limit, EXISTS (SELECT 1 FROM watchers
 
 impl Stored {
     fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
+        Self::from_row(row, 0)
+    }
+
+    fn from_row(row: &Row<'_>, first: usize) -> rusqlite::Result<Self> {
         Ok(Self {
-            seq: row.get(0)?,
-            session: row.get(1)?,
-            nonce: Nonce(u128::from_be_bytes(row.get(2)?)),
-            mode: read_mode(row, 3)?,
-            permits: row.get(4)?,
-            admitted: row.get(5)?,
+            seq: row.get(first)?,
+            session: row.get(first + 1)?,
+            nonce: Nonce(u128::from_be_bytes(row.get(first + 2)?)),
+            mode: read_mode(row, first + 3)?,
+            permits: row.get(first + 4)?,
+            admitted: row.get(first + 5)?,
         })
     }
 
@@ -72,6 +77,46 @@ impl Line {
         Ok(select.query_row(key, Self::read).optional()?)
     }
 
+    /// The row of `roster`, if it has one, and the clock. Fails if others hold this process for dead.
+    pub(crate) fn find_alive(work: &mut Work<'_>, namespace: &str, roster: &Roster) -> Outcome<Option<Self>> {
+        // One statement instead of three, since each costs more than what it looks for.
+        let mut select = work.db.prepare_cached(
+            "SELECT clock.permits, clock.value, EXISTS (SELECT 1 FROM peers WHERE id = ?1),
+                rosters.id, declared, greatest_limit, EXISTS (SELECT 1 FROM watchers WHERE roster = rosters.id),
+                EXISTS (SELECT 1 FROM entries WHERE roster = rosters.id)
+             FROM entries AS clock LEFT JOIN rosters ON namespace = ?2 AND kind = ?3 AND name = ?4
+             WHERE clock.roster = 0 AND clock.mode = 'c' AND clock.seq = 0",
+        )?;
+        let key = params![work.me, namespace, roster.kind.as_str(), roster.name.as_bytes()];
+        let (clock, alive, line) = select.query_row(key, |row| {
+            let found = row.get_ref(3)? != ValueRef::Null;
+            let line = found.then(|| Self::from_row(row, 3)).transpose()?;
+            Ok((Clock::from_row(row, 0)?, row.get::<_, bool>(2)?, line))
+        })?;
+        work.clock = Some(clock);
+        if alive { Ok(line) } else { Err(session_lost().into()) }
+    }
+
+    /// The row of `roster`, in which the entry of `ticket` stands.
+    pub(crate) fn find_with(
+        db: &Connection,
+        namespace: &str,
+        roster: &Roster,
+        ticket: &Ticket,
+    ) -> Outcome<Option<(Self, Stored)>> {
+        let mut select = db.prepare_cached(
+            "SELECT rosters.id, declared, greatest_limit, EXISTS (SELECT 1 FROM watchers WHERE roster = rosters.id),
+                EXISTS (SELECT 1 FROM entries WHERE roster = rosters.id AND (mode, seq) <> (?4, ?5)),
+                seq, session, nonce, mode, permits, admitted
+             FROM rosters JOIN entries ON roster = rosters.id AND mode = ?4 AND seq = ?5
+             WHERE namespace = ?1 AND kind = ?2 AND name = ?3",
+        )?;
+        let (kind, name) = (roster.kind.as_str(), roster.name.as_bytes());
+        let key = params![namespace, kind, name, ticket.mode.as_str(), ticket.seq.0 as i64];
+        let found = select.query_row(key, |row| Ok((Self::from_row(row, 0)?, Stored::from_row(row, 5)?)));
+        Ok(found.optional()?.filter(|(_, entry)| entry.nonce == ticket.nonce))
+    }
+
     /// The row with this id.
     pub(crate) fn with_id(db: &Connection, id: i64) -> Outcome<Option<Self>> {
         let mut select = db.prepare_cached(&format!("SELECT {LINE} FROM rosters WHERE id = ?1"))?;
@@ -86,8 +131,12 @@ impl Line {
     }
 
     fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
-        let (id, declared, greatest_limit) = (row.get(0)?, row.get(1)?, row.get(2)?);
-        Ok(Self { id, declared, greatest_limit, watched: row.get(3)?, occupied: row.get(4)? })
+        Self::from_row(row, 0)
+    }
+
+    fn from_row(row: &Row<'_>, first: usize) -> rusqlite::Result<Self> {
+        let (id, declared, greatest_limit) = (row.get(first)?, row.get(first + 1)?, row.get(first + 2)?);
+        Ok(Self { id, declared, greatest_limit, watched: row.get(first + 3)?, occupied: row.get(first + 4)? })
     }
 
     pub(crate) fn entry(&self, db: &Connection, seq: i64) -> Outcome<Option<Stored>> {
@@ -95,13 +144,6 @@ impl Line {
             "SELECT {COLUMNS} FROM entries WHERE roster = ?1 AND mode IN ('x', 's', 'm') AND seq = ?2"
         ))?;
         Ok(select.query_row([self.id, seq], Stored::read).optional()?)
-    }
-
-    /// As [`entry`](Self::entry), for who knows its mode.
-    pub(crate) fn entry_in(&self, db: &Connection, mode: Mode, seq: i64) -> Outcome<Option<Stored>> {
-        let mut select =
-            db.prepare_cached(&format!("SELECT {COLUMNS} FROM entries WHERE roster = ?1 AND mode = ?2 AND seq = ?3"))?;
-        Ok(select.query_row(params![self.id, mode.as_str(), seq], Stored::read).optional()?)
     }
 
     pub(crate) fn entry_of_key(&self, db: &Connection, key: &[u8]) -> Outcome<Option<Stored>> {
@@ -151,12 +193,20 @@ impl Line {
 
     /// Removes an entry that stands, admits whom that admits, and wakes those whom it concerns.
     pub(crate) fn remove(&self, work: &mut Work<'_>, entry: &Stored) -> Outcome<()> {
+        let mut others =
+            work.db.prepare_cached("SELECT 1 FROM entries WHERE roster = ?1 AND (mode, seq) <> (?2, ?3)")?;
+        let occupied = others.exists(params![self.id, entry.mode.as_str(), entry.seq])?;
+        Self { occupied, ..*self }.remove_found(work, entry)
+    }
+
+    /// As [`remove`](Self::remove), for the entry that [`find_with`](Self::find_with) has looked for.
+    pub(crate) fn remove_found(&self, work: &mut Work<'_>, entry: &Stored) -> Outcome<()> {
         let mut delete = work.db.prepare_cached("DELETE FROM entries WHERE roster = ?1 AND mode = ?2 AND seq = ?3")?;
         delete.execute(params![self.id, entry.mode.as_str(), entry.seq])?;
         if !entry.admitted {
             work.poke_session(entry.session, Poke::Removed(entry.seq))?;
         }
-        if self.is_empty(work.db)? {
+        if !self.occupied {
             self.emptied(work);
         } else if entry.mode != Mode::Member {
             self.admit(work)?;
@@ -230,14 +280,17 @@ impl Line {
     /// behind as many exclusive entries as the greatest limit nobody can be.
     fn admit(&self, work: &mut Work<'_>) -> Outcome<()> {
         let mut after = 0;
-        while let Some(entry) = self.first_waiting(work.db, after)? {
+        while let Some((entry, peer)) = self.first_waiting(work.db, after)? {
             let blockers = self.blockers(work.db, entry.mode, entry.seq, entry.permits)?;
             if blockers.len() < entry.permits as usize {
                 let mut update = work
                     .db
                     .prepare_cached("UPDATE entries SET admitted = 1 WHERE roster = ?1 AND mode = ?2 AND seq = ?3")?;
                 update.execute(params![self.id, entry.mode.as_str(), entry.seq])?;
-                work.poke_session(entry.session, Poke::Admitted(entry.seq))?;
+                peer.into_iter().for_each(|peer| work.poke(peer, Poke::Admitted(entry.seq)));
+            }
+            if entry.mode == Mode::Exclusive && self.greatest_limit == 1 {
+                break;
             }
             // A shared entry behind conflicts with the exclusive ones only, this one included.
             let exclusive = self.blockers(work.db, Mode::Shared, entry.seq + 1, self.greatest_limit)?;
@@ -249,10 +302,12 @@ impl Line {
         Ok(())
     }
 
-    fn first_waiting(&self, db: &Connection, after: i64) -> Outcome<Option<Stored>> {
-        let mut select = db.prepare_cached(&format!(
-            "SELECT {COLUMNS} FROM entries WHERE roster = ?1 AND admitted = 0 AND seq > ?2 ORDER BY seq LIMIT 1"
-        ))?;
-        Ok(select.query_row([self.id, after], Stored::read).optional()?)
+    /// The first entry behind `after` that waits, with its peer.
+    fn first_waiting(&self, db: &Connection, after: i64) -> Outcome<Option<(Stored, Option<i64>)>> {
+        let mut select = db.prepare_cached(
+            "SELECT seq, session, nonce, mode, permits, admitted, (SELECT peer FROM sessions WHERE id = session)
+             FROM entries WHERE roster = ?1 AND admitted = 0 AND seq > ?2 ORDER BY seq LIMIT 1",
+        )?;
+        Ok(select.query_row([self.id, after], |row| Ok((Stored::read(row)?, row.get(6)?))).optional()?)
     }
 }

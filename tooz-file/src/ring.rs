@@ -19,7 +19,7 @@ use crate::work::{Clock, Work};
 /// Opens the database and adds this process to its peers, after it has buried the dead ones.
 pub(crate) fn join(directory: Arc<Directory>, kicked: UnixStream) -> Outcome<(Core, Station)> {
     let db = database::open(&directory.database())?;
-    let clock = db.query_row("SELECT last, reserved FROM clock", [], Clock::read)?;
+    let clock = Clock::read(&db)?;
     let (identity, me) = (directory.identity()?, random_id());
     let mut core = Core {
         db,
@@ -74,11 +74,12 @@ fn sign_on(work: &mut Work<'_>, directory: &Directory) -> Outcome<()> {
 /// directory was emptied, behind all that it ever gave, since it gives less than one a microsecond.
 fn set_clock(work: &mut Work<'_>) -> Outcome<()> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros() as i64);
-    let mut update = work.db.prepare_cached(
-        "UPDATE clock SET last = max(last, reserved, ?1), reserved = max(last, reserved, ?1) RETURNING last, reserved",
-    )?;
+    let Clock { last, reserved } = Clock::read(work.db)?;
+    let last = last.max(reserved).max(now);
     // Nothing is reserved yet, so whoever takes the first number waits for the disk.
-    work.clock = Some(update.query_row([now], Clock::read)?);
+    let clock = Clock { last, reserved: last };
+    clock.write(work.db)?;
+    work.clock = Some(clock);
     Ok(())
 }
 

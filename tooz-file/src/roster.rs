@@ -66,13 +66,11 @@ fn try_enter(
     new: &Newcomer,
     before: Option<i64>,
 ) -> Outcome<Standing> {
-    let (line, blocked_by) =
-        match approach(work, caller, roster, new, before).or_else(|fault| work.check_alive().and(Err(fault)))? {
-            Approach::Stands(standing) => return Ok(standing),
-            Approach::Free(line, blocked_by) => (line, blocked_by),
-        };
+    let (line, blocked_by) = match approach(work, caller, roster, new, before)? {
+        Approach::Stands(standing) => return Ok(standing),
+        Approach::Free(line, blocked_by) => (line, blocked_by),
+    };
     if let (Some(blocked_by), IfBlocked::Withdraw) = (blocked_by, new.if_blocked) {
-        work.check_alive()?;
         return Ok(Standing::Withdrawn { blocked_by });
     }
     let line = line.map_or_else(|| Line::make(work.db, &caller.namespace, roster), Ok)?;
@@ -104,7 +102,7 @@ fn approach(
     before: Option<i64>,
 ) -> Outcome<Approach> {
     loop {
-        let line = Line::find(work.db, &caller.namespace, roster)?;
+        let line = Line::find_alive(work, &caller.namespace, roster)?;
         if new.needs_declared && !line.is_some_and(|line| line.declared) {
             let absent = Error::new(ErrorKind::GroupNotCreated, "the group does not exist; create it first");
             // An entry that stands implies that the roster is declared, since it cannot be retracted then.
@@ -187,7 +185,7 @@ fn insert(
 pub(crate) fn leave(core: &mut Core, caller: &Caller, roster: &Roster, ticket: &Ticket) -> Outcome<bool> {
     let left = core.commit(|work| {
         let Some((line, entry)) = find_ours(work, caller, roster, ticket)? else { return Ok(false) };
-        line.remove(work, &entry)?;
+        line.remove_found(work, &entry)?;
         Ok(true)
     })?;
     forget(core, caller, ticket.nonce);
@@ -274,15 +272,12 @@ pub(crate) fn declared(core: &mut Core, caller: &Caller, kind: Kind) -> Outcome<
 
 /// The entry of a ticket, if it stands and is the caller's. Fails if others hold this process for dead.
 fn find_ours(work: &Work<'_>, caller: &Caller, roster: &Roster, ticket: &Ticket) -> Outcome<Option<(Line, Stored)>> {
-    if let Some(line) = Line::find(work.db, &caller.namespace, roster)?
-        && let Some(entry) = line.entry_in(work.db, ticket.mode, ticket.seq.0 as i64)?
-        && entry.nonce == ticket.nonce
-        && entry.session == caller.session
-    {
-        return Ok(Some((line, entry)));
+    let found = Line::find_with(work.db, &caller.namespace, roster, ticket)?;
+    let ours = found.filter(|(_, entry)| entry.session == caller.session);
+    if ours.is_none() {
+        work.check_alive()?;
     }
-    work.check_alive()?;
-    Ok(None)
+    Ok(ours)
 }
 
 /// The entry at `seq`, if it has this nonce and is the caller's.

@@ -16,8 +16,23 @@ pub(crate) struct Clock {
 }
 
 impl Clock {
-    pub(crate) fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
-        Ok(Self { last: row.get(0)?, reserved: row.get(1)? })
+    pub(crate) fn read(db: &Connection) -> rusqlite::Result<Self> {
+        let mut select =
+            db.prepare_cached("SELECT permits, value FROM entries WHERE roster = 0 AND mode = 'c' AND seq = 0")?;
+        select.query_row([], |row| Self::from_row(row, 0))
+    }
+
+    /// Reads it from two columns of a row.
+    pub(crate) fn from_row(row: &Row<'_>, first: usize) -> rusqlite::Result<Self> {
+        Ok(Self { last: row.get(first)?, reserved: row.get(first + 1)? })
+    }
+
+    pub(crate) fn write(self, db: &Connection) -> rusqlite::Result<()> {
+        let mut update = db.prepare_cached(
+            "UPDATE entries SET permits = ?1, value = ?2 WHERE roster = 0 AND mode = 'c' AND seq = 0",
+        )?;
+        update.execute([self.last, self.reserved])?;
+        Ok(())
     }
 }
 
@@ -46,20 +61,11 @@ impl<'a> Work<'a> {
         if known { Ok(()) } else { Err(session_lost().into()) }
     }
 
-    /// The next number of the clock. Fails if others hold this process for dead, as [`check_alive`](Self::check_alive).
+    /// The next number of the clock.
     pub(crate) fn next(&mut self) -> Outcome<i64> {
-        // Two statements, since RETURNING would fill a temporary table.
-        let mut clock = match self.clock {
-            Some(clock) => clock,
-            None => {
-                let mut select = self.db.prepare_cached(
-                    "SELECT last, reserved FROM clock WHERE EXISTS (SELECT 1 FROM peers WHERE id = ?1)",
-                )?;
-                select.query_row([self.me], Clock::read).optional()?.ok_or_else(session_lost)?
-            }
-        };
+        let mut clock = self.clock.map_or_else(|| Clock::read(self.db), Ok)?;
         clock.last += 1;
-        self.db.prepare_cached("UPDATE clock SET last = ?1")?.execute([clock.last])?;
+        clock.write(self.db)?;
         self.clock = Some(clock);
         Ok(clock.last)
     }

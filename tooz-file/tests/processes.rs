@@ -7,6 +7,7 @@ mod common;
 use std::time::{Duration, Instant};
 
 use common::*;
+use rusqlite::Connection;
 use rustix::process::Signal;
 use tooz_core::driver::{IfBlocked, IfTaken, Key, Loss, Mode, NewEntry, Offset, Standing};
 use tooz_core::{ErrorKind, Name};
@@ -228,4 +229,38 @@ async fn a_reader_in_another_process_is_woken() {
     println!("publish to read µs: median {}, max {}", took[25], took[49]);
     // Most of it is the disk, which has the message first; without a wake-up it would be half a second.
     assert!(took[25] < 100_000, "the median is {} µs", took[25]);
+}
+
+#[tokio::test]
+async fn a_process_that_others_hold_for_dead_enters_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let session = open(directory.path()).await;
+    let held = admitted(session.enter(&lock("held"), exclusive()).await.unwrap());
+    let db = Connection::open(directory.path().join("tooz.db")).unwrap();
+    // As whoever buries it does.
+    db.execute_batch("BEGIN; DELETE FROM entries WHERE roster > 0; DELETE FROM sessions; DELETE FROM peers; COMMIT")
+        .unwrap();
+    let entry = NewEntry { if_blocked: IfBlocked::Withdraw, ..exclusive() };
+    assert!(session.enter(&lock("free"), entry).await.unwrap_err().is_session_lost());
+    assert!(session.leave(&lock("held"), &held).await.unwrap_err().is_session_lost());
+    let left: i64 = db.query_row("SELECT count(*) FROM entries WHERE roster > 0", [], |row| row.get(0)).unwrap();
+    assert_eq!(left, 0);
+}
+
+#[tokio::test]
+async fn a_lock_that_nobody_else_wants_writes_one_page_to_take_it_and_one_to_give_it_up() {
+    let directory = tempfile::tempdir().unwrap();
+    let session = open(directory.path()).await;
+    let log = || std::fs::metadata(directory.path().join("tooz.db-wal")).unwrap().len();
+    let mut written = Vec::new();
+    // Several times: the first makes the row of the roster, and once a second the engine tidies up.
+    for _ in 0..5 {
+        let before = log();
+        let ticket = admitted(session.enter(&lock("l"), exclusive()).await.unwrap());
+        let taken = log();
+        assert!(session.leave(&lock("l"), &ticket).await.unwrap());
+        written.push((taken - before, log() - taken));
+    }
+    let page = 24 + 1024;
+    assert_eq!(written.iter().min(), Some(&(page, page)), "{written:?}");
 }
