@@ -3,7 +3,7 @@
 use std::error::Error as StdError;
 use std::fmt::Write as _;
 
-use etcd_client::Error as EtcdError;
+use etcd_client::{Error as EtcdError, WatchResponse};
 use tooz_core::{Error, ErrorKind};
 
 /// gRPC's status codes as far as they are told apart here.
@@ -111,6 +111,16 @@ fn causes(error: &EtcdError) -> String {
         source = cause.source();
     }
     text
+}
+
+/// Why etcd has ended a watch.
+pub(crate) fn canceled(response: &WatchResponse) -> Error {
+    let reason = response.cancel_reason().to_owned();
+    match reason.contains("permission denied") {
+        true => Error::new(ErrorKind::AuthFailed, "etcd does not let this user watch keys of the namespace"),
+        false => Error::new(ErrorKind::Unavailable, "etcd canceled a watch"),
+    }
+    .with_source(reason)
 }
 
 /// The lease of the session is gone.

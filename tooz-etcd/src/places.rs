@@ -50,8 +50,7 @@ impl Places {
                     numbers.next += 1;
                     numbers.next - 1
                 });
-                let mut key = prefix.clone();
-                key.extend_from_slice(number.to_string().as_bytes());
+                let key = place(&prefix, number);
                 empty.insert(Place { prefix, number, key, attempts: 0 })
             }
         };
@@ -83,6 +82,24 @@ impl Places {
     }
 }
 
+/// Between places of a session that are no further apart, one watch serves both.
+const CLOSE: u32 = 8;
+
+/// The key of a place of a session in a roster.
+fn place(prefix: &[u8], number: u32) -> Vec<u8> {
+    // Of equal length, so that they are in order as keys, too.
+    [prefix, format!("{number:08x}").as_bytes()].concat()
+}
+
+/// Whether the keys are of one session's places, and only a few can be between the two.
+pub(crate) fn are_close(one: &[u8], other: &[u8]) -> bool {
+    let split = |key: &[u8]| {
+        let (prefix, number) = key.split_at_checked(key.len().checked_sub(8)?)?;
+        Some((prefix.to_vec(), u32::from_str_radix(std::str::from_utf8(number).ok()?, 16).ok()?))
+    };
+    split(one).zip(split(other)).is_some_and(|(one, other)| one.0 == other.0 && one.1.abs_diff(other.1) <= CLOSE)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -90,17 +107,26 @@ mod tests {
     #[test]
     fn a_place_is_taken_again_only_if_it_was_certainly_given_up() {
         let places = Places::default();
-        let take = |nonce| String::from_utf8(places.take(Nonce(nonce), b"/x/".to_vec())).unwrap();
-        assert_eq!([take(1), take(2), take(2), take(3)], ["/x/0", "/x/1", "/x/1", "/x/2"]);
+        let take = |nonce| places.take(Nonce(nonce), b"/x/".to_vec());
+        let at = |number| place(b"/x/", number);
+        assert_eq!([take(1), take(2), take(2), take(3)], [0, 1, 1, 2].map(at));
         places.give_back(Nonce(1));
         places.give_back(Nonce(1));
-        assert_eq!(take(4), "/x/0");
+        assert_eq!(take(4), at(0));
         // Tried twice, so one attempt may still be under way.
         places.give_back(Nonce(2));
         places.forsake(Nonce(3));
         assert_eq!((places.key(Nonce(2)), places.key(Nonce(3))), (None, None));
-        assert_eq!(take(5), "/x/3");
-        assert_eq!(take(1), "/x/4");
+        assert_eq!(take(5), at(3));
+        assert_eq!(take(1), at(4));
+    }
+
+    #[test]
+    fn close_places_are_of_one_session() {
+        let one = place(b"/x/1.", 15);
+        let far = [place(b"/x/2.", 15), place(b"/s/1.", 15), place(b"/x/1.", 24)];
+        assert!(are_close(&one, &place(b"/x/1.", 23)) && !far.iter().any(|far| are_close(&one, far)));
+        assert!(!are_close(b"", b"") && !are_close(b"12345678", b"x2345678"));
     }
 
     #[test]

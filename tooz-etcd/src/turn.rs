@@ -10,6 +10,7 @@ use crate::client::lock;
 use crate::enter::nearest_first;
 use crate::error::not_held;
 use crate::layout::{Head, KeyRange, RosterKeys, revision, seq};
+use crate::places::are_close;
 use crate::roster::stands;
 use crate::session::{EtcdSession, counts, gets};
 use crate::watch::{Events, Subscription};
@@ -48,6 +49,12 @@ impl Blockers {
     /// The blocker of an entry that waits for that one to go.
     fn only(&self) -> Option<&Blocker> {
         self.nearest.first().filter(|_| self.nearest.len() == 1)
+    }
+
+    /// Whether the entry and its only blocker are watched as one range, so that the order of the two is told. The keys
+    /// between the two should be few; and an entry that found one other only is one of few that see this.
+    fn told_in_order(&self, key: &[u8]) -> bool {
+        self.only().is_some_and(|only| self.alone || are_close(key, &only.key))
     }
 }
 
@@ -144,8 +151,7 @@ impl EtcdSession {
         let deleted = |range| (range, Events::Deletes);
         let both = |only: &Blocker| [KeyRange::key(&*only.key), KeyRange::key(key)].map(deleted).to_vec();
         match blockers.only() {
-            // In one range, so that the order of the two is told.
-            Some(only) if blockers.alone => {
+            Some(only) if blockers.told_in_order(key) => {
                 let range = vec![deleted(KeyRange::between(key, &only.key))];
                 self.watches.subscribe_telling(range, &[key, &only.key]).await
             }
@@ -160,15 +166,20 @@ impl EtcdSession {
         let gone = seen.gone(&only.key);
         let line = gone.as_ref().and_then(|gone| Head::parse(&gone.held)?.line);
         let next = line.unwrap_or_default().saturating_sub(1);
-        Ok(match gone {
-            _ if blockers.alone && seen.gone(key).is_some() => News::Unclear,
-            // Ours still stood when the only one before it went.
-            Some(_) if blockers.alone => News::Admitted { line: next },
-            None if blockers.alone => News::Nothing,
-            // It was the first, and so ours is, if it still stood then.
-            Some(gone) if line.is_some() && self.stood_at(gone.revision, key, ticket).await? => {
-                News::Admitted { line: next }
+        if blockers.told_in_order(key) {
+            if seen.gone(key).is_some() {
+                return Ok(News::Unclear);
             }
+            // Else ours still stood when that one went.
+            return Ok(match gone {
+                None => News::Nothing,
+                // The first, or the only one before ours.
+                Some(_) if line.is_some() || blockers.alone => News::Admitted { line: next },
+                Some(_) => News::Unclear,
+            });
+        }
+        Ok(match gone.filter(|_| line.is_some()) {
+            Some(first) if self.stood_at(first.revision, key, ticket).await? => News::Admitted { line: next },
             _ => News::Unclear,
         })
     }

@@ -14,7 +14,7 @@ use tokio::time::timeout;
 use tooz_core::{Error, ErrorKind, Result};
 
 use crate::client::{Client, Connection, lock};
-use crate::error::{from_etcd, session_closed};
+use crate::error::{canceled, from_etcd, session_closed};
 use crate::layout::KeyRange;
 
 /// For how long a subscription that was handed back waits for its next user.
@@ -331,15 +331,6 @@ impl Hub {
 
 fn fail(state: &watch::Sender<State>, error: &Arc<Error>) {
     state.send_modify(|state| state.failed = Some(error.clone()));
-}
-
-fn canceled(response: &WatchResponse) -> Error {
-    let reason = response.cancel_reason().to_owned();
-    match reason.contains("permission denied") {
-        true => Error::new(ErrorKind::AuthFailed, "etcd does not let this user watch keys of the namespace"),
-        false => Error::new(ErrorKind::Unavailable, "etcd canceled a watch"),
-    }
-    .with_source(reason)
 }
 
 fn watch_options(id: i64, range: &KeyRange, events: Events, with_values: bool) -> WatchOptions {
