@@ -8,6 +8,7 @@
 #[cfg(not(feature = "tls"))]
 mod async_wire;
 mod dial;
+mod follows;
 mod in_flight;
 mod link;
 mod probe;
@@ -253,15 +254,24 @@ impl Client {
         outcome
     }
 
-    /// One request: waits for the connection, has a slot, is bounded in time and ends with the session.
     async fn request<T, F>(&self, call: impl FnOnce(Arc<Wire>) -> F) -> Answer<T>
+    where
+        T: 'static,
+        F: Future<Output = Answer<T>> + Send + 'static,
+    {
+        self.requests(1, call).await
+    }
+
+    /// Requests that go together: they wait for the connection, have a slot each, are bounded in time and end with the
+    /// session.
+    async fn requests<T, F>(&self, count: u32, call: impl FnOnce(Arc<Wire>) -> F) -> Answer<T>
     where
         T: 'static,
         F: Future<Output = Answer<T>> + Send + 'static,
     {
         let calling = async {
             self.link.connected().await?;
-            let slot = self.slots.clone().acquire_owned().await.ok();
+            let slot = self.slots.clone().acquire_many_owned(count).await.ok();
             let wire = self.wire.read().unwrap_or_else(PoisonError::into_inner).clone();
             let Some(wire) = wire else { return Err(self.end("it was closed")) };
             InFlight::new(call(wire), slot, self.link.clone(), self.timeout).await

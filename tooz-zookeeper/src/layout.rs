@@ -30,6 +30,12 @@ impl Layout {
         format!("{}/{}/{}", self.root, roster.kind, escape(roster.name.as_bytes()))
     }
 
+    /// The ephemeral znode that tells who was admitted last in a long line; beside the rosters, since it is no entry.
+    pub(crate) fn turn(&self, roster: &str) -> String {
+        let name = roster.strip_prefix(&self.root).unwrap_or(roster).trim_start_matches('/').replace('/', ":");
+        format!("{}/turn/{name}", self.root)
+    }
+
     /// The ephemeral znode that a session writes to when it is renewed.
     pub(crate) fn heartbeat(&self, id: Nonce) -> String {
         format!("{}/session/{id}", self.root)

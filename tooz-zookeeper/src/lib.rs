@@ -15,6 +15,7 @@ mod roster;
 mod session;
 mod sweep;
 mod topics;
+mod turn;
 mod watch;
 mod withdraw;
 

@@ -54,6 +54,14 @@ impl Line {
         conflicts
     }
 
+    /// Whether an entry at `index` that `nearest` blocks is admitted when that one goes, if `nearest` was admitted. One
+    /// with a key may begin to count when another goes.
+    pub(crate) fn passes_on(&self, index: usize, nearest: &Listed) -> bool {
+        let EntryName { mode, limit, .. } = nearest.entry;
+        let has_keys = self.0[..index].iter().any(|listed| listed.entry.key.is_some());
+        mode == Mode::Exclusive && limit == NonZeroU32::MIN && !has_keys
+    }
+
     /// Earlier entries with the same unique key.
     pub(crate) fn same_key(&self, index: usize, key: Option<&[u8]>) -> Vec<&Listed> {
         let same = |listed: &&Listed| key.is_some() && listed.entry.key.as_deref() == key;
@@ -114,5 +122,23 @@ mod tests {
         assert_eq!(numbers(&line.standing()), [1, 3]);
         assert_eq!(numbers(&line.same_key(1, Some(b"a"))), [1]);
         assert_eq!(numbers(&line.conflicts(2, Mode::Exclusive)), [1]);
+    }
+
+    #[test]
+    fn an_admission_is_passed_on_by_a_mutex_without_keys_alone() {
+        let passes_on = |before: &[&str]| {
+            let name = |(number, head): (usize, &&str)| {
+                let (head, key) =
+                    head.split_once(' ').map_or((*head, String::new()), |(head, key)| (head, format!("{key}:")));
+                format!("{head}:{number:032x}:{key}{number:010}")
+            };
+            let line = Line::new(before.iter().chain(&["x:1"]).enumerate().map(name).collect());
+            line.passes_on(before.len(), &line.entries()[before.len() - 1])
+        };
+        assert!(passes_on(&["x:1"]) && passes_on(&["s:1", "x:1", "m:1", "x:1"]));
+        // The second of `k` counts when the first has gone.
+        for before in [&["s:1"][..], &["x:2"], &["m:1"], &["x:1 k"], &["x:1 k", "x:1 k", "x:1"]] {
+            assert!(!passes_on(before), "{before:?}");
+        }
     }
 }

@@ -8,7 +8,7 @@ use tokio::task::AbortHandle;
 use tooz_core::driver::{Nonce, Seq};
 use tooz_core::{Error, ErrorKind, Result};
 
-use crate::client::Watch;
+use crate::turn::Ahead;
 
 /// How many withdrawn nonces are remembered. Core never enters one again; this is for a request that overtakes.
 const WITHDRAWN: usize = 4096;
@@ -31,8 +31,8 @@ struct Item {
     leaving: bool,
     /// Rings when what this entry waits for has changed, or when it is gone itself.
     bell: Arc<Notify>,
-    /// The watch on the entry's blocker, as `enter` left it.
-    ahead: Option<Watch>,
+    /// The entry's blocker, as `enter` left it.
+    ahead: Option<Ahead>,
     sentry: Option<AbortHandle>,
 }
 
@@ -89,7 +89,7 @@ impl Mine {
         &self,
         nonce: Nonce,
         placed: Placed,
-        ahead: Option<Watch>,
+        ahead: Option<Ahead>,
         sentry: impl FnOnce() -> AbortHandle,
     ) {
         self.with(nonce, |item| {
@@ -109,8 +109,8 @@ impl Mine {
         self.with(nonce, |item| item.leaving = true);
     }
 
-    /// The bell that rings when the entry is gone, and the watch that `enter` has left on it.
-    pub(crate) fn bell(&self, nonce: Nonce) -> Option<(Arc<Notify>, Option<Watch>)> {
+    /// The bell that rings when the entry is gone, and what `enter` has found ahead of it.
+    pub(crate) fn bell(&self, nonce: Nonce) -> Option<(Arc<Notify>, Option<Ahead>)> {
         self.with(nonce, |item| (item.bell.clone(), item.ahead.take()))
     }
 

@@ -7,13 +7,14 @@ use futures_util::{future::join_all, join};
 use tooz_core::driver::{IfBlocked, IfTaken, Key, NewEntry, Roster, Seq, Standing, Ticket};
 use tooz_core::{Error, ErrorKind, Result};
 
-use crate::client::{Answer, Fault, Make, Watch};
+use crate::client::{Answer, Fault, Make};
 use crate::error::{check_size, group_not_created, not_held, taken};
 use crate::layout::EntryName;
 use crate::line::{Line, Listed};
 use crate::mine::Placed;
 use crate::session::{Inner, create_all};
 use crate::sweep::UNDECLARED;
+use crate::turn::Ahead;
 use crate::watch::guard;
 
 /// What the roster looked like when an entry was created, or found.
@@ -96,15 +97,19 @@ impl Inner {
         }
     }
 
-    /// Creates the entry and lists the roster, both in one round trip; `None` if it must be tried again.
+    /// Creates the entry and lists the roster, both in one round trip unless the line is long; `None` if it must be tried again.
     async fn arrive(&self, parent: &str, new: &NewEntry<'_>) -> Result<Option<Arrival>> {
         self.mine.trying(new.nonce);
         let prefix = format!("{parent}/{}", EntryName::prefix(new));
-        let (created, children, declared) = join!(
-            self.client.create(&prefix, new.value, Make::EphemeralSequential),
-            self.client.children(parent),
-            self.is_declared_if_needed(parent, new),
-        );
+        let creating = self.client.create(&prefix, new.value, Make::EphemeralSequential);
+        let looking = async || join!(self.client.children(parent), self.is_declared_if_needed(parent, new));
+        let (created, looked) = if self.parents.has_long_line(parent) {
+            // Whoever has the turn just now should not have to wait for our listing.
+            (creating.await, None)
+        } else {
+            let (created, looked) = join!(creating, looking());
+            (created, Some(looked))
+        };
         let (path, stat) = match created {
             Err(Fault::NoNode) if new.needs_declared => return Err(group_not_created()),
             Err(Fault::NoNode) => {
@@ -116,6 +121,10 @@ impl Inner {
         if stat.owner != self.id {
             return Err(self.client.end("the client library replaced it").into());
         }
+        let (children, declared) = match looked {
+            Some(looked) => looked,
+            None => looking().await,
+        };
         if !declared? {
             self.delete(&path).await?;
             return Err(group_not_created());
@@ -150,12 +159,14 @@ impl Inner {
             },
         };
         let ticket = Ticket { seq: own_seq, nonce: new.nonce, mode: new.mode, limit: new.limit };
-        let Some(blocker) = line.blockers(index, new.mode, new.limit).first().map(|listed| path(parent, listed)) else {
+        let nearest = line.blockers(index, new.mode, new.limit).first().copied();
+        self.parents.listed(parent, nearest.map_or(0, |_| line.entries().len()));
+        let Some(nearest) = nearest else {
             self.place(ticket, own, None);
             return Ok(Some(Standing::Admitted(ticket)));
         };
         let Some((bell, _)) = self.mine.bell(new.nonce) else { return Err(not_held()) };
-        let (blocked_by, watch) = match self.client.data_watched(&blocker, &bell).await {
+        let (blocked_by, watch) = match self.client.data_watched(&path(parent, nearest), &bell).await {
             Err(Fault::NoNode) => return Ok(None),
             read => read.map(|(_, stat, watch)| (seq(stat.czxid), watch))?,
         };
@@ -164,7 +175,8 @@ impl Inner {
             return Ok(Some(Standing::Withdrawn { blocked_by }));
         }
         // Only a mutex's waiter has nothing but its blocker to wait for.
-        self.place(ticket, own, (new.limit.get() == 1).then_some(watch));
+        let ahead = Ahead { watch, passes_on: line.passes_on(index, nearest) };
+        self.place(ticket, own, (new.limit.get() == 1).then_some(ahead));
         Ok(Some(Standing::Waiting { ticket, blocked_by }))
     }
 
@@ -186,7 +198,7 @@ impl Inner {
         }
     }
 
-    fn place(self: &std::sync::Arc<Self>, ticket: Ticket, path: String, ahead: Option<Watch>) {
+    fn place(self: &std::sync::Arc<Self>, ticket: Ticket, path: String, ahead: Option<Ahead>) {
         let placed = Placed { path: path.clone(), seq: ticket.seq };
         let sentry = || tokio::spawn(guard(std::sync::Arc::downgrade(self), ticket.nonce, path)).abort_handle();
         self.mine.place(ticket.nonce, placed, ahead, sentry);

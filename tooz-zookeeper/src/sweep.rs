@@ -13,6 +13,7 @@ use tooz_core::driver::Kind;
 
 use crate::client::Fault;
 use crate::session::Inner;
+use crate::turn::is_long;
 
 /// The version of a parent that exists for its entries alone.
 pub(crate) const UNDECLARED: i32 = 0;
@@ -23,30 +24,63 @@ const IDLE: Duration = Duration::from_secs(20);
 /// How many parents that others have left behind, by crashing, a new session looks at in each kind.
 const ORPHANS: usize = 100;
 
-/// The parents that this session has used, and when it did last.
+/// What a session knows of a parent that it has used.
+#[derive(Debug)]
+struct Used {
+    at: Instant,
+    /// How many entries stood in line when we last stood there.
+    line: usize,
+    /// Whether we have told there that an entry was admitted.
+    announced: bool,
+}
+
+impl Default for Used {
+    fn default() -> Self {
+        Self { at: Instant::now(), line: 0, announced: false }
+    }
+}
+
+/// The parents that this session has used.
 #[derive(Debug, Default)]
-pub(crate) struct Parents(Mutex<HashMap<String, Instant>>);
+pub(crate) struct Parents(Mutex<HashMap<String, Used>>);
 
 impl Parents {
     pub(crate) fn used(&self, parent: &str) {
         let mut parents = self.lock();
         match parents.get_mut(parent) {
-            Some(at) => *at = Instant::now(),
-            None => drop(parents.insert(parent.to_owned(), Instant::now())),
+            Some(used) => used.at = Instant::now(),
+            None => drop(parents.insert(parent.to_owned(), Used::default())),
         }
+    }
+
+    /// So many entries stand in line.
+    pub(crate) fn listed(&self, parent: &str, line: usize) {
+        self.lock().entry(parent.to_owned()).or_default().line = line;
+    }
+
+    /// To be called before it is told that an entry was admitted.
+    pub(crate) fn announced(&self, parent: &str) {
+        self.lock().entry(parent.to_owned()).or_default().announced = true;
+    }
+
+    /// Whether the line was long when we last stood there.
+    pub(crate) fn has_long_line(&self, parent: &str) -> bool {
+        self.lock().get(parent).is_some_and(|used| is_long(used.line))
     }
 
     pub(crate) fn drain(&self) -> Vec<String> {
         self.lock().drain().map(|(parent, _)| parent).collect()
     }
 
-    fn idle(&self) -> Vec<String> {
-        let idle = |at: &Instant| at.elapsed() > IDLE;
-        self.lock().iter().filter(|(_, at)| idle(at)).map(|(parent, _)| parent.clone()).collect()
+    /// Those that were not used for a while, each with whether there is an announcement of ours.
+    fn idle(&self) -> Vec<(String, bool)> {
+        let parents = self.lock();
+        let idle = parents.iter().filter(|(_, used)| used.at.elapsed() > IDLE);
+        idle.map(|(parent, used)| (parent.clone(), used.announced)).collect()
     }
 
     /// A poisoned mutex means that a thread panicked between two complete changes; the map is sound.
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, Instant>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Used>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -79,9 +113,13 @@ impl Inner {
     }
 
     async fn sweep(&self) {
-        for parent in self.parents.idle() {
+        for (parent, announced) in self.parents.idle() {
             if self.mine.uses(&parent) {
                 continue;
+            }
+            if announced {
+                // Who still stands in line needs a listing at most.
+                let _ = self.client.delete(&self.layout.turn(&parent), None).await;
             }
             // A look is cheap; a delete that fails is a transaction all the same.
             let gone = match self.client.exists(&parent).await {

@@ -20,6 +20,7 @@ use crate::line::Line;
 use crate::roster::{none_if_missing, path, seq};
 use crate::session::Inner;
 use crate::sweep::UNDECLARED;
+use crate::turn::{Ahead, is_long};
 
 /// An entry that stays for less is not worth a watch.
 const FLEETING: Duration = Duration::from_millis(20);
@@ -212,22 +213,32 @@ impl Inner {
 
     /// Wakes when one of the nearest entries before ours, as many as the limit, has gone: none of them can be left
     /// out, since any may be the one whose leave admits us, and those before them need not be watched.
-    pub(crate) async fn await_turn(&self, roster: &Roster, ticket: &Ticket) -> Result<()> {
+    pub(crate) async fn await_turn(self: &Arc<Self>, roster: &Roster, ticket: &Ticket) -> Result<()> {
         self.client.check()?;
         let parent = self.layout.roster(roster);
         let (bell, ahead) = self.mine.bell(ticket.nonce).ok_or_else(not_held)?;
-        let mut watches: Vec<_> = ahead.into_iter().collect();
+        let mut ahead: Vec<_> = ahead.into_iter().collect();
+        let mut has_waited = false;
         loop {
-            if !watches.is_empty() {
+            if !ahead.is_empty() {
                 let gone = || self.mine.placed(ticket.nonce).is_none();
-                any_rung(&bell, || gone() || watches.iter().any(Watch::rung)).await;
+                any_rung(&bell, || gone() || ahead.iter().any(|ahead| ahead.watch.rung())).await;
+                has_waited = true;
+                if self.succeeds(&parent, ticket, &ahead).await? {
+                    return Ok(());
+                }
             }
             let line = self.line(&parent).await?;
             let index = line.find(ticket.nonce).ok_or_else(not_held)?;
+            self.parents.listed(&parent, line.entries().len());
             let blockers = line.blockers(index, ticket.mode, ticket.limit);
-            if blockers.is_empty() {
+            let Some(nearest) = blockers.first() else {
+                if has_waited && is_long(line.entries().len()) {
+                    self.announce(&parent, ticket, line.entries().len()).await;
+                }
                 return Ok(());
-            }
+            };
+            let passes_on = ticket.limit.get() == 1 && line.passes_on(index, nearest);
             let nearest = blockers.into_iter().take(ticket.limit.get() as usize);
             let arming = nearest.map(|listed| {
                 let bell = &bell;
@@ -235,8 +246,8 @@ impl Inner {
                 async move { self.client.data_watched(&path, bell).await }
             });
             let armed: Answer<Vec<_>> = join_all(arming).await.into_iter().collect();
-            watches = match armed {
-                Ok(armed) => armed.into_iter().map(|(_, _, watch)| watch).collect(),
+            ahead = match armed {
+                Ok(armed) => armed.into_iter().map(|(_, _, watch)| Ahead { watch, passes_on }).collect(),
                 // It went meanwhile, so the line is another one.
                 Err(Fault::NoNode) => Vec::new(),
                 Err(fault) => return Err(fault.into()),

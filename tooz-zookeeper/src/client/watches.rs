@@ -71,6 +71,10 @@ pub(crate) struct Watch {
 }
 
 impl Watch {
+    pub(crate) fn path(&self) -> &str {
+        &self.path
+    }
+
     /// Whether what was read may be out of date.
     pub(crate) fn rung(&self) -> bool {
         self.entry.rung.load(Ordering::SeqCst)
