@@ -33,9 +33,24 @@ pub(crate) struct Stored {
     pub(crate) admitted: bool,
 }
 
-const COLUMNS: &str = "seq, session, nonce, mode, permits, admitted";
-const LINE: &str = "id, declared, greatest_limit, EXISTS (SELECT 1 FROM watchers WHERE roster = rosters.id),
-    EXISTS (SELECT 1 FROM entries WHERE roster = rosters.id)";
+/// The columns that [`Stored::from_row`] reads.
+macro_rules! entry_columns {
+    () => {
+        "seq, session, nonce, mode, permits, admitted"
+    };
+}
+
+/// The columns that [`Line::from_row`] reads; `$counted` says which entries make the roster occupied.
+macro_rules! line_columns {
+    ($counted:literal) => {
+        concat!(
+            "rosters.id, declared, greatest_limit, EXISTS (SELECT 1 FROM watchers WHERE roster = rosters.id),
+             EXISTS (SELECT 1 FROM entries WHERE roster = rosters.id",
+            $counted,
+            ")"
+        )
+    };
+}
 
 impl Stored {
     fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
@@ -71,8 +86,11 @@ pub(crate) fn read_mode(row: &Row<'_>, column: usize) -> rusqlite::Result<Mode> 
 impl Line {
     /// The row of `roster`, if it has one.
     pub(crate) fn find(db: &Connection, namespace: &str, roster: &Roster) -> Outcome<Option<Self>> {
-        let mut select =
-            db.prepare_cached(&format!("SELECT {LINE} FROM rosters WHERE namespace = ?1 AND kind = ?2 AND name = ?3"))?;
+        let mut select = db.prepare_cached(concat!(
+            "SELECT ",
+            line_columns!(""),
+            " FROM rosters WHERE namespace = ?1 AND kind = ?2 AND name = ?3"
+        ))?;
         let key = params![namespace, roster.kind.as_str(), roster.name.as_bytes()];
         Ok(select.query_row(key, Self::read).optional()?)
     }
@@ -80,13 +98,12 @@ impl Line {
     /// The row of `roster`, if it has one, and the clock. Fails if others hold this process for dead.
     pub(crate) fn find_alive(work: &mut Work<'_>, namespace: &str, roster: &Roster) -> Outcome<Option<Self>> {
         // One statement instead of three, since each costs more than what it looks for.
-        let mut select = work.db.prepare_cached(
-            "SELECT clock.permits, clock.value, EXISTS (SELECT 1 FROM peers WHERE id = ?1),
-                rosters.id, declared, greatest_limit, EXISTS (SELECT 1 FROM watchers WHERE roster = rosters.id),
-                EXISTS (SELECT 1 FROM entries WHERE roster = rosters.id)
-             FROM entries AS clock LEFT JOIN rosters ON namespace = ?2 AND kind = ?3 AND name = ?4
-             WHERE clock.roster = 0 AND clock.mode = 'c' AND clock.seq = 0",
-        )?;
+        let mut select = work.db.prepare_cached(concat!(
+            "SELECT clock.permits, clock.value, EXISTS (SELECT 1 FROM peers WHERE id = ?1), ",
+            line_columns!(""),
+            " FROM entries AS clock LEFT JOIN rosters ON namespace = ?2 AND kind = ?3 AND name = ?4
+             WHERE clock.roster = 0 AND clock.mode = 'c' AND clock.seq = 0"
+        ))?;
         let key = params![work.me, namespace, roster.kind.as_str(), roster.name.as_bytes()];
         let (clock, alive, line) = select.query_row(key, |row| {
             let found = row.get_ref(3)? != ValueRef::Null;
@@ -104,13 +121,14 @@ impl Line {
         roster: &Roster,
         ticket: &Ticket,
     ) -> Outcome<Option<(Self, Stored)>> {
-        let mut select = db.prepare_cached(
-            "SELECT rosters.id, declared, greatest_limit, EXISTS (SELECT 1 FROM watchers WHERE roster = rosters.id),
-                EXISTS (SELECT 1 FROM entries WHERE roster = rosters.id AND (mode, seq) <> (?4, ?5)),
-                seq, session, nonce, mode, permits, admitted
-             FROM rosters JOIN entries ON roster = rosters.id AND mode = ?4 AND seq = ?5
-             WHERE namespace = ?1 AND kind = ?2 AND name = ?3",
-        )?;
+        let mut select = db.prepare_cached(concat!(
+            "SELECT ",
+            line_columns!(" AND (mode, seq) <> (?4, ?5)"),
+            ", ",
+            entry_columns!(),
+            " FROM rosters JOIN entries ON roster = rosters.id AND mode = ?4 AND seq = ?5
+             WHERE namespace = ?1 AND kind = ?2 AND name = ?3"
+        ))?;
         let (kind, name) = (roster.kind.as_str(), roster.name.as_bytes());
         let key = params![namespace, kind, name, ticket.mode.as_str(), ticket.seq.0 as i64];
         let found = select.query_row(key, |row| Ok((Self::from_row(row, 0)?, Stored::from_row(row, 5)?)));
@@ -119,7 +137,8 @@ impl Line {
 
     /// The row with this id.
     pub(crate) fn with_id(db: &Connection, id: i64) -> Outcome<Option<Self>> {
-        let mut select = db.prepare_cached(&format!("SELECT {LINE} FROM rosters WHERE id = ?1"))?;
+        let mut select =
+            db.prepare_cached(concat!("SELECT ", line_columns!(""), " FROM rosters WHERE rosters.id = ?1"))?;
         Ok(select.query_row([id], Self::read).optional()?)
     }
 
@@ -140,14 +159,17 @@ impl Line {
     }
 
     pub(crate) fn entry(&self, db: &Connection, seq: i64) -> Outcome<Option<Stored>> {
-        let mut select = db.prepare_cached(&format!(
-            "SELECT {COLUMNS} FROM entries WHERE roster = ?1 AND mode IN ('x', 's', 'm') AND seq = ?2"
+        let mut select = db.prepare_cached(concat!(
+            "SELECT ",
+            entry_columns!(),
+            " FROM entries WHERE roster = ?1 AND mode IN ('x', 's', 'm') AND seq = ?2"
         ))?;
         Ok(select.query_row([self.id, seq], Stored::read).optional()?)
     }
 
     pub(crate) fn entry_of_key(&self, db: &Connection, key: &[u8]) -> Outcome<Option<Stored>> {
-        let mut select = db.prepare_cached(&format!("SELECT {COLUMNS} FROM entries WHERE roster = ?1 AND key = ?2"))?;
+        let mut select =
+            db.prepare_cached(concat!("SELECT ", entry_columns!(), " FROM entries WHERE roster = ?1 AND key = ?2"))?;
         Ok(select.query_row(params![self.id, key], Stored::read).optional()?)
     }
 
@@ -304,10 +326,12 @@ impl Line {
 
     /// The first entry behind `after` that waits, with its peer.
     fn first_waiting(&self, db: &Connection, after: i64) -> Outcome<Option<(Stored, Option<i64>)>> {
-        let mut select = db.prepare_cached(
-            "SELECT seq, session, nonce, mode, permits, admitted, (SELECT peer FROM sessions WHERE id = session)
-             FROM entries WHERE roster = ?1 AND admitted = 0 AND seq > ?2 ORDER BY seq LIMIT 1",
-        )?;
+        let mut select = db.prepare_cached(concat!(
+            "SELECT ",
+            entry_columns!(),
+            ", (SELECT peer FROM sessions WHERE id = session)
+             FROM entries WHERE roster = ?1 AND admitted = 0 AND seq > ?2 ORDER BY seq LIMIT 1"
+        ))?;
         Ok(select.query_row([self.id, after], |row| Ok((Stored::read(row)?, row.get(6)?))).optional()?)
     }
 }
