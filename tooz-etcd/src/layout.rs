@@ -171,9 +171,8 @@ impl RosterKeys {
             (key, Some(_), None) => Some(unescape(key)?),
             _ => return None,
         };
-        let Head { nonce, limit, .. } = Head::parse(stored.value())?;
-        let value = stored.value().splitn(2, |byte| *byte == b'\n').nth(1)?.to_vec();
-        Some(Entry { seq: seq(stored), nonce, key, mode, limit, value })
+        let (Head { nonce, limit, .. }, value) = Head::parse(stored.value())?;
+        Some(Entry { seq: seq(stored), nonce, key, mode, limit, value: value.to_vec() })
     }
 
     fn mode(&self, mode: Mode) -> String {
@@ -202,12 +201,13 @@ pub(crate) struct Head {
 }
 
 impl Head {
-    pub(crate) fn parse(stored: &[u8]) -> Option<Self> {
+    /// Splits the value of an entry's key.
+    pub(crate) fn parse(stored: &[u8]) -> Option<(Self, &[u8])> {
         let at = stored.iter().position(|byte| *byte == b'\n')?;
         let mut parts = std::str::from_utf8(&stored[..at]).ok()?.split(' ');
         let (nonce, limit) = (Nonce::parse(parts.next()?)?, parts.next()?.parse().ok()?);
         let line = parts.next().map(str::parse).transpose().ok()?;
-        parts.next().is_none().then_some(Self { nonce, limit, line })
+        parts.next().is_none().then_some((Self { nonce, limit, line }, &stored[at + 1..]))
     }
 
     /// The value of the key of an entry with this value.
@@ -324,7 +324,7 @@ mod tests {
     fn heads_are_read_back() {
         for line in [None, Some(70)] {
             let head = Head { nonce: Nonce(7), limit: NonZeroU32::MIN, line };
-            assert_eq!(Head::parse(&head.before(b"7 8\n9")), Some(head));
+            assert_eq!(Head::parse(&head.before(b"7 8\n9")), Some((head, &b"7 8\n9"[..])));
         }
         for other in [&b""[..], b"\n", b"1\n", b"0000000000000000000000000000000a 1 x\n"] {
             assert_eq!(Head::parse(other), None);

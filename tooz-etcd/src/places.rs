@@ -26,8 +26,7 @@ struct Inner {
 struct Place {
     prefix: Vec<u8>,
     number: u32,
-    key: Vec<u8>,
-    /// How often the entry was tried.
+    /// How often the entry was tried or withdrawn.
     attempts: u32,
 }
 
@@ -50,17 +49,24 @@ impl Places {
                     numbers.next += 1;
                     numbers.next - 1
                 });
-                let key = place(&prefix, number);
-                empty.insert(Place { prefix, number, key, attempts: 0 })
+                empty.insert(Place { prefix, number, attempts: 0 })
             }
         };
         place.attempts += 1;
-        place.key.clone()
+        place.key()
     }
 
     /// The key of an entry that was tried and may stand.
     pub(crate) fn key(&self, nonce: Nonce) -> Option<Vec<u8>> {
-        lock(&self.0).of.get(&nonce).map(|place| place.key.clone())
+        lock(&self.0).of.get(&nonce).map(Place::key)
+    }
+
+    /// As [`key`](Self::key), for who withdraws the entry: that request compares nothing, so nobody takes the place.
+    pub(crate) fn key_to_withdraw(&self, nonce: Nonce) -> Option<Vec<u8>> {
+        let mut inner = lock(&self.0);
+        let place = inner.of.get_mut(&nonce)?;
+        place.attempts += 1;
+        Some(place.key())
     }
 
     /// The entry stands no more, and no request that could add it is under way, unless there was more than one.
@@ -82,6 +88,12 @@ impl Places {
     }
 }
 
+impl Place {
+    fn key(&self) -> Vec<u8> {
+        place(&self.prefix, self.number)
+    }
+}
+
 /// Between places of a session that are no further apart, one watch serves both.
 const CLOSE: u32 = 8;
 
@@ -91,12 +103,14 @@ fn place(prefix: &[u8], number: u32) -> Vec<u8> {
     [prefix, format!("{number:08x}").as_bytes()].concat()
 }
 
+/// The prefix and the number of a place.
+fn split(key: &[u8]) -> Option<(&[u8], u32)> {
+    let (prefix, number) = key.split_at_checked(key.len().checked_sub(8)?)?;
+    Some((prefix, u32::from_str_radix(std::str::from_utf8(number).ok()?, 16).ok()?))
+}
+
 /// Whether the keys are of one session's places, and only a few can be between the two.
 pub(crate) fn are_close(one: &[u8], other: &[u8]) -> bool {
-    let split = |key: &[u8]| {
-        let (prefix, number) = key.split_at_checked(key.len().checked_sub(8)?)?;
-        Some((prefix.to_vec(), u32::from_str_radix(std::str::from_utf8(number).ok()?, 16).ok()?))
-    };
     split(one).zip(split(other)).is_some_and(|(one, other)| one.0 == other.0 && one.1.abs_diff(other.1) <= CLOSE)
 }
 
@@ -119,6 +133,10 @@ mod tests {
         assert_eq!((places.key(Nonce(2)), places.key(Nonce(3))), (None, None));
         assert_eq!(take(5), at(3));
         assert_eq!(take(1), at(4));
+        // A withdrawal of the one may come late, and would remove the next.
+        assert_eq!(places.key_to_withdraw(Nonce(1)), Some(at(4)));
+        places.give_back(Nonce(1));
+        assert_eq!((places.key_to_withdraw(Nonce(1)), take(6)), (None, at(5)));
     }
 
     #[test]

@@ -39,7 +39,7 @@ impl EtcdSession {
     pub(crate) async fn withdraw_entry(&self, roster: &Roster, nonce: Nonce) -> Result<()> {
         self.remember_withdrawn(nonce);
         let keys = self.layout.roster(roster);
-        let key = self.places.key(nonce).filter(|key| keys.contain(key));
+        let key = self.places.key_to_withdraw(nonce).filter(|key| keys.contain(key));
         lock(&self.waiting).remove(&nonce);
         self.raise_gate(key.map(|key| TxnOp::delete(key, None)).into_iter().collect()).await?;
         self.places.forsake(nonce);
@@ -74,7 +74,7 @@ impl EtcdSession {
     /// Removes somebody's entry and leaves a note for its session. The note is bound to that session's lease.
     pub(crate) fn removal(&self, entry: &KeyValue) -> Vec<TxnOp> {
         let mut operations = vec![TxnOp::delete(entry.key(), None)];
-        if let Some(Head { nonce, .. }) = Head::parse(entry.value())
+        if let Some((Head { nonce, .. }, _)) = Head::parse(entry.value())
             && entry.lease() != 0
         {
             let bound = PutOptions::new().with_lease(entry.lease());

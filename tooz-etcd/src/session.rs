@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use etcd_client::{KeyValue, PutOptions, TxnOpResponse, TxnResponse};
+use etcd_client::{GetResponse, KeyValue, PutOptions, TxnOpResponse, TxnResponse};
 use tokio::time::Instant;
 use tooz_core::driver::{
     Kind, Loss, NewEntry, Nonce, Roster, Seq, Session, SessionOptions, Snapshot, Standing, Ticket, Topics, Version,
@@ -132,16 +132,13 @@ async fn establish(
 
 /// The key-values that each range of a transaction found, in order.
 pub(crate) fn gets(answer: &TxnResponse) -> impl Iterator<Item = Vec<KeyValue>> + use<> {
-    answer.op_responses().into_iter().filter_map(|response| match response {
-        TxnOpResponse::Get(mut found) => Some(found.take_kvs()),
-        _ => None,
-    })
+    ranges(answer).map(|mut found| found.take_kvs())
 }
 
-/// How many keys each range of a transaction has, in order.
-pub(crate) fn counts(answer: &TxnResponse) -> impl Iterator<Item = u64> + use<> {
+/// What each range of a transaction found, in order.
+pub(crate) fn ranges(answer: &TxnResponse) -> impl Iterator<Item = GetResponse> + use<> {
     answer.op_responses().into_iter().filter_map(|response| match response {
-        TxnOpResponse::Get(found) => Some(found.count().unsigned_abs()),
+        TxnOpResponse::Get(found) => Some(found),
         _ => None,
     })
 }

@@ -12,7 +12,7 @@ use crate::error::not_held;
 use crate::layout::{Head, KeyRange, RosterKeys, revision, seq};
 use crate::places::are_close;
 use crate::roster::stands;
-use crate::session::{EtcdSession, counts, gets};
+use crate::session::{EtcdSession, gets, ranges};
 use crate::watch::{Events, Subscription};
 
 /// In a line of this many who is admitted says so, and the one behind need not look: a write that nobody waits for
@@ -148,23 +148,20 @@ impl EtcdSession {
 
     /// Watches what may admit the entry.
     async fn watch(&self, keys: &RosterKeys, key: &[u8], ticket: &Ticket, blockers: &Blockers) -> Result<Subscription> {
-        let deleted = |range| (range, Events::Deletes);
-        let both = |only: &Blocker| [KeyRange::key(&*only.key), KeyRange::key(key)].map(deleted).to_vec();
-        match blockers.only() {
-            Some(only) if blockers.told_in_order(key) => {
-                let range = vec![deleted(KeyRange::between(key, &only.key))];
-                self.watches.subscribe_telling(range, &[key, &only.key]).await
-            }
-            Some(only) => self.watches.subscribe_telling(both(only), &[&only.key]).await,
-            None => self.watches.subscribe(self.ranges_to_watch(keys, ticket.mode, key, &blockers.nearest)).await,
-        }
+        let only = blockers.only().map(|only| &*only.key);
+        let (ranges, apart) = match only {
+            Some(only) if blockers.told_in_order(key) => (vec![KeyRange::between(key, only)], vec![key, only]),
+            _ => (ranges_to_watch(keys, ticket.mode, key, &blockers.nearest), only.into_iter().collect()),
+        };
+        let watched = ranges.into_iter().map(|range| (range, Events::Deletes)).collect();
+        self.watches.subscribe_telling(watched, &apart).await
     }
 
     /// What an event means, as far as that can be told without a look at the line.
     async fn after_event(&self, seen: &Subscription, key: &[u8], ticket: &Ticket, blockers: &Blockers) -> Result<News> {
         let Some(only) = blockers.only() else { return Ok(News::Unclear) };
         let gone = seen.gone(&only.key);
-        let line = gone.as_ref().and_then(|gone| Head::parse(&gone.held)?.line);
+        let line = gone.as_ref().and_then(|gone| Head::parse(&gone.held)?.0.line);
         let next = line.unwrap_or_default().saturating_sub(1);
         if blockers.told_in_order(key) {
             if seen.gone(key).is_some() {
@@ -220,21 +217,6 @@ impl EtcdSession {
         Ok(self.client.txn(Txn::new().when(compares)).await?.succeeded())
     }
 
-    fn ranges_to_watch(
-        &self,
-        keys: &RosterKeys,
-        mode: Mode,
-        own: &[u8],
-        blockers: &[Blocker],
-    ) -> Vec<(KeyRange, Events)> {
-        let own = KeyRange::key(own);
-        let ranges = match keys.conflicting(mode).filter(|_| blockers.len() > WATCHED_ONE_BY_ONE) {
-            Some(all) => vec![all, own],
-            None => blockers.iter().map(|blocker| KeyRange::key(&*blocker.key)).chain([own]).collect(),
-        };
-        ranges.into_iter().map(|range| (range, Events::Deletes)).collect()
-    }
-
     /// Reads that the entry stands, what blocks it, and how many stand in the line.
     pub(crate) async fn turn(&self, keys: &RosterKeys, key: &[u8], ticket: &Ticket) -> Result<(Turn, u64)> {
         let look = keys.conflicting(ticket.mode).map(|range| {
@@ -247,7 +229,16 @@ impl EtcdSession {
             self.session_lives(gets(&answer))?;
             return Err(not_held());
         }
-        let line = counts(&answer).next().unwrap_or_default();
-        Ok((Turn::new(gets(&answer).next().unwrap_or_default(), ticket.limit), line))
+        let Some(mut before) = ranges(&answer).next() else { return Ok((Turn::Admitted, 0)) };
+        let line = before.count().unsigned_abs();
+        Ok((Turn::new(before.take_kvs(), ticket.limit), line))
+    }
+}
+
+fn ranges_to_watch(keys: &RosterKeys, mode: Mode, own: &[u8], blockers: &[Blocker]) -> Vec<KeyRange> {
+    let own = KeyRange::key(own);
+    match keys.conflicting(mode).filter(|_| blockers.len() > WATCHED_ONE_BY_ONE) {
+        Some(all) => vec![all, own],
+        None => blockers.iter().map(|blocker| KeyRange::key(&*blocker.key)).chain([own]).collect(),
     }
 }
