@@ -152,7 +152,8 @@ impl Live {
             let outcome = tokio::select! {
                 biased;
                 outcome = operation() => outcome,
-                cause = self.lost() => return Err(cause),
+                // The coordinator's task watches the deadline, so a request needs no timer of its own.
+                () = self.lost.cancelled() => return Err(self.cause()),
             };
             let error = match outcome {
                 Err(error) if error.is_retryable() => error,
