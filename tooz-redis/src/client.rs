@@ -6,10 +6,11 @@
 
 use std::time::Duration;
 
+use fred::bytes::Bytes;
 use fred::error::Error as FredError;
 use fred::interfaces::{ClientInterface, ClientLike, EventInterface, KeysInterface, LuaInterface, PubsubInterface};
 use fred::types::config::Server;
-use fred::types::{ClusterHash, CustomCommand, InfoKind, Message, Value};
+use fred::types::{ClusterHash, CustomCommand, InfoKind, Key, Message, Value};
 use tokio::sync::broadcast;
 use tooz_core::{Error, ErrorKind, Result};
 
@@ -82,12 +83,16 @@ impl Client {
     }
 
     async fn run_on(&self, link: &Link, script: &'static Script, key: &str, args: &[&[u8]]) -> Result<Reply> {
-        let values: Vec<Value> = args.iter().map(|arg| Value::Bytes(arg.to_vec().into())).collect();
-        let digest = script.digest.get_or_init(|| fred::util::sha1_hash(script.source));
-        let cached: Result<Value, FredError> = link.fred.evalsha(digest.as_str(), key, values.clone()).await;
+        let text = Bytes::from([&[key.as_bytes()], args].concat().concat());
+        let digest = script.digest.get_or_init(|| fred::util::sha1_hash(script.source).into()).clone();
+        let (first, values) = slices(&text, key, args);
+        let cached: Result<Value, FredError> = link.fred.evalsha(digest, first, values).await;
         let value = match cached {
             // It did not run, so it may be sent again, this time with its text.
-            Err(error) if error.details().starts_with("NOSCRIPT") => link.fred.eval(script.source, key, values).await,
+            Err(error) if error.details().starts_with("NOSCRIPT") => {
+                let (first, values) = slices(&text, key, args);
+                link.fred.eval(script.source, first, values).await
+            }
             known => known,
         };
         Reply::new(script.name, parts(self.answered(link, value)?))
@@ -184,10 +189,17 @@ impl Client {
     }
 }
 
+/// A key and arguments as slices of the one `text` that they make: fred shares it, where it copies what is borrowed.
+fn slices(text: &Bytes, key: &str, args: &[&[u8]]) -> (Key, Vec<Value>) {
+    let mut rest = text.clone();
+    let mut next = |length| rest.split_to(length);
+    (next(key.len()).into(), args.iter().map(|arg| Value::Bytes(next(arg.len()))).collect())
+}
+
 fn parts(value: Value) -> Vec<Part> {
     let part = |value: Value| match value {
         Value::Integer(number) => Part::Number(number),
-        value => Part::Bytes(value.into_owned_bytes().map(|bytes| bytes.to_vec()).unwrap_or_default()),
+        value => Part::Bytes(value.into_bytes().unwrap_or_default()),
     };
     match value {
         Value::Array(values) => values.into_iter().map(part).collect(),

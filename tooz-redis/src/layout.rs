@@ -5,12 +5,13 @@
 //! | `{ns}:seq` | the last number that was given to an entry or a message |
 //! | `{ns}:sessions` | set of session ids |
 //! | `{ns}:session:<id>` | the member's name; it lives as long as the session. Also the session's channel |
-//! | `{ns}:session:<id>:entries` | set of `<kind>:<name> <nonce>`, what the session has entered |
-//! | `{ns}:withdrawn:<id>:<nonce>` | bars a nonce of a session for some minutes |
+//! | `{ns}:session:<id>:entries` | set of `<key of the roster> <nonce>`, what the session has entered |
+//! | `{ns}:session:<id>:withdrawn:<nonce>` | bars a nonce of the session for some minutes |
 //! | `{ns}:<kind>:<name>` | hash, nonce to record. Also the roster's channel |
 //! | `{ns}:<kind>:<name>:x`, `:s`, `:m` | sorted sets, seq to `<nonce> <session>`, one a mode |
 //! | `{ns}:<kind>:<name>:waiting`, `:limits` | sorted sets of those that wait: by seq, and by their limit |
 //! | `{ns}:<kind>:<name>:keys` | hash, unique key to nonce |
+//! | `{ns}:<kind>:<name>:watched` | there while somebody may be watching the roster |
 //! | `{ns}:declared:<kind>` | set of the names of declared rosters |
 //! | `{ns}:topic:<name>`, `:trimmed` | stream of messages, also the topic's channel; the greatest offset removed |
 
@@ -41,7 +42,9 @@ impl Layout {
 
     /// A roster's key and channel.
     pub(crate) fn roster(&self, roster: &Roster) -> String {
-        format!("{}{}:{}", self.prefix, roster.kind.as_str(), escape(roster.name.as_bytes()))
+        let mut key = [&self.prefix, roster.kind.as_str(), ":"].concat();
+        key.extend(percent_encode(roster.name.as_bytes(), ESCAPED));
+        key
     }
 
     /// A topic's key and channel.

@@ -34,18 +34,24 @@ impl RedisSession {
             Key::Unique(key, IfTaken::TakeOver) => ("take-over", Some(key)),
         };
         let if_blocked = match entry.if_blocked {
-            IfBlocked::Wait => "wait",
+            IfBlocked::Wait => "",
             IfBlocked::Withdraw => "withdraw",
         };
         let nonce = entry.nonce.to_string();
         let length = key.map_or_else(|| "-".to_owned(), |key| key.len().to_string());
-        let head = format!("{} {} {} {length} ", entry.mode.as_str(), entry.limit, self.id);
-        let body = [key.unwrap_or_default(), entry.value].concat();
+        let head = [entry.mode.as_str(), " ", &entry.limit.to_string(), " ", &self.id, " ", &length, " "].concat();
+        let record = [head.as_bytes(), key.unwrap_or_default(), entry.value].concat();
         let must_be_declared = if entry.needs_declared { roster.kind.as_str() } else { "" };
-        let args = [self.id.as_bytes(), nonce.as_bytes(), head.as_bytes(), &body, if_blocked.as_bytes()];
-        let rare = [must_be_declared.as_bytes(), if_taken.as_bytes()];
-        let args = if rare.iter().all(|arg| arg.is_empty()) { args.to_vec() } else { [&args[..], &rare].concat() };
-        let reply = self.client.run_replicated(&ENTER, &self.layout.roster(roster), &args).await?;
+        let args = [
+            self.key.as_bytes(),
+            nonce.as_bytes(),
+            &record,
+            if_blocked.as_bytes(),
+            must_be_declared.as_bytes(),
+            if_taken.as_bytes(),
+        ];
+        let given = args.iter().rposition(|arg| !arg.is_empty()).map_or(0, |last| last + 1);
+        let reply = self.client.run_replicated(&ENTER, &self.layout.roster(roster), &args[..given]).await?;
         standing(reply, entry)
     }
 
@@ -54,8 +60,9 @@ impl RedisSession {
         // Before the request, so that our own leaving is never taken for a loss.
         self.feed.forget(ticket.nonce);
         let nonce = ticket.nonce.to_string();
-        let beginning = format!("{} {} {} {} ", ticket.seq, ticket.mode.as_str(), ticket.limit, self.id);
-        let args = [self.id.as_bytes(), nonce.as_bytes(), beginning.as_bytes()];
+        let (seq, limit) = (ticket.seq.0.to_string(), ticket.limit.to_string());
+        let beginning = [&seq, " ", ticket.mode.as_str(), " ", &limit, " ", &self.id, " "].concat();
+        let args = [self.key.as_bytes(), nonce.as_bytes(), beginning.as_bytes()];
         let left = done(&self.run(&LEAVE, &self.layout.roster(roster), &args).await?)?;
         self.feed.look(ticket.nonce);
         Ok(left)
@@ -110,9 +117,8 @@ impl RedisSession {
 
 fn standing(mut reply: Reply, entry: &NewEntry<'_>) -> Result<Standing> {
     let ticket = |seq: u64| Ticket { seq: Seq(seq), nonce: entry.nonce, mode: entry.mode, limit: entry.limit };
-    let status = reply.status().to_owned();
-    match status.as_str() {
-        "ADMITTED" => Ok(Standing::Admitted(ticket(reply.natural()?))),
+    match reply.status() {
+        "ADMITTED" => reply.natural().map(|seq| Standing::Admitted(ticket(seq))),
         "WAITING" => Ok(Standing::Waiting { ticket: ticket(reply.natural()?), blocked_by: Seq(reply.natural()?) }),
         "WITHDRAWN" => Ok(Standing::Withdrawn { blocked_by: Seq(reply.natural()?) }),
         "LOST" => Err(session_lost()),

@@ -3,6 +3,8 @@
 use std::sync::OnceLock;
 use std::vec;
 
+use fred::bytes::Bytes;
+use fred::bytes_utils::Str;
 use tooz_core::{Error, ErrorKind, Result};
 
 /// A Lua script, put together from the files that it needs.
@@ -11,7 +13,7 @@ pub(crate) struct Script {
     pub(crate) name: &'static str,
     pub(crate) source: &'static str,
     /// Its SHA-1 digest, once it was asked for.
-    pub(crate) digest: OnceLock<String>,
+    pub(crate) digest: OnceLock<Str>,
 }
 
 macro_rules! scripts {
@@ -25,36 +27,36 @@ macro_rules! scripts {
 }
 
 scripts! {
-    OPEN "open": "head" "line" "sessions" "open";
-    CLOSE "close": "head" "line" "sessions" "close";
-    STANDING "standing": "head" "standing";
-    ENTER "enter": "head" "enter_alone" "line" "enter";
-    LEAVE "leave": "head" "leave_alone" "line" "leave";
-    WITHDRAW "withdraw": "head" "line" "withdraw";
-    REPLACE "replace": "head" "line" "replace";
-    EVICT "evict": "head" "line" "evict";
-    TURN "turn": "head" "line" "turn";
-    SNAPSHOT "snapshot": "head" "line" "snapshot";
-    DECLARE "declare": "head" "declare";
-    RETRACT "retract": "head" "line" "retract";
-    PUBLISH "publish": "head" "publish";
-    READ "read": "head" "read";
-    BOUNDS "bounds": "head" "bounds";
-    ECHO "echo": "head" "echo";
+    OPEN "open": "head" "names" "line" "sessions" "open";
+    CLOSE "close": "head" "names" "line" "sessions" "close";
+    STANDING "standing": "head" "names" "standing";
+    ENTER "enter": "head" "number" "enter_alone" "names" "line" "enter";
+    LEAVE "leave": "leave_alone" "head" "names" "line" "leave";
+    WITHDRAW "withdraw": "head" "names" "line" "withdraw";
+    REPLACE "replace": "head" "names" "line" "replace";
+    EVICT "evict": "head" "names" "line" "evict";
+    TURN "turn": "head" "names" "line" "turn";
+    SNAPSHOT "snapshot": "head" "names" "line" "snapshot";
+    DECLARE "declare": "head" "names" "declare";
+    RETRACT "retract": "head" "names" "line" "retract";
+    PUBLISH "publish": "head" "names" "number" "publish";
+    READ "read": "head" "names" "read";
+    BOUNDS "bounds": "head" "names" "bounds";
+    ECHO "echo": "head" "names" "echo";
 }
 
 /// One element of a reply.
 #[derive(Clone, Debug)]
 pub(crate) enum Part {
     Number(i64),
-    Bytes(Vec<u8>),
+    Bytes(Bytes),
 }
 
 /// What a script returned: a word that says what happened, then its data.
 #[derive(Debug)]
 pub(crate) struct Reply {
     script: &'static str,
-    status: String,
+    status: Bytes,
     rest: vec::IntoIter<Part>,
 }
 
@@ -62,19 +64,17 @@ impl Reply {
     /// Takes a reply apart: a list, or words with spaces between them, which are quicker to make and to read.
     pub(crate) fn new(script: &'static str, mut parts: Vec<Part>) -> Result<Self> {
         if let [Part::Bytes(words)] = parts.as_slice() {
-            parts = words.split(|byte| *byte == b' ').map(|word| Part::Bytes(word.to_vec())).collect();
+            parts = words.split(|byte| *byte == b' ').map(|word| Part::Bytes(words.slice_ref(word))).collect();
         }
         let mut rest = parts.into_iter();
         match rest.next() {
-            Some(Part::Bytes(status)) => {
-                Ok(Self { script, status: String::from_utf8_lossy(&status).into_owned(), rest })
-            }
+            Some(Part::Bytes(status)) => Ok(Self { script, status, rest }),
             _ => Err(unexpected(script, "a reply without a status")),
         }
     }
 
     pub(crate) fn status(&self) -> &str {
-        &self.status
+        std::str::from_utf8(&self.status).unwrap_or_default()
     }
 
     /// The next element as a number, which may also be written as text.
@@ -95,7 +95,7 @@ impl Reply {
     /// The next element as bytes, or `None` at the end.
     pub(crate) fn bytes(&mut self) -> Option<Vec<u8>> {
         self.rest.next().map(|part| match part {
-            Part::Bytes(bytes) => bytes,
+            Part::Bytes(bytes) => bytes.into(),
             Part::Number(number) => number.to_string().into_bytes(),
         })
     }
@@ -111,7 +111,7 @@ impl Reply {
 
     /// The error for a status that the caller does not know.
     pub(crate) fn unexpected(&self) -> Error {
-        unexpected(self.script, &format!("the status {:?}", self.status))
+        unexpected(self.script, &format!("the status {:?}", String::from_utf8_lossy(&self.status)))
     }
 }
 

@@ -28,6 +28,7 @@ pub(crate) struct RedisSession {
     pub(crate) layout: Layout,
     /// Random, so that no session is ever taken for an earlier one of the same member.
     pub(crate) id: String,
+    pub(crate) key: String,
     pub(crate) ttl: Duration,
     /// Until when the session lives at least, by our own clock: counted from the send of the last renewal.
     alive_until: std::sync::Mutex<Instant>,
@@ -46,23 +47,25 @@ impl RedisSession {
     async fn try_open(config: &Config, options: &SessionOptions) -> Result<Self> {
         let client = Arc::new(Client::connect(config, options.timeout).await?);
         let (layout, id) = (Layout::new(&options.namespace), Nonce::random().to_string());
+        let key = layout.session(&id);
         let (sender, losses) = mpsc::unbounded_channel();
-        let feed = Arc::new(Feed::new(client.clone(), id.clone(), layout.session(&id), sender));
+        let feed = Arc::new(Feed::new(client.clone(), id.clone(), key.clone(), sender));
         let interval = config.health_check_interval.unwrap_or(options.timeout / 2).min(Duration::from_secs(2));
         let tasks = vec![tokio::spawn(feed.clone().deliver()), tokio::spawn(feed.clone().keep_up(interval))];
         // Redis counts in milliseconds.
         let ttl = Duration::from_millis(u64::try_from(options.ttl.as_millis()).unwrap_or(u64::MAX).max(1));
         let closed = AtomicBool::new(false);
         let alive_until = std::sync::Mutex::new(Instant::now() + ttl);
-        let session = Self { client, feed, layout, id, ttl, alive_until, closed, losses: Mutex::new(losses), tasks };
+        let session =
+            Self { client, feed, layout, id, key, ttl, alive_until, closed, losses: Mutex::new(losses), tasks };
         session.begin(&options.member).await?;
         Ok(session)
     }
 
     /// Writes the session's key, which also proves that the commands are allowed; then that notifications arrive.
     async fn begin(&self, member: &Name) -> Result<()> {
-        let (key, ttl) = (self.layout.session(&self.id), self.ttl.as_millis().to_string());
-        self.client.run(&OPEN, &key, &[self.id.as_bytes(), ttl.as_bytes(), member.as_bytes()]).await?;
+        let ttl = self.ttl.as_millis().to_string();
+        self.client.run(&OPEN, &self.key, &[self.id.as_bytes(), ttl.as_bytes(), member.as_bytes()]).await?;
         self.feed.start().await?;
         self.client.introduce(&format!("tooz:{}", escape(member.as_bytes()))).await;
         match self.client.eviction_policy().await {
@@ -91,9 +94,8 @@ impl RedisSession {
     }
 
     async fn end(&self) -> Result<()> {
-        let key = self.layout.session(&self.id);
         let entries = async {
-            while self.client.run(&CLOSE, &key, &[self.id.as_bytes()]).await?.status() == "MORE" {}
+            while self.client.run(&CLOSE, &self.key, &[self.id.as_bytes()]).await?.status() == "MORE" {}
             Ok(())
         };
         let limit = self.client.timeout();
@@ -117,7 +119,7 @@ impl Session for RedisSession {
     async fn renew(&self) -> Result<()> {
         self.check_open()?;
         let until = Instant::now() + self.ttl;
-        if !self.client.prolong(&self.layout.session(&self.id), self.ttl).await? {
+        if !self.client.prolong(&self.key, self.ttl).await? {
             return Err(session_lost());
         }
         let mut alive_until = self.alive_until.lock().unwrap_or_else(PoisonError::into_inner);

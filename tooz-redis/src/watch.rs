@@ -17,6 +17,8 @@ use crate::session::RedisSession;
 /// The longest and the shortest time without a look at the server while something is waited for.
 const BACKUP: Duration = Duration::from_secs(30);
 const LEAST: Duration = Duration::from_millis(20);
+/// For how long a look of a watcher has changes published: the next look is never so late.
+const WATCHED: Duration = Duration::from_secs(120);
 
 impl RedisSession {
     pub(crate) async fn await_turn_in(&self, roster: &Roster, ticket: &Ticket) -> Result<()> {
@@ -42,12 +44,12 @@ impl RedisSession {
 
     pub(crate) async fn watch_roster(&self, roster: &Roster, newer_than: Option<Version>) -> Result<Snapshot> {
         let Some(version) = newer_than else {
-            return self.read_roster(roster).await.map(|(snapshot, _)| snapshot);
+            return self.read_roster(roster, None).await.map(|(snapshot, _)| snapshot);
         };
         self.check_open()?;
         let mut bell = self.feed.hear(&self.layout.roster(roster)).await?;
         loop {
-            let (snapshot, least) = self.read_roster(roster).await?;
+            let (snapshot, least) = self.read_roster(roster, Some(WATCHED)).await?;
             if snapshot.version != version {
                 return Ok(snapshot);
             }
@@ -55,9 +57,12 @@ impl RedisSession {
         }
     }
 
-    /// The roster, and the least remaining life of a session in it, in milliseconds.
-    async fn read_roster(&self, roster: &Roster) -> Result<(Snapshot, i64)> {
-        let args = [self.id.as_bytes(), roster.kind.as_str().as_bytes()];
+    /// The roster, and the least remaining life of a session in it, in milliseconds. Whoever watches says for how long
+    /// at most, since an entry that comes or goes alone is published only where somebody does.
+    async fn read_roster(&self, roster: &Roster, watched: Option<Duration>) -> Result<(Snapshot, i64)> {
+        let watched = watched.map(|watched| watched.as_millis().to_string());
+        let mut args = vec![self.id.as_bytes(), roster.kind.as_str().as_bytes()];
+        args.extend(watched.as_ref().map(|watched| watched.as_bytes()));
         parse_snapshot(self.run(&SNAPSHOT, &self.layout.roster(roster), &args).await?)
     }
 }

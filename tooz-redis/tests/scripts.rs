@@ -4,7 +4,7 @@
 
 mod support;
 
-use support::stage::{LOCK, Stage, heard, settle, source};
+use support::stage::{LOCK, Stage, heard, key, settle, source};
 
 #[tokio::test]
 async fn enter_admits_the_first_and_lines_up_the_rest() {
@@ -42,11 +42,11 @@ async fn enter_refuses_the_dead_the_withdrawn_and_the_undeclared() {
     assert_eq!(stage.enter("dead", "01").await, ["LOST"]);
     assert_eq!(stage.run(source!("line" "withdraw"), LOCK, &["a", "02", "1000"]).await, ["DONE"]);
     assert_eq!(stage.enter("a", "02").await, ["BARRED"]);
-    let args = ["a", "03", "m 1 a - ", "", "wait", "lock"];
-    assert_eq!(stage.run(source!("enter_alone" "line" "enter"), LOCK, &args).await, ["UNDECLARED"]);
+    let args = [&*key("a"), "03", "m 1 a - ", "", "lock"];
+    assert_eq!(stage.run(source!(enter), LOCK, &args).await, ["UNDECLARED"]);
     assert_eq!(stage.run(source!("declare"), LOCK, &["lock"]).await, ["DONE"]);
     assert_eq!(stage.run(source!("declare"), LOCK, &["lock"]).await, ["NONE"]);
-    assert_eq!(stage.run(source!("enter_alone" "line" "enter"), LOCK, &args).await[0], "ADMITTED");
+    assert_eq!(stage.run(source!(enter), LOCK, &args).await[0], "ADMITTED");
 }
 
 #[tokio::test]
@@ -54,7 +54,7 @@ async fn enter_with_withdraw_leaves_nothing() {
     let stage = Stage::new().await;
     let held = stage.enter("a", "01").await;
     let before = stage.keys().await;
-    let reply = stage.run(source!("enter_alone" "line" "enter"), LOCK, &["b", "02", "x 1 b - ", "", "withdraw"]).await;
+    let reply = stage.run(source!(enter), LOCK, &[&key("b"), "02", "x 1 b - ", "withdraw"]).await;
     assert_eq!(reply, ["WITHDRAWN", &held[1]]);
     assert_eq!(stage.keys().await, before);
     assert_eq!(stage.nonces().await, ["01"]);
@@ -70,6 +70,44 @@ async fn enter_drops_the_dead_that_stand_in_its_way() {
     assert_eq!(stage.enter("c", "03").await[0], "ADMITTED");
     stage.open("a", 1000).await;
     assert_eq!(stage.nonces().await, ["03"]);
+}
+
+#[tokio::test]
+async fn an_entry_alone_is_published_where_somebody_watches() {
+    let stage = Stage::new().await;
+    let mut news = stage.listen_on(LOCK).await;
+    let come_and_go = async || {
+        let seq = stage.enter("a", "01").await.swap_remove(1);
+        stage.leave("a", "01", &seq).await;
+        settle().await;
+    };
+    come_and_go().await;
+    assert_eq!(heard(&mut news).len(), 0);
+    stage.run(source!("line" "snapshot"), LOCK, &["b", "lock", "60000"]).await;
+    come_and_go().await;
+    assert_eq!(heard(&mut news).len(), 2);
+}
+
+#[tokio::test]
+async fn the_dead_are_told_so_whatever_else_there_is() {
+    let stage = Stage::new().await;
+    let seq = stage.enter("a", "01").await.swap_remove(1);
+    stage.enter("b", "02").await;
+    assert_eq!(stage.run(source!("line" "withdraw"), LOCK, &["a", "03", "60000"]).await, ["DONE"]);
+    stage.run(source!("line" "snapshot"), LOCK, &["b", "lock", "60000"]).await;
+    stage.expire("a").await;
+    assert_eq!(stage.leave("a", "01", &seq).await, ["LOST"]);
+    assert_eq!(stage.enter("a", "03").await, ["LOST"]);
+}
+
+#[tokio::test]
+async fn a_watcher_of_a_full_server_looks_again_soon() {
+    let stage = Stage::new().await;
+    stage.server.ask(&["CONFIG", "SET", "maxmemory", "1"]).await.unwrap();
+    let watch = async |watched| stage.run(source!("line" "snapshot"), LOCK, &["b", "lock", watched]).await;
+    assert_eq!(watch("60000").await, ["ROSTER", "0", "1000"]);
+    stage.server.ask(&["CONFIG", "SET", "maxmemory", "0"]).await.unwrap();
+    assert_eq!(watch("60000").await, ["ROSTER", "0", "-1"]);
 }
 
 #[tokio::test]

@@ -43,9 +43,7 @@ async fn close_removes_every_entry_and_tells_the_successors() {
     stage.enter("b", "02").await;
     for number in 0..600 {
         let key = format!("{{t}}:lock:{number}");
-        stage
-            .run(source!("enter_alone" "line" "enter"), &key, &["a", &format!("{number:08}"), "x 1 a - ", "", "wait"])
-            .await;
+        stage.run(source!(enter), &key, &["{t}:session:a", &format!("{number:08}"), "x 1 a - "]).await;
     }
     let close = source!("line" "sessions" "close");
     assert_eq!(stage.run(close, "{t}:session:a", &["a"]).await, ["MORE"]);
@@ -85,7 +83,7 @@ async fn topics_keep_the_newest_and_know_what_is_gone() {
     assert_eq!(stage.run(source!("bounds"), topic, &[]).await, ["BOUNDS", "0", "0"]);
     let mut offsets = Vec::new();
     for payload in ["one", "two", "three"] {
-        offsets.push(stage.run(source!("publish"), topic, &[payload, "2"]).await.swap_remove(1));
+        offsets.push(stage.run(source!("number" "publish"), topic, &[payload, "2"]).await.swap_remove(1));
     }
     assert!(offsets.is_sorted());
     assert_eq!(stage.run(source!("bounds"), topic, &[]).await, ["BOUNDS", &offsets[0], &offsets[2]]);
@@ -101,9 +99,9 @@ async fn a_smaller_retention_takes_hold_at_once() {
     let stage = Stage::new().await;
     let topic = "{t}:topic:x";
     for number in 0..250 {
-        stage.run(source!("publish"), topic, &[&number.to_string(), "1000"]).await;
+        stage.run(source!("number" "publish"), topic, &[&number.to_string(), "1000"]).await;
     }
-    stage.run(source!("publish"), topic, &["last", "3"]).await;
+    stage.run(source!("number" "publish"), topic, &["last", "3"]).await;
     let length: u64 =
         stage.client.custom(fred::types::CustomCommand::new("XLEN", None, false), vec![topic]).await.unwrap();
     assert_eq!(length, 3);

@@ -1,5 +1,5 @@
 -- Gives the roster a durable existence. ARGV: kind
 
-if redis.call('SADD', space .. 'declared:' .. ARGV[1], string.match(subject, ':(.*)$')) == 0 then return 'NONE' end
+if redis.call('SADD', space .. 'declared:' .. ARGV[1], name()) == 0 then return 'NONE' end
 changed()
 return 'DONE'

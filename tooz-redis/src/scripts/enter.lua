@@ -1,4 +1,4 @@
--- The second part of `enter`, after enter_alone.lua: others stand in the roster.
+-- The second part of `enter`, after enter_alone.lua: others stand in the roster, or watch it.
 
 local mine = find(nonce)
 if mine then
@@ -12,12 +12,17 @@ if mine then
   if blocked_by then return table.concat({ 'WAITING', mine.seq, blocked_by }, ' ') end
   return 'ADMITTED ' .. mine.seq
 end
-if undeclared() then return 'UNDECLARED' end
+if (must_be_declared or '') ~= ''
+  and redis.call('SISMEMBER', space .. 'declared:' .. must_be_declared, name()) == 0 then
+  return 'UNDECLARED'
+end
 if crowd == 1 then index_lone() end
 
-local swept, rival = false, nil
-if if_taken ~= '' then
-  local taken = redis.call('HGET', roster .. ':keys', key())
+local mode, limit, session, length, rest = string.match(record, '^(%l) (%d+) (%x+) (%S+) ()')
+local swept, rival, key = false, nil, nil
+if if_taken then
+  key = string.sub(record, rest, rest + length - 1)
+  local taken = redis.call('HGET', roster .. ':keys', key)
   rival = taken and find(taken)
   if rival and not life(rival.session) then
     remove(rival)
@@ -34,16 +39,17 @@ if rival then
   swept = true
 end
 
-local mode, limit = string.match(ARGV[3], '^(%l) (%d+)')
 local blocked_by, _, also = blocker(mode, tonumber(limit), '+inf')
 if swept or also then admit() end
-if blocked_by and ARGV[5] == 'withdraw' then
+if blocked_by and if_blocked == 'withdraw' then
   if swept or also then changed() end
   return 'WITHDRAWN ' .. blocked_by
 end
 
 seq = seq or next_number()
 add(seq)
+changed()
+if key then redis.call('HSET', roster .. ':keys', key, nonce) end
 local member = nonce .. ' ' .. session
 redis.call('ZADD', roster .. ':' .. mode, seq, member)
 if not blocked_by then return 'ADMITTED ' .. seq end

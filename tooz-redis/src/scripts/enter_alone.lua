@@ -1,41 +1,33 @@
 -- The first part of `enter`: what is always checked, the entry that finds the roster empty, and the one that does not wait
 -- for a single holder; they need nothing of what follows.
--- ARGV: session, nonce, "mode limit session key-length ", key and value, if blocked (wait | withdraw),
---       kind if it must be declared (or ''), if the key is taken (refuse | take-over, or '' if there is no key)
+-- ARGV: the session's key, nonce, "mode limit session key-length " with the key and the value behind it,
+--       'withdraw' if it must not wait, kind if it must be declared, if the key is taken (refuse | take-over).
+--       What follows the third is '' if it does not apply, and missing if nothing behind it does.
 
-local session, nonce, must_be_declared, if_taken = ARGV[1], ARGV[2], ARGV[6] or '', ARGV[7] or ''
-local own = session_key(session)
--- One call for three questions: the session's key counts 2, a barred nonce 1, and a roster with entries 4.
-local barred = space .. 'withdrawn:' .. session .. ':' .. nonce
-local state = redis.call('EXISTS', own, own, barred, roster, roster, roster, roster)
-if state % 4 < 2 then return 'LOST' end
-if state % 2 == 1 then return 'BARRED' end
-
-local function undeclared()
-  local name = string.match(subject, ':(.*)$')
-  return must_be_declared ~= '' and redis.call('SISMEMBER', space .. 'declared:' .. must_be_declared, name) == 0
-end
-
-local function key() return string.sub(ARGV[4], 1, tonumber(string.match(ARGV[3], '(%d+) $'))) end
+local own, nonce, record, if_blocked, must_be_declared, if_taken = unpack(ARGV)
+local barred = own .. ':withdrawn:' .. nonce
+-- The session's key counts 4, more than a bar, other entries and a watcher together: one call answers four questions.
+local found = redis.call('EXISTS', own, own, own, own, barred, roster, roster .. ':watched')
+if found < 4 then return 'LOST' end
 
 local function add(seq)
-  redis.call('HSET', roster, nonce, seq .. ' ' .. ARGV[3] .. ARGV[4])
-  redis.call('SADD', own .. ':entries', subject .. ' ' .. nonce)
-  if if_taken ~= '' then redis.call('HSET', roster .. ':keys', key(), nonce) end
-  changed()
+  redis.call('HSET', roster, nonce, seq .. ' ' .. record)
+  redis.call('SADD', own .. ':entries', roster .. ' ' .. nonce)
 end
 
-if state < 4 then
-  if undeclared() then return 'UNDECLARED' end
+if found == 4 and not must_be_declared then
   local seq = next_number()
   add(seq)
   return 'ADMITTED ' .. seq
 end
+if redis.call('EXISTS', barred) == 1 then return 'BARRED' end
 
 local crowd = redis.call('HLEN', roster)
-if crowd == 1 and ARGV[5] == 'withdraw' and if_taken == '' and not undeclared() then
-  local lone, mode = redis.call('HGETALL', roster), string.match(ARGV[3], '^(%l) 1 ')
+if crowd == 1 and if_blocked == 'withdraw' and not must_be_declared then
+  local lone, mode = redis.call('HGETALL', roster), string.match(record, '^(%l) 1 ')
   local seq, held, holder = string.match(lone[2], '^(%d+) (%l) %d+ (%x+) ')
   local conflict = mode == 'x' and held ~= 'm' or mode == 's' and held == 'x'
-  if conflict and lone[1] ~= nonce and redis.call('EXISTS', session_key(holder)) == 1 then return 'WITHDRAWN ' .. seq end
+  if conflict and lone[1] ~= nonce and redis.call('EXISTS', space .. 'session:' .. holder) == 1 then
+    return 'WITHDRAWN ' .. seq
+  end
 end

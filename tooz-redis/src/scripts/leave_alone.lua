@@ -1,17 +1,16 @@
 -- The first part of `leave`: what is always checked, and the entry that stands alone, which needs nothing of what follows.
--- ARGV: session, nonce, how the entry's record must begin: "seq mode limit session "
+-- ARGV: the session's key, nonce, how the entry's record must begin: "seq mode limit session "
 
-local session, nonce, beginning = ARGV[1], ARGV[2], ARGV[3]
--- The session's key counts 4, and each of the sorted sets 1: without any of those no second entry can be there.
-local own = session_key(session)
-local state = redis.call('EXISTS', own, own, own, own, roster .. ':x', roster .. ':s', roster .. ':m')
-if state < 4 then return 'LOST' end
-local record = redis.call('HGET', roster, nonce)
-if not record or string.sub(record, 1, #beginning) ~= beginning then return 'NONE' end
-if state == 4 or redis.call('HLEN', roster) == 1 then
-  redis.call('DEL', roster, roster .. ':x', roster .. ':s', roster .. ':m', roster .. ':waiting', roster .. ':limits',
-    roster .. ':keys')
-  redis.call('SREM', own .. ':entries', subject .. ' ' .. nonce)
-  changed()
+local own, nonce, beginning = unpack(ARGV)
+local among = KEYS[1] .. ':' .. string.match(beginning, '%l')
+-- The session's key counts 3, the sorted set of our mode and a watcher 1 each: without that set no second entry can be
+-- there, and without a watcher nobody need be told.
+local found = redis.call('EXISTS', own, own, own, among, KEYS[1] .. ':watched')
+if found < 3 then return 'LOST' end
+local record = redis.call('HGET', KEYS[1], nonce)
+if not record or string.find(record, beginning, 1, true) ~= 1 then return 'NONE' end
+if found == 3 then
+  redis.call('DEL', KEYS[1], KEYS[1] .. ':keys')
+  redis.call('SREM', own .. ':entries', KEYS[1] .. ' ' .. nonce)
   return 'DONE'
 end

@@ -37,7 +37,7 @@ end
 local function remove(entry)
   redis.call('HDEL', roster, entry.nonce)
   redis.call('ZREM', roster .. ':' .. entry.mode, entry.member)
-  redis.call('SREM', session_key(entry.session) .. ':entries', subject .. ' ' .. entry.nonce)
+  redis.call('SREM', session_key(entry.session) .. ':entries', roster .. ' ' .. entry.nonce)
   if redis.call('ZREM', roster .. ':waiting', entry.member) == 1 then
     redis.call('ZREM', roster .. ':limits', entry.member)
   end

@@ -6,8 +6,7 @@ local function bury(session)
   local found = redis.call('SRANDMEMBER', entries, 500)
   for _, line in ipairs(found) do
     local nonce
-    subject, nonce = string.match(line, '^(.*) (%x+)$')
-    roster = space .. subject
+    roster, nonce = string.match(line, '^(.*) (%x+)$')
     local entry = find(nonce)
     if entry then
       remove(entry)

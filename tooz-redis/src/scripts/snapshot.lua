@@ -1,10 +1,10 @@
 -- Reads the roster, without the entries of dead sessions, which it removes.
--- ARGV: session, kind
+-- ARGV: session, kind, for how many milliseconds every change must be published, if somebody watches
 -- Returns whether it is declared, the least remaining life of a session in milliseconds (-1: none), nonces and records.
 
 if redis.call('EXISTS', session_key(ARGV[1])) == 0 then return 'LOST' end
 local all, lives, least, swept = redis.call('HGETALL', roster), {}, -1, false
-local declared = redis.call('SISMEMBER', space .. 'declared:' .. ARGV[2], string.match(subject, ':(.*)$'))
+local declared = redis.call('SISMEMBER', space .. 'declared:' .. ARGV[2], name())
 local reply = { 'ROSTER', declared, least }
 for i = 1, #all, 2 do
   local session = string.match(all[i + 1], '^%d+ %l %d+ (%x+) ')
@@ -22,6 +22,11 @@ end
 if swept then
   admit()
   changed()
+end
+if ARGV[3] and redis.call('PTTL', roster .. ':watched') < ARGV[3] / 2 then
+  local set = redis.pcall('SET', roster .. ':watched', '', 'PX', ARGV[3])
+  -- A full server refuses it, and then the watcher must look by itself.
+  if set.err and (least < 0 or least > 1000) then least = 1000 end
 end
 reply[3] = least
 return reply

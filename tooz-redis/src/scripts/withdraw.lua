@@ -8,5 +8,5 @@ if entry and entry.session == ARGV[1] then
   if entry.mode ~= 'm' then admit() end
   changed()
 end
-redis.call('SET', space .. 'withdrawn:' .. ARGV[1] .. ':' .. ARGV[2], '', 'PX', ARGV[3])
+redis.call('SET', session_key(ARGV[1]) .. ':withdrawn:' .. ARGV[2], '', 'PX', ARGV[3])
 return 'DONE'

@@ -6,11 +6,17 @@ use super::Server;
 
 /// A script, put together as `src/script.rs` does.
 macro_rules! source {
-    ($($part:literal)+) => {
-        concat!(source!(@ "head"), $(source!(@ $part)),+)
+    (enter) => {
+        source!(@ "head" "number" "enter_alone" "names" "line" "enter")
     };
-    (@ $part:literal) => {
-        include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/scripts/", $part, ".lua"))
+    (leave) => {
+        source!(@ "leave_alone" "head" "names" "line" "leave")
+    };
+    ($($part:literal)+) => {
+        source!(@ "head" "names" $($part)+)
+    };
+    (@ $($part:literal)+) => {
+        concat!($(include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/scripts/", $part, ".lua"))),+)
     };
 }
 pub(crate) use source;
@@ -43,22 +49,17 @@ impl Stage {
 
     pub(crate) async fn open(&self, session: &str, ttl: u64) {
         let source = source!("line" "sessions" "open");
-        let reply = self.run(source, &format!("{{t}}:session:{session}"), &[session, &ttl.to_string(), "member"]).await;
+        let reply = self.run(source, &key(session), &[session, &ttl.to_string(), "member"]).await;
         assert_eq!(reply, ["DONE"]);
     }
 
     /// Ends a session without a word, as its expiry does.
     pub(crate) async fn expire(&self, session: &str) {
-        let _: () = self.client.del(format!("{{t}}:session:{session}")).await.unwrap();
+        let _: () = self.client.del(key(session)).await.unwrap();
     }
 
     pub(crate) async fn enter_as(&self, session: &str, nonce: &str, mode: &str, limit: &str) -> Vec<String> {
-        self.run(
-            source!("enter_alone" "line" "enter"),
-            LOCK,
-            &[session, nonce, &format!("{mode} {limit} {session} - "), "value", "wait"],
-        )
-        .await
+        self.run(source!(enter), LOCK, &[&key(session), nonce, &format!("{mode} {limit} {session} - value")]).await
     }
 
     pub(crate) async fn enter(&self, session: &str, nonce: &str) -> Vec<String> {
@@ -66,12 +67,8 @@ impl Stage {
     }
 
     pub(crate) async fn enter_keyed(&self, session: &str, nonce: &str, if_taken: &str) -> Vec<String> {
-        self.run(
-            source!("enter_alone" "line" "enter"),
-            LOCK,
-            &[session, nonce, &format!("m 1 {session} 2 "), "idvalue", "wait", "", if_taken],
-        )
-        .await
+        let record = format!("m 1 {session} 2 idvalue");
+        self.run(source!(enter), LOCK, &[&key(session), nonce, &record, "", "", if_taken]).await
     }
 
     pub(crate) async fn leave(&self, session: &str, nonce: &str, seq: &str) -> Vec<String> {
@@ -79,7 +76,7 @@ impl Stage {
     }
 
     pub(crate) async fn leave_as(&self, session: &str, nonce: &str, beginning: &str) -> Vec<String> {
-        self.run(source!("leave_alone" "line" "leave"), LOCK, &[session, nonce, beginning]).await
+        self.run(source!(leave), LOCK, &[&key(session), nonce, beginning]).await
     }
 
     pub(crate) async fn turn(&self, session: &str, nonce: &str, seq: &str) -> String {
@@ -105,12 +102,21 @@ impl Stage {
 
     /// What is published on a session's channel from now on.
     pub(crate) async fn listen(&self, session: &str) -> tokio::sync::broadcast::Receiver<fred::types::Message> {
+        self.listen_on(&key(session)).await
+    }
+
+    pub(crate) async fn listen_on(&self, channel: &str) -> tokio::sync::broadcast::Receiver<fred::types::Message> {
         let client = self.server.plain().await;
         let receiver = client.message_rx();
-        client.subscribe(format!("{{t}}:session:{session}")).await.unwrap();
+        client.subscribe(channel.to_owned()).await.unwrap();
         settle().await;
         receiver
     }
+}
+
+/// The key and channel of a session.
+pub(crate) fn key(session: &str) -> String {
+    format!("{{t}}:session:{session}")
 }
 
 pub(crate) fn heard(receiver: &mut tokio::sync::broadcast::Receiver<fred::types::Message>) -> Vec<String> {
