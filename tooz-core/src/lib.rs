@@ -57,6 +57,7 @@ mod state;
 mod supervisor;
 pub mod telemetry;
 mod topic;
+mod view;
 
 pub use self::builder::Builder;
 pub use self::capabilities::{Capabilities, Value};

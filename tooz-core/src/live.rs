@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 use crate::driver::{Nonce, Roster, Session, Ticket};
+use crate::view::View;
 use crate::{Error, ErrorKind, Result};
 
 /// How many releases of dropped guards are under way at once.
@@ -29,6 +30,7 @@ pub(crate) struct Live {
     lost: CancellationToken,
     cause: OnceLock<Error>,
     holds: Mutex<HashMap<Nonce, CancellationToken>>,
+    views: Mutex<HashMap<Arc<Roster>, Weak<View>>>,
     reaper: mpsc::UnboundedSender<Job>,
 }
 
@@ -52,6 +54,7 @@ impl Live {
             lost: CancellationToken::new(),
             cause: OnceLock::new(),
             holds: Mutex::default(),
+            views: Mutex::default(),
             reaper,
         });
         live.renewed(sent);
@@ -133,6 +136,18 @@ impl Live {
     pub(crate) fn evicted(&self, nonce: Nonce) -> bool {
         let hold = self.holds().remove(&nonce);
         hold.inspect(CancellationToken::cancel).is_some()
+    }
+
+    /// The view of `roster` that all share who watch it through this session.
+    pub(crate) fn view(self: &Arc<Self>, roster: &Arc<Roster>) -> Arc<View> {
+        let mut views = self.views.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(view) = views.get(roster).and_then(View::revive) {
+            return view;
+        }
+        views.retain(|_, view| view.strong_count() > 0);
+        let view = View::start(self.clone(), roster.clone());
+        views.insert(roster.clone(), Arc::downgrade(&view));
+        view
     }
 
     /// Hands an entry to the reaper, which removes it in the background.

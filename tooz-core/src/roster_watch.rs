@@ -3,17 +3,25 @@
 use std::sync::Arc;
 
 use crate::coordinator::Target;
-use crate::driver::{Snapshot, Version};
+use crate::driver::Snapshot;
 use crate::live::Live;
+use crate::view::View;
 use crate::{ErrorKind, Result};
 
-/// Reads a roster again and again, whenever it has changed.
+/// Tells of each state of a roster that differs from the last.
 #[derive(Debug)]
 pub(crate) struct RosterWatch {
     target: Target,
-    seen: Option<(Arc<Live>, Version)>,
+    seen: Option<Seen>,
     /// Whether a snapshot was delivered and the view was interrupted since.
     interrupted: bool,
+}
+
+#[derive(Debug)]
+struct Seen {
+    live: Arc<Live>,
+    view: Arc<View>,
+    generation: u64,
 }
 
 impl RosterWatch {
@@ -23,34 +31,35 @@ impl RosterWatch {
 
     /// The next snapshot that differs from the last, and whether the view was interrupted before it, so that changes
     /// which undid each other may have gone unseen. Waits through outages and losses of the session. Cancel safe.
-    pub(crate) async fn next(&mut self, operation: &'static str) -> Result<(Snapshot, bool)> {
+    pub(crate) async fn next(&mut self, operation: &'static str) -> Result<(Arc<Snapshot>, bool)> {
         let target = self.target.clone();
         target.run(operation, self.advance()).await
     }
 
-    async fn advance(&mut self) -> Result<(Snapshot, bool)> {
+    async fn advance(&mut self) -> Result<(Arc<Snapshot>, bool)> {
         loop {
             let live = match self.target.coordinator.live().await {
                 Err(error) if error.is_retryable() => continue,
                 live => live?,
             };
-            let roster = self.target.roster()?;
-            let newer_than = match &self.seen {
-                Some((seen_by, version)) if Arc::ptr_eq(seen_by, &live) => Some(*version),
-                Some(_) => {
-                    self.interrupted = true;
-                    None
-                }
-                None => None,
+            if self.seen.take_if(|seen| !Arc::ptr_eq(&seen.live, &live)).is_some() {
+                self.interrupted = true;
+            }
+            let (view, generation) = match &self.seen {
+                Some(seen) => (seen.view.clone(), Some(seen.generation)),
+                None => (live.view(self.target.roster()?), None),
             };
-            match live.retry(None, || live.session.snapshot(roster, newer_than)).await {
-                Ok(snapshot) => {
-                    self.seen = Some((live, snapshot.version));
+            match view.next(generation).await {
+                Ok((generation, snapshot)) => {
+                    self.seen = Some(Seen { live, view, generation });
                     return Ok((snapshot, std::mem::take(&mut self.interrupted)));
                 }
                 // The next session continues.
                 Err(error) if error.kind() == ErrorKind::SessionLost => {}
-                Err(error) => return Err(error),
+                Err(error) => {
+                    self.interrupted |= self.seen.take().is_some();
+                    return Err(error);
+                }
             }
         }
     }

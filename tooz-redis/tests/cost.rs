@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use support::{Server, acquire, exclusive, lock};
 use tooz_core::driver::{Nonce, Session, Standing};
-use tooz_core::{Coordinator, Registry};
+use tooz_core::{Builder, Capabilities, Coordinator, GroupEvent, Registry};
 
 /// Besides what is measured, each session sends itself a message now and then.
 const CHECKS: u64 = 6;
@@ -59,12 +59,15 @@ async fn one_request_renews_any_number_of_locks() {
     assert_eq!(calls(&server, "pexpire").await - before, 1);
 }
 
+fn builder(server: &Server) -> Builder {
+    Coordinator::builder(server.url()).registry(Registry::with([tooz_redis::DRIVER]))
+}
+
 #[tokio::test]
 async fn ten_thousand_locks_cost_no_more_to_keep_than_one() {
     const LOCKS: u32 = 10_000;
     let server = Server::start(&[]).await;
-    let builder = Coordinator::builder(server.url()).registry(Registry::with([tooz_redis::DRIVER]));
-    let coordinator = builder.ttl(HEARTBEAT * 12).heartbeat(HEARTBEAT).connect().await.unwrap();
+    let coordinator = builder(&server).ttl(HEARTBEAT * 12).heartbeat(HEARTBEAT).connect().await.unwrap();
     let mut guards = vec![coordinator.lock("0").acquire().await.unwrap()];
     let of_one = upkeep(&server).await;
     for number in 1..LOCKS {
@@ -109,4 +112,24 @@ async fn a_release_wakes_one_of_many_waiters() {
     let spent = calls(&server, "evalsha").await - before;
     assert_eq!(woken.load(Ordering::SeqCst), 1);
     assert!((1..=1 + CHECKS).contains(&spent), "{spent} requests for one release");
+}
+
+#[tokio::test]
+async fn a_change_is_read_once_for_all_watchers_of_a_coordinator() {
+    let server = Server::start(&[]).await;
+    let (watching, changing) = (builder(&server).connect().await.unwrap(), builder(&server).connect().await.unwrap());
+    let group = watching.group("workers");
+    group.create_if_missing().await.unwrap();
+    let mut watches = Vec::new();
+    for _ in 0..50 {
+        watches.push(group.watch().await.unwrap());
+    }
+    let before = calls(&server, "evalsha").await;
+    let membership = changing.group("workers").join(Capabilities::default()).await.unwrap();
+    for watch in &mut watches {
+        assert!(matches!(watch.next().await.unwrap(), GroupEvent::Joined(_)));
+    }
+    let spent = calls(&server, "evalsha").await - before;
+    assert!(spent <= 2 + CHECKS, "{spent} requests for a change and those who saw it");
+    drop(membership);
 }

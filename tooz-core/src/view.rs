@@ -1,0 +1,93 @@
+//! One reader of a roster for all who watch it through one session, so that a change is read once, however many they are.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+
+use tokio::sync::{Notify, watch};
+
+use crate::driver::{Roster, Snapshot};
+use crate::live::Live;
+use crate::{Error, ErrorKind, Result};
+
+/// What the reader has seen last. It reads one thing after the other, so nobody is ever shown an older state than before.
+#[derive(Debug)]
+pub(crate) struct View {
+    state: watch::Receiver<State>,
+    wishes: Arc<Wishes>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// How many wishes for a fresh look have been granted.
+    granted: u64,
+    /// Rises with every change.
+    generation: u64,
+    outcome: Option<Result<Arc<Snapshot>, Arc<Error>>>,
+}
+
+/// Who begins to watch wants a look that began no earlier.
+#[derive(Debug, Default)]
+struct Wishes {
+    count: AtomicU64,
+    made: Notify,
+}
+
+impl View {
+    /// Starts a reader that ends with the session, or when nobody holds the view any more.
+    pub(crate) fn start(live: Arc<Live>, roster: Arc<Roster>) -> Arc<Self> {
+        let (sender, state) = watch::channel(State::default());
+        let wishes = Arc::<Wishes>::default();
+        tokio::spawn(read(live, roster, wishes.clone(), sender));
+        Arc::new(Self { state, wishes })
+    }
+
+    /// The view behind `weak`, if it is still read.
+    pub(crate) fn revive(weak: &Weak<Self>) -> Option<Arc<Self>> {
+        weak.upgrade().filter(|view| view.state.has_changed().is_ok())
+    }
+
+    /// A look that begins now, or the next state after the generation `seen`. Cancel safe.
+    pub(crate) async fn next(&self, seen: Option<u64>) -> Result<(u64, Arc<Snapshot>)> {
+        let mut wish = 0;
+        if seen.is_none() {
+            wish = self.wishes.count.fetch_add(1, Ordering::SeqCst) + 1;
+            self.wishes.made.notify_one();
+        }
+        let is_next = |state: &State| match &state.outcome {
+            Some(Ok(_)) => state.granted >= wish && seen.is_none_or(|seen| state.generation > seen),
+            Some(Err(_)) => true,
+            None => false,
+        };
+        let mut state = self.state.clone();
+        match state.wait_for(is_next).await.as_deref() {
+            Ok(State { generation, outcome: Some(Ok(snapshot)), .. }) => Ok((*generation, snapshot.clone())),
+            Ok(State { outcome: Some(Err(error)), .. }) => Err(error.duplicate()),
+            _ => Err(Error::new(ErrorKind::Unexpected, "the task that reads the roster has ended without a word")),
+        }
+    }
+}
+
+async fn read(live: Arc<Live>, roster: Arc<Roster>, wishes: Arc<Wishes>, sender: watch::Sender<State>) {
+    let (mut granted, mut generation, mut known) = (0, 0, None);
+    loop {
+        let wished = wishes.count.load(Ordering::SeqCst);
+        let newer_than = if wished > granted { None } else { known };
+        let outcome = tokio::select! {
+            biased;
+            () = sender.closed() => return,
+            () = wishes.made.notified(), if wished == granted => continue,
+            outcome = live.retry(None, || live.session.snapshot(&roster, newer_than)) => outcome,
+        };
+        let ended = outcome.is_err();
+        if let Ok(snapshot) = &outcome
+            && known.replace(snapshot.version) != Some(snapshot.version)
+        {
+            generation += 1;
+        }
+        granted = wished;
+        sender.send_replace(State { granted, generation, outcome: Some(outcome.map(Arc::new).map_err(Arc::new)) });
+        if ended {
+            return;
+        }
+    }
+}
