@@ -3,10 +3,9 @@
 use std::fs::{self, File};
 use std::io;
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{Access, access, fstatfs};
+use rustix::fs::{Access, access, fstatfs, stat};
 use tooz_core::{Error, ErrorKind};
 
 use crate::error::Outcome;
@@ -43,6 +42,7 @@ const LOCAL_FUSE: [&str; 4] = ["fuseblk", "fuse.fuse-overlayfs", "fuse.gocryptfs
 #[derive(Debug)]
 pub(crate) struct Directory {
     path: PathBuf,
+    database: PathBuf,
     handle: File,
 }
 
@@ -58,15 +58,15 @@ impl Directory {
         let handle = File::open(&path)?;
         refuse_network(&handle, &path)?;
         access(&path, Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK).map_err(io::Error::from)?;
-        Ok(Self { path, handle })
+        Ok(Self { database: path.join(layout::DATABASE), path, handle })
     }
 
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
-    pub(crate) fn database(&self) -> PathBuf {
-        self.path.join(layout::DATABASE)
+    pub(crate) fn database(&self) -> &Path {
+        &self.database
     }
 
     /// A path that can be the address of a socket, however long that of the directory is.
@@ -80,8 +80,9 @@ impl Directory {
 
     /// The identity of the database file that the path leads to at this moment.
     pub(crate) fn identity(&self) -> io::Result<(u64, u64)> {
-        let found = fs::metadata(self.database())?;
-        Ok((found.dev(), found.ino()))
+        // Every `enter` asks, and the standard library would ask for more, which takes half as long again.
+        let found = stat(&self.database)?;
+        Ok((found.st_dev, found.st_ino))
     }
 
     /// Removes the sockets of a peer that is gone.

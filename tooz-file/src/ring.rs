@@ -18,7 +18,7 @@ use crate::work::{Clock, Work};
 
 /// Opens the database and adds this process to its peers, after it has buried the dead ones.
 pub(crate) fn join(directory: Arc<Directory>, kicked: UnixStream) -> Outcome<(Core, Station)> {
-    let db = database::open(&directory.database())?;
+    let db = database::open(directory.database())?;
     let clock = Clock::read(&db)?;
     let (identity, me) = (directory.identity()?, random_id());
     let mut core = Core {

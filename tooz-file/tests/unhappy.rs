@@ -235,6 +235,17 @@ async fn an_emptied_directory_ends_the_sessions_and_tokens_still_rise() {
 }
 
 #[tokio::test]
+async fn nobody_enters_a_database_that_another_has_replaced() {
+    let directory = tempfile::tempdir().unwrap();
+    let session = open(directory.path()).await;
+    use_lock(&*session, "l").await.unwrap();
+    let (database, other) = (directory.path().join("tooz.db"), directory.path().join("other"));
+    fs::copy(&database, &other).unwrap();
+    fs::rename(&other, &database).unwrap();
+    assert_eq!(session.enter(&lock("l"), exclusive()).await.unwrap_err().kind(), ErrorKind::SessionLost);
+}
+
+#[tokio::test]
 async fn two_processes_may_come_in_the_same_instant() {
     for _ in 0..10 {
         let parent = tempfile::tempdir().unwrap();
