@@ -159,12 +159,19 @@ impl Line {
     }
 
     pub(crate) fn entry(&self, db: &Connection, seq: i64) -> Outcome<Option<Stored>> {
-        let mut select = db.prepare_cached(concat!(
-            "SELECT ",
-            entry_columns!(),
-            " FROM entries WHERE roster = ?1 AND mode IN ('x', 's', 'm') AND seq = ?2"
-        ))?;
-        Ok(select.query_row([self.id, seq], Stored::read).optional()?)
+        // One mode after the other: SQLite makes a table of those that it is given together, which takes longer.
+        for mode in [Mode::Exclusive, Mode::Shared, Mode::Member] {
+            let mut select = db.prepare_cached(concat!(
+                "SELECT ",
+                entry_columns!(),
+                " FROM entries WHERE roster = ?1 AND mode = ?2 AND seq = ?3"
+            ))?;
+            let key = params![self.id, mode.as_str(), seq];
+            if let Some(found) = select.query_row(key, Stored::read).optional()? {
+                return Ok(Some(found));
+            }
+        }
+        Ok(None)
     }
 
     pub(crate) fn entry_of_key(&self, db: &Connection, key: &[u8]) -> Outcome<Option<Stored>> {
