@@ -6,7 +6,7 @@ use std::sync::Arc;
 use rusqlite::Connection;
 use tokio::sync::Notify;
 use tokio::sync::mpsc::UnboundedSender;
-use tooz_core::driver::{Loss, Nonce};
+use tooz_core::driver::{Loss, Nonce, Roster};
 
 use crate::database::{set_durable, transaction};
 use crate::directory::Directory;
@@ -60,10 +60,19 @@ pub(crate) struct Core {
 pub(crate) struct Held {
     losses: UnboundedSender<Loss>,
     /// The places of its entries, unless somebody else has removed them.
-    standing: HashMap<Nonce, i64>,
+    standing: HashMap<Nonce, Place>,
     /// The newest nonces that were withdrawn.
     withdrawn: VecDeque<Nonce>,
     over: Arc<Notify>,
+}
+
+/// Where an entry of this process stands.
+#[derive(Clone, Debug)]
+pub(crate) struct Place {
+    pub(crate) roster: Roster,
+    /// The id of the row of the roster, which no other roster gets while the entry stands.
+    pub(crate) id: i64,
+    pub(crate) seq: i64,
 }
 
 impl Held {
@@ -83,16 +92,16 @@ impl Held {
     }
 
     /// Remembers where an entry of this session stands, or that it does not any more.
-    pub(crate) fn note(&mut self, nonce: Nonce, seq: Option<i64>) {
-        match seq {
-            Some(seq) => self.standing.insert(nonce, seq),
+    pub(crate) fn note(&mut self, nonce: Nonce, place: Option<Place>) {
+        match place {
+            Some(place) => self.standing.insert(nonce, place),
             None => self.standing.remove(&nonce),
         };
     }
 
     /// Where the entry with this nonce stood last.
-    pub(crate) fn seq_of(&self, nonce: Nonce) -> Option<i64> {
-        self.standing.get(&nonce).copied()
+    pub(crate) fn place_of(&self, nonce: Nonce) -> Option<&Place> {
+        self.standing.get(&nonce)
     }
 
     fn report(&self, loss: Loss) {

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use common::*;
 use rusqlite::Connection;
 use rustix::process::Signal;
-use tooz_core::driver::{IfBlocked, IfTaken, Key, Loss, Mode, NewEntry, Offset, Standing};
+use tooz_core::driver::{IfBlocked, IfTaken, Key, Loss, Mode, NewEntry, Offset, Standing, Ticket};
 use tooz_core::{ErrorKind, Name};
 
 #[tokio::test]
@@ -263,4 +263,58 @@ async fn a_lock_that_nobody_else_wants_writes_one_page_to_take_it_and_one_to_giv
     }
     let page = 24 + 1024;
     assert_eq!(written.iter().min(), Some(&(page, page)), "{written:?}");
+}
+
+#[tokio::test]
+async fn an_entry_that_stands_alone_leaves_with_its_own_ticket_only() {
+    let directory = tempfile::tempdir().unwrap();
+    let session = open(directory.path()).await;
+    let ticket = admitted(session.enter(&lock("l"), exclusive()).await.unwrap());
+    assert!(!session.leave(&lock("other"), &ticket).await.unwrap());
+    assert!(session.leave(&lock("l"), &ticket).await.unwrap());
+    let removed = admitted(session.enter(&lock("l"), exclusive()).await.unwrap());
+    // By somebody else, of which the session has not heard.
+    let db = Connection::open(directory.path().join("tooz.db")).unwrap();
+    db.execute_batch("DELETE FROM entries WHERE roster > 0").unwrap();
+    let ticket = admitted(session.enter(&lock("l"), exclusive()).await.unwrap());
+    assert!(!session.leave(&lock("l"), &Ticket { nonce: removed.nonce, ..ticket }).await.unwrap());
+    assert!(session.leave(&lock("l"), &ticket).await.unwrap());
+}
+
+#[tokio::test]
+async fn who_watches_a_lock_hears_at_once_that_its_only_holder_has_left() {
+    let directory = tempfile::tempdir().unwrap();
+    let (session, watcher, lock) = (open(directory.path()).await, open(directory.path()).await, lock("l"));
+    let mut took = Vec::new();
+    for _ in 0..5 {
+        let ticket = admitted(session.enter(&lock, exclusive()).await.unwrap());
+        let held = watcher.snapshot(&lock, None).await.unwrap().version;
+        let leaving = async {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            assert!(session.leave(&lock, &ticket).await.unwrap());
+            Instant::now()
+        };
+        let watching = tokio::time::timeout(Duration::from_secs(3), watcher.snapshot(&lock, Some(held)));
+        let (left, seen) = tokio::join!(leaving, watching);
+        assert!(seen.unwrap().unwrap().entries.is_empty());
+        took.push(left.elapsed());
+    }
+    took.sort_unstable();
+    // Without a wake-up it would be what is left of a second.
+    assert!(took[2] < Duration::from_millis(200), "{took:?}");
+}
+
+#[tokio::test]
+async fn the_row_of_a_lock_that_was_given_up_goes_soon() {
+    let directory = tempfile::tempdir().unwrap();
+    let session = open(directory.path()).await;
+    let ticket = admitted(session.enter(&lock("l"), exclusive()).await.unwrap());
+    assert!(session.leave(&lock("l"), &ticket).await.unwrap());
+    let db = Connection::open(directory.path().join("tooz.db")).unwrap();
+    let rows = || db.query_row("SELECT count(*) FROM rosters", [], |row| row.get::<_, i64>(0)).unwrap();
+    let given_up = Instant::now();
+    while rows() > 0 {
+        assert!(given_up.elapsed() < Duration::from_secs(5), "the row is still there");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
 }
