@@ -9,7 +9,8 @@ use crate::driver::{Roster, Snapshot};
 use crate::live::Live;
 use crate::{Error, ErrorKind, Result};
 
-/// What the reader has seen last. It reads one thing after the other, so nobody is ever shown an older state than before.
+/// What the reader has seen last. It reads one thing after the other, so nobody is ever shown an older state than before;
+/// and it reads only while somebody asks.
 #[derive(Debug)]
 pub(crate) struct View {
     state: watch::Receiver<State>,
@@ -18,18 +19,22 @@ pub(crate) struct View {
 
 #[derive(Debug, Default)]
 struct State {
-    /// How many wishes for a fresh look have been granted.
+    /// How many wishes for a look from now on have been granted.
     granted: u64,
     /// Rises with every change.
     generation: u64,
     outcome: Option<Result<Arc<Snapshot>, Arc<Error>>>,
 }
 
-/// Who begins to watch wants a look that began no earlier.
+/// What those who watch wait for.
 #[derive(Debug, Default)]
 struct Wishes {
-    count: AtomicU64,
-    made: Notify,
+    /// Who begins to watch wants a look that began no earlier: how many did.
+    looks: AtomicU64,
+    look: Notify,
+    /// The greatest generation that somebody waits for.
+    generation: AtomicU64,
+    change: Notify,
 }
 
 impl View {
@@ -48,11 +53,18 @@ impl View {
 
     /// A look that begins now, or the next state after the generation `seen`. Cancel safe.
     pub(crate) async fn next(&self, seen: Option<u64>) -> Result<(u64, Arc<Snapshot>)> {
-        let mut wish = 0;
-        if seen.is_none() {
-            wish = self.wishes.count.fetch_add(1, Ordering::SeqCst) + 1;
-            self.wishes.made.notify_one();
-        }
+        let wish = match seen {
+            Some(seen) => {
+                self.wishes.generation.fetch_max(seen + 1, Ordering::SeqCst);
+                self.wishes.change.notify_one();
+                0
+            }
+            None => {
+                let before = self.wishes.looks.fetch_add(1, Ordering::SeqCst);
+                self.wishes.look.notify_one();
+                before + 1
+            }
+        };
         let is_next = |state: &State| match &state.outcome {
             Some(Ok(_)) => state.granted >= wish && seen.is_none_or(|seen| state.generation > seen),
             Some(Err(_)) => true,
@@ -70,13 +82,21 @@ impl View {
 async fn read(live: Arc<Live>, roster: Arc<Roster>, wishes: Arc<Wishes>, sender: watch::Sender<State>) {
     let (mut granted, mut generation, mut known) = (0, 0, None);
     loop {
-        let wished = wishes.count.load(Ordering::SeqCst);
-        let newer_than = if wished > granted { None } else { known };
+        let wished = wishes.looks.load(Ordering::SeqCst);
+        let look = async {
+            if wished > granted {
+                return live.retry(None, || live.session.snapshot(&roster, None)).await;
+            }
+            while wishes.generation.load(Ordering::SeqCst) <= generation {
+                wishes.change.notified().await;
+            }
+            live.retry(None, || live.session.snapshot(&roster, known)).await
+        };
         let outcome = tokio::select! {
             biased;
             () = sender.closed() => return,
-            () = wishes.made.notified(), if wished == granted => continue,
-            outcome = live.retry(None, || live.session.snapshot(&roster, newer_than)) => outcome,
+            () = wishes.look.notified(), if wished == granted => continue,
+            outcome = look => outcome,
         };
         let ended = outcome.is_err();
         if let Ok(snapshot) = &outcome

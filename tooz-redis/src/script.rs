@@ -95,7 +95,7 @@ impl Reply {
     /// The next element as bytes, or `None` at the end.
     pub(crate) fn bytes(&mut self) -> Option<Vec<u8>> {
         self.rest.next().map(|part| match part {
-            Part::Bytes(bytes) => bytes.into(),
+            Part::Bytes(bytes) => bytes.to_vec(),
             Part::Number(number) => number.to_string().into_bytes(),
         })
     }

@@ -13,6 +13,7 @@ use crate::{Context, Failure, Needs, Trial};
 trials! { "group"
     NOTHING:
     watch_begins_with_those_who_are_there,
+    watch_beside_another_begins_with_what_was_done_before,
     watch_tells_each_change_once_and_in_order,
     watch_tells_of_nothing_while_nothing_happens,
     watch_goes_on_after_it_was_dropped,
@@ -54,6 +55,19 @@ async fn watch_begins_with_those_who_are_there(context: Context) -> Result<(), F
     assert_eq!(watch.members().len(), 2);
     assert_eq!(next(&mut watch).await?, Seen::Joined("b".into()));
     assert_eq!(next(&mut watch).await?, Seen::Joined("a".into()));
+    Ok(())
+}
+
+async fn watch_beside_another_begins_with_what_was_done_before(context: Context) -> Result<(), Failure> {
+    let (a, _) = pair(&context).await?;
+    a.group("g").create().await?;
+    let _other = a.group("g").watch().await?;
+    for value in 0..10 {
+        let membership = join(&a, value).await?;
+        assert_eq!(soon("a watch", a.group("g").watch()).await?.members().len(), 1);
+        membership.leave().await?;
+        assert_eq!(soon("a watch", a.group("g").watch()).await?.members().len(), 0);
+    }
     Ok(())
 }
 
