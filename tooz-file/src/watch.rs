@@ -156,7 +156,10 @@ pub(crate) fn look_at_roster(
     roster: &Roster,
     newer_than: Option<Version>,
 ) -> Outcome<Look<Snapshot>> {
-    let mut watched = None;
+    let mut watched = match newer_than {
+        Some(_) => watched_line(core, caller, roster)?,
+        None => None,
+    };
     loop {
         let (snapshot, peers) = read(core, caller, roster)?;
         if core.bury_dead(&peers)? {
@@ -173,13 +176,14 @@ pub(crate) fn look_at_roster(
     }
 }
 
+/// The id of the row of a roster that others know to be watched by us.
+fn watched_line(core: &Core, caller: &Caller, roster: &Roster) -> Outcome<Option<i64>> {
+    let line = Line::find(&core.db, &caller.namespace, roster)?;
+    Ok(line.map(|line| line.id).filter(|id| core.bells.rosters.contains_key(id)))
+}
+
 /// The id of the row of a roster that is about to be watched; it stays as long as somebody watches.
 fn line_to_watch(core: &mut Core, caller: &Caller, roster: &Roster) -> Outcome<i64> {
-    if let Some(line) = Line::find(&core.db, &caller.namespace, roster)?
-        && core.bells.rosters.contains_key(&line.id)
-    {
-        return Ok(line.id);
-    }
     core.write(|work| {
         let line = Line::find(work.db, &caller.namespace, roster)?;
         let line = line.map_or_else(|| Line::make(work.db, &caller.namespace, roster), Ok)?;
