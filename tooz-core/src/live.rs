@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
 use futures_util::StreamExt;
+use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
@@ -24,6 +25,8 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 #[derive(Debug)]
 pub(crate) struct Live {
     pub(crate) session: Arc<dyn Session>,
+    /// Where the tasks of the session run.
+    pub(crate) runtime: Handle,
     opened: Instant,
     /// Nanoseconds after `opened`; `u64::MAX` if liveness does not depend on time.
     deadline: AtomicU64,
@@ -49,6 +52,7 @@ impl Live {
         let no_deadline_yet = if session.ttl().is_some() { 0 } else { u64::MAX };
         let live = Arc::new(Self {
             session: session.clone(),
+            runtime: Handle::current(),
             opened: sent,
             deadline: AtomicU64::new(no_deadline_yet),
             lost: CancellationToken::new(),
@@ -171,7 +175,8 @@ impl Live {
                 () = self.lost.cancelled() => return Err(self.cause()),
             };
             let error = match outcome {
-                Err(error) if error.is_retryable() => error,
+                Err(error) if error.is_retryable() && self.is_alive() => error,
+                Err(error) if error.is_retryable() => return Err(self.cause()),
                 Err(error) => {
                     if error.is_session_lost() {
                         self.lose(error.duplicate());

@@ -8,7 +8,7 @@ use crate::live::Live;
 use crate::view::View;
 use crate::{ErrorKind, Result};
 
-/// Tells of each state of a roster that differs from the last.
+/// Tells of the states of a roster, each after a change.
 #[derive(Debug)]
 pub(crate) struct RosterWatch {
     target: Target,
@@ -29,7 +29,7 @@ impl RosterWatch {
         Self { target, seen: None, interrupted: false }
     }
 
-    /// The next snapshot that differs from the last, and whether the view was interrupted before it, so that changes
+    /// The next snapshot after a change, and whether the view was interrupted before it, so that changes
     /// which undid each other may have gone unseen. Waits through outages and losses of the session. Cancel safe.
     pub(crate) async fn next(&mut self, operation: &'static str) -> Result<(Arc<Snapshot>, bool)> {
         let target = self.target.clone();
@@ -42,7 +42,7 @@ impl RosterWatch {
                 Err(error) if error.is_retryable() => continue,
                 live => live?,
             };
-            if self.seen.take_if(|seen| !Arc::ptr_eq(&seen.live, &live)).is_some() {
+            if self.seen.take_if(|seen| !Arc::ptr_eq(&seen.live, &live) || seen.view.is_over()).is_some() {
                 self.interrupted = true;
             }
             let (view, generation) = match &self.seen {

@@ -38,28 +38,40 @@ struct Wishes {
 }
 
 impl View {
-    /// Starts a reader that ends with the session, or when nobody holds the view any more.
+    /// Starts a reader that ends with the session, or when nobody holds the view any more. It runs where the session
+    /// does, since those who watch may do so in runtimes of shorter life.
     pub(crate) fn start(live: Arc<Live>, roster: Arc<Roster>) -> Arc<Self> {
         let (sender, state) = watch::channel(State::default());
         let wishes = Arc::<Wishes>::default();
-        tokio::spawn(read(live, roster, wishes.clone(), sender));
+        live.runtime.clone().spawn(read(live, roster, wishes.clone(), sender));
         Arc::new(Self { state, wishes })
     }
 
     /// The view behind `weak`, if it is still read.
     pub(crate) fn revive(weak: &Weak<Self>) -> Option<Arc<Self>> {
-        weak.upgrade().filter(|view| view.state.has_changed().is_ok())
+        weak.upgrade().filter(|view| !view.is_over())
+    }
+
+    /// Whether the reader has ended, so that only a new one has news.
+    pub(crate) fn is_over(&self) -> bool {
+        self.state.has_changed().is_err() || matches!(self.state.borrow().outcome, Some(Err(_)))
+    }
+
+    /// Whether nobody waits, so that what was read last may be of any age.
+    fn is_parked(&self, generation: u64) -> bool {
+        self.wishes.generation.load(Ordering::SeqCst) <= generation
     }
 
     /// A look that begins now, or the next state after the generation `seen`. Cancel safe.
     pub(crate) async fn next(&self, seen: Option<u64>) -> Result<(u64, Arc<Snapshot>)> {
+        let newest = self.state.borrow().generation;
         let wish = match seen {
-            Some(seen) => {
+            Some(seen) if seen == newest || !self.is_parked(newest) => {
                 self.wishes.generation.fetch_max(seen + 1, Ordering::SeqCst);
                 self.wishes.change.notify_one();
                 0
             }
-            None => {
+            _ => {
                 let before = self.wishes.looks.fetch_add(1, Ordering::SeqCst);
                 self.wishes.look.notify_one();
                 before + 1

@@ -171,7 +171,12 @@ pub(crate) fn look_at_roster(
         // Others may have changed it before they knew that we watch, so it is read once more after that.
         match watched {
             Some(id) => return Ok(Look::Wait(core.watch_roster(id))),
-            None => watched = Some(line_to_watch(core, caller, roster)?),
+            None => {
+                let id = line_to_watch(core, caller, roster)?;
+                // From here on the tick knows of it, whether we come to wait or not.
+                drop(core.watch_roster(id));
+                watched = Some(id);
+            }
         }
     }
 }

@@ -58,7 +58,7 @@ impl RedisSession {
     }
 
     /// The roster, and the least remaining life of a session in it, in milliseconds. Whoever watches says for how long
-    /// at most, since an entry that comes or goes alone is published only where somebody does.
+    /// at most, since a lock that nobody else wants is published only where somebody does.
     async fn read_roster(&self, roster: &Roster, watched: Option<Duration>) -> Result<(Snapshot, i64)> {
         let watched = watched.map(|watched| watched.as_millis().to_string());
         let mut args = vec![self.id.as_bytes(), roster.kind.as_str().as_bytes()];

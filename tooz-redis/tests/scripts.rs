@@ -101,6 +101,19 @@ async fn the_dead_are_told_so_whatever_else_there_is() {
 }
 
 #[tokio::test]
+async fn what_was_left_by_hand_goes_with_the_last_entry() {
+    let stage = Stage::new().await;
+    stage.enter("a", "01").await;
+    stage.enter("b", "02").await;
+    stage.server.ask(&["DEL", LOCK]).await.unwrap();
+    let first = stage.enter("c", "03").await.swap_remove(1);
+    let second = stage.enter("b", "04").await.swap_remove(1);
+    assert_eq!(stage.leave("c", "03", &first).await, ["DONE"]);
+    assert_eq!(stage.leave("b", "04", &second).await, ["DONE"]);
+    assert_eq!(stage.keys().await.iter().filter(|key| key.starts_with(LOCK)).count(), 0);
+}
+
+#[tokio::test]
 async fn a_watcher_of_a_full_server_looks_again_soon() {
     let stage = Stage::new().await;
     stage.server.ask(&["CONFIG", "SET", "maxmemory", "1"]).await.unwrap();

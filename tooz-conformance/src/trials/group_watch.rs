@@ -14,6 +14,7 @@ trials! { "group"
     NOTHING:
     watch_begins_with_those_who_are_there,
     watch_beside_another_begins_with_what_was_done_before,
+    watch_that_lags_is_told_the_present,
     watch_tells_each_change_once_and_in_order,
     watch_tells_of_nothing_while_nothing_happens,
     watch_goes_on_after_it_was_dropped,
@@ -68,6 +69,18 @@ async fn watch_beside_another_begins_with_what_was_done_before(context: Context)
         membership.leave().await?;
         assert_eq!(soon("a watch", a.group("g").watch()).await?.members().len(), 0);
     }
+    Ok(())
+}
+
+async fn watch_that_lags_is_told_the_present(context: Context) -> Result<(), Failure> {
+    let (a, b) = pair(&context).await?;
+    a.group("g").create().await?;
+    let (mut first, mut second) = (a.group("g").watch().await?, a.group("g").watch().await?);
+    let membership = join(&a, 0).await?;
+    assert_eq!(next(&mut first).await?, Seen::Joined("a".into()));
+    membership.leave().await?;
+    let _membership = join(&b, 0).await?;
+    assert_eq!(next(&mut second).await?, Seen::Joined("b".into()), "who joined and left long ago is no news");
     Ok(())
 }
 

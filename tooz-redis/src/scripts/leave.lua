@@ -2,6 +2,12 @@
 
 local entry = find(nonce)
 remove(entry)
-if entry.mode ~= 'm' then admit() end
+if redis.call('EXISTS', roster) == 0 then
+  -- Also what an entry has left that somebody took away by hand.
+  redis.call('DEL', roster .. ':x', roster .. ':s', roster .. ':m', roster .. ':waiting', roster .. ':limits',
+    roster .. ':keys')
+elseif entry.mode ~= 'm' then
+  admit()
+end
 changed()
 return 'DONE'

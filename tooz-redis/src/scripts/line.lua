@@ -98,7 +98,10 @@ local function admit()
     if redis.call('ZCOUNT', roster .. ':x', '-inf', bound) >= greatest then return end
     local nonce, session = string.match(row[1], '^(%x+) (%x+)$')
     local entry = find(nonce)
-    if not life(session) then
+    if not entry then
+      -- Somebody took it away by hand.
+      for _, set in ipairs({ ':x', ':s', ':waiting', ':limits' }) do redis.call('ZREM', roster .. set, row[1]) end
+    elseif not life(session) then
       remove(entry)
     elseif standing(entry.mode, bound) < entry.limit then
       redis.call('ZREM', roster .. ':waiting', row[1])
