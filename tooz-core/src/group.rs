@@ -136,8 +136,8 @@ impl Group {
         self.target.run("member", member).await
     }
 
-    /// Follows the members: first those who are there, then each change. However many follow a group through one
-    /// coordinator, a change is read once.
+    /// Follows the members: first those who are there, then each change. However many wait for one through one
+    /// coordinator, it is read once.
     ///
     /// # Errors
     /// As [`members`](Self::members).

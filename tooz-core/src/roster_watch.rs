@@ -29,8 +29,8 @@ impl RosterWatch {
         Self { target, seen: None, interrupted: false }
     }
 
-    /// The next snapshot after a change, and whether the view was interrupted before it, so that changes
-    /// which undid each other may have gone unseen. Waits through outages and losses of the session. Cancel safe.
+    /// The next snapshot after a change, and whether the view was interrupted before it, so that changes which undid each
+    /// other may have gone unseen. Waits through outages and losses of the session. Cancel safe.
     pub(crate) async fn next(&mut self, operation: &'static str) -> Result<(Arc<Snapshot>, bool)> {
         let target = self.target.clone();
         target.run(operation, self.advance()).await
