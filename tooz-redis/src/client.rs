@@ -16,7 +16,7 @@ use tooz_core::{Error, ErrorKind, Result};
 
 use crate::config::Config;
 use crate::error::{from_fred, is_from_elsewhere, timed_out};
-use crate::link::{Link, Settings};
+use crate::link::{BACKLOG, FEW, Link, Settings};
 use crate::script::{Part, Reply, Script};
 
 /// The connections of one session.
@@ -39,10 +39,10 @@ impl Client {
         let grants = async {
             match config.replicas {
                 0 => Ok(None),
-                _ => Link::open(&settings).await.map(Some),
+                _ => Link::open(&settings, FEW).await.map(Some),
             }
         };
-        let all = async { tokio::try_join!(Link::open(&settings), grants, Link::open(&settings)) };
+        let all = async { tokio::try_join!(Link::open(&settings, FEW), grants, Link::open(&settings, BACKLOG)) };
         let limited = tokio::time::timeout(timeout, all).await;
         let (commands, grants, news) = limited
             .map_err(|_| timed_out(timeout, &config.address))?

@@ -5,13 +5,13 @@
 //! | `{ns}:seq` | the last number that was given to an entry or a message |
 //! | `{ns}:sessions` | set of session ids |
 //! | `{ns}:session:<id>` | the member's name; it lives as long as the session. Also the session's channel |
-//! | `{ns}:session:<id>:entries` | set of `<key of the roster> <nonce>`, what the session has entered |
+//! | `{ns}:session:<id>:entries` | set of `<key of the roster> <nonce>`, what the session has entered; or the key only, of a roster where it stands alone or did so |
 //! | `{ns}:session:<id>:withdrawn:<nonce>` | bars a nonce of the session for some minutes |
 //! | `{ns}:<kind>:<name>` | hash, nonce to record. Also the roster's channel |
 //! | `{ns}:<kind>:<name>:x`, `:s`, `:m` | sorted sets, seq to `<nonce> <session>`, one a mode |
 //! | `{ns}:<kind>:<name>:waiting`, `:limits` | sorted sets of those that wait: by seq, and by their limit |
 //! | `{ns}:<kind>:<name>:keys` | hash, unique key to nonce |
-//! | `{ns}:<kind>:<name>:watched` | there while somebody may be watching the roster |
+//! | `{ns}:<kind>:<name>:heed` | there while somebody may be watching the roster, or a nonce is barred from it |
 //! | `{ns}:declared:<kind>` | set of the names of declared rosters |
 //! | `{ns}:topic:<name>`, `:trimmed` | stream of messages, also the topic's channel; the greatest offset removed |
 

@@ -18,8 +18,10 @@ use tooz_core::Result;
 use crate::config::{Config, Login, Topology};
 use crate::tls;
 
-/// How many messages may wait to be looked at; more of them are reported as lost.
-const BACKLOG: usize = 256;
+/// How many notifications may wait to be looked at; more of them are reported as lost.
+pub(crate) const BACKLOG: usize = 256;
+/// The same of what fred tells about a connection. It keeps eight such queues for each, with their room.
+pub(crate) const FEW: usize = 8;
 /// Milliseconds between attempts to connect again.
 const RECONNECT_PAUSE: u32 = 100;
 
@@ -37,12 +39,13 @@ struct Troubles {
 }
 
 impl Link {
-    /// Connects, or tells why it cannot.
-    pub(crate) async fn open(settings: &Settings) -> Result<Self, FredError> {
+    /// Connects, or tells why it cannot. Of what is told unasked, `backlog` may wait to be looked at.
+    pub(crate) async fn open(settings: &Settings, backlog: usize) -> Result<Self, FredError> {
         let Settings { config, performance, connection } = settings;
+        let performance = PerformanceConfig { broadcast_channel_capacity: backlog, ..performance.clone() };
         // Without an end: a policy that is used up would leave a client that hangs for ever.
         let policy = ReconnectPolicy::new_constant(0, RECONNECT_PAUSE);
-        let fred = Fred::new(config.clone(), Some(performance.clone()), Some(connection.clone()), Some(policy));
+        let fred = Fred::new(config.clone(), Some(performance), Some(connection.clone()), Some(policy));
         let troubles = Mutex::new(Troubles { receiver: fred.error_rx(), newest: None });
         let link = Self { task: Mutex::new(fred.connect()), fred, troubles };
         link.first_connection().await?;
@@ -158,11 +161,7 @@ impl Settings {
             tls: config.tls.as_ref().map(tls::connector).transpose()?,
             ..Default::default()
         };
-        let performance = PerformanceConfig {
-            default_command_timeout: timeout,
-            broadcast_channel_capacity: BACKLOG,
-            ..Default::default()
-        };
+        let performance = PerformanceConfig { default_command_timeout: timeout, ..Default::default() };
         let keepalive = config.keepalive.then(|| TcpKeepalive::new().with_time(Duration::from_secs(15)));
         let connection = ConnectionConfig {
             connection_timeout: config.connect_timeout.map_or(timeout, |own| own.min(timeout)),

@@ -29,7 +29,7 @@ macro_rules! scripts {
 scripts! {
     OPEN "open": "head" "names" "line" "sessions" "open";
     CLOSE "close": "head" "names" "line" "sessions" "close";
-    STANDING "standing": "head" "names" "standing";
+    STANDING "standing": "head" "names" "line" "standing";
     ENTER "enter": "head" "number" "enter_alone" "names" "line" "enter";
     LEAVE "leave": "leave_alone" "head" "names" "line" "leave";
     WITHDRAW "withdraw": "head" "names" "line" "withdraw";

@@ -40,8 +40,11 @@ async fn enter_counts_up_to_the_limit() {
 async fn enter_refuses_the_dead_the_withdrawn_and_the_undeclared() {
     let stage = Stage::new().await;
     assert_eq!(stage.enter("dead", "01").await, ["LOST"]);
-    assert_eq!(stage.run(source!("line" "withdraw"), LOCK, &["a", "02", "1000"]).await, ["DONE"]);
+    assert_eq!(stage.run(source!("line" "withdraw"), LOCK, &["a", "02", "60000"]).await, ["DONE"]);
     assert_eq!(stage.enter("a", "02").await, ["BARRED"]);
+    stage.run(source!("line" "snapshot"), LOCK, &["b", "lock", "10"]).await;
+    tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+    assert_eq!(stage.enter("a", "02").await, ["BARRED"], "a watcher for a short time shortens nothing");
     let args = [&*key("a"), "03", "m 1 a - ", "", "lock"];
     assert_eq!(stage.run(source!(enter), LOCK, &args).await, ["UNDECLARED"]);
     assert_eq!(stage.run(source!("declare"), LOCK, &["lock"]).await, ["DONE"]);
@@ -76,15 +79,12 @@ async fn enter_drops_the_dead_that_stand_in_its_way() {
 async fn an_entry_alone_is_published_where_somebody_watches() {
     let stage = Stage::new().await;
     let mut news = stage.listen_on(LOCK).await;
-    let come_and_go = async || {
-        let seq = stage.enter("a", "01").await.swap_remove(1);
-        stage.leave("a", "01", &seq).await;
-        settle().await;
-    };
-    come_and_go().await;
+    stage.come_and_go("a", LOCK).await;
+    settle().await;
     assert_eq!(heard(&mut news).len(), 0);
     stage.run(source!("line" "snapshot"), LOCK, &["b", "lock", "60000"]).await;
-    come_and_go().await;
+    stage.come_and_go("a", LOCK).await;
+    settle().await;
     assert_eq!(heard(&mut news).len(), 2);
 }
 

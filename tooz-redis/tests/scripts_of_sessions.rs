@@ -5,7 +5,8 @@
 mod support;
 
 use fred::prelude::*;
-use support::stage::{Stage, heard, settle, source};
+use fred::types::CustomCommand;
+use support::stage::{LOCK, Stage, heard, settle, source};
 
 #[tokio::test]
 async fn numbers_rise_without_the_counter() {
@@ -25,14 +26,42 @@ async fn numbers_rise_without_the_counter() {
 async fn nothing_is_left_when_all_have_left() {
     let stage = Stage::new().await;
     let before = stage.keys().await;
+    stage.come_and_go("a", LOCK).await;
     let seq = stage.enter_keyed("a", "01", "refuse").await[1].clone();
     let first = stage.enter("a", "02").await[1].clone();
     let second = stage.enter("b", "03").await[1].clone();
     stage.leave_as("a", "01", &format!("{seq} m 1 a ")).await;
     stage.leave("b", "03", &second).await;
     stage.leave("a", "02", &first).await;
-    let after: Vec<_> = stage.keys().await.into_iter().filter(|key| key != "{t}:seq").collect();
+    let note = "{t}:session:a:entries";
+    let after: Vec<_> = stage.keys().await.into_iter().filter(|key| key != "{t}:seq" && key != note).collect();
     assert_eq!(after, before);
+    assert_eq!(stage.noted("a").await, [LOCK], "where it stood alone once");
+}
+
+#[tokio::test]
+async fn a_session_forgets_where_it_was() {
+    let stage = Stage::new().await;
+    for number in 0..100 {
+        stage.enter_at("a", &format!("{{t}}:lock:held-{number}"), &format!("{number:08}")).await;
+    }
+    for number in 0..1000 {
+        stage.come_and_go("a", &format!("{{t}}:lock:{number}")).await;
+    }
+    let noted = stage.noted("a").await;
+    assert_eq!(noted.iter().filter(|line| line.contains("held")).count(), 100);
+    assert!(noted.len() < 400, "{}", noted.len());
+}
+
+#[tokio::test]
+async fn what_a_dead_session_was_in_stays_with_others() {
+    let stage = Stage::new().await;
+    stage.come_and_go("a", LOCK).await;
+    stage.enter("b", "02").await;
+    stage.expire("a").await;
+    stage.open("d", 1000).await;
+    assert_eq!(stage.noted("a").await.len(), 0);
+    assert_eq!(stage.run(source!("line" "standing"), "{t}:session:b", &["b"]).await, ["ENTRIES", "02"]);
 }
 
 #[tokio::test]
@@ -42,8 +71,7 @@ async fn close_removes_every_entry_and_tells_the_successors() {
     stage.enter("a", "01").await;
     stage.enter("b", "02").await;
     for number in 0..600 {
-        let key = format!("{{t}}:lock:{number}");
-        stage.run(source!(enter), &key, &["{t}:session:a", &format!("{number:08}"), "x 1 a - "]).await;
+        stage.enter_at("a", &format!("{{t}}:lock:{number}"), &format!("{number:08}")).await;
     }
     let close = source!("line" "sessions" "close");
     assert_eq!(stage.run(close, "{t}:session:a", &["a"]).await, ["MORE"]);
@@ -72,8 +100,16 @@ async fn open_clears_away_what_a_dead_session_left() {
 async fn standing_lists_what_a_session_has() {
     let stage = Stage::new().await;
     stage.enter("a", "01").await;
-    assert_eq!(stage.run(source!("standing"), "{t}:session:a", &["a"]).await, ["ENTRIES", "01"]);
-    assert_eq!(stage.run(source!("standing"), "{t}:session:dead", &["dead"]).await, ["LOST"]);
+    let standing = async || stage.run(source!("line" "standing"), "{t}:session:a", &["a"]).await;
+    assert_eq!(standing().await, ["ENTRIES", "01"]);
+    let seq = stage.enter("b", "02").await.swap_remove(1);
+    assert_eq!(standing().await, ["ENTRIES", "01"]);
+    stage.leave("b", "02", &seq).await;
+    assert!(standing().await.contains(&"01".to_owned()));
+    stage.come_and_go("a", "{t}:lock:y").await;
+    stage.enter_at("b", "{t}:lock:y", "03").await;
+    assert!(!standing().await.contains(&"03".to_owned()));
+    assert_eq!(stage.run(source!("line" "standing"), "{t}:session:dead", &["dead"]).await, ["LOST"]);
 }
 
 #[tokio::test]
@@ -102,8 +138,7 @@ async fn a_smaller_retention_takes_hold_at_once() {
         stage.run(source!("number" "publish"), topic, &[&number.to_string(), "1000"]).await;
     }
     stage.run(source!("number" "publish"), topic, &["last", "3"]).await;
-    let length: u64 =
-        stage.client.custom(fred::types::CustomCommand::new("XLEN", None, false), vec![topic]).await.unwrap();
+    let length: u64 = stage.client.custom(CustomCommand::new_static("XLEN", None, false), vec![topic]).await.unwrap();
     assert_eq!(length, 3);
     let trimmed = stage.run(source!("bounds"), topic, &[]).await.swap_remove(1);
     let next = (trimmed.parse::<u64>().unwrap() + 1).to_string();

@@ -1,4 +1,4 @@
--- The second part of `enter`, after enter_alone.lua: others stand in the roster, or watch it.
+-- The second part of `enter`, after enter_alone.lua: others stand in the roster, or something else is to be heeded.
 
 local mine = find(nonce)
 if mine then
@@ -47,7 +47,8 @@ if blocked_by and if_blocked == 'withdraw' then
 end
 
 seq = seq or next_number()
-add(seq)
+redis.call('HSET', roster, nonce, seq .. ' ' .. record)
+redis.call('SADD', own .. ':entries', roster .. ' ' .. nonce)
 changed()
 if key then redis.call('HSET', roster .. ':keys', key, nonce) end
 local member = nonce .. ' ' .. session

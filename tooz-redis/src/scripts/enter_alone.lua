@@ -5,22 +5,26 @@
 --       What follows the third is '' if it does not apply, and missing if nothing behind it does.
 
 local own, nonce, record, if_blocked, must_be_declared, if_taken = unpack(ARGV)
-local barred = own .. ':withdrawn:' .. nonce
--- The session's key counts 4, more than a bar, other entries and a watcher together: one call answers four questions.
-local found = redis.call('EXISTS', own, own, own, own, barred, roster, roster .. ':watched')
-if found < 4 then return 'LOST' end
+-- The session's key counts 3, more than other entries and what else is to be heeded: one call answers three questions.
+local found = redis.call('EXISTS', own, own, own, roster, roster .. ':heed')
+if found < 3 then return 'LOST' end
 
-local function add(seq)
-  redis.call('HSET', roster, nonce, seq .. ' ' .. record)
-  redis.call('SADD', own .. ':entries', roster .. ' ' .. nonce)
-end
-
-if found == 4 and not must_be_declared then
+if found == 3 and not must_be_declared then
   local seq = next_number()
-  add(seq)
+  redis.call('HSET', roster, nonce, seq .. ' ' .. record)
+  local entries = own .. ':entries'
+  if redis.call('SADD', entries, roster) == 1 and redis.call('SCARD', entries) % 64 == 0 then
+    -- The roster stays in the set when it is left, since it may be entered again. Where no name comes back they would
+    -- pile up: so every 64 new ones, up to 128 are removed that are empty by now.
+    local empty = {}
+    for _, line in ipairs(redis.call('SRANDMEMBER', entries, 128)) do
+      if not string.find(line, ' ', 1, true) and redis.call('EXISTS', line) == 0 then empty[#empty + 1] = line end
+    end
+    if #empty > 0 then redis.call('SREM', entries, unpack(empty)) end
+  end
   return 'ADMITTED ' .. seq
 end
-if redis.call('EXISTS', barred) == 1 then return 'BARRED' end
+if redis.call('EXISTS', own .. ':withdrawn:' .. nonce) == 1 then return 'BARRED' end
 
 local crowd = redis.call('HLEN', roster)
 if crowd == 1 and if_blocked == 'withdraw' and not must_be_declared then

@@ -3,14 +3,13 @@
 
 local own, nonce, beginning = unpack(ARGV)
 local among = KEYS[1] .. ':' .. string.match(beginning, '%l')
--- The session's key counts 3, the sorted set of our mode and a watcher 1 each: without that set no second entry can be
--- there, and without a watcher nobody need be told.
-local found = redis.call('EXISTS', own, own, own, among, KEYS[1] .. ':watched')
+-- The session's key counts 3, the sorted set of our mode and what else is to be heeded 1 each: without that set no second
+-- entry can be there, and without the other nobody need be told.
+local found = redis.call('EXISTS', own, own, own, among, KEYS[1] .. ':heed')
 if found < 3 then return 'LOST' end
 local record = redis.call('HGET', KEYS[1], nonce)
 if not record or string.find(record, beginning, 1, true) ~= 1 then return 'NONE' end
 if found == 3 then
-  redis.call('DEL', KEYS[1], KEYS[1] .. ':keys')
-  redis.call('SREM', own .. ':entries', KEYS[1] .. ' ' .. nonce)
+  redis.call('DEL', KEYS[1])
   return 'DONE'
 end

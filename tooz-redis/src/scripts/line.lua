@@ -1,6 +1,7 @@
 -- The entries of a roster. A record in its hash is "seq mode limit session key-length " followed by the bytes of the
--- unique key and of the value. An entry that stands alone may be in the hash only; as soon as there are two, every one is
--- in the sorted set of its mode too: see `index_lone`.
+-- unique key and of the value. An entry that stands alone may be in the hash only, with the roster alone in its session's
+-- set; as soon as there are two, every one is in the sorted set of its mode too, and by its nonce in its session's set:
+-- see `index_lone`.
 
 local conflicts = { x = { 'x', 's' }, s = { 'x' }, m = {} }
 
@@ -31,6 +32,14 @@ end
 local function index_lone()
   local entry = find(redis.call('HKEYS', roster)[1])
   redis.call('ZADD', roster .. ':' .. entry.mode, entry.seq, entry.member)
+  redis.call('SADD', session_key(entry.session) .. ':entries', roster .. ' ' .. entry.nonce)
+end
+
+-- The entry that a session has alone in the roster, or nil.
+local function lone_of(session)
+  if redis.call('HLEN', roster) ~= 1 then return nil end
+  local entry = find(redis.call('HKEYS', roster)[1])
+  return entry.session == session and entry or nil
 end
 
 -- Takes an entry out of the roster. Uses no command that a full server refuses.

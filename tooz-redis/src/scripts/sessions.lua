@@ -6,15 +6,15 @@ local function bury(session)
   local found = redis.call('SRANDMEMBER', entries, 500)
   for _, line in ipairs(found) do
     local nonce
-    roster, nonce = string.match(line, '^(.*) (%x+)$')
-    local entry = find(nonce)
+    roster, nonce = string.match(line, '^(%S+) ?(%x*)$')
+    local entry
+    if nonce == '' then entry = lone_of(session) else entry = find(nonce) end
     if entry then
       remove(entry)
       if entry.mode ~= 'm' then admit() end
       changed()
-    else
-      redis.call('SREM', entries, line)
     end
+    redis.call('SREM', entries, line)
   end
   if #found == 500 then return false end
   redis.call('SREM', space .. 'sessions', session)

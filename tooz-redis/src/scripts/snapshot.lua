@@ -23,8 +23,8 @@ if swept then
   admit()
   changed()
 end
-if ARGV[3] and redis.call('PTTL', roster .. ':watched') < ARGV[3] / 2 then
-  local set = redis.pcall('SET', roster .. ':watched', '', 'PX', ARGV[3])
+if ARGV[3] and redis.call('PTTL', roster .. ':heed') < ARGV[3] / 2 then
+  local set = redis.pcall('SET', roster .. ':heed', '', 'PX', ARGV[3])
   -- A full server refuses it, and then the watcher must look by itself.
   if set.err and (least < 0 or least > 1000) then least = 1000 end
 end

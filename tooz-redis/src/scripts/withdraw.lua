@@ -8,5 +8,9 @@ if entry and entry.session == ARGV[1] then
   if entry.mode ~= 'm' then admit() end
   changed()
 end
+-- First what has the bar looked for.
+if redis.call('PTTL', roster .. ':heed') < tonumber(ARGV[3]) then
+  redis.call('SET', roster .. ':heed', '', 'PX', ARGV[3])
+end
 redis.call('SET', session_key(ARGV[1]) .. ':withdrawn:' .. ARGV[2], '', 'PX', ARGV[3])
 return 'DONE'

@@ -1,6 +1,7 @@
 //! A server on which scripts are run by name.
 
 use fred::prelude::*;
+use fred::types::CustomCommand;
 
 use super::Server;
 
@@ -64,6 +65,23 @@ impl Stage {
 
     pub(crate) async fn enter(&self, session: &str, nonce: &str) -> Vec<String> {
         self.enter_as(session, nonce, "x", "1").await
+    }
+
+    pub(crate) async fn enter_at(&self, session: &str, roster: &str, nonce: &str) -> Vec<String> {
+        self.run(source!(enter), roster, &[&key(session), nonce, &format!("x 1 {session} - ")]).await
+    }
+
+    /// Enters a roster that is empty, and leaves it.
+    pub(crate) async fn come_and_go(&self, session: &str, roster: &str) {
+        let seq = self.enter_at(session, roster, "09").await.swap_remove(1);
+        let args = [&*key(session), "09", &format!("{seq} x 1 {session} ")];
+        assert_eq!(self.run(source!(leave), roster, &args).await, ["DONE"]);
+    }
+
+    /// The lines of a session's set of entries.
+    pub(crate) async fn noted(&self, session: &str) -> Vec<String> {
+        let command = CustomCommand::new_static("SMEMBERS", None, false);
+        self.client.custom(command, vec![format!("{}:entries", key(session))]).await.unwrap()
     }
 
     pub(crate) async fn enter_keyed(&self, session: &str, nonce: &str, if_taken: &str) -> Vec<String> {
