@@ -22,8 +22,9 @@ const RESERVE: i64 = 1 << 16;
 /// How many withdrawn nonces a session remembers: more than it has requests under way.
 const WITHDRAWN_KEPT: usize = 128;
 
-/// After how many commits the write-ahead log is copied into the database.
-const CHECKPOINT: u32 = 2000;
+/// After how many commits the write-ahead log is copied into the database. As many pages are SQLite's own default: the index
+/// of the log passes all that it has of the same page, so that each commit costs a little more than the one before.
+const CHECKPOINT: u32 = 1000;
 
 /// How many empty rosters are kept for the next second.
 const MAX_IDLE: usize = 1000;
@@ -73,6 +74,8 @@ pub(crate) struct Place {
     /// The id of the row of the roster, which no other roster gets while the entry stands.
     pub(crate) id: i64,
     pub(crate) seq: i64,
+    /// Nobody else stood there when it entered.
+    pub(crate) alone: bool,
 }
 
 impl Held {

@@ -114,23 +114,16 @@ impl Line {
         if alive { Ok(line) } else { Err(session_lost().into()) }
     }
 
-    /// The row of `roster`, in which the entry of `ticket` stands.
-    pub(crate) fn find_with(
-        db: &Connection,
-        namespace: &str,
-        roster: &Roster,
-        ticket: &Ticket,
-    ) -> Outcome<Option<(Self, Stored)>> {
+    /// The row with this id, in which the entry of `ticket` stands.
+    pub(crate) fn find_with(db: &Connection, id: i64, ticket: &Ticket) -> Outcome<Option<(Self, Stored)>> {
         let mut select = db.prepare_cached(concat!(
             "SELECT ",
-            line_columns!(" AND (mode, seq) <> (?4, ?5)"),
+            line_columns!(" AND (mode, seq) <> (?2, ?3)"),
             ", ",
             entry_columns!(),
-            " FROM rosters JOIN entries ON roster = rosters.id AND mode = ?4 AND seq = ?5
-             WHERE namespace = ?1 AND kind = ?2 AND name = ?3"
+            " FROM rosters JOIN entries ON roster = rosters.id AND mode = ?2 AND seq = ?3 WHERE rosters.id = ?1"
         ))?;
-        let (kind, name) = (roster.kind.as_str(), roster.name.as_bytes());
-        let key = params![namespace, kind, name, ticket.mode.as_str(), ticket.seq.0 as i64];
+        let key = params![id, ticket.mode.as_str(), ticket.seq.0 as i64];
         let found = select.query_row(key, |row| Ok((Self::from_row(row, 0)?, Stored::from_row(row, 5)?)));
         Ok(found.optional()?.filter(|(_, entry)| entry.nonce == ticket.nonce))
     }
@@ -238,7 +231,7 @@ impl Line {
         if !self.occupied {
             self.emptied(work);
         } else if entry.mode != Mode::Member {
-            self.admit(work)?;
+            self.admit(work, entry)?;
         }
         self.changed(work)
     }
@@ -305,13 +298,14 @@ impl Line {
         Ok(())
     }
 
-    /// Marks the waiting entries that have become admitted, and pokes their peers. Looks only at the head of the line:
-    /// behind as many exclusive entries as the greatest limit nobody can be.
-    fn admit(&self, work: &mut Work<'_>) -> Outcome<()> {
+    /// Marks the waiting entries that have become admitted since this one went, and pokes their peers. Looks only at the
+    /// head of the line: behind as many exclusive entries as the greatest limit nobody can be.
+    fn admit(&self, work: &mut Work<'_>, gone: &Stored) -> Outcome<()> {
+        // All who stand behind an exclusive holder wait for it alone, so nobody else blocks the first of them.
+        let mut surely = gone.mode == Mode::Exclusive && gone.admitted && self.greatest_limit == 1;
         let mut after = 0;
         while let Some((entry, peer)) = self.first_waiting(work.db, after)? {
-            let blockers = self.blockers(work.db, entry.mode, entry.seq, entry.permits)?;
-            if blockers.len() < entry.permits as usize {
+            if surely || self.has_room(work.db, &entry)? {
                 let mut update = work
                     .db
                     .prepare_cached("UPDATE entries SET admitted = 1 WHERE roster = ?1 AND mode = ?2 AND seq = ?3")?;
@@ -326,9 +320,15 @@ impl Line {
             if exclusive.len() >= self.greatest_limit as usize {
                 break;
             }
-            after = entry.seq;
+            (after, surely) = (entry.seq, false);
         }
         Ok(())
+    }
+
+    /// Whether fewer entries than its limit block an entry.
+    fn has_room(&self, db: &Connection, entry: &Stored) -> Outcome<bool> {
+        let blockers = self.blockers(db, entry.mode, entry.seq, entry.permits)?;
+        Ok(blockers.len() < entry.permits as usize)
     }
 
     /// The first entry behind `after` that waits, with its peer.

@@ -81,7 +81,7 @@ fn try_enter(
         None => Standing::Admitted(ticket),
         Some(blocked_by) => Standing::Waiting { ticket, blocked_by },
     };
-    Ok((standing, Some(Place { roster: roster.clone(), id: line.id, seq })))
+    Ok((standing, Some(Place { roster: roster.clone(), id: line.id, seq, alone: !line.occupied })))
 }
 
 /// What an entry meets before it enters.
@@ -182,20 +182,27 @@ fn insert(
 }
 
 pub(crate) fn leave(core: &mut Core, caller: &Caller, roster: &Roster, ticket: &Ticket) -> Outcome<bool> {
-    let place = core.sessions.get(&caller.session).and_then(|held| held.place_of(ticket.nonce));
-    let id = place.filter(|place| place.roster == *roster).map(|place| place.id);
+    let place = place_of(core, caller, roster, ticket.nonce);
     let left = core.commit(|work| {
-        if let Some(id) = id
+        if let Some((id, true)) = place
             && remove_alone(work, id, ticket)?
         {
             return Ok(true);
         }
-        let Some((line, entry)) = find_ours(work, caller, roster, ticket)? else { return Ok(false) };
+        let Some((line, entry)) = find_ours(work, caller, place, ticket)? else { return Ok(false) };
         line.remove_found(work, &entry)?;
         Ok(true)
     })?;
-    forget(core, caller, ticket.nonce);
+    if left {
+        forget(core, caller, ticket.nonce);
+    }
     Ok(left)
+}
+
+/// The id of the roster where an entry of this process stands, and whether it stood there alone when it entered.
+fn place_of(core: &Core, caller: &Caller, roster: &Roster, nonce: Nonce) -> Option<(i64, bool)> {
+    let place = core.sessions.get(&caller.session)?.place_of(nonce)?;
+    (place.roster == *roster).then_some((place.id, place.alone))
 }
 
 /// Removes the entry of a ticket from the roster with this id if that concerns nobody else: no other entry stands, so it
@@ -237,8 +244,9 @@ fn forget(core: &mut Core, caller: &Caller, nonce: Nonce) {
 }
 
 pub(crate) fn replace(core: &mut Core, caller: &Caller, roster: &Roster, ticket: &Ticket, value: &[u8]) -> Outcome<()> {
+    let place = place_of(core, caller, roster, ticket.nonce);
     core.commit(|work| {
-        let Some((line, entry)) = find_ours(work, caller, roster, ticket)? else { return Err(not_held().into()) };
+        let Some((line, entry)) = find_ours(work, caller, place, ticket)? else { return Err(not_held().into()) };
         let mut update =
             work.db.prepare_cached("UPDATE entries SET value = ?4 WHERE roster = ?1 AND mode = ?2 AND seq = ?3")?;
         update.execute(params![line.id, entry.mode.as_str(), entry.seq, value])?;
@@ -292,9 +300,14 @@ pub(crate) fn declared(core: &mut Core, caller: &Caller, kind: Kind) -> Outcome<
     names.map(|name| Ok(Name::new(name?)?)).collect()
 }
 
-/// The entry of a ticket, if it stands and is the caller's. Fails if others hold this process for dead.
-fn find_ours(work: &Work<'_>, caller: &Caller, roster: &Roster, ticket: &Ticket) -> Outcome<Option<(Line, Stored)>> {
-    let found = Line::find_with(work.db, &caller.namespace, roster, ticket)?;
+/// The entry of a ticket, if it stands at this place and is the caller's. Fails if others hold this process for dead.
+fn find_ours(
+    work: &Work<'_>,
+    caller: &Caller,
+    place: Option<(i64, bool)>,
+    ticket: &Ticket,
+) -> Outcome<Option<(Line, Stored)>> {
+    let found = place.map(|(id, _)| Line::find_with(work.db, id, ticket)).transpose()?.flatten();
     let ours = found.filter(|(_, entry)| entry.session == caller.session);
     if ours.is_none() {
         work.check_alive()?;

@@ -9,7 +9,7 @@ use tooz_core::driver::{
     Entry, IfBlocked, Kind, Mode, NewEntry, Nonce, Roster, Seq, Standing, Ticket, admission, standing_in,
 };
 
-use super::stage::{Client, entry, limit, roster, soon};
+use super::stage::{Client, entry, roster, soon};
 use crate::{Context, Failure, Needs, Trial};
 
 trials! { "driver"
@@ -147,7 +147,7 @@ async fn await_turn_agrees_with_the_provided_one(context: Context) -> Result<(),
     for round in 0..4 {
         let (roster, mut model) = (roster(Kind::Lock, format!("random {round}")), Model::default());
         for _ in 0..12 {
-            let new = NewEntry { limit: limit(2), if_blocked: IfBlocked::Wait, ..random_entry(&mut random) };
+            let new = NewEntry { if_blocked: IfBlocked::Wait, ..random_entry(&mut random) };
             let by = random.random_range(0..clients.len());
             model.entered(by, &new, clients[by].enter(&roster, new).await?);
         }
