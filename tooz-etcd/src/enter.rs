@@ -188,11 +188,11 @@ impl<'a> Entering<'a> {
         if let Some(old) = &seen.namesake {
             operations.extend(session.removal(old));
         }
-        operations.push(TxnOp::put(self.key.clone(), self.stored(), session.bound()));
         if self.entry.if_blocked == IfBlocked::Wait {
-            // The range sees our own put; and whether there are more than the limit matters to who waits.
-            operations.extend(self.look_at_conflicting(2));
+            // Before the put, so that the server need not read that again.
+            operations.extend(self.look_at_conflicting());
         }
+        operations.push(TxnOp::put(self.key.clone(), self.stored(), session.bound()));
         operations
     }
 
@@ -214,24 +214,22 @@ impl<'a> Entering<'a> {
                 .flatten()
                 .map(|range| TxnOp::get(range.start, Some(GetOptions::new().with_range(range.end)))),
         );
-        // One more than the limit, since a namesake among them will make room.
-        operations.extend(self.look_at_conflicting(1));
+        operations.extend(self.look_at_conflicting());
         operations
     }
 
-    /// Reads the `limit + extra` nearest entries that conflict, latest first.
-    fn look_at_conflicting(&self, extra: i64) -> Option<TxnOp> {
+    /// Reads the nearest entries that conflict, latest first. One more than the limit: whether there are more matters to
+    /// who waits, and a namesake among them will make room.
+    fn look_at_conflicting(&self) -> Option<TxnOp> {
         let range = self.conflicting.clone()?;
-        let options = nearest_first(&range).with_limit(i64::from(self.entry.limit.get()) + extra);
+        let options = nearest_first(&range).with_limit(i64::from(self.entry.limit.get()) + 1);
         Some(TxnOp::get(range.start, Some(options)))
     }
 
     fn outcome(&self, answer: &TxnResponse) -> Result<(Ticket, Turn)> {
         let NewEntry { nonce, mode, limit, .. } = self.entry;
         let ticket = Ticket { seq: tooz_core::driver::Seq(revision_of(answer)?.unsigned_abs()), nonce, mode, limit };
-        let mut before: Vec<_> = gets(answer).next().unwrap_or_default();
-        before.retain(|other| other.key() != self.key);
-        Ok((ticket, Turn::new(before, limit)))
+        Ok((ticket, Turn::new(gets(answer).next().unwrap_or_default(), limit)))
     }
 }
 
