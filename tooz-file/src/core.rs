@@ -22,8 +22,8 @@ const RESERVE: i64 = 1 << 16;
 /// How many withdrawn nonces a session remembers: more than it has requests under way.
 const WITHDRAWN_KEPT: usize = 128;
 
-/// After how many commits the write-ahead log is copied into the database. As many pages are SQLite's own default: the index
-/// of the log passes all that it has of the same page, so that each commit costs a little more than the one before.
+/// After how many commits the write-ahead log is copied into the database. As many pages are SQLite's own default: to
+/// note a page in the index of the log it passes the notes of all earlier copies, so each commit costs more than the last.
 const CHECKPOINT: u32 = 1000;
 
 /// How many empty rosters are kept for the next second.

@@ -301,7 +301,8 @@ impl Line {
     /// Marks the waiting entries that have become admitted since this one went, and pokes their peers. Looks only at the
     /// head of the line: behind as many exclusive entries as the greatest limit nobody can be.
     fn admit(&self, work: &mut Work<'_>, gone: &Stored) -> Outcome<()> {
-        // All who stand behind an exclusive holder wait for it alone, so nobody else blocks the first of them.
+        // With no limit above 1, nothing that conflicts stands before an exclusive entry that is admitted, and all that
+        // conflicts behind it waits: so nothing is left before the first of these.
         let mut surely = gone.mode == Mode::Exclusive && gone.admitted && self.greatest_limit == 1;
         let mut after = 0;
         while let Some((entry, peer)) = self.first_waiting(work.db, after)? {

@@ -1,13 +1,16 @@
 //! Measures the drivers beside their floors, and writes what the documentation shows.
 
+use std::collections::HashMap;
 use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Instant;
 
 use clap::Args;
 use serde_json::Value;
 
-use crate::backends::{BACKENDS, set_up};
-use crate::run::{Outcome, cargo, root, run};
+use crate::backends::{BACKENDS, Backend, set_up};
+use crate::run::{Outcome, cargo, read, root, run};
 
 /// What to measure.
 #[derive(Args, Debug, Default)]
@@ -35,16 +38,15 @@ pub(crate) fn bench(options: &Options) -> Outcome {
         return Err(format!("there is no such backend, only {names}").into());
     }
     set_up(&backends)?;
-    let packages = backends.iter().flat_map(|backend| ["--package", backend.package]);
-    let build: Vec<_> = ["bench", "--bench", "floor", "--no-run"].into_iter().chain(packages).collect();
-    run(&mut cargo(&build)?)?;
+    let programs = build(&backends)?;
     let (start, out) = (Instant::now(), root().join("target").join("tooz-bench"));
     fs::create_dir_all(&out)?;
     let mut outcomes = Vec::new();
     for backend in backends {
         let json = out.join(format!("{}.json", backend.name));
-        let mut command = cargo(&["bench", "--package", backend.package, "--bench", "floor", "--", "--json"])?;
-        command.arg(&json);
+        let program = programs.get(backend.package).ok_or("cargo has built no benchmark for this backend")?;
+        let mut command = Command::new(program);
+        command.current_dir(root().join(backend.package)).args(["--bench", "--json"]).arg(&json);
         if let Some(only) = &options.only {
             command.args(["--only", only]);
         }
@@ -63,4 +65,19 @@ pub(crate) fn bench(options: &Options) -> Outcome {
         println!("{}", serde_json::to_string_pretty(&outcomes)?);
     }
     Ok(())
+}
+
+/// Builds the benchmarks at once, since cargo builds what they share anew for each package that it builds alone. Returns
+/// where they are, by package.
+fn build(backends: &[&Backend]) -> Outcome<HashMap<String, PathBuf>> {
+    let packages = backends.iter().flat_map(|backend| ["--package", backend.package]);
+    let args = ["bench", "--bench", "floor", "--no-run", "--message-format", "json-render-diagnostics"];
+    let args: Vec<_> = args.into_iter().chain(packages).collect();
+    let output = read(&mut cargo(&args)?)?;
+    let messages = output.lines().map(serde_json::from_str).collect::<Result<Vec<Value>, _>>()?;
+    let program = |message: &Value| {
+        let package = Path::new(message["manifest_path"].as_str()?).parent()?.file_name()?.to_str()?.to_owned();
+        Some((package, PathBuf::from(message["executable"].as_str()?)))
+    };
+    Ok(messages.iter().filter_map(program).collect())
 }

@@ -19,6 +19,12 @@ pub(crate) fn root() -> PathBuf {
 pub(crate) fn cargo(args: &[&str]) -> Outcome<Command> {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.current_dir(root()).args(args);
+    // What cargo says to this program about itself; a build script that looks at it would run again each time.
+    for (name, _) in std::env::vars_os() {
+        if ["CARGO_PKG_", "CARGO_MANIFEST_"].iter().any(|ours| name.to_string_lossy().starts_with(ours)) {
+            command.env_remove(name);
+        }
+    }
     if std::env::var_os("PROTOC").is_none() {
         command.env("PROTOC", protoc_bin_vendored::protoc_bin_path()?);
     }
@@ -31,6 +37,18 @@ pub(crate) fn run(command: &mut Command) -> Outcome {
     eprintln!("> {line}");
     let status = command.status().map_err(|error| format!("failed to run `{line}`: {error}"))?;
     if status.success() { Ok(()) } else { Err(format!("`{line}` failed ({status})").into()) }
+}
+
+/// As [`run`], but gives back what the command prints on standard output.
+pub(crate) fn read(command: &mut Command) -> Outcome<String> {
+    let line = line_of(command);
+    eprintln!("> {line}");
+    let output =
+        command.stderr(Stdio::inherit()).output().map_err(|error| format!("failed to run `{line}`: {error}"))?;
+    match output.status.success() {
+        true => Ok(String::from_utf8(output.stdout)?),
+        false => Err(format!("`{line}` failed ({})", output.status).into()),
+    }
 }
 
 /// Whether a command can be run and succeeds; its output is not shown.

@@ -13,14 +13,16 @@ if found == 3 and not must_be_declared then
   local seq = next_number()
   redis.call('HSET', roster, nonce, seq .. ' ' .. record)
   local entries = own .. ':entries'
-  if redis.call('SADD', entries, roster) == 1 and redis.call('SCARD', entries) % 64 == 0 then
+  if redis.call('SADD', entries, roster) == 1 and seq % 64 == 0 then
     -- The roster stays in the set when it is left, since it may be entered again. Where no name comes back they would
-    -- pile up: so every 64 new ones, up to 128 are removed that are empty by now.
-    local empty = {}
+    -- pile up: so at one in 64 new ones, up to 128 are removed where the session does not stand alone.
+    local session, left = string.match(record, '^%l %d+ (%x+) '), {}
     for _, line in ipairs(redis.call('SRANDMEMBER', entries, 128)) do
-      if not string.find(line, ' ', 1, true) and redis.call('EXISTS', line) == 0 then empty[#empty + 1] = line end
+      local alone = string.find(line, ' ', 1, true) or redis.call('HLEN', line) == 1
+        and string.match(redis.call('HGETALL', line)[2], '^%d+ %l %d+ (%x+) ') == session
+      if not alone then left[#left + 1] = line end
     end
-    if #empty > 0 then redis.call('SREM', entries, unpack(empty)) end
+    if #left > 0 then redis.call('SREM', entries, unpack(left)) end
   end
   return 'ADMITTED ' .. seq
 end

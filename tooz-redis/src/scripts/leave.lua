@@ -1,4 +1,5 @@
--- The second part of `leave`, after leave_alone.lua: others stand in the roster, and those whom it admits are told.
+-- The second part of `leave`, after leave_alone.lua: others stand in the roster, and those whom it admits are
+-- told, or something else is to be heeded.
 
 local entry = find(nonce)
 remove(entry)

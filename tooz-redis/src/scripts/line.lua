@@ -1,7 +1,7 @@
 -- The entries of a roster. A record in its hash is "seq mode limit session key-length " followed by the bytes of the
--- unique key and of the value. An entry that stands alone may be in the hash only, with the roster alone in its session's
--- set; as soon as there are two, every one is in the sorted set of its mode too, and by its nonce in its session's set:
--- see `index_lone`.
+-- unique key and of the value. An entry that stands alone may be in the hash only, and its session's set then has the
+-- roster's key without a nonce; as soon as there are two, every one is in the sorted set of its mode too, and with its nonce
+-- in its session's set: see `index_lone`.
 
 local conflicts = { x = { 'x', 's' }, s = { 'x' }, m = {} }
 
@@ -31,8 +31,9 @@ end
 -- Indexes the entry that stood alone until now.
 local function index_lone()
   local entry = find(redis.call('HKEYS', roster)[1])
-  redis.call('ZADD', roster .. ':' .. entry.mode, entry.seq, entry.member)
-  redis.call('SADD', session_key(entry.session) .. ':entries', roster .. ' ' .. entry.nonce)
+  if redis.call('ZADD', roster .. ':' .. entry.mode, entry.seq, entry.member) == 1 then
+    redis.call('SADD', session_key(entry.session) .. ':entries', roster .. ' ' .. entry.nonce)
+  end
 end
 
 -- The entry that a session has alone in the roster, or nil.

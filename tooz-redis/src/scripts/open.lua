@@ -9,8 +9,8 @@ for _, command in ipairs({
   { 'HDEL', probe, 'f' }, { 'ZADD', probe, 1, 'm' }, { 'ZCOUNT', probe, 0, 1 }, { 'ZRANGE', probe, 0, 0 },
   { 'ZREVRANGE', probe, 0, 0 }, { 'ZRANGEBYSCORE', probe, 1, 1 }, { 'ZREVRANGEBYSCORE', probe, 1, 1 },
   { 'ZREM', probe, 'm' }, { 'SADD', probe, 'm' }, { 'SISMEMBER', probe, 'm' }, { 'SMEMBERS', probe },
-  { 'SRANDMEMBER', probe, 1 }, { 'SCARD', probe }, { 'SREM', probe, 'm' }, { 'SET', probe, '1', 'GET' },
-  { 'EXISTS', probe }, { 'PEXPIRE', probe, 1000 }, { 'PTTL', probe }, { 'DEL', probe }, { 'TIME' },
+  { 'SRANDMEMBER', probe, 1 }, { 'SREM', probe, 'm' }, { 'SET', probe, '1', 'GET' }, { 'EXISTS', probe },
+  { 'PEXPIRE', probe, 1000 }, { 'PTTL', probe }, { 'DEL', probe }, { 'TIME' },
   { 'PUBLISH', KEYS[1], 'open' },
 }) do
   redis.call(unpack(command))

@@ -8,9 +8,7 @@ if entry and entry.session == ARGV[1] then
   if entry.mode ~= 'm' then admit() end
   changed()
 end
--- First what has the bar looked for.
-if redis.call('PTTL', roster .. ':heed') < tonumber(ARGV[3]) then
-  redis.call('SET', roster .. ':heed', '', 'PX', ARGV[3])
-end
 redis.call('SET', session_key(ARGV[1]) .. ':withdrawn:' .. ARGV[2], '', 'PX', ARGV[3])
+-- What has the bar looked for, and outlives it. No watcher asks for as long a time.
+redis.call('SET', roster .. ':heed', '', 'PX', ARGV[3])
 return 'DONE'
