@@ -2,10 +2,9 @@
 -- ARGV: seq
 
 local function with_seq()
-  local nonces = redis.call('HLEN', roster) == 1 and redis.call('HKEYS', roster)
-  if nonces then
-    local lone = find(nonces[1])
-    return lone.seq == ARGV[1] and lone
+  if redis.call('HLEN', roster) == 1 then
+    local entry = lone()
+    return entry.seq == ARGV[1] and entry
   end
   for _, mode in ipairs({ 'x', 's', 'm' }) do
     local found = redis.call('ZRANGEBYSCORE', roster .. ':' .. mode, ARGV[1], ARGV[1])

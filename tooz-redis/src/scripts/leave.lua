@@ -1,7 +1,7 @@
 -- The second part of `leave`, after leave_alone.lua: others stand in the roster, and those whom it admits are
 -- told, or something else is to be heeded.
 
-local entry = find(nonce)
+local entry = read(nonce, record)
 remove(entry)
 if redis.call('EXISTS', roster) == 0 then
   -- Also what an entry has left that somebody took away by hand.

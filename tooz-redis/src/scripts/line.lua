@@ -11,10 +11,8 @@ local function life(session)
   if left ~= -2 then return left end
 end
 
--- The entry of a nonce, or nil.
-local function find(nonce)
-  local record = redis.call('HGET', roster, nonce)
-  if not record then return nil end
+-- The entry that a record tells of.
+local function read(nonce, record)
   local seq, mode, limit, session, length, rest = string.match(record, '^(%d+) (%l) (%d+) (%x+) (%S+) ()')
   local entry = { nonce = nonce, seq = seq, mode = mode, limit = tonumber(limit), session = session }
   entry.member = nonce .. ' ' .. session
@@ -24,13 +22,22 @@ local function find(nonce)
   return entry
 end
 
+-- The entry of a nonce, or nil.
+local function find(nonce)
+  local record = redis.call('HGET', roster, nonce)
+  return record and read(nonce, record)
+end
+
+-- The only entry of the roster.
+local function lone() return read(unpack(redis.call('HGETALL', roster))) end
+
 local function tell(entry, news)
   redis.call('PUBLISH', session_key(entry.session), news .. ' ' .. entry.nonce)
 end
 
 -- Indexes the entry that stood alone until now.
 local function index_lone()
-  local entry = find(redis.call('HKEYS', roster)[1])
+  local entry = lone()
   if redis.call('ZADD', roster .. ':' .. entry.mode, entry.seq, entry.member) == 1 then
     redis.call('SADD', session_key(entry.session) .. ':entries', roster .. ' ' .. entry.nonce)
   end
@@ -39,7 +46,7 @@ end
 -- The entry that a session has alone in the roster, or nil.
 local function lone_of(session)
   if redis.call('HLEN', roster) ~= 1 then return nil end
-  local entry = find(redis.call('HKEYS', roster)[1])
+  local entry = lone()
   return entry.session == session and entry or nil
 end
 
@@ -105,7 +112,8 @@ local function admit()
     local row = redis.call('ZRANGE', roster .. ':waiting', skipped, skipped, 'WITHSCORES')
     if #row == 0 then return end
     local bound = '(' .. row[2]
-    if redis.call('ZCOUNT', roster .. ':x', '-inf', bound) >= greatest then return end
+    local exclusive = redis.call('ZCOUNT', roster .. ':x', '-inf', bound)
+    if exclusive >= greatest then return end
     local nonce, session = string.match(row[1], '^(%x+) (%x+)$')
     local entry = find(nonce)
     if not entry then
@@ -113,12 +121,18 @@ local function admit()
       for _, set in ipairs({ ':x', ':s', ':waiting', ':limits' }) do redis.call('ZREM', roster .. set, row[1]) end
     elseif not life(session) then
       remove(entry)
-    elseif standing(entry.mode, bound) < entry.limit then
-      redis.call('ZREM', roster .. ':waiting', row[1])
-      redis.call('ZREM', roster .. ':limits', row[1])
-      tell(entry, 'turn')
     else
-      skipped = skipped + 1
+      local before = exclusive
+      if entry.mode == 'x' then before = before + redis.call('ZCOUNT', roster .. ':s', '-inf', bound) end
+      if before < entry.limit then
+        redis.call('ZREM', roster .. ':waiting', row[1])
+        redis.call('ZREM', roster .. ':limits', row[1])
+        tell(entry, 'turn')
+      else
+        skipped = skipped + 1
+      end
+      -- It stands before all that follow.
+      if entry.mode == 'x' and exclusive + 1 >= greatest then return end
     end
   end
 end
