@@ -189,7 +189,9 @@ pub(crate) fn leave(core: &mut Core, caller: &Caller, roster: &Roster, ticket: &
         {
             return Ok(true);
         }
-        let Some((line, entry)) = find_ours(work, caller, place, ticket)? else { return Ok(false) };
+        let Some((line, entry)) = find_ours(work, caller, place.map(|(id, _)| id), ticket)? else {
+            return Ok(false);
+        };
         line.remove_found(work, &entry)?;
         Ok(true)
     })?;
@@ -244,9 +246,9 @@ fn forget(core: &mut Core, caller: &Caller, nonce: Nonce) {
 }
 
 pub(crate) fn replace(core: &mut Core, caller: &Caller, roster: &Roster, ticket: &Ticket, value: &[u8]) -> Outcome<()> {
-    let place = place_of(core, caller, roster, ticket.nonce);
+    let id = place_of(core, caller, roster, ticket.nonce).map(|(id, _)| id);
     core.commit(|work| {
-        let Some((line, entry)) = find_ours(work, caller, place, ticket)? else { return Err(not_held().into()) };
+        let Some((line, entry)) = find_ours(work, caller, id, ticket)? else { return Err(not_held().into()) };
         let mut update =
             work.db.prepare_cached("UPDATE entries SET value = ?4 WHERE roster = ?1 AND mode = ?2 AND seq = ?3")?;
         update.execute(params![line.id, entry.mode.as_str(), entry.seq, value])?;
@@ -300,14 +302,10 @@ pub(crate) fn declared(core: &mut Core, caller: &Caller, kind: Kind) -> Outcome<
     names.map(|name| Ok(Name::new(name?)?)).collect()
 }
 
-/// The entry of a ticket, if it stands at this place and is the caller's. Fails if others hold this process for dead.
-fn find_ours(
-    work: &Work<'_>,
-    caller: &Caller,
-    place: Option<(i64, bool)>,
-    ticket: &Ticket,
-) -> Outcome<Option<(Line, Stored)>> {
-    let found = place.map(|(id, _)| Line::find_with(work.db, id, ticket)).transpose()?.flatten();
+/// The entry of a ticket, if it stands in the roster with this id and is the caller's. Fails if others hold this process
+/// for dead.
+fn find_ours(work: &Work<'_>, caller: &Caller, id: Option<i64>, ticket: &Ticket) -> Outcome<Option<(Line, Stored)>> {
+    let found = id.map(|id| Line::find_with(work.db, id, ticket)).transpose()?.flatten();
     let ours = found.filter(|(_, entry)| entry.session == caller.session);
     if ours.is_none() {
         work.check_alive()?;

@@ -1,5 +1,5 @@
--- The second part of `leave`, after leave_alone.lua: others stand in the roster, and those whom it admits are
--- told, or something else is to be heeded.
+-- The second part of `leave`, after leave_alone.lua: others stand in the roster, and those whom it admits are told,
+-- or something else is to be heeded.
 
 local entry = read(nonce, record)
 remove(entry)

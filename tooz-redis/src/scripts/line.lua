@@ -43,11 +43,14 @@ local function index_lone()
   end
 end
 
--- The entry that a session has alone in the roster, or nil.
-local function lone_of(session)
+-- Turns to the roster of a line of a session's set, and returns the nonce of what the session has there, or nil.
+local function turn_to(line, session)
+  local nonce
+  roster, nonce = string.match(line, '^(%S+) ?(%x*)$')
+  if nonce ~= '' then return nonce end
   if redis.call('HLEN', roster) ~= 1 then return nil end
   local entry = lone()
-  return entry.session == session and entry or nil
+  return entry.session == session and entry.nonce or nil
 end
 
 -- Takes an entry out of the roster. Uses no command that a full server refuses.
@@ -122,9 +125,9 @@ local function admit()
     elseif not life(session) then
       remove(entry)
     else
-      local before = exclusive
-      if entry.mode == 'x' then before = before + redis.call('ZCOUNT', roster .. ':s', '-inf', bound) end
-      if before < entry.limit then
+      local conflicting = exclusive
+      if entry.mode == 'x' then conflicting = exclusive + redis.call('ZCOUNT', roster .. ':s', '-inf', bound) end
+      if conflicting < entry.limit then
         redis.call('ZREM', roster .. ':waiting', row[1])
         redis.call('ZREM', roster .. ':limits', row[1])
         tell(entry, 'turn')

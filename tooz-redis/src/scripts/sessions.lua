@@ -5,10 +5,8 @@ local function bury(session)
   local entries = session_key(session) .. ':entries'
   local found = redis.call('SRANDMEMBER', entries, 500)
   for _, line in ipairs(found) do
-    local nonce
-    roster, nonce = string.match(line, '^(%S+) ?(%x*)$')
-    local entry
-    if nonce == '' then entry = lone_of(session) else entry = find(nonce) end
+    local nonce = turn_to(line, session)
+    local entry = nonce and find(nonce)
     if entry then
       remove(entry)
       if entry.mode ~= 'm' then admit() end

@@ -3,12 +3,6 @@
 if redis.call('EXISTS', KEYS[1]) == 0 then return 'LOST' end
 local reply = { 'ENTRIES' }
 for _, line in ipairs(redis.call('SMEMBERS', KEYS[1] .. ':entries')) do
-  local nonce
-  roster, nonce = string.match(line, '^(%S+) ?(%x*)$')
-  if nonce == '' then
-    local lone = lone_of(ARGV[1])
-    nonce = lone and lone.nonce
-  end
-  reply[#reply + 1] = nonce
+  reply[#reply + 1] = turn_to(line, ARGV[1])
 end
 return reply
