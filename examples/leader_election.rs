@@ -31,9 +31,10 @@ async fn main() -> Result<()> {
     Ok(())
 }
 
-async fn lead(term: FencingToken) {
+async fn lead(term: FencingToken) -> Result<()> {
     for second in 1..=5 {
         println!("I lead in term {term}, second {second} of 5.");
         sleep(Duration::from_secs(1)).await;
     }
+    Ok(())
 }

@@ -1,12 +1,12 @@
 //! Publishes ten messages, reads five, and resumes after the fifth without loss or repetition.
 
-use tooz_core::{From, Result};
+use tooz_core::{Result, StartAt};
 
 #[tokio::main]
 async fn main() -> Result<()> {
     let coordinator = tooz_examples::connect().await?;
     let topic = coordinator.topic("pubsub-example").keep(1_000);
-    let mut subscription = topic.subscribe(From::Latest).await?;
+    let mut subscription = topic.subscribe(StartAt::Latest).await?;
     for number in 1..=10 {
         topic.publish(format!("message {number} of {}", coordinator.member()).as_bytes()).await?;
     }
@@ -19,7 +19,7 @@ async fn main() -> Result<()> {
     drop(subscription);
 
     println!("resuming after {position}");
-    let mut resumed = topic.subscribe(From::After(position)).await?;
+    let mut resumed = topic.subscribe(StartAt::After(position)).await?;
     for _ in 0..5 {
         let message = resumed.next().await?;
         println!("{:>3}  {}", message.offset, String::from_utf8_lossy(&message.payload));

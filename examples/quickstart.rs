@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
-use tooz_core::{Capabilities, Coordinator, ErrorKind, From, Result};
+use tooz_core::{Capabilities, Coordinator, ErrorKind, Result, StartAt};
 
 const ROUNDS: u32 = 5;
 
@@ -35,7 +35,7 @@ async fn main() -> Result<()> {
     }
 
     let topic = coordinator.topic("quickstart");
-    let mut inbox = topic.subscribe(From::Latest).await?;
+    let mut inbox = topic.subscribe(StartAt::Latest).await?;
     for round in 1..=ROUNDS {
         take_a_turn(&coordinator, round).await?;
     }
@@ -70,6 +70,11 @@ async fn take_a_turn(coordinator: &Coordinator, round: u32) -> Result<()> {
         guard.fencing_token()
     );
     // Should the lock be lost meanwhile, the work is cancelled at once.
-    guard.run(sleep(Duration::from_millis(500))).await?;
+    guard.run(work()).await?;
     guard.release().await
+}
+
+async fn work() -> Result<()> {
+    sleep(Duration::from_millis(500)).await;
+    Ok(())
 }

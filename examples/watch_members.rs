@@ -19,6 +19,7 @@ async fn main() -> Result<()> {
                 GroupEvent::Left(member) => println!("- {}", member.id()),
                 GroupEvent::Updated(member) => println!("~ {} {:?}", member.id(), member.capabilities()?),
                 GroupEvent::Resync => println!("  (the view was interrupted)"),
+                _ => {}
             }
         }
     };

@@ -56,7 +56,7 @@ impl Reach {
     /// The member's name is not valid.
     pub fn session_options(&self, member: &str) -> Result<SessionOptions, Failure> {
         let (namespace, member) = (self.namespace.clone(), Name::new(member)?);
-        Ok(SessionOptions { namespace, member, ttl: self.ttl, timeout: Duration::from_secs(2) })
+        Ok(SessionOptions::new(namespace, member, self.ttl, Duration::from_secs(2)))
     }
 
     /// A session of the driver itself, without anything of core in between. Nothing renews it.

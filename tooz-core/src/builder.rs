@@ -7,7 +7,7 @@ use tokio::sync::{broadcast, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::coordinator::Coordinator;
-use crate::driver::{DriverInfo, SessionOptions};
+use crate::driver::{DriverInfo, Nonce, SessionOptions};
 use crate::state::SessionState;
 use crate::supervisor::{Current, Shared};
 use crate::{Characteristic, Error, ErrorKind, Name, Registry, Result, ServiceUrl};
@@ -23,7 +23,7 @@ const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
 #[derive(Clone, Debug)]
 #[must_use = "a builder does nothing until it connects"]
 pub struct Builder {
-    url: Result<ServiceUrl, Arc<Error>>,
+    url: Result<ServiceUrl, Error>,
     member: Option<Vec<u8>>,
     namespace: Option<String>,
     ttl: Option<Duration>,
@@ -36,7 +36,7 @@ pub struct Builder {
 impl Builder {
     pub(crate) fn new(url: &str) -> Self {
         Self {
-            url: url.parse().map_err(Arc::new),
+            url: url.parse(),
             member: None,
             namespace: None,
             ttl: None,
@@ -107,7 +107,7 @@ impl Builder {
     }
 
     async fn connect_inner(self) -> Result<Coordinator> {
-        let url = self.url.as_ref().map_err(|error| error.duplicate())?.clone();
+        let url = self.url.as_ref().map_err(Error::clone)?.clone();
         let driver = self.registry.clone().unwrap_or_default().driver(&url)?;
         let info = driver.info();
         self.check_characteristics(&info)?;
@@ -166,17 +166,13 @@ impl Builder {
         if ttl.is_zero() || timeout.is_zero() {
             return Err(Error::new(ErrorKind::InvalidOption, "the TTL and the timeout must be above zero"));
         }
-        Ok(SessionOptions {
-            namespace,
-            member: member.map_err(|error| error.with_context("what", "member id"))?,
-            ttl,
-            timeout,
-        })
+        let member = member.map_err(|error| error.with_context("what", "member id"))?;
+        Ok(SessionOptions::new(namespace, member, ttl, timeout))
     }
 }
 
 fn default_member() -> Result<Name> {
     let host = gethostname::gethostname();
     let host: String = host.to_string_lossy().chars().take(64).collect();
-    Name::new(format!("{host}-{}-{:06x}", std::process::id(), rand::random::<u32>() >> 8))
+    Name::new(format!("{host}-{}-{:.6}", std::process::id(), Nonce::random().to_string()))
 }

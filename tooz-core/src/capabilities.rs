@@ -10,6 +10,7 @@ use crate::{Error, ErrorKind, Result};
 /// A value in [`Capabilities`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
+#[non_exhaustive]
 pub enum Value {
     /// Nothing.
     Nil,

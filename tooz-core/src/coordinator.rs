@@ -167,7 +167,7 @@ impl Coordinator {
 
     fn target(&self, kind: Kind, name: impl AsRef<[u8]>) -> Target {
         let roster = Name::new(name.as_ref()).map(|name| Arc::new(Roster { kind, name }));
-        Target { coordinator: self.clone(), roster: roster.map_err(|error| Arc::new(error.with_context("what", kind))) }
+        Target { coordinator: self.clone(), roster: roster.map_err(|error| error.with_context("what", kind)) }
     }
 }
 
@@ -175,12 +175,12 @@ impl Coordinator {
 #[derive(Clone, Debug)]
 pub(crate) struct Target {
     pub(crate) coordinator: Coordinator,
-    roster: Result<Arc<Roster>, Arc<Error>>,
+    roster: Result<Arc<Roster>, Error>,
 }
 
 impl Target {
     pub(crate) fn roster(&self) -> Result<&Arc<Roster>> {
-        self.roster.as_ref().map_err(|error| error.duplicate())
+        self.roster.as_ref().map_err(Error::clone)
     }
 
     /// The same name used for something else.

@@ -8,7 +8,7 @@ use futures_util::Stream;
 
 use crate::coordinator::Target;
 use crate::driver::{IfBlocked, Mode, Snapshot};
-use crate::lock::{FencingToken, Guard, Line, Participant, enter, evict_holders, inspect, wait, within};
+use crate::lock::{FencingToken, Guard, Participant, Queue, enter, evict_holders, inspect, wait, within};
 use crate::roster_watch::RosterWatch;
 use crate::{Name, Result};
 
@@ -75,7 +75,7 @@ impl Election {
     ///
     /// # Errors
     /// `Unavailable`, `SessionLost`, `InvalidName`.
-    pub async fn inspect(&self) -> Result<Line> {
+    pub async fn inspect(&self) -> Result<Queue> {
         self.target.run("inspect", inspect(&self.target)).await
     }
 
@@ -125,6 +125,7 @@ impl Deref for Leadership {
 
 /// Who leads, in which term.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Leader {
     /// The member id of the leader.
     pub member: Name,

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::error::Error as StdError;
 use std::fmt;
+use std::sync::Arc;
 
 /// A result whose error is [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -53,44 +54,49 @@ pub enum ErrorKind {
 
 /// An error: its [`kind`](Error::kind), what was attempted, on what, and why it failed.
 ///
-/// The text names the thing, the cause and the way out, and never contains a password.
-#[derive(Debug)]
-pub struct Error(Box<Inner>);
+/// The text names the thing, the cause and the way out, and never contains a password. Clones share the native error,
+/// which [`source`](StdError::source) returns; `Display` already includes it.
+#[derive(Clone)]
+pub struct Error(Arc<ErrorParts>);
 
-#[derive(Debug)]
-struct Inner {
+#[derive(Clone)]
+struct ErrorParts {
     kind: ErrorKind,
     message: Cow<'static, str>,
     operation: Option<&'static str>,
     context: Vec<(&'static str, String)>,
-    source: Option<Box<dyn StdError + Send + Sync>>,
+    source: Option<Arc<dyn StdError + Send + Sync>>,
 }
 
 impl Error {
     /// An error of `kind`; `message` is a lowercase fragment such as `"failed to reach the server"`.
     pub fn new(kind: ErrorKind, message: impl Into<Cow<'static, str>>) -> Self {
-        Self(Box::new(Inner { kind, message: message.into(), operation: None, context: Vec::new(), source: None }))
+        Self(Arc::new(ErrorParts { kind, message: message.into(), operation: None, context: Vec::new(), source: None }))
     }
 
     /// Attaches the native error that caused this one.
     #[must_use]
     pub fn with_source(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
-        self.0.source = Some(source.into());
+        self.parts().source = Some(Arc::from(source.into()));
         self
     }
 
     /// Names the operation that failed; the innermost name stays.
     #[must_use]
     pub fn with_operation(mut self, operation: &'static str) -> Self {
-        self.0.operation.get_or_insert(operation);
+        self.parts().operation.get_or_insert(operation);
         self
     }
 
     /// Adds one fact to the context, such as `("lock", "nightly")`.
     #[must_use]
     pub fn with_context(mut self, key: &'static str, value: impl fmt::Display) -> Self {
-        self.0.context.push((key, value.to_string()));
+        self.parts().context.push((key, value.to_string()));
         self
+    }
+
+    fn parts(&mut self) -> &mut ErrorParts {
+        Arc::make_mut(&mut self.0)
     }
 
     /// What went wrong, as far as a program can act on it.
@@ -127,21 +133,6 @@ impl Error {
     pub fn is_timeout(&self) -> bool {
         self.kind() == ErrorKind::Timeout
     }
-
-    /// A second error with the same kind and text, for everyone else who waits for the same event.
-    ///
-    /// The native source is kept as text, since it need not be cloneable.
-    #[must_use]
-    pub fn duplicate(&self) -> Self {
-        let inner = &self.0;
-        Self(Box::new(Inner {
-            kind: inner.kind,
-            message: inner.message.clone(),
-            operation: inner.operation,
-            context: inner.context.clone(),
-            source: inner.source.as_ref().map(|source| source.to_string().into()),
-        }))
-    }
 }
 
 impl fmt::Display for Error {
@@ -157,7 +148,7 @@ impl fmt::Display for Error {
         if !inner.context.is_empty() {
             f.write_str(")")?;
         }
-        let mut source = inner.source.as_deref().map(|source| source as &(dyn StdError + 'static));
+        let mut source = StdError::source(self);
         while let Some(cause) = source {
             write!(f, ": {cause}")?;
             source = cause.source();
@@ -166,7 +157,17 @@ impl fmt::Display for Error {
     }
 }
 
-impl StdError for Error {}
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.0.source.as_deref().map(|source| source as &(dyn StdError + 'static))
+    }
+}
 
 #[cfg(test)]
 mod tests {
@@ -183,7 +184,7 @@ mod tests {
             error.to_string(),
             "acquire: failed to reach the server (lock nightly, address 127.0.0.1:1): connection refused"
         );
-        assert_eq!(error.duplicate().to_string(), error.to_string());
+        assert_eq!(error.clone().to_string(), error.to_string());
         assert!(error.is_retryable());
     }
 }

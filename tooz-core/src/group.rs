@@ -194,6 +194,7 @@ fn members_of(snapshot: &Snapshot) -> Result<Vec<Member>> {
 
 /// Something that happened in a group.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum GroupEvent {
     /// Somebody is there: among the first at the beginning, later because they joined.
     Joined(Member),

@@ -10,11 +10,12 @@
 //!
 //! let guard = coordinator.lock("nightly").acquire_timeout(Duration::from_secs(5)).await?;
 //! println!("ours until {:?} from now, token {}", guard.remaining(), guard.fencing_token());
-//! guard.run(async { /* work; cancelled as soon as the lock is lost */ }).await?;
+//! guard.run(work()).await?; // cancelled as soon as the lock is lost
 //! guard.release().await?;
 //!
 //! coordinator.close().await;
 //! # Ok(()) }
+//! # async fn work() -> Result<(), tooz_core::Error> { Ok(()) }
 //! ```
 //!
 //! # A tour
@@ -68,7 +69,7 @@ pub use self::election::{Election, Leader, Leadership, Observation};
 pub use self::error::{Error, ErrorKind, Result};
 pub use self::group::{Group, GroupEvent, GroupWatch};
 pub use self::hash_ring::HashRing;
-pub use self::lock::{FencingToken, Guard, Line, Lock, Participant};
+pub use self::lock::{FencingToken, Guard, Lock, Participant, Queue};
 pub use self::member::{Incarnation, Member};
 pub use self::membership::Membership;
 pub use self::name::Name;
@@ -78,6 +79,6 @@ pub use self::registry::Registry;
 pub use self::semaphore::Semaphore;
 pub use self::service_url::{Host, ServiceUrl};
 pub use self::state::{SessionState, SessionStates};
-pub use self::topic::{From, Subscription, Topic};
+pub use self::topic::{StartAt, Subscription, Topic};
 /// For driver crates: `tooz_core::inventory::submit! { DRIVER }`.
 pub use inventory;

@@ -98,7 +98,7 @@ impl Live {
     /// Why the session is over. Meaningful once it is.
     pub(crate) fn cause(&self) -> Error {
         match self.cause.get() {
-            Some(cause) => cause.duplicate(),
+            Some(cause) => cause.clone(),
             None => deadline_passed(),
         }
     }
@@ -179,7 +179,7 @@ impl Live {
                 Err(error) if error.is_retryable() => return Err(self.cause()),
                 Err(error) => {
                     if error.is_session_lost() {
-                        self.lose(error.duplicate());
+                        self.lose(error.clone());
                     }
                     return Err(error);
                 }

@@ -97,7 +97,7 @@ impl Lock {
     ///
     /// # Errors
     /// `Unavailable`, `SessionLost`, `InvalidName`.
-    pub async fn inspect(&self) -> Result<Line> {
+    pub async fn inspect(&self) -> Result<Queue> {
         self.target.run("inspect", inspect(&self.target)).await
     }
 
@@ -144,12 +144,12 @@ impl Guard {
         self.hold.lost().await
     }
 
-    /// Runs `work` and cancels it, by dropping it, when the guard is lost.
+    /// Runs `work` and returns its result. When the guard is lost first, `work` is dropped and the loss is the error.
     ///
     /// # Errors
-    /// As [`lost`](Self::lost); what `work` returns is passed on otherwise.
-    pub async fn run<F: Future>(&self, work: F) -> Result<F::Output> {
-        self.hold.run(work).await.map_err(|error| error.with_operation("run"))
+    /// The error of `work`, or the loss (see [`lost`](Self::lost)) converted into the same type.
+    pub async fn run<T, E: From<Error>>(&self, work: impl Future<Output = Result<T, E>>) -> Result<T, E> {
+        self.hold.run(work).await.unwrap_or_else(|error| Err(error.with_operation("run").into()))
     }
 
     /// Asks the backend whether the entry still stands: one request.
@@ -184,7 +184,8 @@ impl Guard {
 
 /// Who holds and who waits.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Line {
+#[non_exhaustive]
+pub struct Queue {
     /// Those who hold it, in the order of arrival.
     pub holders: Vec<Participant>,
     /// Those who wait, in the order in which they will be granted.
@@ -193,6 +194,7 @@ pub struct Line {
 
 /// Somebody who holds or waits.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Participant {
     /// The member id of the coordinator.
     pub member: Name,
@@ -283,13 +285,13 @@ pub(crate) async fn within<T>(limit: Duration, target: &Target, work: impl Futur
     }
 }
 
-pub(crate) async fn inspect(target: &Target) -> Result<Line> {
+pub(crate) async fn inspect(target: &Target) -> Result<Queue> {
     let roster = target.roster()?;
     let live = target.coordinator.live().await?;
     let snapshot = live.retry(Some(target.coordinator.timeout()), || live.session.snapshot(roster, None)).await?;
     let (holders, waiters) = admission::partition(&snapshot.entries);
     let read = |entries: Vec<&Entry>| entries.into_iter().map(Participant::read).collect::<Result<_>>();
-    Ok(Line { holders: read(holders)?, waiters: read(waiters)? })
+    Ok(Queue { holders: read(holders)?, waiters: read(waiters)? })
 }
 
 pub(crate) async fn evict_holders(target: &Target) -> Result<Vec<Participant>> {

@@ -39,7 +39,7 @@ enum Stay {
     /// The latest entry; it may be lost, and followed by another one then.
     Entered(Arc<Hold>),
     /// Joining again has failed for good.
-    Over(Arc<Error>),
+    Over(Error),
 }
 
 impl Membership {
@@ -96,7 +96,7 @@ impl Membership {
         let stay = self.joined.stay.borrow().clone();
         match stay {
             Stay::Entered(hold) => hold.lost().await,
-            Stay::Over(cause) => cause.duplicate(),
+            Stay::Over(cause) => cause.clone(),
         }
     }
 
@@ -158,7 +158,7 @@ impl Joined {
             Err(error) if error.is_session_lost() => {}
             Err(error) => {
                 warn!(member = %self.target.coordinator.member(), %error, "failed to join again");
-                self.stay.send_replace(Stay::Over(Arc::new(error)));
+                self.stay.send_replace(Stay::Over(error));
             }
         }
     }

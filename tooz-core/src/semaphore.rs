@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::coordinator::Target;
 use crate::driver::{IfBlocked, Mode};
-use crate::lock::{Guard, Line, Participant, enter, evict_holders, inspect, wait, within};
+use crate::lock::{Guard, Participant, Queue, enter, evict_holders, inspect, wait, within};
 use crate::{Error, ErrorKind, Result};
 
 /// A semaphore with a fixed number of permits. A [`Guard`] holds one of them.
@@ -59,7 +59,7 @@ impl Semaphore {
     ///
     /// # Errors
     /// `Unavailable`, `SessionLost`, `InvalidName`.
-    pub async fn inspect(&self) -> Result<Line> {
+    pub async fn inspect(&self) -> Result<Queue> {
         self.target.run("inspect", inspect(&self.target)).await
     }
 

@@ -9,6 +9,7 @@ use crate::{Error, ErrorKind, Result};
 
 /// A host of a [`ServiceUrl`], with the port if one was given.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Host {
     /// A host name or an IP address, without the brackets of IPv6.
     pub name: String,

@@ -6,6 +6,7 @@ use tokio::time::Instant;
 
 /// The state of a coordinator's session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum SessionState {
     /// The backend answers.
     Connected,

@@ -1,7 +1,6 @@
 //! Topics: publish, and subscribe from any offset that is still kept.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 
 use futures_util::Stream;
 use tracing::{Instrument, Span};
@@ -16,7 +15,8 @@ const BATCH: usize = 256;
 
 /// Where a [`Subscription`] begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum From {
+#[non_exhaustive]
+pub enum StartAt {
     /// After everything published before the call.
     Latest,
     /// At the oldest message that is kept.
@@ -31,10 +31,10 @@ pub enum From {
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), tooz_core::Error> {
 /// # let coordinator = tooz_core::connect("memory://topic-doc").await?;
-/// use tooz_core::From;
+/// use tooz_core::StartAt;
 ///
 /// let topic = coordinator.topic("jobs");
-/// let mut subscription = topic.subscribe(From::Latest).await?;
+/// let mut subscription = topic.subscribe(StartAt::Latest).await?;
 /// topic.publish(b"hello").await?;
 /// assert_eq!(subscription.next().await?.payload, b"hello");
 /// # Ok(()) }
@@ -42,7 +42,7 @@ pub enum From {
 #[derive(Clone, Debug)]
 pub struct Topic {
     coordinator: Coordinator,
-    name: Result<Name, Arc<Error>>,
+    name: Result<Name, Error>,
     keep: u64,
 }
 
@@ -51,7 +51,7 @@ impl Topic {
     pub const DEFAULT_KEEP: u64 = 10_000;
 
     pub(crate) fn new(coordinator: Coordinator, name: &[u8]) -> Self {
-        let name = Name::new(name).map_err(|error| Arc::new(error.with_context("what", "topic")));
+        let name = Name::new(name).map_err(|error| error.with_context("what", "topic"));
         Self { coordinator, name, keep: Self::DEFAULT_KEEP }
     }
 
@@ -83,14 +83,14 @@ impl Topic {
     ///
     /// # Errors
     /// `Unavailable`, `SessionLost`, `InvalidName`, `Unsupported`.
-    pub async fn subscribe(&self, from: From) -> Result<Subscription> {
+    pub async fn subscribe(&self, start: StartAt) -> Result<Subscription> {
         let outcome = async {
             let live = self.coordinator.live().await?;
             topics(&live)?;
-            Ok(match from {
-                From::After(offset) => offset,
-                From::Latest => self.bounds(&live).await?.newest,
-                From::Earliest => self.bounds(&live).await?.trimmed,
+            Ok(match start {
+                StartAt::After(offset) => offset,
+                StartAt::Latest => self.bounds(&live).await?.newest,
+                StartAt::Earliest => self.bounds(&live).await?.trimmed,
             })
         };
         let after =
@@ -104,7 +104,7 @@ impl Topic {
     }
 
     fn name(&self) -> Result<&Name> {
-        self.name.as_ref().map_err(|error| error.duplicate())
+        self.name.as_ref().map_err(Error::clone)
     }
 
     fn span(&self, operation: &'static str) -> Span {
@@ -159,7 +159,7 @@ impl Subscription {
         }
     }
 
-    /// The offset of the last message returned: where [`From::After`] resumes.
+    /// The offset of the last message returned: where [`StartAt::After`] resumes.
     pub fn position(&self) -> Offset {
         self.after
     }

@@ -23,7 +23,7 @@ struct State {
     granted: u64,
     /// Rises with every change.
     generation: u64,
-    outcome: Option<Result<Arc<Snapshot>, Arc<Error>>>,
+    outcome: Option<Result<Arc<Snapshot>, Error>>,
 }
 
 /// What those who watch wait for.
@@ -85,7 +85,7 @@ impl View {
         let mut state = self.state.clone();
         match state.wait_for(is_next).await.as_deref() {
             Ok(State { generation, outcome: Some(Ok(snapshot)), .. }) => Ok((*generation, snapshot.clone())),
-            Ok(State { outcome: Some(Err(error)), .. }) => Err(error.duplicate()),
+            Ok(State { outcome: Some(Err(error)), .. }) => Err(error.clone()),
             _ => Err(Error::new(ErrorKind::Unexpected, "the task that reads the roster has ended without a word")),
         }
     }
@@ -117,7 +117,7 @@ async fn read(live: Arc<Live>, roster: Arc<Roster>, wishes: Arc<Wishes>, sender:
             generation += 1;
         }
         granted = wished;
-        sender.send_replace(State { granted, generation, outcome: Some(outcome.map(Arc::new).map_err(Arc::new)) });
+        sender.send_replace(State { granted, generation, outcome: Some(outcome.map(Arc::new)) });
         if ended {
             return;
         }

@@ -71,7 +71,7 @@ async fn run_cancels_its_future_at_the_loss() {
     let a = connect("run", "a").await;
     let guard = a.lock("l").acquire().await.unwrap();
     Server::named("run").partition("a").unwrap();
-    let error = guard.run(std::future::pending::<()>()).await.unwrap_err();
+    let error = guard.run(std::future::pending::<tooz_core::Result<()>>()).await.unwrap_err();
     assert!(error.is_session_lost());
     assert!(guard.release().await.unwrap_err().is_session_lost());
 }

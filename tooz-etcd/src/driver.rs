@@ -15,6 +15,19 @@ pub const DRIVER: DriverEntry =
 
 tooz_core::inventory::submit! { DRIVER }
 
+/// What the conformance suite has shown.
+const CHARACTERISTICS: &[Characteristic] = &[
+    Characteristic::DistributedAcrossThreads,
+    Characteristic::DistributedAcrossProcesses,
+    Characteristic::DistributedAcrossHosts,
+    Characteristic::Linearizable,
+    Characteristic::Sequential,
+    Characteristic::Causal,
+    Characteristic::Serializable,
+    Characteristic::SameViewUnderPartitions,
+    Characteristic::SameViewAcrossClients,
+];
+
 fn open(url: &ServiceUrl) -> Result<Arc<dyn Driver>> {
     Ok(Arc::new(Etcd { config: Config::new(url)? }))
 }
@@ -28,23 +41,7 @@ struct Etcd {
 impl Driver for Etcd {
     /// Not `NonTimeoutBased`, whatever Python's tooz says: a lease is a timeout.
     fn info(&self) -> DriverInfo {
-        use Characteristic as C;
-        DriverInfo {
-            name: DRIVER.name,
-            characteristics: &[
-                C::DistributedAcrossThreads,
-                C::DistributedAcrossProcesses,
-                C::DistributedAcrossHosts,
-                C::Linearizable,
-                C::Sequential,
-                C::Causal,
-                C::Serializable,
-                C::SameViewUnderPartitions,
-                C::SameViewAcrossClients,
-            ],
-            topics: true,
-            ttl: self.config.ttl,
-        }
+        DriverInfo::new(DRIVER.name, CHARACTERISTICS).with_topics().with_ttl(self.config.ttl)
     }
 
     async fn open(&self, options: &SessionOptions) -> Result<Box<dyn Session>> {

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use etcd_client::{Compare, CompareOp, GetOptions, KeyValue, SortOrder, SortTarget, Txn, TxnOp, TxnResponse};
 use tokio::time::Instant;
-use tooz_core::driver::{IfBlocked, IfTaken, Key, NewEntry, Roster, Standing, Ticket};
+use tooz_core::driver::{IfBlocked, IfTaken, NewEntry, Roster, Standing, Ticket};
 use tooz_core::{Error, ErrorKind, Result};
 
 use crate::client::lock;
@@ -136,10 +136,7 @@ impl EtcdSession {
 impl<'a> Entering<'a> {
     fn new(session: &EtcdSession, roster: &Roster, entry: NewEntry<'a>) -> Self {
         let keys = session.layout.roster(roster);
-        let unique = match entry.key {
-            Key::Unique(unique, if_taken) => Some((unique, if_taken)),
-            Key::Nonce => None,
-        };
+        let unique = entry.unique_key();
         let places = keys.places(entry.mode, unique.map(|(unique, _)| unique), session.lease.id);
         Self {
             key: session.places.take(entry.nonce, places),

@@ -151,7 +151,7 @@ impl RosterKeys {
         let first = match mode {
             Mode::Exclusive => Mode::Shared,
             Mode::Shared => Mode::Exclusive,
-            Mode::Member => return None,
+            _ => return None,
         };
         let end = KeyRange::under(self.mode(Mode::Exclusive)).end;
         Some(KeyRange { start: self.mode(first).into_bytes(), end })

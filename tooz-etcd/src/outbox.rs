@@ -90,7 +90,7 @@ impl Outbox {
                 }
                 Err(error) => {
                     for message in batch {
-                        let _ = message.outcome.send(Err(error.duplicate()));
+                        let _ = message.outcome.send(Err(error.clone()));
                     }
                 }
             }

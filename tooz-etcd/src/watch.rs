@@ -180,7 +180,7 @@ impl Subscription {
     async fn wait(&mut self, ready: impl Fn(&State) -> bool + Send + Sync) -> Result<()> {
         let reached = self.state.wait_for(|state| state.failed.is_some() || ready(state)).await;
         let state = reached.map_err(|_| session_closed())?;
-        state.failed.as_ref().map_or(Ok(()), |error| Err(error.duplicate()))
+        state.failed.as_ref().map_or(Ok(()), |error| Err(Error::clone(error)))
     }
 }
 

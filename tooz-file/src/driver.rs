@@ -24,6 +24,19 @@ pub const DRIVER: DriverEntry = DriverEntry { name: "file", schemes: &["file"], 
 
 inventory::submit! { DRIVER }
 
+/// What the conformance suite has shown.
+const CHARACTERISTICS: &[Characteristic] = &[
+    Characteristic::NonTimeoutBased,
+    Characteristic::DistributedAcrossThreads,
+    Characteristic::DistributedAcrossProcesses,
+    Characteristic::Linearizable,
+    Characteristic::Sequential,
+    Characteristic::Causal,
+    Characteristic::Serializable,
+    Characteristic::SameViewUnderPartitions,
+    Characteristic::SameViewAcrossClients,
+];
+
 fn open(url: &ServiceUrl) -> Result<Arc<dyn Driver>> {
     let Config { directory } = Config::from_url(url)?;
     Ok(Arc::new(File { directory }))
@@ -37,23 +50,7 @@ struct File {
 #[async_trait]
 impl Driver for File {
     fn info(&self) -> DriverInfo {
-        use Characteristic as C;
-        DriverInfo {
-            name: DRIVER.name,
-            characteristics: &[
-                C::NonTimeoutBased,
-                C::DistributedAcrossThreads,
-                C::DistributedAcrossProcesses,
-                C::Linearizable,
-                C::Sequential,
-                C::Causal,
-                C::Serializable,
-                C::SameViewUnderPartitions,
-                C::SameViewAcrossClients,
-            ],
-            topics: true,
-            ttl: None,
-        }
+        DriverInfo::new(DRIVER.name, CHARACTERISTICS).with_topics()
     }
 
     async fn open(&self, options: &SessionOptions) -> Result<Box<dyn Session>> {

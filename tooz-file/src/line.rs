@@ -180,13 +180,8 @@ impl Line {
     /// The entries before `before` that conflict with `mode`, the nearest first, and at most `limit` of them: if there
     /// are that many, an entry at `before` is blocked.
     pub(crate) fn blockers(&self, db: &Connection, mode: Mode, before: i64, limit: u32) -> Outcome<Vec<i64>> {
-        let conflicting: &[Mode] = match mode {
-            Mode::Exclusive => &[Mode::Exclusive, Mode::Shared],
-            Mode::Shared => &[Mode::Exclusive],
-            Mode::Member => &[],
-        };
         let mut found: Vec<i64> = Vec::new();
-        for mode in conflicting {
+        for mode in mode.conflicting() {
             let mut select = db.prepare_cached(
                 "SELECT seq FROM entries WHERE roster = ?1 AND mode = ?2 AND seq < ?3 ORDER BY seq DESC",
             )?;

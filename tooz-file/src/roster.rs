@@ -1,7 +1,7 @@
 //! The verbs of a roster. Each is one transaction; the admission rule mirrors `tooz_core::driver::admission`.
 
 use rusqlite::params;
-use tooz_core::driver::{IfBlocked, IfTaken, Key, Kind, Mode, NewEntry, Nonce, Roster, Seq, Standing, Ticket};
+use tooz_core::driver::{IfBlocked, IfTaken, Kind, Mode, NewEntry, Nonce, Roster, Seq, Standing, Ticket};
 use tooz_core::{Error, ErrorKind, Name};
 
 use crate::core::{Core, Place};
@@ -26,10 +26,7 @@ pub(crate) struct Newcomer {
 
 impl From<NewEntry<'_>> for Newcomer {
     fn from(entry: NewEntry<'_>) -> Self {
-        let key = match entry.key {
-            Key::Nonce => None,
-            Key::Unique(key, if_taken) => Some((key.to_vec(), if_taken)),
-        };
+        let key = entry.unique_key().map(|(key, if_taken)| (key.to_vec(), if_taken));
         let NewEntry { nonce, mode, if_blocked, needs_declared, .. } = entry;
         let (permits, value) = (entry.limit.get(), entry.value.to_vec());
         Self { nonce, key, mode, permits, if_blocked, needs_declared, value }

@@ -35,6 +35,7 @@ async fn joins_a_group() {
     match session.lost().await {
         Loss::Entry(nonce) => println!("evicted {nonce}"),
         Loss::Session(error) => println!("lost {error}"),
+        other => panic!("this was not expected: {other:?}"),
     }
     read_line();
 }
@@ -54,7 +55,7 @@ async fn hands_over() {
                 session.await_turn(&lock("l"), &ticket).await.unwrap();
                 ticket
             }
-            Standing::Withdrawn { .. } => unreachable!("it would wait"),
+            other => panic!("this was not expected: {other:?}"),
         };
         let got = now();
         // Long enough for the other to stand in line.

@@ -63,7 +63,7 @@ impl Driver for Redis {
             Topology::Single(..) | Topology::Unix(_) => SINGLE,
             Topology::Sentinel { .. } | Topology::Cluster(_) => REPLICATED,
         };
-        DriverInfo { name: DRIVER.name, characteristics, topics: true, ttl: self.config.ttl }
+        DriverInfo::new(DRIVER.name, characteristics).with_topics().with_ttl(self.config.ttl)
     }
 
     async fn open(&self, options: &SessionOptions) -> Result<Box<dyn Session>> {

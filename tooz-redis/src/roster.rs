@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tooz_core::driver::{IfBlocked, IfTaken, Key, Kind, NewEntry, Nonce, Roster, Seq, Standing, Ticket};
+use tooz_core::driver::{IfBlocked, IfTaken, Kind, NewEntry, Nonce, Roster, Seq, Standing, Ticket};
 use tooz_core::{Error, ErrorKind, Name, Result};
 
 use crate::error::{not_held, session_lost};
@@ -22,20 +22,20 @@ impl RedisSession {
             Ok(Standing::Admitted(_) | Standing::Waiting { .. }) => self.feed.settle(entry.nonce),
             // It may stand none the less, and will be repeated or withdrawn.
             Err(error) if error.is_retryable() => {}
-            Ok(Standing::Withdrawn { .. }) | Err(_) => self.feed.forget(entry.nonce),
+            Ok(_) | Err(_) => self.feed.forget(entry.nonce),
         }
         standing
     }
 
     async fn try_enter(&self, roster: &Roster, entry: &NewEntry<'_>) -> Result<Standing> {
-        let (if_taken, key): (&str, Option<&[u8]>) = match entry.key {
-            Key::Nonce => ("", None),
-            Key::Unique(key, IfTaken::Refuse) => ("refuse", Some(key)),
-            Key::Unique(key, IfTaken::TakeOver) => ("take-over", Some(key)),
+        let (if_taken, key): (&str, Option<&[u8]>) = match entry.unique_key() {
+            None => ("", None),
+            Some((key, IfTaken::TakeOver)) => ("take-over", Some(key)),
+            Some((key, _)) => ("refuse", Some(key)),
         };
         let if_blocked = match entry.if_blocked {
-            IfBlocked::Wait => "",
             IfBlocked::Withdraw => "withdraw",
+            _ => "",
         };
         let nonce = entry.nonce.to_string();
         let length = key.map_or_else(|| "-".to_owned(), |key| key.len().to_string());

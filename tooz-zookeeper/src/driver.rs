@@ -16,6 +16,18 @@ pub const DRIVER: DriverEntry = DriverEntry { name: "zookeeper", schemes: &["zoo
 
 inventory::submit! { DRIVER }
 
+/// What the conformance suite has shown.
+const CHARACTERISTICS: &[Characteristic] = &[
+    Characteristic::DistributedAcrossThreads,
+    Characteristic::DistributedAcrossProcesses,
+    Characteristic::DistributedAcrossHosts,
+    Characteristic::Linearizable,
+    Characteristic::Sequential,
+    Characteristic::Causal,
+    Characteristic::Serializable,
+    Characteristic::SameViewUnderPartitions,
+];
+
 fn open(url: &ServiceUrl) -> Result<Arc<dyn Driver>> {
     Ok(Arc::new(ZooKeeper { config: Config::from_url(url)? }))
 }
@@ -28,22 +40,7 @@ struct ZooKeeper {
 #[async_trait]
 impl Driver for ZooKeeper {
     fn info(&self) -> DriverInfo {
-        use Characteristic as C;
-        DriverInfo {
-            name: DRIVER.name,
-            characteristics: &[
-                C::DistributedAcrossThreads,
-                C::DistributedAcrossProcesses,
-                C::DistributedAcrossHosts,
-                C::Linearizable,
-                C::Sequential,
-                C::Causal,
-                C::Serializable,
-                C::SameViewUnderPartitions,
-            ],
-            topics: true,
-            ttl: None,
-        }
+        DriverInfo::new(DRIVER.name, CHARACTERISTICS).with_topics()
     }
 
     async fn open(&self, options: &SessionOptions) -> Result<Box<dyn Session>> {

@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, percent_encode};
 use tooz_core::Name;
-use tooz_core::driver::{Key, Kind, Mode, NewEntry, Nonce, Offset, Roster};
+use tooz_core::driver::{Kind, Mode, NewEntry, Nonce, Offset, Roster};
 
 /// What a znode's name keeps as it is. Everything else is written as `%XX`, so `/`, NUL and `:` never appear.
 const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~').remove(b'@');
@@ -82,10 +82,7 @@ pub(crate) struct EntryName {
 impl EntryName {
     /// What the entry is created as; ZooKeeper appends the number.
     pub(crate) fn prefix(new: &NewEntry<'_>) -> String {
-        let key = match new.key {
-            Key::Unique(key, _) => format!("{}:", escape(key)),
-            Key::Nonce => String::new(),
-        };
+        let key = new.unique_key().map(|(key, _)| format!("{}:", escape(key))).unwrap_or_default();
         format!("{}:{}:{}:{key}", new.mode.as_str(), new.limit, new.nonce)
     }
 
@@ -118,7 +115,7 @@ pub(crate) fn unescape(name: &str) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
-    use tooz_core::driver::{IfBlocked, IfTaken};
+    use tooz_core::driver::{IfBlocked, IfTaken, Key};
 
     use super::*;
 

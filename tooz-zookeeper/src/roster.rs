@@ -183,16 +183,16 @@ impl Inner {
     /// Gives way to an earlier entry with the same unique key, or removes it, after which ours counts.
     async fn settle_key(&self, parent: &str, new: &NewEntry<'_>, line: &Line, index: usize, own: &str) -> Result<()> {
         let earlier = line.same_key(index, key_of(new));
-        match new.key {
-            Key::Unique(_, IfTaken::Refuse) if !earlier.is_empty() => {
-                self.delete(own).await?;
-                Err(taken())
-            }
-            Key::Unique(_, IfTaken::TakeOver) => {
+        match new.unique_key() {
+            Some((_, IfTaken::TakeOver)) => {
                 for listed in earlier {
                     self.delete(&path(parent, listed)).await?;
                 }
                 Ok(())
+            }
+            Some(_) if !earlier.is_empty() => {
+                self.delete(own).await?;
+                Err(taken())
             }
             _ => Ok(()),
         }
@@ -285,10 +285,7 @@ fn turns_away(line: &Line, new: &NewEntry<'_>) -> bool {
 }
 
 fn key_of<'a>(new: &NewEntry<'a>) -> Option<&'a [u8]> {
-    match new.key {
-        Key::Unique(key, _) => Some(key),
-        Key::Nonce => None,
-    }
+    new.unique_key().map(|(key, _)| key)
 }
 
 pub(crate) fn path(parent: &str, listed: &Listed) -> String {

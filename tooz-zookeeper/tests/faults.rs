@@ -97,6 +97,7 @@ async fn a_session_that_was_replaced_silently_is_lost(context: Context) -> Resul
     match soon("the loss", a.session.lost()).await {
         Loss::Session(error) => assert!(error.is_session_lost()),
         Loss::Entry(_) => panic!("the loss of an entry was told instead of the session's"),
+        other => panic!("something else was reported: {other:?}"),
     }
     assert!(before.elapsed() < TTL / 2, "it was told by the timer, after {:?}", before.elapsed());
     assert!(a.session.enter(&lock("lock"), exclusive()).await.is_err_and(|error| error.is_session_lost()));

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::time::timeout;
-use tooz_core::From;
+use tooz_core::StartAt;
 
 use super::figure::{Figure, Round, now};
 use super::pair::repeat;
@@ -60,7 +60,7 @@ async fn receipts(bench: &Bench, subscribers: usize) -> Result<Round, Failure> {
     let topic = coordinator.topic("latency");
     let mut subscriptions = Vec::new();
     for _ in 0..subscribers {
-        subscriptions.push(topic.subscribe(From::Latest).await?);
+        subscriptions.push(topic.subscribe(StartAt::Latest).await?);
     }
     let (mut times, start) = (Vec::new(), Instant::now());
     while times.is_empty() || start.elapsed() < bench.slice(500) {

@@ -31,7 +31,9 @@ struct Broken {
 #[async_trait]
 impl Driver for Broken {
     fn info(&self) -> DriverInfo {
-        DriverInfo { name: DRIVER.name, ..self.inner.info() }
+        let mut info = self.inner.info();
+        info.name = DRIVER.name;
+        info
     }
 
     async fn open(&self, options: &SessionOptions) -> Result<Box<dyn Session>> {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tooz_core::driver::{
     IfBlocked, Key, Kind, Loss, Mode, NewEntry, Nonce, Roster, Seq, Session, Snapshot, Standing, Ticket, Topics,
-    Version, standing_in,
+    Version, admission,
 };
 use tooz_core::{ErrorKind, Name, Result};
 
@@ -69,7 +69,7 @@ impl BrokenSession {
             Standing::Waiting { ticket, blocked_by } => {
                 Standing::Waiting { ticket: shown(ticket), blocked_by: self.shown(blocked_by) }
             }
-            withdrawn @ Standing::Withdrawn { .. } => withdrawn,
+            other => other,
         }
     }
 
@@ -94,7 +94,7 @@ impl BrokenSession {
     /// Waits until the entry that blocks now is gone.
     async fn await_one_blocker(&self, roster: &Roster, ticket: &Ticket) -> Result<()> {
         let mut snapshot = self.inner.snapshot(roster, None).await?;
-        let Some(blocker) = standing_in(&snapshot.entries, ticket)? else { return Ok(()) };
+        let Some(blocker) = admission::blocker_of(&snapshot.entries, ticket)? else { return Ok(()) };
         while snapshot.entries.iter().any(|entry| entry.seq == blocker) {
             snapshot = self.inner.snapshot(roster, Some(snapshot.version)).await?;
         }
@@ -199,7 +199,7 @@ impl Session for BrokenSession {
             Some(F::WatchesOneBlocker) => self.await_one_blocker(&roster, &ticket).await,
             Some(F::ForgetsWakeUps) => {
                 let entries = self.inner.snapshot(&roster, None).await?.entries;
-                if standing_in(&entries, &ticket)?.is_some() { pending().await } else { Ok(()) }
+                if admission::blocker_of(&entries, &ticket)?.is_some() { pending().await } else { Ok(()) }
             }
             Some(F::TurnOfTheDead) => match self.inner.await_turn(&roster, &ticket).await {
                 Err(error) if error.kind() == ErrorKind::NotHeld => Ok(()),

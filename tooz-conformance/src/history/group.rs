@@ -96,6 +96,7 @@ fn change(event: &GroupEvent) -> Change {
         GroupEvent::Joined(member) => Change::Joined(of(member).0, of(member).1),
         GroupEvent::Left(member) => Change::Left(of(member).0, of(member).1),
         GroupEvent::Updated(member) => Change::Updated(of(member).0, of(member).1),
-        GroupEvent::Resync => Change::Resync,
+        // `Resync`, or an event that histories do not know.
+        _ => Change::Resync,
     }
 }

@@ -57,7 +57,7 @@ impl Site for MemorySite {
 
     async fn session(&self) -> Result<Box<dyn Session>, Error> {
         let (ttl, timeout) = (Duration::from_secs(3), Duration::from_secs(2));
-        let options = SessionOptions { namespace: NAMESPACE.to_owned(), member: Name::new("remover")?, ttl, timeout };
+        let options = SessionOptions::new(NAMESPACE, Name::new("remover")?, ttl, timeout);
         (self.driver.open)(&self.url.parse()?)?.open(&options).await
     }
 

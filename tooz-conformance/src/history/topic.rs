@@ -2,7 +2,7 @@
 
 use rand::Rng;
 use tokio::time::{sleep, timeout_at};
-use tooz_core::{From, Offset};
+use tooz_core::{Offset, StartAt};
 
 use super::event::Act;
 use super::part::{Player, object_name};
@@ -32,7 +32,7 @@ pub(super) async fn read(player: &mut Player) {
     let settled = player.settled();
     let reading = async {
         loop {
-            let Ok(mut subscription) = topic.subscribe(From::After(position)).await else {
+            let Ok(mut subscription) = topic.subscribe(StartAt::After(position)).await else {
                 sleep(player.ttl() / 30).await;
                 continue;
             };

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use tooz_core::{Characteristic, Coordinator, ErrorKind, From, Registry, SessionState};
+use tooz_core::{Characteristic, Coordinator, ErrorKind, Registry, SessionState, StartAt};
 
 use super::people::{pair, steady};
 use super::stage::{SHORT_TTL, fails, soon};
@@ -138,7 +138,7 @@ async fn names_that_are_too_short_or_too_long_are_refused(context: Context) -> R
         fails(a.group(&name).create().await, ErrorKind::InvalidName);
         fails(a.group(&name).join(()).await, ErrorKind::InvalidName);
         fails(a.topic(&name).publish(b"x").await, ErrorKind::InvalidName);
-        fails(a.topic(&name).subscribe(From::Latest).await, ErrorKind::InvalidName);
+        fails(a.topic(&name).subscribe(StartAt::Latest).await, ErrorKind::InvalidName);
         fails(context.builder(&name).connect().await, ErrorKind::InvalidName);
         fails(context.builder("a").namespace(&name).connect().await, ErrorKind::InvalidName);
     }

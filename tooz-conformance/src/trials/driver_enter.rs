@@ -56,7 +56,7 @@ async fn enter_admits_exactly_the_limit(context: Context) -> Result<(), Failure>
 fn ticket_of(standing: &Standing) -> Ticket {
     match standing {
         Standing::Admitted(ticket) | Standing::Waiting { ticket, .. } => *ticket,
-        Standing::Withdrawn { .. } => panic!("the entry was withdrawn although it was to wait"),
+        other => panic!("the entry was to wait, but it is {other:?}"),
     }
 }
 

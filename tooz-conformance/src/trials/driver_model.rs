@@ -5,9 +5,7 @@ use std::time::Duration;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use tooz_core::Result;
-use tooz_core::driver::{
-    Entry, IfBlocked, Kind, Mode, NewEntry, Nonce, Roster, Seq, Standing, Ticket, admission, standing_in,
-};
+use tooz_core::driver::{Entry, IfBlocked, Kind, Mode, NewEntry, Nonce, Roster, Seq, Standing, Ticket, admission};
 
 use super::stage::{Client, entry, roster, soon};
 use crate::{Context, Failure, Needs, Trial};
@@ -55,6 +53,7 @@ impl Model {
             Standing::Admitted(ticket) => (Some(ticket), None),
             Standing::Waiting { ticket, blocked_by } => (Some(ticket), Some(blocked_by)),
             Standing::Withdrawn { blocked_by } => (None, Some(blocked_by)),
+            other => panic!("the model does not know {other:?}"),
         };
         assert_eq!(blocked_by, expected, "{new:?} behind {:?}", self.lines());
         let withdraws = place.is_none() && expected.is_some() && new.if_blocked == IfBlocked::Withdraw;
@@ -169,7 +168,7 @@ async fn compare_turns(clients: &[Client], roster: &Roster, model: &Model) -> Re
         let owner = model.entries.iter().find(|(_, other)| other.seq == entry.seq).map_or(0, |(by, _)| *by);
         let (client, ticket) = (&clients[owner], ticket_of(entry));
         let turn = client.await_turn(roster, &ticket);
-        match standing_in(&client.entries(roster).await?, &ticket)? {
+        match admission::blocker_of(&client.entries(roster).await?, &ticket)? {
             None => soon("the turn of one that is admitted", turn).await?,
             Some(blocked_by) => {
                 let early = tokio::time::timeout(Duration::from_millis(15), turn).await;

@@ -40,6 +40,7 @@ async fn next(watch: &mut GroupWatch) -> Result<Seen, Failure> {
         GroupEvent::Left(member) => Seen::Left(member.id().to_string()),
         GroupEvent::Updated(member) => Seen::Updated(member.id().to_string(), member.capabilities_as()?),
         GroupEvent::Resync => return Err(Failure::new("the view was interrupted although the session never was")),
+        other => return Err(Failure::new(format!("an unexpected event: {other:?}"))),
     })
 }
 
@@ -189,6 +190,7 @@ async fn keep_books(mut watch: GroupWatch) -> Result<u32, Failure> {
                 over.push(member.incarnation());
             }
             GroupEvent::Resync => return Err(Failure::new("the view was interrupted although the session never was")),
+            other => return Err(Failure::new(format!("an unexpected event: {other:?}"))),
         }
     }
     assert!(there.is_empty(), "{there:?} never left");

@@ -60,7 +60,7 @@ async fn run_returns_what_the_work_returns(context: Context) -> Result<(), Failu
     let guard = a.lock("l").acquire().await?;
     let output = guard.run(async {
         sleep(Duration::from_millis(20)).await;
-        42
+        Ok::<_, Failure>(42)
     });
     assert_eq!(output.await?, 42);
     not_now("the loss of a lock that is held", guard.lost()).await;
@@ -74,7 +74,7 @@ async fn run_drops_its_work_at_the_loss(context: Context) -> Result<(), Failure>
     let (dropped, told) = tokio::sync::oneshot::channel::<()>();
     let work = async move {
         let _alive = dropped;
-        std::future::pending::<()>().await;
+        std::future::pending::<tooz_core::Result<()>>().await
     };
     let (outcome, broken) = tokio::join!(soon("the end of the work", guard.run(work)), async {
         sleep(Duration::from_millis(50)).await;
@@ -83,7 +83,7 @@ async fn run_drops_its_work_at_the_loss(context: Context) -> Result<(), Failure>
     broken?;
     fails(outcome, ErrorKind::NotHeld);
     assert!(told.await.is_err(), "the work goes on");
-    fails(guard.run(async {}).await, ErrorKind::NotHeld);
+    fails(guard.run(async { Ok::<_, tooz_core::Error>(()) }).await, ErrorKind::NotHeld);
     Ok(())
 }
 
@@ -126,7 +126,7 @@ async fn closing_the_coordinator_is_told_to_the_guard(context: Context) -> Resul
     let cause = soon("the word of the loss", guard.lost()).await;
     assert!(cause.is_session_lost(), "{cause}");
     assert!(!guard.is_held());
-    fails(guard.run(async {}).await, ErrorKind::SessionLost);
+    fails(guard.run(async { Ok::<_, tooz_core::Error>(()) }).await, ErrorKind::SessionLost);
     fails(guard.release().await, ErrorKind::SessionLost);
     drop(super::stage::ends("the turn of the next", next).await?);
     Ok(())

@@ -40,7 +40,7 @@ async fn acquire_and_release(context: Context) -> Result<(), Failure> {
     guard.release().await?;
     let next = b.lock("l").try_acquire().await?.expect("the lock is free");
     next.release().await?;
-    assert_eq!(a.lock("l").inspect().await?, tooz_core::Line::default());
+    assert_eq!(a.lock("l").inspect().await?, tooz_core::Queue::default());
     Ok(())
 }
 

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use tokio::time::{sleep, timeout};
-use tooz_core::{Coordinator, From, GroupEvent, SessionState};
+use tooz_core::{Coordinator, GroupEvent, SessionState, StartAt};
 
 use super::people::steady;
 use super::stage::{PATIENCE, SHORT_TTL, ends, eventually, soon};
@@ -163,7 +163,7 @@ async fn a_subscription_outlives_cut_connections(context: Context) -> Result<(),
         return Err(Failure::ignored("the driver says that it has no topics"));
     }
     let (a, b, proxies) = disturbed(&context).await?;
-    let mut subscription = a.topic("t").subscribe(From::Latest).await?;
+    let mut subscription = a.topic("t").subscribe(StartAt::Latest).await?;
     for number in 0..30u8 {
         if number % 7 == 0 {
             proxies.cut();

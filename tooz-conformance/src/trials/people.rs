@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tooz_core::{Coordinator, Line};
+use tooz_core::{Coordinator, Queue};
 
 use crate::{Failure, Reach};
 
@@ -18,7 +18,7 @@ pub(crate) async fn pair(reach: &Reach) -> Result<(Coordinator, Coordinator), Fa
 }
 
 /// The member ids of the holders and of the waiters, as text.
-pub(crate) fn ids(line: &Line) -> (Vec<String>, Vec<String>) {
+pub(crate) fn ids(line: &Queue) -> (Vec<String>, Vec<String>) {
     let ids = |participants: &[tooz_core::Participant]| participants.iter().map(|one| one.member.to_string()).collect();
     (ids(&line.holders), ids(&line.waiters))
 }

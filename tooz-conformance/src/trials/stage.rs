@@ -103,6 +103,7 @@ impl Client {
         match soon("the report of the removed entry", self.lost()).await {
             Loss::Entry(nonce) => assert_eq!(nonce, ticket.nonce, "another entry was reported"),
             Loss::Session(error) => panic!("the end of the session was reported instead: {error}"),
+            other => panic!("something else was reported instead: {other:?}"),
         }
     }
 }
@@ -123,7 +124,7 @@ impl Drop for Client {
 
 fn options(namespace: &str, member: &str, ttl: Duration) -> SessionOptions {
     let member = Name::new(member).expect("trials use short names");
-    SessionOptions { namespace: namespace.to_owned(), member, ttl, timeout: PATIENCE }
+    SessionOptions::new(namespace, member, ttl, PATIENCE)
 }
 
 /// The roster of a kind and name.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tooz_core::{Coordinator, ErrorKind, From, Offset, Subscription};
+use tooz_core::{Coordinator, ErrorKind, Offset, StartAt, Subscription};
 
 use super::people::{pair, steady};
 use super::stage::{ends, fails, not_now, poll_then_drop, soon};
@@ -36,14 +36,14 @@ async fn next(subscription: &mut Subscription) -> Result<(Offset, String), Failu
 
 async fn a_backend_without_topics_says_so(context: Context) -> Result<(), Failure> {
     let (a, claimed) = (steady(&context, "a").await?, context.info()?.topics);
-    let (published, subscribed) = (a.topic("t").publish(b"x").await, a.topic("t").subscribe(From::Latest).await);
+    let (published, subscribed) = (a.topic("t").publish(b"x").await, a.topic("t").subscribe(StartAt::Latest).await);
     if claimed {
         published?;
         subscribed?;
     } else {
         fails(published, ErrorKind::Unsupported);
         fails(subscribed, ErrorKind::Unsupported);
-        fails(a.topic("t").subscribe(From::After(Offset(1))).await, ErrorKind::Unsupported);
+        fails(a.topic("t").subscribe(StartAt::After(Offset(1))).await, ErrorKind::Unsupported);
     }
     Ok(())
 }
@@ -51,7 +51,7 @@ async fn a_backend_without_topics_says_so(context: Context) -> Result<(), Failur
 async fn latest_begins_after_the_call(context: Context) -> Result<(), Failure> {
     let (a, b) = with_topics(&context).await?;
     let before = a.topic("t").publish(b"before").await?;
-    let mut subscription = b.topic("t").subscribe(From::Latest).await?;
+    let mut subscription = b.topic("t").subscribe(StartAt::Latest).await?;
     assert_eq!(subscription.position(), before);
     not_now("a message that was published before", subscription.next()).await;
     let offset = a.topic("t").publish(b"after").await?;
@@ -62,11 +62,11 @@ async fn latest_begins_after_the_call(context: Context) -> Result<(), Failure> {
 
 async fn earliest_begins_with_the_oldest(context: Context) -> Result<(), Failure> {
     let (a, b) = with_topics(&context).await?;
-    let mut early = b.topic("t").subscribe(From::Earliest).await?;
+    let mut early = b.topic("t").subscribe(StartAt::Earliest).await?;
     for text in ["1", "2", "3"] {
         a.topic("t").publish(text.as_bytes()).await?;
     }
-    let mut late = b.topic("t").subscribe(From::Earliest).await?;
+    let mut late = b.topic("t").subscribe(StartAt::Earliest).await?;
     for subscription in [&mut early, &mut late] {
         for text in ["1", "2", "3"] {
             assert_eq!(next(subscription).await?.1, text);
@@ -81,7 +81,7 @@ async fn after_resumes_without_loss_or_repetition(context: Context) -> Result<()
     for round in 1..=5 {
         a.topic("t").publish(format!("{round}").as_bytes()).await?;
         // A new reader each time, as after a restart.
-        let mut subscription = b.topic("t").subscribe(From::After(position)).await?;
+        let mut subscription = b.topic("t").subscribe(StartAt::After(position)).await?;
         assert_eq!(next(&mut subscription).await?.1, format!("{round}"));
         position = subscription.position();
     }
@@ -92,7 +92,7 @@ async fn subscribers_see_one_order(context: Context) -> Result<(), Failure> {
     let (a, b) = with_topics(&context).await?;
     let mut readers = Vec::new();
     for coordinator in [&a, &b, &b] {
-        let mut subscription = coordinator.topic("t").subscribe(From::Earliest).await?;
+        let mut subscription = coordinator.topic("t").subscribe(StartAt::Earliest).await?;
         readers.push(tokio::spawn(async move {
             let mut messages = Vec::new();
             while messages.len() < 80 {
@@ -127,7 +127,7 @@ async fn a_subscriber_that_fell_behind_is_told_once(context: Context) -> Result<
     let (a, b) = with_topics(&context).await?;
     let topic = a.topic("t").keep(3);
     let first = topic.publish(b"0").await?;
-    let mut subscription = b.topic("t").subscribe(From::After(first)).await?;
+    let mut subscription = b.topic("t").subscribe(StartAt::After(first)).await?;
     let mut published = 0;
     // Retention may lag, so that what is kept is known only from trying.
     while !subscription_is_behind(&b, first).await? {
@@ -150,7 +150,7 @@ async fn a_subscriber_that_fell_behind_is_told_once(context: Context) -> Result<
 
 /// Whether a reader that begins after `first` has missed something.
 async fn subscription_is_behind(coordinator: &Coordinator, first: Offset) -> Result<bool, Failure> {
-    let mut probe = coordinator.topic("t").subscribe(From::After(first)).await?;
+    let mut probe = coordinator.topic("t").subscribe(StartAt::After(first)).await?;
     match tokio::time::timeout(Duration::from_secs(1), probe.next()).await {
         Ok(Err(error)) if error.kind() == ErrorKind::Gap => Ok(true),
         Ok(outcome) => Ok(outcome.map(|_| false)?),
@@ -160,7 +160,7 @@ async fn subscription_is_behind(coordinator: &Coordinator, first: Offset) -> Res
 
 async fn next_goes_on_after_it_was_dropped(context: Context) -> Result<(), Failure> {
     let (a, b) = with_topics(&context).await?;
-    let mut subscription = b.topic("t").subscribe(From::Latest).await?;
+    let mut subscription = b.topic("t").subscribe(StartAt::Latest).await?;
     for round in 0..10 {
         let dropped = poll_then_drop(round % 4, subscription.next());
         let dropped = tokio::time::timeout(Duration::from_millis(10), dropped);
@@ -181,7 +181,7 @@ async fn next_goes_on_after_it_was_dropped(context: Context) -> Result<(), Failu
 
 async fn closing_the_coordinator_ends_the_subscription(context: Context) -> Result<(), Failure> {
     let (a, b) = with_topics(&context).await?;
-    let mut subscription = b.topic("t").subscribe(From::Latest).await?;
+    let mut subscription = b.topic("t").subscribe(StartAt::Latest).await?;
     let reading = tokio::spawn(async move { subscription.next().await });
     tokio::time::sleep(Duration::from_millis(30)).await;
     b.close().await;
@@ -195,7 +195,7 @@ async fn messages_wait_for_their_subscriber(context: Context) -> Result<(), Fail
     let (a, b) = with_topics(&context).await?;
     let offset = a.topic("t").publish(b"left behind").await?;
     a.close().await;
-    let mut subscription = b.topic("t").subscribe(From::Earliest).await?;
+    let mut subscription = b.topic("t").subscribe(StartAt::Earliest).await?;
     assert_eq!(next(&mut subscription).await?, (offset, "left behind".into()));
     Ok(())
 }

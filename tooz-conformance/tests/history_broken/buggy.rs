@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use tokio::time::{Instant, sleep, sleep_until};
 use tooz_core::driver::{
     Bounds, Driver, DriverEntry, DriverInfo, IfBlocked, Kind, Loss, Message, NewEntry, Nonce, Offset, Roster, Seq,
-    Session, SessionOptions, Snapshot, Standing, Ticket, Topics, Version, standing_in,
+    Session, SessionOptions, Snapshot, Standing, Ticket, Topics, Version, admission,
 };
 use tooz_core::{Error, ErrorKind, Name, Result, ServiceUrl, memory};
 
@@ -223,7 +223,7 @@ impl Session for BuggySession {
             Standing::Waiting { ticket, blocked_by } => {
                 Standing::Waiting { ticket: shown(ticket), blocked_by: self.shown(blocked_by) }
             }
-            withdrawn @ Standing::Withdrawn { .. } => withdrawn,
+            other => other,
         })
     }
 
@@ -236,7 +236,7 @@ impl Session for BuggySession {
             },
             Some(Bug::WithdrawsNothing | Bug::NeverCloses) => {
                 let entries = self.inner.snapshot(roster, None).await?.entries;
-                match standing_in(&entries, ticket) {
+                match admission::blocker_of(&entries, ticket) {
                     Ok(Some(_)) => Ok(true),
                     _ => self.inner.leave(roster, ticket).await,
                 }
@@ -285,7 +285,7 @@ impl Session for BuggySession {
         match self.bug {
             Some(Bug::ForgetsWakeUps) => {
                 let entries = self.inner.snapshot(roster, None).await?.entries;
-                if standing_in(&entries, &ticket)?.is_some() { pending().await } else { Ok(()) }
+                if admission::blocker_of(&entries, &ticket)?.is_some() { pending().await } else { Ok(()) }
             }
             Some(Bug::LooksNoMore) => match self.inner.await_turn(roster, &ticket).await {
                 Err(error) if !error.is_retryable() => Ok(()),

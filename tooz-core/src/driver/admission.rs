@@ -6,15 +6,12 @@
 
 use std::num::NonZeroU32;
 
-use super::{Entry, Mode, Seq};
+use super::{Entry, Mode, Seq, Ticket, support};
+use crate::Result;
 
 /// Whether an entry of mode `new` conflicts with an entry of mode `earlier` that stands before it.
-pub const fn conflicts(new: Mode, earlier: Mode) -> bool {
-    match new {
-        Mode::Exclusive => matches!(earlier, Mode::Exclusive | Mode::Shared),
-        Mode::Shared => matches!(earlier, Mode::Exclusive),
-        Mode::Member => false,
-    }
+pub fn conflicts(new: Mode, earlier: Mode) -> bool {
+    new.conflicting().contains(&earlier)
 }
 
 /// What blocks an entry of `mode` and `limit` behind the entries `before` it (in rising order): the nearest conflicting
@@ -23,6 +20,16 @@ pub fn blocker(before: &[Entry], mode: Mode, limit: NonZeroU32) -> Option<Seq> {
     let mut conflicting = before.iter().rev().filter(|earlier| conflicts(mode, earlier.mode));
     let nearest = conflicting.next()?;
     (conflicting.count() + 1 >= limit.get() as usize).then_some(nearest.seq)
+}
+
+/// What blocks the entry of `ticket` among `entries` (in rising order), or `None` if it is admitted.
+///
+/// # Errors
+/// `NotHeld` if the entry is not among them.
+pub fn blocker_of(entries: &[Entry], ticket: &Ticket) -> Result<Option<Seq>> {
+    let is_ours = |entry: &Entry| entry.seq == ticket.seq && entry.nonce == ticket.nonce;
+    let position = entries.iter().position(is_ours).ok_or_else(support::not_held)?;
+    Ok(blocker(&entries[..position], ticket.mode, ticket.limit))
 }
 
 /// Splits the entries of a snapshot into those that are admitted and those that wait, both in rising order.

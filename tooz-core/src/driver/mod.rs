@@ -6,10 +6,11 @@
 pub mod admission;
 mod roster;
 mod session;
+pub mod support;
 mod topics;
 
 pub use self::roster::{
     Entry, IfBlocked, IfTaken, Key, Kind, Mode, NewEntry, Nonce, Roster, Seq, Snapshot, Standing, Ticket, Version,
 };
-pub use self::session::{Driver, DriverEntry, DriverInfo, Loss, Session, SessionOptions, standing_in};
+pub use self::session::{Driver, DriverEntry, DriverInfo, Loss, Session, SessionOptions};
 pub use self::topics::{Bounds, Message, Offset, Topics};

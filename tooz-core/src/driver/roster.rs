@@ -7,6 +7,7 @@ use crate::Name;
 
 /// What a roster is used for; rosters of different kinds never meet, even under one name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
 pub enum Kind {
     /// A mutex or read-write lock.
     Lock,
@@ -74,9 +75,15 @@ impl fmt::Display for Seq {
 pub struct Nonce(pub u128);
 
 impl Nonce {
-    /// A fresh nonce.
+    /// A fresh nonce, drawn from the operating system each time: a generator inside the process would give two forked
+    /// processes the same numbers.
+    ///
+    /// # Panics
+    /// If the operating system has no random numbers.
     pub fn random() -> Self {
-        Self(rand::random())
+        let mut bytes = [0; 16];
+        getrandom::fill(&mut bytes).expect("the operating system gives random numbers");
+        Self(u128::from_ne_bytes(bytes))
     }
 
     /// Reads what [`Display`](fmt::Display) wrote: exactly 32 hexadecimal digits.
@@ -110,6 +117,7 @@ impl fmt::Debug for Nonce {
 
 /// With which other entries an entry conflicts; see [`admission`](super::admission).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Mode {
     /// Conflicts with every earlier `Exclusive` or `Shared` entry.
     Exclusive,
@@ -129,6 +137,15 @@ impl Mode {
         }
     }
 
+    /// The modes with which an earlier entry conflicts with one of this mode; see [`admission`](super::admission).
+    pub const fn conflicting(self) -> &'static [Self] {
+        match self {
+            Self::Exclusive => &[Self::Exclusive, Self::Shared],
+            Self::Shared => &[Self::Exclusive],
+            Self::Member => &[],
+        }
+    }
+
     /// Reads what [`as_str`](Self::as_str) wrote.
     pub fn parse(text: &str) -> Option<Self> {
         match text {
@@ -142,6 +159,7 @@ impl Mode {
 
 /// What `enter` does with an entry that is not admitted at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum IfBlocked {
     /// The entry stands in line.
     Wait,
@@ -151,6 +169,7 @@ pub enum IfBlocked {
 
 /// What `enter` does if another entry has the same unique key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum IfTaken {
     /// It fails with [`MemberAlreadyExists`](crate::ErrorKind::MemberAlreadyExists).
     Refuse,
@@ -160,6 +179,7 @@ pub enum IfTaken {
 
 /// How an entry is told apart from others in its roster, beyond its nonce.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Key<'a> {
     /// By the nonce alone: any number of entries may stand.
     Nonce,
@@ -186,6 +206,21 @@ pub struct NewEntry<'a> {
     pub value: &'a [u8],
 }
 
+impl<'a> NewEntry<'a> {
+    /// The unique key and what to do if another entry has it, or `None` for an entry without one.
+    pub const fn unique_key(&self) -> Option<(&'a [u8], IfTaken)> {
+        match self.key {
+            Key::Nonce => None,
+            Key::Unique(key, if_taken) => Some((key, if_taken)),
+        }
+    }
+
+    /// The ticket of this entry once the backend has given it `seq`.
+    pub const fn ticket(&self, seq: Seq) -> Ticket {
+        Ticket { seq, nonce: self.nonce, mode: self.mode, limit: self.limit }
+    }
+}
+
 /// The receipt of an entry that stands in a roster. It proves ownership: `leave` and `replace` compare it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Ticket {
@@ -201,6 +236,7 @@ pub struct Ticket {
 
 /// What became of an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Standing {
     /// It stands and nothing blocks it.
     Admitted(Ticket),

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::{Entry, Kind, NewEntry, Nonce, Roster, Seq, Snapshot, Standing, Ticket, Topics, Version, admission};
-use crate::{Characteristic, Error, ErrorKind, Name, Result, ServiceUrl};
+use super::{Kind, NewEntry, Nonce, Roster, Seq, Snapshot, Standing, Ticket, Topics, Version, admission};
+use crate::{Characteristic, Error, Name, Result, ServiceUrl};
 
 /// How a driver is found: the schemes that it serves and the function that turns a URL into a [`Driver`].
 ///
@@ -30,6 +30,7 @@ inventory::collect!(DriverEntry);
 
 /// What a driver says of itself, for the URL that it was opened with.
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub struct DriverInfo {
     /// The product, in lowercase; it labels metrics and spans.
     pub name: &'static str,
@@ -41,8 +42,30 @@ pub struct DriverInfo {
     pub ttl: Option<Duration>,
 }
 
+impl DriverInfo {
+    /// A driver without topics, whose URL asks for no TTL.
+    pub const fn new(name: &'static str, characteristics: &'static [Characteristic]) -> Self {
+        Self { name, characteristics, topics: false, ttl: None }
+    }
+
+    /// The same, with [`Topics`] in every session.
+    #[must_use]
+    pub const fn with_topics(mut self) -> Self {
+        self.topics = true;
+        self
+    }
+
+    /// The same, with the session TTL that the driver's own URL options ask for.
+    #[must_use]
+    pub const fn with_ttl(mut self, ttl: Option<Duration>) -> Self {
+        self.ttl = ttl;
+        self
+    }
+}
+
 /// What a session is opened with.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct SessionOptions {
     /// Everything that the session reads or writes stands under this prefix. Never empty.
     pub namespace: String,
@@ -52,6 +75,13 @@ pub struct SessionOptions {
     pub ttl: Duration,
     /// How long one request may take before it fails with `Unavailable`. A driver bounds every request by it.
     pub timeout: Duration,
+}
+
+impl SessionOptions {
+    /// Options of a session; `namespace` must not be empty.
+    pub fn new(namespace: impl Into<String>, member: Name, ttl: Duration, timeout: Duration) -> Self {
+        Self { namespace: namespace.into(), member, ttl, timeout }
+    }
 }
 
 /// A backend at one URL. It holds no connection until a session is opened.
@@ -72,6 +102,7 @@ pub trait Driver: Debug + Send + Sync + 'static {
 
 /// News of a loss that the backend pushed; see [`Session::lost`].
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum Loss {
     /// The session is over.
     Session(Error),
@@ -176,7 +207,7 @@ pub trait Session: Debug + Send + Sync + 'static {
     async fn await_turn(&self, roster: &Roster, ticket: &Ticket) -> Result<()> {
         let mut snapshot = self.snapshot(roster, None).await?;
         loop {
-            if standing_in(&snapshot.entries, ticket)?.is_none() {
+            if admission::blocker_of(&snapshot.entries, ticket)?.is_none() {
                 return Ok(());
             }
             snapshot = self.snapshot(roster, Some(snapshot.version)).await?;
@@ -206,16 +237,4 @@ pub trait Session: Debug + Send + Sync + 'static {
     fn topics(&self) -> Option<&dyn Topics> {
         None
     }
-}
-
-/// What blocks the entry of `ticket` among `entries` (in rising order), or `None` if it is admitted.
-///
-/// # Errors
-/// `NotHeld` if the entry does not stand.
-pub fn standing_in(entries: &[Entry], ticket: &Ticket) -> Result<Option<Seq>> {
-    let position = entries
-        .iter()
-        .position(|entry| entry.seq == ticket.seq && entry.nonce == ticket.nonce)
-        .ok_or_else(|| Error::new(ErrorKind::NotHeld, "the entry was removed from the line by somebody else"))?;
-    Ok(admission::blocker(&entries[..position], ticket.mode, ticket.limit))
 }

@@ -19,7 +19,7 @@ impl fmt::Display for Offset {
 /// One message of a topic.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Message {
-    /// Its place; resume after it with [`From::After`](crate::From::After).
+    /// Its place; resume after it with [`StartAt::After`](crate::StartAt::After).
     pub offset: Offset,
     /// What was published.
     pub payload: Vec<u8>,

@@ -19,6 +19,16 @@ pub const DRIVER: DriverEntry = DriverEntry { name: "memory", schemes: &["memory
 
 inventory::submit! { DRIVER }
 
+const CHARACTERISTICS: &[Characteristic] = &[
+    Characteristic::DistributedAcrossThreads,
+    Characteristic::Linearizable,
+    Characteristic::Sequential,
+    Characteristic::Causal,
+    Characteristic::Serializable,
+    Characteristic::SameViewUnderPartitions,
+    Characteristic::SameViewAcrossClients,
+];
+
 fn open(url: &ServiceUrl) -> Result<Arc<dyn Driver>> {
     url.options().finish()?;
     match (url.hosts(), url.path()) {
@@ -35,21 +45,7 @@ struct Memory {
 #[async_trait]
 impl Driver for Memory {
     fn info(&self) -> DriverInfo {
-        use Characteristic as C;
-        DriverInfo {
-            name: DRIVER.name,
-            characteristics: &[
-                C::DistributedAcrossThreads,
-                C::Linearizable,
-                C::Sequential,
-                C::Causal,
-                C::Serializable,
-                C::SameViewUnderPartitions,
-                C::SameViewAcrossClients,
-            ],
-            topics: true,
-            ttl: None,
-        }
+        DriverInfo::new(DRIVER.name, CHARACTERISTICS).with_topics()
     }
 
     async fn open(&self, options: &SessionOptions) -> Result<Box<dyn Session>> {

@@ -59,7 +59,8 @@ impl Driver for Network {
         let member = String::from_utf8_lossy(options.member.as_bytes()).into_owned();
         self.world.keeps_alive(&member, "a session is opened");
         let (inner, ttl, limit) = (self.inner.clone(), options.ttl, options.timeout);
-        let fast = SessionOptions { ttl: ttl * 19 / 20, ..options.clone() };
+        let mut fast = options.clone();
+        fast.ttl = ttl * 19 / 20;
         let inner = send(&self.world, limit, async move { inner.open(&fast).await }).await?.into();
         self.world.opened();
         Ok(Box::new(Link { world: self.world.clone(), inner, member, ttl, limit, closed: AtomicBool::new(false) }))

@@ -8,7 +8,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
 use tokio::time::{Instant, sleep, timeout};
 use tooz_conformance::{Context, Failure, ensure};
-use tooz_core::driver::{Loss, NewEntry, SessionOptions, Standing};
+use tooz_core::driver::{Loss, NewEntry, Standing};
 use tooz_core::{ErrorKind, Name};
 
 use super::{Outcome, PATIENCE, compact, exclusive, fails, hold, insist, lease_of_session, lock, operator, wait};
@@ -96,7 +96,8 @@ pub(crate) async fn something_else_at_the_address_is_named(context: Context) -> 
 /// etcd ends connections with too many pings, and a session that is quiet otherwise must not send them.
 pub(crate) async fn an_idle_session_is_not_cut_off(context: Context) -> Outcome {
     let (far, proxies) = context.proxied().await?;
-    let options = SessionOptions { ttl: Duration::from_secs(60), ..far.session_options("a")? };
+    let mut options = far.session_options("a")?;
+    options.ttl = Duration::from_secs(60);
     let session = far.driver()?.open(&options).await?;
     let loss = timeout(Duration::from_secs(22), session.lost()).await;
     ensure!(loss.is_err(), "a loss was told: {loss:?}");

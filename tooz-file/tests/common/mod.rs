@@ -18,7 +18,7 @@ pub(crate) async fn try_open(directory: &Path, timeout: Duration) -> Result<Box<
     let url = format!("file://{}", directory.display()).parse()?;
     let driver = Registry::with([tooz_file::DRIVER]).driver(&url)?;
     let (namespace, member) = ("test".to_owned(), Name::new("somebody")?);
-    driver.open(&SessionOptions { namespace, member, ttl: Duration::from_secs(10), timeout }).await
+    driver.open(&SessionOptions::new(namespace, member, Duration::from_secs(10), timeout)).await
 }
 
 pub(crate) async fn open(directory: &Path) -> Box<dyn Session> {

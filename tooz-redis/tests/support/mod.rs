@@ -160,7 +160,7 @@ pub(crate) async fn open(url: &str, member: &str) -> Result<Box<dyn Session>> {
 /// Opens a session that lives for `ttl` without a renewal.
 pub(crate) async fn open_for(url: &str, member: &str, ttl: Duration) -> Result<Box<dyn Session>> {
     let driver = Registry::with([tooz_redis::DRIVER]).driver(&url.parse()?)?;
-    let options = SessionOptions { namespace: "test".to_owned(), member: Name::new(member)?, ttl, timeout: TIMEOUT };
+    let options = SessionOptions::new("test", Name::new(member)?, ttl, TIMEOUT);
     driver.open(&options).await
 }
 
@@ -184,7 +184,7 @@ pub(crate) async fn acquire(session: &dyn Session, roster: &Roster) -> Result<Ti
     match session.enter(roster, exclusive(Nonce::random())).await? {
         Standing::Admitted(ticket) => Ok(ticket),
         Standing::Waiting { ticket, .. } => session.await_turn(roster, &ticket).await.map(|()| ticket),
-        Standing::Withdrawn { .. } => unreachable!("it asked to wait"),
+        other => panic!("the entry was to be admitted or to wait, but it is {other:?}"),
     }
 }
 

@@ -74,7 +74,7 @@ impl Client {
 
 pub(crate) fn options(context: &Context, ttl: Duration, timeout: Duration) -> SessionOptions {
     let member = Name::new("a").expect("it is short");
-    SessionOptions { namespace: context.namespace().to_owned(), member, ttl, timeout }
+    SessionOptions::new(context.namespace(), member, ttl, timeout)
 }
 
 impl Drop for Client {
