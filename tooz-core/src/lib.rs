@@ -57,6 +57,7 @@ mod service_url;
 mod state;
 mod supervisor;
 pub mod telemetry;
+pub mod time;
 mod topic;
 mod view;
 

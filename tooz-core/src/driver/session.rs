@@ -40,12 +40,15 @@ pub struct DriverInfo {
     pub topics: bool,
     /// The session TTL that the driver's own URL options ask for; `ttl` and the builder take precedence.
     pub ttl: Option<Duration>,
+    /// The least and the greatest TTL that the backend can keep. Core refuses any other at connect.
+    pub ttl_range: (Duration, Duration),
 }
 
 impl DriverInfo {
-    /// A driver without topics, whose URL asks for no TTL.
+    /// A driver without topics, whose URL asks for no TTL, for a backend that keeps TTLs from 1 ms to 136 years.
     pub const fn new(name: &'static str, characteristics: &'static [Characteristic]) -> Self {
-        Self { name, characteristics, topics: false, ttl: None }
+        let ttl_range = (Duration::from_millis(1), Duration::from_secs(u32::MAX as u64));
+        Self { name, characteristics, topics: false, ttl: None, ttl_range }
     }
 
     /// The same, with [`Topics`] in every session.
@@ -59,6 +62,13 @@ impl DriverInfo {
     #[must_use]
     pub const fn with_ttl(mut self, ttl: Option<Duration>) -> Self {
         self.ttl = ttl;
+        self
+    }
+
+    /// The same, for a backend that keeps TTLs from `least` to `greatest` only.
+    #[must_use]
+    pub const fn with_ttl_range(mut self, least: Duration, greatest: Duration) -> Self {
+        self.ttl_range = (least, greatest);
         self
     }
 }
@@ -124,6 +134,17 @@ pub enum Loss {
 pub trait Session: Debug + Send + Sync + 'static {
     /// The TTL as the backend granted it; `None` if liveness does not depend on time. Constant.
     fn ttl(&self) -> Option<Duration>;
+
+    /// Which history of the server this session belongs to. Constant.
+    ///
+    /// The number differs from that of the sessions that the same [`Driver`] opened before if the server has been
+    /// emptied or restored since, so that its seqs and offsets may have started again. Core then starts observers and
+    /// subscribers anew instead of taking smaller numbers for old news.
+    ///
+    /// Provided: 0, for a backend whose numbers never start again.
+    fn history(&self) -> u64 {
+        0
+    }
 
     /// Keeps the session, and with it every entry, alive for another TTL counted from a moment after this call.
     /// One request, however many entries there are. Idempotent.

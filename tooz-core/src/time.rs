@@ -1,0 +1,126 @@
+//! A clock for deadlines that goes on while the host is suspended.
+//!
+//! A backend counts a session's TTL while a laptop sleeps or a virtual machine is paused; the monotonic clock of most
+//! operating systems does not. A [`Moment`] therefore adds the time that the host has spent suspended to Tokio's clock,
+//! so that tests may still pause and advance the latter.
+
+use std::ops::Add;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// Smaller differences of the suspended time are noise: the two clocks are not read at one moment.
+const NOISE: Duration = Duration::from_millis(1);
+
+/// A point in time on a clock that includes the time in which the host was suspended.
+#[derive(Clone, Copy, Debug)]
+pub struct Moment {
+    instant: Instant,
+    suspended: Duration,
+}
+
+impl Moment {
+    /// The present.
+    pub fn now() -> Self {
+        // In this order a delay between the two reads makes the result earlier, never later.
+        let suspended = time_suspended();
+        Self { instant: Instant::now(), suspended }
+    }
+
+    /// How long ago this was, including suspends; zero if it lies in the future.
+    pub fn elapsed(self) -> Duration {
+        Self::now().saturating_duration_since(self)
+    }
+
+    /// The time from `earlier` to this moment; zero if `earlier` is later.
+    pub fn saturating_duration_since(self, earlier: Self) -> Duration {
+        let slept = self.suspended.saturating_sub(earlier.suspended);
+        let regained = earlier.suspended.saturating_sub(self.suspended);
+        let [slept, regained] = [slept, regained].map(|time| if time < NOISE { Duration::ZERO } else { time });
+        match self.instant.checked_duration_since(earlier.instant) {
+            Some(awake) => (awake + slept).saturating_sub(regained),
+            None => slept.saturating_sub(earlier.instant.duration_since(self.instant) + regained),
+        }
+    }
+
+    /// The time from now to this moment; zero if it has passed.
+    pub fn remaining(self) -> Duration {
+        self.saturating_duration_since(Self::now())
+    }
+
+    /// Whether this moment lies in the past.
+    pub fn has_passed(self) -> bool {
+        self.remaining().is_zero()
+    }
+
+    /// This moment on Tokio's clock, if the host is not suspended in between: for timers.
+    pub fn as_instant(self) -> Instant {
+        let slept_since = time_suspended().saturating_sub(self.suspended);
+        self.instant.checked_sub(if slept_since < NOISE { Duration::ZERO } else { slept_since }).unwrap_or(self.instant)
+    }
+}
+
+impl Add<Duration> for Moment {
+    type Output = Self;
+
+    /// Saturates at a moment so distant that it never comes.
+    fn add(self, duration: Duration) -> Self {
+        const FAR: Duration = Duration::from_secs(86_400 * 365 * 30);
+        let instant = self.instant.checked_add(duration.min(FAR)).unwrap_or(self.instant + FAR);
+        Self { instant, ..self }
+    }
+}
+
+/// How long this host has been suspended since it started.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn time_suspended() -> Duration {
+    use nix::time::ClockId;
+    difference(ClockId::CLOCK_BOOTTIME, ClockId::CLOCK_MONOTONIC)
+}
+
+/// How long this host has been suspended since it started.
+#[cfg(any(target_os = "macos", target_os = "ios"))]
+fn time_suspended() -> Duration {
+    use nix::time::ClockId;
+    difference(ClockId::CLOCK_MONOTONIC, ClockId::CLOCK_UPTIME_RAW)
+}
+
+/// On other systems the monotonic clock includes suspends, or there is no clock that does.
+#[cfg(not(any(target_os = "linux", target_os = "android", target_os = "macos", target_os = "ios")))]
+fn time_suspended() -> Duration {
+    Duration::ZERO
+}
+
+#[cfg(any(target_os = "linux", target_os = "android", target_os = "macos", target_os = "ios"))]
+fn difference(with_suspends: nix::time::ClockId, without: nix::time::ClockId) -> Duration {
+    let read = |clock: nix::time::ClockId| clock.now().map(Duration::from).unwrap_or_default();
+    let total = read(with_suspends);
+    total.saturating_sub(read(without))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn tokio_s_paused_clock_counts() {
+        let start = Moment::now();
+        tokio::time::advance(Duration::from_secs(3)).await;
+        assert!(start.elapsed() >= Duration::from_secs(3) && start.elapsed() < Duration::from_secs(4));
+        assert!((start + Duration::from_secs(3)).has_passed());
+        assert!(!(start + Duration::from_secs(5)).has_passed());
+    }
+
+    #[test]
+    fn a_suspend_counts() {
+        let before = Moment::now();
+        let after = Moment { suspended: before.suspended + Duration::from_secs(60), ..before };
+        assert_eq!(after.saturating_duration_since(before), Duration::from_secs(60));
+        assert_eq!(before.saturating_duration_since(after), Duration::ZERO);
+    }
+
+    #[test]
+    fn the_distant_future_never_comes() {
+        assert!(!(Moment::now() + Duration::MAX).has_passed());
+    }
+}
