@@ -32,54 +32,38 @@
 //!
 //! Authors of drivers begin at [`driver`].
 
-mod builder;
-mod capabilities;
-mod characteristics;
+mod characteristic;
 mod coordinator;
 pub mod driver;
 mod election;
+mod entry;
 mod error;
 mod group;
-mod hash_ring;
-mod hold;
-mod live;
 mod lock;
-mod member;
-mod membership;
 pub mod memory;
 mod name;
-mod options;
-mod partitioner;
+mod partition;
 mod registry;
-mod roster_watch;
 mod semaphore;
-mod service_url;
-mod state;
-mod supervisor;
+mod session;
 pub mod telemetry;
 pub mod time;
 mod topic;
-mod view;
+mod url;
 
-pub use self::builder::Builder;
-pub use self::capabilities::{Capabilities, Value};
-pub use self::characteristics::Characteristic;
-pub use self::coordinator::{Coordinator, connect};
+pub use self::characteristic::Characteristic;
+pub use self::coordinator::{Builder, Coordinator, connect};
 pub use self::driver::{DriverEntry, Message, Offset};
 pub use self::election::{Election, Leader, Leadership, Observation};
 pub use self::error::{Error, ErrorKind, Result};
-pub use self::group::{Group, GroupEvent, GroupWatch};
-pub use self::hash_ring::HashRing;
+pub use self::group::{Capabilities, Group, GroupEvent, GroupWatch, Incarnation, Member, Membership, Value};
 pub use self::lock::{FencingToken, Guard, Lock, Participant, Queue};
-pub use self::member::{Incarnation, Member};
-pub use self::membership::Membership;
 pub use self::name::Name;
-pub use self::options::{OptionReader, OptionValue};
-pub use self::partitioner::Partitioner;
+pub use self::partition::{HashRing, Partitioner};
 pub use self::registry::Registry;
 pub use self::semaphore::Semaphore;
-pub use self::service_url::{Host, ServiceUrl};
-pub use self::state::{SessionState, SessionStates};
+pub use self::session::{SessionState, SessionStates};
 pub use self::topic::{StartAt, Subscription, Topic};
+pub use self::url::{Host, OptionReader, OptionValue, ServiceUrl};
 /// For driver crates: `tooz_core::inventory::submit! { DRIVER }`.
 pub use inventory;

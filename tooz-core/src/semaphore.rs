@@ -1,12 +1,21 @@
-//! Semaphores: at most n holders at a time, first come, first served.
+//! Semaphores: at most n holders at a time, granted in the order of arrival.
 
-use std::num::NonZeroU32;
 use std::time::Duration;
 
-use crate::coordinator::Target;
-use crate::driver::{IfBlocked, Mode};
-use crate::lock::{Guard, Participant, Queue, enter, evict_holders, inspect, wait, within};
-use crate::{Error, ErrorKind, Result};
+use crate::Result;
+use crate::coordinator::{Coordinator, RosterTarget};
+use crate::driver::{Kind, Mode};
+use crate::lock::{GrantQueue, Guard, Participant, Queue};
+
+impl Coordinator {
+    /// The semaphore with this name and at least one permit. All its users must give the same number of permits.
+    ///
+    /// Sends nothing; the first operation reports an invalid name or number.
+    #[must_use]
+    pub fn semaphore(&self, name: impl AsRef<[u8]>, permits: u32) -> Semaphore {
+        Semaphore { queue: GrantQueue::new(RosterTarget::new(self, Kind::Semaphore, name), Mode::Exclusive, permits) }
+    }
+}
 
 /// A semaphore with a fixed number of permits. A [`Guard`] holds one of them.
 ///
@@ -21,58 +30,51 @@ use crate::{Error, ErrorKind, Result};
 /// ```
 #[derive(Clone, Debug)]
 pub struct Semaphore {
-    target: Target,
-    permits: u32,
+    queue: GrantQueue,
 }
 
 impl Semaphore {
-    pub(crate) fn new(target: Target, permits: u32) -> Self {
-        Self { target, permits }
-    }
-
-    /// Waits for a permit as long as it takes. Cancel safe: nothing stays behind.
+    /// Waits for a permit, for as long as it takes.
+    ///
+    /// Cancel safe: if you drop the future, it loses its position in the queue and leaves nothing behind.
     ///
     /// # Errors
-    /// As [`Lock::acquire`](crate::Lock::acquire), and `InvalidOption` if the semaphore has no permits at all.
+    /// As [`Lock::acquire`](crate::Lock::acquire), and `InvalidOption` if the semaphore has no permits.
     pub async fn acquire(&self) -> Result<Guard> {
-        self.target.run("acquire", async { wait(&self.target, Mode::Exclusive, self.limit()?).await }).await
+        self.queue.wait("acquire").await
     }
 
-    /// Takes a permit if one is free at this moment, else returns `None` and leaves nothing behind.
+    /// Acquires a permit if one is free at this moment and no other client waits. Otherwise returns `None` and leaves
+    /// nothing behind.
     ///
     /// # Errors
     /// As [`acquire`](Self::acquire).
     pub async fn try_acquire(&self) -> Result<Option<Guard>> {
-        let enter = async { enter(&self.target, Mode::Exclusive, self.limit()?, IfBlocked::Withdraw).await };
-        self.target.run("try_acquire", enter).await
+        self.queue.try_enter("try_acquire").await
     }
 
-    /// Waits for a permit at most for `limit`.
+    /// Waits for a permit, at most for `limit`. Cancel safe.
     ///
     /// # Errors
-    /// `Timeout`, else as [`acquire`](Self::acquire).
+    /// `Timeout` if no permit was granted in time; else as [`acquire`](Self::acquire).
     pub async fn acquire_timeout(&self, limit: Duration) -> Result<Guard> {
-        within(limit, &self.target, self.acquire()).await
+        self.queue.wait_at_most("acquire_timeout", limit).await
     }
 
-    /// Who holds a permit and who waits for one.
+    /// Reads who holds a permit and who waits for one, in the order of arrival. One request.
     ///
     /// # Errors
-    /// `Unavailable`, `SessionLost`, `InvalidName`.
+    /// `Unavailable`, `SessionLost`, `InvalidName`, `Corrupt`.
     pub async fn inspect(&self) -> Result<Queue> {
-        self.target.run("inspect", inspect(&self.target)).await
+        self.queue.inspect().await
     }
 
-    /// Takes the permits away from all who hold one; see [`Lock::break_lock`](crate::Lock::break_lock).
+    /// Takes all permits away from their holders and returns the holders; see
+    /// [`Lock::break_lock`](crate::Lock::break_lock).
     ///
     /// # Errors
-    /// `Unavailable`, `SessionLost`, `InvalidName`.
+    /// `Unavailable`, `SessionLost`, `InvalidName`, `Corrupt`.
     pub async fn break_permits(&self) -> Result<Vec<Participant>> {
-        self.target.run("break_permits", evict_holders(&self.target)).await
-    }
-
-    fn limit(&self) -> Result<NonZeroU32> {
-        NonZeroU32::new(self.permits)
-            .ok_or_else(|| Error::new(ErrorKind::InvalidOption, "a semaphore needs at least one permit"))
+        self.queue.evict_holders("break_permits").await
     }
 }

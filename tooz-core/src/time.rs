@@ -5,7 +5,7 @@
 //! so that tests may still pause and advance the latter.
 
 use std::ops::Add;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::time::Instant;
 
@@ -69,6 +69,17 @@ impl Add<Duration> for Moment {
         let instant = self.instant.checked_add(duration.min(FAR)).unwrap_or(self.instant + FAR);
         Self { instant, ..self }
     }
+}
+
+/// The milliseconds from 1970 until now, by the clock of this host.
+pub(crate) fn unix_millis() -> u64 {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// The time that many milliseconds after 1970, or 1970 if the clock cannot represent it.
+pub(crate) fn from_unix_millis(millis: u64) -> SystemTime {
+    UNIX_EPOCH.checked_add(Duration::from_millis(millis)).unwrap_or(UNIX_EPOCH)
 }
 
 /// How long this host has been suspended since it started.

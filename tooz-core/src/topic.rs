@@ -1,28 +1,36 @@
-//! Topics: publish, and subscribe from any offset that is still kept.
+//! Topics: publishing messages, and subscribing from any offset that is still kept.
 
 use std::collections::VecDeque;
 
 use futures_util::Stream;
-use tracing::{Instrument, Span};
 
-use crate::coordinator::Coordinator;
-use crate::driver::{Bounds, Message, Offset, Topics};
-use crate::live::Live;
+use crate::coordinator::{Coordinator, run_operation};
+use crate::driver::{Bounds, Message, Offset, Session, Topics};
+use crate::session::live::LiveSession;
 use crate::{Error, ErrorKind, Name, Result, telemetry};
 
-/// How many messages one request reads at most.
+/// The greatest number of messages that one request reads.
 const BATCH: usize = 256;
 
-/// Where a [`Subscription`] begins.
+/// Where a [`Subscription`] starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum StartAt {
-    /// After everything published before the call.
+    /// After the newest message at the time of the call.
     Latest,
     /// At the oldest message that is kept.
     Earliest,
-    /// After this message: resumes without loss or repetition where a reader stopped.
+    /// After the message with this offset: a reader resumes there without loss or repetition.
     After(Offset),
+}
+
+impl Coordinator {
+    /// The topic with this name: 1 to 512 bytes. Sends nothing; the first operation reports an invalid name.
+    #[must_use]
+    pub fn topic(&self, name: impl AsRef<[u8]>) -> Topic {
+        let name = Name::new(name).map_err(|error| error.with_context("used as", "topic name"));
+        Topic { coordinator: self.clone(), name, keep: Topic::DEFAULT_KEEP }
+    }
 }
 
 /// A bounded log of messages with one order for all readers. It exists from its first message on.
@@ -42,161 +50,155 @@ pub enum StartAt {
 #[derive(Clone, Debug)]
 pub struct Topic {
     coordinator: Coordinator,
-    name: Result<Name, Error>,
+    name: Result<Name>,
     keep: u64,
 }
 
 impl Topic {
-    /// How many messages a topic keeps unless told otherwise.
+    /// How many messages a topic keeps by default.
     pub const DEFAULT_KEEP: u64 = 10_000;
 
-    pub(crate) fn new(coordinator: Coordinator, name: &[u8]) -> Self {
-        let name = Name::new(name).map_err(|error| error.with_context("what", "topic"));
-        Self { coordinator, name, keep: Self::DEFAULT_KEEP }
-    }
-
-    /// The same topic, but publishing removes all but the newest `messages` (at least 1).
+    /// The same topic with another retention: publishing removes all messages but the newest `messages` (at least 1).
     #[must_use]
     pub fn keep(mut self, messages: u64) -> Self {
         self.keep = messages.max(1);
         self
     }
 
-    /// Appends a message and returns its offset once the backend has it.
+    /// Appends a message and returns its offset once the backend has stored it.
     ///
-    /// Not repeated by itself: after `Unavailable`, and if the future is dropped, it may have been published or not.
+    /// Not idempotent, and therefore never repeated: after `Unavailable`, or if you drop the future, the message may be
+    /// published or not, but never twice.
     ///
     /// # Errors
-    /// `Unavailable`, `SessionLost`, `InvalidName`, `InvalidOption` if the payload is too large for the backend,
-    /// `Unsupported` if the backend has no topics.
+    /// - `InvalidOption`: the payload is too large for the backend.
+    /// - `Unsupported`: the backend has no topics.
+    /// - `Unavailable`, `SessionLost`, `InvalidName`.
     pub async fn publish(&self, payload: &[u8]) -> Result<Offset> {
-        let outcome = async {
+        let publish = async {
             let (name, live) = (self.name()?, self.coordinator.live().await?);
-            let offset = topics(&live)?.publish(name, payload, self.keep).await?;
+            let offset = topics(&**live.session())?.publish(name, payload, self.keep).await?;
             telemetry::published(self.coordinator.driver_name());
             Ok(offset)
         };
-        outcome.instrument(self.span("publish")).await.map_err(|error| self.explain("publish", error))
+        self.run("publish", publish).await
     }
 
-    /// Reads the messages from some point on.
+    /// Subscribes to the messages from `start` on.
     ///
     /// # Errors
     /// `Unavailable`, `SessionLost`, `InvalidName`, `Unsupported`.
     pub async fn subscribe(&self, start: StartAt) -> Result<Subscription> {
-        let outcome = async {
+        let find_start = async {
             let live = self.coordinator.live().await?;
-            topics(&live)?;
+            topics(&**live.session())?;
             Ok(match start {
                 StartAt::After(offset) => offset,
                 StartAt::Latest => self.bounds(&live).await?.newest,
                 StartAt::Earliest => self.bounds(&live).await?.trimmed,
             })
         };
-        let after =
-            outcome.instrument(self.span("subscribe")).await.map_err(|error| self.explain("subscribe", error))?;
-        Ok(Subscription { topic: self.clone(), after, read: VecDeque::new() })
+        let after = self.run("subscribe", find_start).await?;
+        Ok(Subscription { topic: self.clone(), after, received: VecDeque::new() })
     }
 
-    async fn bounds(&self, live: &Live) -> Result<Bounds> {
+    async fn bounds(&self, live: &LiveSession) -> Result<Bounds> {
         let name = self.name()?;
-        live.retry(Some(self.coordinator.timeout()), async || topics(live)?.bounds(name).await).await
+        live.call(async |session| topics(session)?.bounds(name).await).await
     }
 
     fn name(&self) -> Result<&Name> {
         self.name.as_ref().map_err(Error::clone)
     }
 
-    fn span(&self, operation: &'static str) -> Span {
-        let member = self.coordinator.member();
-        match &self.name {
-            Ok(topic) => tracing::debug_span!("tooz", operation, %member, %topic),
-            Err(_) => tracing::debug_span!("tooz", operation, %member),
-        }
-    }
-
-    fn explain(&self, operation: &'static str, error: Error) -> Error {
-        let error = error.with_operation(operation);
-        match &self.name {
-            Ok(name) => error.with_context("topic", name),
-            Err(_) => error,
-        }
+    async fn run<T>(&self, operation: &'static str, work: impl Future<Output = Result<T>>) -> Result<T> {
+        let object = self.name.as_ref().ok().map(|name| ("topic", name));
+        run_operation(&self.coordinator, operation, object, work).await
     }
 }
 
-fn topics(live: &Live) -> Result<&dyn Topics> {
-    live.session.topics().ok_or_else(|| Error::new(ErrorKind::Unsupported, "the backend has no topics"))
-}
-
-/// The messages of a topic from some point on, each once and in order; see [`Topic::subscribe`].
+/// The messages of a topic, each once and in order; see [`Topic::subscribe`].
 #[derive(Debug)]
+#[must_use = "messages are received with `next`"]
 pub struct Subscription {
     topic: Topic,
+    /// The offset of the message that `next` has returned last.
     after: Offset,
-    read: VecDeque<Message>,
+    /// Messages that were read and not yet returned.
+    received: VecDeque<Message>,
 }
 
 impl Subscription {
-    /// The next message; waits for it, through outages and losses of the session too. Cancel safe.
+    /// Waits for the next message, through outages and losses of the session. Cancel safe.
     ///
     /// # Errors
-    /// `Gap` once if retention has removed messages that were not read yet; the next call goes on with the oldest one
-    /// that is kept. `AuthFailed`, `SessionLost` once the coordinator was closed.
+    /// - `Gap`, once: retention has removed messages before this subscription read them. The next call continues with
+    ///   the oldest message that is kept.
+    /// - `AuthFailed`; `SessionLost` once the coordinator is closed.
     pub async fn next(&mut self) -> Result<Message> {
         loop {
-            if let Some(message) = self.read.pop_front() {
+            if let Some(message) = self.received.pop_front() {
                 self.after = message.offset;
                 return Ok(message);
             }
-            match self.fetch().await {
-                Ok(()) => {}
-                Err(error) if error.kind() == ErrorKind::Gap => {
-                    self.after = self.trimmed().await?;
-                    return Err(self.topic.explain("next", error));
-                }
-                Err(error) => return Err(self.topic.explain("next", error)),
-            }
+            let topic = self.topic.clone();
+            topic.run("next", self.fetch()).await?;
         }
     }
 
-    /// The offset of the last message returned: where [`StartAt::After`] resumes.
+    /// The offset of the last message that `next` has returned. [`StartAt::After`] resumes there.
     pub fn position(&self) -> Offset {
         self.after
     }
 
-    /// The same as a [`Stream`]. It goes on after a `Gap` and ends after any other error.
+    /// Converts into a [`Stream`] of the same messages. It continues after a `Gap` and ends after any other error.
     pub fn into_stream(self) -> impl Stream<Item = Result<Message>> + Send {
         futures_util::stream::unfold(Some(self), |subscription| async {
             let mut subscription = subscription?;
             let item = subscription.next().await;
-            let goes_on = item.as_ref().err().is_none_or(|error| error.kind() == ErrorKind::Gap);
-            Some((item, goes_on.then_some(subscription)))
+            let continues = item.as_ref().err().is_none_or(|error| error.kind() == ErrorKind::Gap);
+            Some((item, continues.then_some(subscription)))
         })
     }
 
+    /// Waits for messages and reads a batch of them. After a gap, moves to the oldest message that is kept.
     async fn fetch(&mut self) -> Result<()> {
-        loop {
-            let coordinator = &self.topic.coordinator;
-            let live = match coordinator.live().await {
-                Err(error) if error.is_retryable() => continue,
-                live => live?,
-            };
-            let name = self.topic.name()?;
-            match live.retry(None, async || topics(&live)?.read(name, self.after, BATCH).await).await {
-                Ok(messages) => {
-                    telemetry::received(coordinator.driver_name(), messages.len());
-                    self.read.extend(messages);
-                    return Ok(());
-                }
-                // The next session continues.
-                Err(error) if error.is_session_lost() => {}
-                Err(error) => return Err(error),
+        match self.read_batch().await {
+            Ok(messages) => {
+                telemetry::received(self.topic.coordinator.driver_name(), messages.len());
+                self.received.extend(messages);
+                Ok(())
             }
+            Err(error) if error.kind() == ErrorKind::Gap => {
+                let live = self.topic.coordinator.live().await?;
+                self.after = self.topic.bounds(&live).await?.trimmed;
+                Err(error)
+            }
+            Err(error) => Err(error),
         }
     }
 
-    async fn trimmed(&self) -> Result<Offset> {
-        let live = self.topic.coordinator.live().await?;
-        Ok(self.topic.bounds(&live).await?.trimmed)
+    async fn read_batch(&self) -> Result<Vec<Message>> {
+        let name = self.topic.name()?;
+        loop {
+            let live = match self.topic.coordinator.live().await {
+                Err(error) if error.is_retryable() => continue,
+                live => live?,
+            };
+            match live.wait(async |session| topics(session)?.read(name, self.after, BATCH).await).await {
+                // The subscription continues with the next session.
+                Err(error) if error.is_session_lost() => {}
+                outcome => return outcome,
+            }
+        }
     }
+}
+
+fn topics(session: &dyn Session) -> Result<&dyn Topics> {
+    session.topics().ok_or_else(|| {
+        Error::new(
+            ErrorKind::Unsupported,
+            "this backend has no topics; choose one whose driver documentation lists them",
+        )
+    })
 }

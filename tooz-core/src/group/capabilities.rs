@@ -74,12 +74,12 @@ impl<K: Into<String>, V: Into<Value>> FromIterator<(K, V)> for Capabilities {
     }
 }
 
-pub(crate) fn encode(capabilities: impl Serialize) -> Result<Vec<u8>> {
+pub(super) fn encode(capabilities: impl Serialize) -> Result<Vec<u8>> {
     rmp_serde::to_vec_named(&capabilities)
         .map_err(|error| Error::new(ErrorKind::InvalidOption, "the capabilities cannot be encoded").with_source(error))
 }
 
-pub(crate) fn decode<T: DeserializeOwned>(encoded: &[u8]) -> Result<T> {
+pub(super) fn decode<T: DeserializeOwned>(encoded: &[u8]) -> Result<T> {
     rmp_serde::from_slice(encoded)
         .map_err(|error| Error::new(ErrorKind::Corrupt, "the capabilities are not of this type").with_source(error))
 }

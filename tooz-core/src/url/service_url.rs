@@ -4,7 +4,7 @@ use std::fmt;
 
 use percent_encoding::percent_decode_str;
 
-use crate::options::OptionReader;
+use super::options::OptionReader;
 use crate::{Error, ErrorKind, Result};
 
 /// A host of a [`ServiceUrl`], with the port if one was given.

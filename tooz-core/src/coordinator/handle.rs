@@ -1,0 +1,89 @@
+//! The coordinator: one session with one backend. Locks, groups and topics add their constructors in their own files.
+
+use std::sync::Arc;
+
+use crate::session::live::LiveSession;
+use crate::session::supervisor::Supervisor;
+use crate::session::{SessionState, SessionStates};
+use crate::{Characteristic, Name, Result};
+
+/// One session with a backend, and the constructors of everything that uses it.
+///
+/// Clones are cheap and share the session. It ends with [`close`](Coordinator::close), or when the last clone and every
+/// object made from one (a [`Guard`](crate::Guard), a [`Membership`](crate::Membership), …) are dropped.
+///
+/// A task renews the session. If the session is lost all the same, everything that it held is lost, and the holders are
+/// notified. The coordinator then opens a new session by itself and enters its groups again. Locks and leaderships are
+/// not acquired again: what they protected may have changed meanwhile.
+#[derive(Clone, Debug)]
+pub struct Coordinator {
+    handle: Arc<CoordinatorHandle>,
+}
+
+/// Closes the session when the last clone is dropped.
+#[derive(Debug)]
+struct CoordinatorHandle {
+    supervisor: Arc<Supervisor>,
+}
+
+impl Drop for CoordinatorHandle {
+    fn drop(&mut self) {
+        self.supervisor.close();
+    }
+}
+
+impl Coordinator {
+    pub(crate) fn new(supervisor: Arc<Supervisor>) -> Self {
+        Self { handle: Arc::new(CoordinatorHandle { supervisor }) }
+    }
+
+    /// The member id of this client, in groups and in the [`Queue`](crate::Queue) of a lock.
+    pub fn member(&self) -> &Name {
+        &self.supervisor().options().member
+    }
+
+    /// The namespace: the prefix of everything that this client reads or writes in the backend.
+    pub fn namespace(&self) -> &str {
+        &self.supervisor().options().namespace
+    }
+
+    /// The guarantees of this backend.
+    pub fn characteristics(&self) -> &'static [Characteristic] {
+        self.supervisor().info().characteristics
+    }
+
+    /// The product behind the driver, such as `"redis"`.
+    pub fn driver_name(&self) -> &'static str {
+        self.supervisor().info().name
+    }
+
+    /// The present state of the session. Does not wait.
+    pub fn state(&self) -> SessionState {
+        self.supervisor().state()
+    }
+
+    /// The states of the session from now on, the present one first.
+    pub fn states(&self) -> SessionStates {
+        self.supervisor().states()
+    }
+
+    /// Releases everything that this coordinator holds, leaves all groups and ends the session.
+    ///
+    /// Returns when the backend has answered. If it does not answer within the request timeout, it drops the session by
+    /// its TTL. Closing twice has no further effect.
+    ///
+    /// Cancel safe: once begun, closing continues in the background.
+    pub async fn close(&self) {
+        self.supervisor().close();
+        self.supervisor().closed().await;
+    }
+
+    pub(crate) fn supervisor(&self) -> &Supervisor {
+        &self.handle.supervisor
+    }
+
+    /// The present session; waits for the next one while there is none.
+    pub(crate) async fn live(&self) -> Result<Arc<LiveSession>> {
+        self.supervisor().live().await
+    }
+}

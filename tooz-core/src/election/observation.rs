@@ -1,0 +1,70 @@
+//! Observing an election: each change of the leader once, in rising terms.
+
+use futures_util::Stream;
+
+use super::leadership::Leader;
+use crate::Result;
+use crate::coordinator::RosterTarget;
+use crate::driver::Snapshot;
+use crate::entry::RosterWatch;
+use crate::lock::{FencingToken, Participant};
+
+/// The leaders of an election from now on; see [`Election::observe`](crate::Election::observe). Terms never go back.
+#[derive(Debug)]
+#[must_use = "leaders are received with `next`"]
+pub struct Observation {
+    watch: RosterWatch,
+    started: bool,
+    /// What `next` has returned last, once it has returned.
+    last: Option<Leader>,
+    greatest_term: Option<FencingToken>,
+}
+
+impl Observation {
+    pub(super) fn new(target: RosterTarget) -> Self {
+        Self { watch: RosterWatch::new(target), started: false, last: None, greatest_term: None }
+    }
+
+    /// Returns the present leader at the first call, and waits for the next change at each further call. `None` means
+    /// that there is no leader.
+    ///
+    /// A leader whose term begins and ends between two reads may be skipped. Waits through outages and losses of the
+    /// session. Cancel safe.
+    ///
+    /// # Errors
+    /// `InvalidName`, `Corrupt`, `AuthFailed`; `SessionLost` once the coordinator is closed.
+    pub async fn next(&mut self) -> Result<Option<Leader>> {
+        loop {
+            let update = self.watch.next("observe").await?;
+            let leader = leader_of(&update.snapshot)?;
+            if self.is_news(leader.as_ref()) {
+                self.started = true;
+                self.last.clone_from(&leader);
+                return Ok(leader);
+            }
+        }
+    }
+
+    /// Converts into a [`Stream`] of the same leaders, which ends after an error.
+    pub fn into_stream(self) -> impl Stream<Item = Result<Option<Leader>>> + Send {
+        futures_util::stream::unfold(Some(self), |observation| async {
+            let mut observation = observation?;
+            let item = observation.next().await;
+            let rest = item.is_ok().then_some(observation);
+            Some((item, rest))
+        })
+    }
+
+    fn is_news(&mut self, leader: Option<&Leader>) -> bool {
+        let term = leader.map(|leader| leader.term);
+        // A replica that lags behind the one read before may still show an earlier leader.
+        let is_old = term.is_some() && term < self.greatest_term;
+        let is_unchanged = self.started && self.last.as_ref() == leader;
+        self.greatest_term = self.greatest_term.max(term);
+        !is_old && !is_unchanged
+    }
+}
+
+fn leader_of(snapshot: &Snapshot) -> Result<Option<Leader>> {
+    Ok(snapshot.entries.first().map(Participant::read).transpose()?.map(Leader::from))
+}

@@ -1,0 +1,133 @@
+//! Holding an entry that was admitted: its loss, its verification and its release.
+//!
+//! An entry is held until it is released, another client removes it, or its session is lost. `session/liveness.rs`
+//! decides the last.
+
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, info};
+
+use super::pending::PendingEntry;
+use crate::coordinator::Coordinator;
+use crate::driver::{Roster, Ticket};
+use crate::{Error, ErrorKind, Result};
+
+/// An entry that was admitted. Dropping it removes it in the background.
+#[derive(Debug)]
+pub(crate) struct HeldEntry {
+    coordinator: Coordinator,
+    entry: PendingEntry,
+    ticket: Ticket,
+    evicted: CancellationToken,
+}
+
+impl HeldEntry {
+    /// Takes over an entry that the backend has admitted.
+    ///
+    /// # Errors
+    /// The cause if the entry was lost meanwhile.
+    pub(crate) fn new(
+        coordinator: Coordinator,
+        mut entry: PendingEntry,
+        ticket: Ticket,
+        evicted: CancellationToken,
+    ) -> Result<Self> {
+        entry.ticket = Some(ticket);
+        let held = Self { coordinator, entry, ticket, evicted };
+        if held.is_held() { Ok(held) } else { Err(held.cause()) }
+    }
+
+    pub(crate) fn coordinator(&self) -> &Coordinator {
+        &self.coordinator
+    }
+
+    pub(crate) fn roster(&self) -> &Roster {
+        &self.entry.roster
+    }
+
+    pub(crate) fn ticket(&self) -> Ticket {
+        self.ticket
+    }
+
+    /// Whether the client may rely on the entry. Compares the clock with the deadline; sends nothing.
+    pub(crate) fn is_held(&self) -> bool {
+        !self.is_evicted() && self.entry.live.is_alive()
+    }
+
+    /// Whether the backend has reported that another client removed the entry.
+    pub(crate) fn is_evicted(&self) -> bool {
+        self.evicted.is_cancelled()
+    }
+
+    /// For how long the entry stays held without a further renewal: zero if it is lost, `None` if time does not matter.
+    pub(crate) fn remaining(&self) -> Option<Duration> {
+        if self.is_held() { self.entry.live.remaining() } else { Some(Duration::ZERO) }
+    }
+
+    /// Waits until the entry is lost and returns the cause. Cancel safe.
+    pub(crate) async fn lost(&self) -> Error {
+        tokio::select! {
+            biased;
+            () = self.evicted.cancelled() => self.cause(),
+            cause = self.entry.live.lost() => self.in_context(cause),
+        }
+    }
+
+    /// Runs `work` to its end, or drops it as soon as the entry is lost.
+    pub(crate) async fn run<F: Future>(&self, work: F) -> Result<F::Output> {
+        tokio::select! {
+            biased;
+            cause = self.lost() => Err(cause),
+            output = work => Ok(output),
+        }
+    }
+
+    /// Asks the backend whether it still has the entry.
+    pub(crate) async fn verify(&self) -> Result<()> {
+        let outcome = self.entry.live.call(|session| session.await_turn(&self.entry.roster, &self.ticket)).await;
+        self.record_eviction(&outcome);
+        outcome.map_err(|error| self.in_context(error))
+    }
+
+    /// Replaces the value of the entry.
+    pub(crate) async fn replace(&self, value: &[u8]) -> Result<()> {
+        let outcome = self.entry.live.call(|session| session.replace(&self.entry.roster, &self.ticket, value)).await;
+        self.record_eviction(&outcome);
+        outcome.map_err(|error| self.in_context(error))
+    }
+
+    /// Removes the entry. Cancel safe: if the future is dropped, the reaper removes the entry.
+    ///
+    /// A repeated request that finds no entry follows one whose reply was lost. It counts as a release if the entry was
+    /// held until then: if another client had removed it, the backend would have reported that.
+    pub(crate) async fn release(&self) -> Result<()> {
+        let outcome = self.entry.live.call_tracked(|session| session.leave(&self.entry.roster, &self.ticket)).await;
+        let repeated = outcome.repeated;
+        let removed = outcome.result.map_err(|error| self.in_context(error))?;
+        self.entry.set_removed();
+        if removed || (repeated && self.is_held()) {
+            debug!(roster = %self.entry.roster, fencing_token = self.ticket.seq.0, "released");
+            return Ok(());
+        }
+        Err(self.cause())
+    }
+
+    /// Records an eviction if the outcome says that the backend no longer has the entry.
+    fn record_eviction(&self, outcome: &Result<()>) {
+        if outcome.as_ref().is_err_and(Error::is_not_held) && !self.entry.live.record_eviction(self.entry.nonce) {
+            self.evicted.cancel();
+        }
+    }
+
+    fn cause(&self) -> Error {
+        let evicted = || Error::new(ErrorKind::NotHeld, "another client removed the entry");
+        let cause = self.entry.live.loss().unwrap_or_else(evicted);
+        info!(roster = %self.entry.roster, fencing_token = self.ticket.seq.0, %cause, "lost");
+        self.in_context(cause)
+    }
+
+    fn in_context(&self, error: Error) -> Error {
+        error.with_context(self.entry.roster.kind.as_str(), &self.entry.roster.name)
+    }
+}

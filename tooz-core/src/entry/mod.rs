@@ -1,0 +1,11 @@
+//! Entries of rosters: entering, waiting, holding, releasing and watching. Locks, semaphores, elections and memberships
+//! all hold entries.
+
+mod acquire;
+mod held;
+mod pending;
+mod roster_watch;
+
+pub(crate) use self::acquire::{EntryRequest, acquire};
+pub(crate) use self::held::HeldEntry;
+pub(crate) use self::roster_watch::RosterWatch;

@@ -1,0 +1,73 @@
+//! Watching a roster across sessions: each change once, as a snapshot.
+
+use std::sync::Arc;
+
+use crate::Result;
+use crate::coordinator::RosterTarget;
+use crate::driver::Snapshot;
+use crate::session::live::LiveSession;
+use crate::session::reader::RosterReader;
+
+/// Follows the states of a roster, through outages and losses of the session.
+#[derive(Debug)]
+pub(crate) struct RosterWatch {
+    target: RosterTarget,
+    position: Option<WatchPosition>,
+    /// Whether the watch has started anew since the last update.
+    interrupted: bool,
+}
+
+/// What a watch has received last.
+#[derive(Debug)]
+struct WatchPosition {
+    live: Arc<LiveSession>,
+    reader: Arc<RosterReader>,
+    generation: u64,
+}
+
+/// The state of a roster after a change.
+#[derive(Debug)]
+pub(crate) struct RosterUpdate {
+    pub(crate) snapshot: Arc<Snapshot>,
+    /// Whether the watch was interrupted before this state, so that changes which cancelled out may have gone unseen.
+    pub(crate) interrupted: bool,
+}
+
+impl RosterWatch {
+    pub(crate) fn new(target: RosterTarget) -> Self {
+        Self { target, position: None, interrupted: false }
+    }
+
+    /// Waits for the next state: the present one first, then one after each change. Cancel safe.
+    pub(crate) async fn next(&mut self, operation: &'static str) -> Result<RosterUpdate> {
+        let target = self.target.clone();
+        target.run(operation, self.advance()).await
+    }
+
+    async fn advance(&mut self) -> Result<RosterUpdate> {
+        loop {
+            let (roster, live) = match self.target.open().await {
+                Err(error) if error.is_retryable() => continue,
+                opened => opened?,
+            };
+            let ended = |last: &mut WatchPosition| !Arc::ptr_eq(&last.live, &live) || last.reader.is_over();
+            self.interrupted |= self.position.take_if(ended).is_some();
+            let (reader, generation) = match &self.position {
+                Some(last) => (last.reader.clone(), Some(last.generation)),
+                None => (live.reader(roster), None),
+            };
+            match reader.next(generation).await {
+                Ok((generation, snapshot)) => {
+                    self.position = Some(WatchPosition { live, reader, generation });
+                    return Ok(RosterUpdate { snapshot, interrupted: std::mem::take(&mut self.interrupted) });
+                }
+                // The watch continues with the next session.
+                Err(error) if error.is_session_lost() => {}
+                Err(error) => {
+                    self.interrupted |= self.position.take().is_some();
+                    return Err(error);
+                }
+            }
+        }
+    }
+}

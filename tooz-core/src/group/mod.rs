@@ -1,0 +1,14 @@
+//! Groups: members join with capabilities, and others list and watch them.
+
+mod capabilities;
+#[expect(clippy::module_inception, reason = "the type `Group` has a file of its own, as every main type does")]
+mod group;
+mod member;
+mod membership;
+mod watch;
+
+pub use self::capabilities::{Capabilities, Value};
+pub use self::group::Group;
+pub use self::member::{Incarnation, Member};
+pub use self::membership::Membership;
+pub use self::watch::{GroupEvent, GroupWatch};

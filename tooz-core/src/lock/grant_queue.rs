@@ -1,0 +1,99 @@
+//! The operations that locks, semaphores and elections share: each is a roster whose entries are granted in order.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use tokio::time::timeout;
+
+use super::guard::Guard;
+use super::owner::Owner;
+use super::queue::{Participant, Queue};
+use crate::coordinator::RosterTarget;
+use crate::driver::{IfBlocked, Key, Mode, Seq};
+use crate::entry::{EntryRequest, acquire};
+use crate::{Error, ErrorKind, Result};
+
+/// A roster in which at most `limit` conflicting entries of clients are granted at a time. The driver module describes
+/// the rule under [`admission`](crate::driver::admission).
+#[derive(Clone, Debug)]
+pub(crate) struct GrantQueue {
+    target: RosterTarget,
+    mode: Mode,
+    limit: u32,
+}
+
+impl GrantQueue {
+    pub(crate) fn new(target: RosterTarget, mode: Mode, limit: u32) -> Self {
+        Self { target, mode, limit }
+    }
+
+    /// The same queue, entered in another mode.
+    pub(crate) fn with_mode(&self, mode: Mode) -> Self {
+        Self { mode, ..self.clone() }
+    }
+
+    /// Waits for a grant.
+    pub(crate) async fn wait(&self, operation: &'static str) -> Result<Guard> {
+        let wait = async {
+            let guard = self.enter(IfBlocked::Wait).await?;
+            guard.ok_or_else(|| Error::new(ErrorKind::Unexpected, "the driver withdrew an entry that was to wait"))
+        };
+        self.target.run(operation, wait).await
+    }
+
+    /// Waits for a grant, at most for `limit`.
+    pub(crate) async fn wait_at_most(&self, operation: &'static str, limit: Duration) -> Result<Guard> {
+        match timeout(limit, self.wait(operation)).await {
+            Ok(outcome) => outcome,
+            Err(_) => {
+                let error = Error::new(ErrorKind::Timeout, format!("it was not granted within {limit:?}"));
+                self.target.run(operation, async { Err(error) }).await
+            }
+        }
+    }
+
+    /// Returns a grant if nothing blocks it at this moment.
+    pub(crate) async fn try_enter(&self, operation: &'static str) -> Result<Option<Guard>> {
+        self.target.run(operation, self.enter(IfBlocked::Withdraw)).await
+    }
+
+    /// Reads the holders and the waiters.
+    pub(crate) async fn inspect(&self) -> Result<Queue> {
+        self.target.run("inspect", self.read()).await
+    }
+
+    /// Removes the entries of all holders and returns them.
+    pub(crate) async fn evict_holders(&self, operation: &'static str) -> Result<Vec<Participant>> {
+        let evict = async {
+            let (roster, live) = self.target.open().await?;
+            let mut evicted = Vec::new();
+            for holder in self.read().await?.holders {
+                let seq = Seq(holder.token.0);
+                if live.call_tracked(|session| session.evict(roster, seq)).await.took_effect()? {
+                    evicted.push(holder);
+                }
+            }
+            Ok(evicted)
+        };
+        self.target.run(operation, evict).await
+    }
+
+    async fn enter(&self, if_blocked: IfBlocked) -> Result<Option<Guard>> {
+        let limit = NonZeroU32::new(self.limit).ok_or_else(no_permits)?;
+        let coordinator = self.target.coordinator();
+        let (roster, live) = self.target.open().await?;
+        let value = Owner::encode_now(coordinator.member())?;
+        let key = Key::Nonce;
+        let request = EntryRequest { key, mode: self.mode, limit, if_blocked, needs_declared: false, value: &value };
+        Ok(acquire(coordinator, live, roster, request).await?.map(Guard::new))
+    }
+
+    async fn read(&self) -> Result<Queue> {
+        let (roster, live) = self.target.open().await?;
+        Queue::read(&live.call(|session| session.snapshot(roster, None)).await?)
+    }
+}
+
+fn no_permits() -> Error {
+    Error::new(ErrorKind::InvalidOption, "a semaphore without permits grants nothing; give it at least one")
+}

@@ -1,0 +1,98 @@
+//! Locks: exclusive or shared, granted in the order of arrival.
+
+use std::time::Duration;
+
+use super::grant_queue::GrantQueue;
+use super::guard::Guard;
+use super::queue::{Participant, Queue};
+use crate::Result;
+use crate::coordinator::{Coordinator, RosterTarget};
+use crate::driver::{Kind, Mode};
+
+impl Coordinator {
+    /// The lock with this name: 1 to 512 bytes. Sends nothing; the first operation reports an invalid name.
+    #[must_use]
+    pub fn lock(&self, name: impl AsRef<[u8]>) -> Lock {
+        Lock { queue: GrantQueue::new(RosterTarget::new(self, Kind::Lock, name), Mode::Exclusive, 1) }
+    }
+}
+
+/// A lock that one client holds in exclusive mode, or any number of clients in shared mode.
+///
+/// It is granted strictly in the order of arrival: a reader that arrives after a waiting writer waits for it. It is not
+/// reentrant: a second acquisition waits for the first, even in the same task.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), tooz_core::Error> {
+/// # let coordinator = tooz_core::connect("memory://lock-doc").await?;
+/// let lock = coordinator.lock("nightly");
+/// let guard = lock.acquire().await?;
+/// assert!(lock.try_acquire().await?.is_none());
+/// guard.release().await?;
+///
+/// let (first, second) = (lock.shared().acquire().await?, lock.shared().acquire().await?);
+/// assert!(first.fencing_token() < second.fencing_token());
+/// # Ok(()) }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Lock {
+    queue: GrantQueue,
+}
+
+impl Lock {
+    /// The same lock in shared mode. It is granted unless a client that arrived earlier holds or awaits the lock in
+    /// exclusive mode.
+    #[must_use]
+    pub fn shared(&self) -> Self {
+        Self { queue: self.queue.with_mode(Mode::Shared) }
+    }
+
+    /// Waits for the lock, for as long as it takes.
+    ///
+    /// Cancel safe: if you drop the future, it loses its position in the queue and leaves nothing behind.
+    ///
+    /// # Errors
+    /// - `SessionLost`: the session was lost while the call waited.
+    /// - `NotHeld`: another client removed the entry from the queue.
+    /// - `Unavailable`: the backend did not answer for the whole request timeout.
+    /// - `InvalidName`: the name is empty or longer than 512 bytes.
+    pub async fn acquire(&self) -> Result<Guard> {
+        self.queue.wait("acquire").await
+    }
+
+    /// Acquires the lock if it is free at this moment. Otherwise returns `None` and leaves nothing behind.
+    ///
+    /// # Errors
+    /// As [`acquire`](Self::acquire).
+    pub async fn try_acquire(&self) -> Result<Option<Guard>> {
+        self.queue.try_enter("try_acquire").await
+    }
+
+    /// Waits for the lock, at most for `limit`. Cancel safe.
+    ///
+    /// # Errors
+    /// `Timeout` if the lock was not granted in time; else as [`acquire`](Self::acquire).
+    pub async fn acquire_timeout(&self, limit: Duration) -> Result<Guard> {
+        self.queue.wait_at_most("acquire_timeout", limit).await
+    }
+
+    /// Reads who holds the lock and who waits for it, in the order of arrival. One request.
+    ///
+    /// # Errors
+    /// `Unavailable`, `SessionLost`, `InvalidName`, `Corrupt`.
+    pub async fn inspect(&self) -> Result<Queue> {
+        self.queue.inspect().await
+    }
+
+    /// Takes the lock away from all its holders and returns them. The waiters keep their positions.
+    ///
+    /// The backend notifies the holders, but a notification may arrive late: until then two clients believe that they
+    /// hold the lock. Only [fencing](crate::FencingToken) makes this safe.
+    ///
+    /// # Errors
+    /// `Unavailable`, `SessionLost`, `InvalidName`, `Corrupt`.
+    pub async fn break_lock(&self) -> Result<Vec<Participant>> {
+        self.queue.evict_holders("break_lock").await
+    }
+}

@@ -1,0 +1,15 @@
+//! Locks, and what semaphores and elections share with them: guards, fencing tokens and the queue.
+
+mod grant_queue;
+mod guard;
+#[expect(clippy::module_inception, reason = "the type `Lock` has a file of its own, as every main type does")]
+mod lock;
+mod owner;
+mod queue;
+mod token;
+
+pub(crate) use self::grant_queue::GrantQueue;
+pub use self::guard::Guard;
+pub use self::lock::Lock;
+pub use self::queue::{Participant, Queue};
+pub use self::token::FencingToken;

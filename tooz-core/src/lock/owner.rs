@@ -1,0 +1,47 @@
+//! The value of an entry of a lock, semaphore or election: who entered it and when, as MessagePack.
+
+use serde::{Deserialize, Serialize};
+
+use crate::time::unix_millis;
+use crate::{Error, ErrorKind, Name, Result};
+
+/// The member id of the coordinator, and when it asked, in milliseconds since 1970.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Owner(#[serde(with = "bytes")] pub(super) Vec<u8>, pub(super) u64);
+
+impl Owner {
+    /// The encoded value of an entry that `member` enters now.
+    pub(super) fn encode_now(member: &Name) -> Result<Vec<u8>> {
+        let owner = Self(member.as_bytes().to_vec(), unix_millis());
+        rmp_serde::to_vec(&owner)
+            .map_err(|error| Error::new(ErrorKind::Unexpected, "failed to encode the owner").with_source(error))
+    }
+
+    pub(super) fn decode(value: &[u8]) -> Result<Self> {
+        rmp_serde::from_slice(value)
+            .map_err(|error| Error::new(ErrorKind::Corrupt, "failed to read the owner of an entry").with_source(error))
+    }
+}
+
+mod bytes {
+    //! Member ids as MessagePack `bin`.
+    use serde::{Deserializer, Serializer, de};
+
+    pub(super) fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(bytes)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
+        struct Visitor;
+        impl de::Visitor<'_> for Visitor {
+            type Value = Vec<u8>;
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("bytes")
+            }
+            fn visit_bytes<E>(self, bytes: &[u8]) -> Result<Vec<u8>, E> {
+                Ok(bytes.to_vec())
+            }
+        }
+        deserializer.deserialize_bytes(Visitor)
+    }
+}

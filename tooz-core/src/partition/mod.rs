@@ -1,0 +1,7 @@
+//! Dividing work among the members of a group by a consistent hash ring.
+
+mod hash_ring;
+mod partitioner;
+
+pub use self::hash_ring::HashRing;
+pub use self::partitioner::Partitioner;

@@ -1,0 +1,11 @@
+//! One session with a backend: its liveness, its requests, its renewals and its successors.
+
+pub(crate) mod live;
+pub(crate) mod liveness;
+pub(crate) mod reader;
+pub(crate) mod reaper;
+pub(crate) mod retry;
+mod state;
+pub(crate) mod supervisor;
+
+pub use self::state::{SessionState, SessionStates};

@@ -1,0 +1,75 @@
+//! The state of a coordinator's session, and its changes as a stream.
+
+use futures_util::Stream;
+use tokio::sync::broadcast;
+use tokio::time::Instant;
+
+/// The state of a coordinator's session; see [`Coordinator::state`](crate::Coordinator::state).
+///
+/// ```text
+/// Connected <-> Suspended       a renewal fails or succeeds again
+/// Connected, Suspended -> Lost  the backend ends the session, or its deadline passes
+/// Lost -> Connected             the coordinator has opened a new session
+/// any -> Closed                 the coordinator was closed
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SessionState {
+    /// The last renewal succeeded.
+    Connected,
+    /// The last renewal failed. Everything that the session holds stays held until the deadline.
+    Suspended {
+        /// When the session is lost unless a renewal succeeds before; `None` if its liveness does not depend on time.
+        until: Option<Instant>,
+    },
+    /// The session is over, and everything that it held is lost. The coordinator is opening a new one.
+    Lost,
+    /// The coordinator was closed.
+    Closed,
+}
+
+/// The present [`SessionState`] and its changes; see [`Coordinator::states`](crate::Coordinator::states).
+#[derive(Debug)]
+#[must_use = "states are received with `next`"]
+pub struct SessionStates {
+    present: Option<SessionState>,
+    over: bool,
+    changes: broadcast::Receiver<SessionState>,
+}
+
+impl SessionStates {
+    pub(crate) fn new(present: SessionState, changes: broadcast::Receiver<SessionState>) -> Self {
+        Self { present: Some(present), over: false, changes }
+    }
+
+    /// Waits for the next state. Returns `None` after [`SessionState::Closed`].
+    ///
+    /// The first call returns the present state at once. A reader that is more than 64 changes behind continues with the
+    /// oldest change that is kept. Cancel safe.
+    pub async fn next(&mut self) -> Option<SessionState> {
+        if self.over {
+            return None;
+        }
+        let state = match self.present.take() {
+            Some(present) => present,
+            None => self.changed().await?,
+        };
+        self.over = state == SessionState::Closed;
+        Some(state)
+    }
+
+    /// Converts into a [`Stream`] of the same states.
+    pub fn into_stream(self) -> impl Stream<Item = SessionState> + Send {
+        futures_util::stream::unfold(self, |mut states| async { states.next().await.map(|state| (state, states)) })
+    }
+
+    async fn changed(&mut self) -> Option<SessionState> {
+        loop {
+            match self.changes.recv().await {
+                Ok(state) => return Some(state),
+                Err(broadcast::error::RecvError::Lagged(_)) => {}
+                Err(broadcast::error::RecvError::Closed) => return None,
+            }
+        }
+    }
+}
