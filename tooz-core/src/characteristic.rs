@@ -1,30 +1,32 @@
-//! What holds on a backend, in the words of Python's tooz.
+//! The guarantees of a backend, under the names that Python's tooz uses.
 
 use std::fmt;
 
-/// A property that a driver declares and a user may require at connect.
+/// A guarantee that a driver declares and that [`Builder::require`](crate::Builder::require) checks.
+///
+/// The names are those of Python's tooz.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Characteristic {
-    /// A crash is noticed without a timeout.
+    /// The backend notices the crash of a client at once, without waiting for a timeout.
     NonTimeoutBased,
-    /// Works between threads of one process.
+    /// Threads of one process can share objects.
     DistributedAcrossThreads,
-    /// Works between processes of one host.
+    /// Processes on one host can share objects.
     DistributedAcrossProcesses,
-    /// Works between hosts.
+    /// Processes on different hosts can share objects.
     DistributedAcrossHosts,
     /// Every operation takes effect at one moment between its call and its return.
     Linearizable,
-    /// All clients see all operations in one order, which keeps each client's own order.
+    /// All clients see all operations in the same order, which preserves the order of each client's own operations.
     Sequential,
-    /// Operations that depend on each other are seen in that order by all clients.
+    /// All clients see operations that depend on each other in the order of their dependence.
     Causal,
-    /// Operations behave as if they ran one after another, in some order.
+    /// Operations have the same effect as if they ran one after another, in some order.
     Serializable,
-    /// All clients see the same, also while the backend is partitioned.
+    /// All clients see the same state, even while the network between the servers is partitioned.
     SameViewUnderPartitions,
-    /// All clients see the same at the same time.
+    /// All clients see the same state at the same time.
     SameViewAcrossClients,
 }
 

@@ -1,4 +1,4 @@
-//! The one error type: a kind to act on, the operation and context for the reader, and the native error as source.
+//! The error type: a kind for programs, the operation and context for people, and the native error as source.
 
 use std::borrow::Cow;
 use std::error::Error as StdError;
@@ -8,29 +8,29 @@ use std::sync::Arc;
 /// A result whose error is [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// What went wrong, as far as a program can act on it.
+/// What went wrong, in the categories that a program can act on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
     /// No linked driver serves the scheme of the URL.
     NoDriverFound,
-    /// The URL cannot be parsed, or lacks a part that the driver needs.
+    /// The URL is malformed, or lacks a part that the driver needs.
     InvalidUrl,
     /// An option is unknown, malformed or out of range.
     InvalidOption,
     /// A name is empty, or longer than 512 bytes.
     InvalidName,
-    /// The backend cannot do this at all.
+    /// The backend does not support the operation.
     Unsupported,
-    /// The backend cannot be reached, or refuses to serve at the moment.
+    /// The backend did not answer in time, or refuses to serve at the moment. The same call may succeed later.
     Unavailable,
-    /// The time that the caller allowed has passed.
+    /// The time limit that the caller gave has passed.
     Timeout,
-    /// The backend does not accept the credentials, or they do not allow the operation.
+    /// The backend rejects the credentials, or they do not permit the operation.
     AuthFailed,
-    /// The session is over: everything that it held is gone.
+    /// The session is over, and everything that it held is lost.
     SessionLost,
-    /// The entry is not ours any more: it was released, evicted or lost.
+    /// This client no longer holds the lock, permit, leadership or membership: another client removed its entry.
     NotHeld,
     /// The group does not exist.
     GroupNotCreated,
@@ -38,24 +38,34 @@ pub enum ErrorKind {
     GroupAlreadyExists,
     /// The group still has members.
     GroupNotEmpty,
-    /// Another live session has joined the group under this member id.
+    /// Another live session has joined the group with this member id.
     MemberAlreadyExists,
-    /// The member is not in the group.
+    /// The group has no such member, or this client is no longer a member.
     MemberNotJoined,
-    /// The driver lacks a characteristic that was required.
+    /// The driver lacks a [`Characteristic`](crate::Characteristic) that was required.
     DriverChosenPoorly,
-    /// Messages between the reader's offset and the oldest one kept are gone.
+    /// Retention has removed messages before the subscription read them.
     Gap,
-    /// Stored data cannot be understood.
+    /// Stored data is malformed.
     Corrupt,
-    /// The backend answered something that this version does not expect.
+    /// The backend or the driver behaved in a way that this version does not expect.
     Unexpected,
 }
 
-/// An error: its [`kind`](Error::kind), what was attempted, on what, and why it failed.
+/// An error: its [`kind`](Error::kind), the operation that failed, the object that it concerns, and the cause.
 ///
-/// The text names the thing, the cause and the way out, and never contains a password. Clones share the native error,
-/// which [`source`](StdError::source) returns; `Display` already includes it.
+/// `Display` and `Debug` show all of it on one line, including every [`source`](StdError::source), and never a password.
+/// Clones are cheap and share the native error.
+///
+/// ```
+/// use tooz_core::{Error, ErrorKind};
+///
+/// let error = Error::new(ErrorKind::Unavailable, "failed to reach the server")
+///     .with_operation("acquire")
+///     .with_context("lock", "nightly");
+/// assert_eq!(error.to_string(), "acquire: failed to reach the server (lock nightly)");
+/// assert!(error.is_retryable());
+/// ```
 #[derive(Clone)]
 pub struct Error(Arc<ErrorParts>);
 
@@ -74,21 +84,21 @@ impl Error {
         Self(Arc::new(ErrorParts { kind, message: message.into(), operation: None, context: Vec::new(), source: None }))
     }
 
-    /// Attaches the native error that caused this one.
+    /// Sets the error that caused this one.
     #[must_use]
     pub fn with_source(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         self.parts().source = Some(Arc::from(source.into()));
         self
     }
 
-    /// Names the operation that failed; the innermost name stays.
+    /// Sets the operation that failed, unless it is set already.
     #[must_use]
     pub fn with_operation(mut self, operation: &'static str) -> Self {
         self.parts().operation.get_or_insert(operation);
         self
     }
 
-    /// Adds one fact to the context, such as `("lock", "nightly")`.
+    /// Adds a fact to the context, such as `("lock", "nightly")`.
     #[must_use]
     pub fn with_context(mut self, key: &'static str, value: impl fmt::Display) -> Self {
         self.parts().context.push((key, value.to_string()));
@@ -99,12 +109,12 @@ impl Error {
         Arc::make_mut(&mut self.0)
     }
 
-    /// What went wrong, as far as a program can act on it.
+    /// What went wrong, in the categories that a program can act on.
     pub fn kind(&self) -> ErrorKind {
         self.0.kind
     }
 
-    /// The operation that failed, if it was named.
+    /// The operation that failed, such as `"acquire"`.
     pub fn operation(&self) -> Option<&'static str> {
         self.0.operation
     }
@@ -114,22 +124,22 @@ impl Error {
         self.0.context.iter().map(|(key, value)| (*key, value.as_str()))
     }
 
-    /// Whether the same call may succeed when it is repeated unchanged: the backend was out of reach or too slow.
+    /// Whether the same call may succeed if you repeat it unchanged: the backend did not answer, or not in time.
     pub fn is_retryable(&self) -> bool {
         matches!(self.kind(), ErrorKind::Unavailable)
     }
 
-    /// Whether the session is over and everything that it held with it.
+    /// Whether the session is over, and everything that it held is lost.
     pub fn is_session_lost(&self) -> bool {
         self.kind() == ErrorKind::SessionLost
     }
 
-    /// Whether the lock, leadership or membership was not ours any more.
+    /// Whether this client no longer held the lock, permit, leadership or membership.
     pub fn is_not_held(&self) -> bool {
         self.kind() == ErrorKind::NotHeld
     }
 
-    /// Whether the time that the caller allowed has passed.
+    /// Whether the time limit that the caller gave has passed.
     pub fn is_timeout(&self) -> bool {
         self.kind() == ErrorKind::Timeout
     }

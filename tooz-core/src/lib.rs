@@ -1,16 +1,16 @@
-//! Distributed locks, leader election, group membership and messaging behind one async API; a URL chooses the backend.
+//! Distributed locks, leader election, group membership and messaging behind one async API. A URL chooses the backend.
 //!
 //! ```
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), tooz_core::Error> {
 //! use std::time::Duration;
 //!
-//! // With another driver: `use tooz_redis as _;` once, and a URL such as redis://localhost:6379/0.
+//! // For Redis: add `tooz-redis`, write `use tooz_redis as _;` once, and connect to redis://localhost:6379/0.
 //! let coordinator = tooz_core::connect("memory://tour").await?;
 //!
 //! let guard = coordinator.lock("nightly").acquire_timeout(Duration::from_secs(5)).await?;
-//! println!("ours until {:?} from now, token {}", guard.remaining(), guard.fencing_token());
-//! guard.run(work()).await?; // cancelled as soon as the lock is lost
+//! println!("held for {:?} without a renewal, fencing token {}", guard.remaining(), guard.fencing_token());
+//! guard.run(work()).await?; // dropped as soon as the lock is lost
 //! guard.release().await?;
 //!
 //! coordinator.close().await;
@@ -18,19 +18,33 @@
 //! # async fn work() -> Result<(), tooz_core::Error> { Ok(()) }
 //! ```
 //!
-//! # A tour
+//! # Tour
 //!
-//! A [`Coordinator`] is one session with a backend. From it come
-//! - [`Lock`] and [`Semaphore`]: acquire a [`Guard`], which knows its [`FencingToken`] and tells when it is lost;
-//! - [`Election`]: campaign for a [`Leadership`], or observe who leads;
+//! A [`Coordinator`] is one session with a backend. It makes
+//! - [`Lock`] and [`Semaphore`]: acquire a [`Guard`], which carries a [`FencingToken`] and reports its loss;
+//! - [`Election`]: campaign for a [`Leadership`], or observe the leader;
 //! - [`Group`]: join for a [`Membership`], list and watch the members, divide work with a [`Partitioner`];
-//! - [`Topic`]: publish messages and read them from any offset.
+//! - [`Topic`]: publish messages, and read them from any offset that is kept.
 //!
-//! Everything is told apart by [`Name`] inside a namespace. Errors are [`Error`] with an [`ErrorKind`]. Operations make
-//! `tracing` spans and events, and [metrics](telemetry). All time is `tokio::time`: a test with the memory driver may
-//! pause the clock.
+//! Objects are identified by [`Name`] inside a namespace; two clients that use the same name share the object.
 //!
-//! Authors of drivers begin at [`driver`].
+//! # Errors
+//!
+//! Every operation returns [`Error`], which has an [`ErrorKind`] for programs and a text for people. An operation that
+//! needs the backend is repeated for the [request timeout](Builder::timeout) before it fails with `Unavailable`.
+//!
+//! # Cancel safety
+//!
+//! You may drop every future of this crate at any point. An operation that documents more says so.
+//!
+//! # Time, tracing and metrics
+//!
+//! Operations run in `tracing` spans and record [metrics](telemetry). All time is `tokio::time`, so a test with the
+//! [memory driver](memory) may pause the clock.
+//!
+//! # Drivers
+//!
+//! Authors of drivers start at [`driver`].
 
 mod characteristic;
 mod coordinator;

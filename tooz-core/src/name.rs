@@ -1,4 +1,4 @@
-//! Names of locks, groups, topics and members: any bytes, 1 to 512 of them.
+//! Names of locks, groups, topics and members: 1 to 512 arbitrary bytes.
 
 use std::fmt;
 
@@ -6,7 +6,8 @@ use crate::{Error, ErrorKind, Result};
 
 /// The name of a lock, election, group, topic or member: 1 to [`Name::MAX_LEN`] arbitrary bytes.
 ///
-/// A driver escapes what its backend cannot store and lists names back unchanged.
+/// A driver escapes the bytes that its backend cannot store, and lists names unchanged. `Display` shows UTF-8 as text and
+/// escapes control characters and all other bytes.
 ///
 /// ```
 /// use tooz_core::Name;
@@ -23,17 +24,17 @@ impl Name {
     /// The greatest length of a name in bytes.
     pub const MAX_LEN: usize = 512;
 
-    /// Checks the length of `bytes` and takes them as a name.
+    /// Makes a name of `bytes` if their number is valid.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidName`] if `bytes` is empty or too long.
     pub fn new(bytes: impl AsRef<[u8]>) -> Result<Self> {
         let bytes = bytes.as_ref();
         match bytes.len() {
-            0 => Err(Error::new(ErrorKind::InvalidName, "a name must have at least one byte")),
+            0 => Err(Error::new(ErrorKind::InvalidName, "a name needs at least one byte")),
             len if len > Self::MAX_LEN => Err(Error::new(
                 ErrorKind::InvalidName,
-                format!("a name must have at most {} bytes, but this one has {len}; store a hash of it", Self::MAX_LEN),
+                format!("a name has at most {} bytes, but this one has {len}; use a hash of it", Self::MAX_LEN),
             )),
             _ => Ok(Self(bytes.into())),
         }

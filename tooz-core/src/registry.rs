@@ -1,11 +1,11 @@
-//! Which drivers there are: those linked into the program, or those listed by hand.
+//! The drivers to choose from: those that are linked into the program, or a list that the program gives.
 
 use std::sync::Arc;
 
 use crate::driver::{Driver, DriverEntry};
 use crate::{Error, ErrorKind, Result, ServiceUrl};
 
-/// The drivers that a [`Coordinator`](crate::Coordinator) may choose from.
+/// The drivers among which the scheme of a URL chooses; see [`Builder::registry`](crate::Builder::registry).
 ///
 /// ```
 /// use tooz_core::{Registry, memory};
@@ -21,7 +21,7 @@ pub struct Registry {
     entries: Vec<DriverEntry>,
 }
 
-/// The packages of this project, for the advice in `NoDriverFound`.
+/// The driver packages of this project with their schemes, for the advice in `NoDriverFound`.
 const PACKAGES: [(&str, &[&str]); 4] = [
     ("tooz-file", &["file"]),
     (
@@ -48,28 +48,29 @@ const PACKAGES: [(&str, &[&str]); 4] = [
 impl Registry {
     /// The drivers that are linked into this program.
     ///
-    /// A crate that is only listed in `Cargo.toml` is not linked: name it once, as in `use tooz_redis as _;`.
+    /// The linker drops a crate that is only listed in `Cargo.toml`. Name it once, as in `use tooz_redis as _;`.
     pub fn linked() -> Self {
         Self::with(inventory::iter::<DriverEntry>().copied())
     }
 
-    /// Exactly these drivers, for programs where link-time registration does not work (a static library).
+    /// Exactly these drivers. A static library needs this, since the linker drops link-time registrations there.
     pub fn with(entries: impl IntoIterator<Item = DriverEntry>) -> Self {
         Self { entries: entries.into_iter().collect() }
     }
 
-    /// Every scheme that is served, sorted.
+    /// The schemes of all drivers, sorted.
     pub fn schemes(&self) -> Vec<&'static str> {
         let mut schemes: Vec<_> = self.entries.iter().flat_map(|entry| entry.schemes).copied().collect();
         schemes.sort_unstable();
         schemes
     }
 
-    /// The driver for `url`.
+    /// The driver that serves the scheme of `url`. Does no I/O.
     ///
     /// # Errors
-    /// `NoDriverFound`, which says what to add; `InvalidOption` if two drivers serve the scheme; what the driver itself
-    /// finds wrong with the URL.
+    /// - `NoDriverFound`: no driver serves the scheme; the text says which crate to add.
+    /// - `InvalidOption`: two drivers serve the scheme.
+    /// - `InvalidUrl`, `InvalidOption`: the driver rejects the URL.
     pub fn driver(&self, url: &ServiceUrl) -> Result<Arc<dyn Driver>> {
         let serving: Vec<_> = self.entries.iter().filter(|entry| entry.schemes.contains(&url.scheme())).collect();
         match serving.as_slice() {
@@ -91,15 +92,18 @@ impl Registry {
         let package = PACKAGES.iter().find(|(_, schemes)| schemes.contains(&scheme)).map(|(package, _)| *package);
         let advice = match package {
             Some(package) => format!(
-                "run `cargo add {package}` and write `use {} as _;` once in your program, since a crate that is never named is not linked",
+                "run `cargo add {package}` and write `use {} as _;` once in your program; the linker drops a crate that is never named",
                 package.replace('-', "_")
             ),
-            None => "check the spelling, or add the crate of that driver and write `use the_crate as _;`".to_owned(),
+            None => {
+                "check the spelling, or add the crate of the driver and write `use its_name as _;` once in your program"
+                    .to_owned()
+            }
         };
         Error::new(
             ErrorKind::NoDriverFound,
             format!(
-                "no driver is linked for the scheme \"{scheme}\" (there are: {}); {advice}",
+                "no driver serves the scheme \"{scheme}\" (linked drivers serve {}); {advice}",
                 self.schemes().join(", ")
             ),
         )

@@ -61,7 +61,7 @@ impl Semaphore {
         self.queue.wait_at_most("acquire_timeout", limit).await
     }
 
-    /// Reads who holds a permit and who waits for one, in the order of arrival. One request.
+    /// Reads the holders and the waiters, in the order of arrival. One request.
     ///
     /// # Errors
     /// `Unavailable`, `SessionLost`, `InvalidName`, `Corrupt`.

@@ -1,10 +1,12 @@
-//! Metrics, through the `metrics` facade: install any recorder to see them. Each has the label `driver`.
+//! The metrics of this crate, recorded through the `metrics` facade. Install any recorder to receive them.
+//!
+//! Each metric has the label `driver`.
 //!
 //! | name | kind | further labels | meaning |
 //! |---|---|---|---|
-//! | `tooz_acquisitions_total` | counter | `kind`, `outcome` (`admitted`, `blocked`, `failed`) | attempts to enter a lock, semaphore, election or group |
-//! | `tooz_acquire_seconds` | histogram | `kind` | time from the call to the admission |
-//! | `tooz_losses_total` | counter | `cause` (`session`, `evicted`) | sessions lost, entries removed by somebody else |
+//! | `tooz_acquisitions_total` | counter | `kind`, `outcome` (`admitted`, `blocked`, `failed`) | attempts to acquire a lock, permit or leadership, or to join a group |
+//! | `tooz_acquire_seconds` | histogram | `kind` | time from the call to the admission, in seconds |
+//! | `tooz_losses_total` | counter | `cause` (`session`, `evicted`) | sessions lost, and entries that another client removed |
 //! | `tooz_renewals_total` | counter | `outcome` (`ok`, `failed`) | renewals of sessions |
 //! | `tooz_reconnects_total` | counter | | sessions opened after a loss |
 //! | `tooz_published_total` | counter | | messages published |

@@ -70,7 +70,7 @@ impl Election {
         self.queue.wait_at_most("campaign_timeout", limit).await.map(Leadership::new)
     }
 
-    /// Reads who leads at this moment. One request.
+    /// Reads the leader at this moment. One request.
     ///
     /// # Errors
     /// `Unavailable`, `SessionLost`, `InvalidName`, `Corrupt`.

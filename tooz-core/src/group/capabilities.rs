@@ -1,4 +1,4 @@
-//! What a member tells others of itself: MessagePack, as Python's tooz writes and reads it.
+//! The capabilities of a member, encoded as MessagePack like those of Python's tooz.
 
 use std::collections::BTreeMap;
 
@@ -14,9 +14,9 @@ use crate::{Error, ErrorKind, Result};
 pub enum Value {
     /// Nothing.
     Nil,
-    /// A truth value.
+    /// `true` or `false`.
     Bool(bool),
-    /// A whole number.
+    /// An integer.
     Int(i64),
     /// A floating-point number.
     Float(f64),
@@ -24,7 +24,7 @@ pub enum Value {
     Text(String),
     /// A list.
     List(Vec<Value>),
-    /// A map.
+    /// A map with text keys.
     Map(BTreeMap<String, Value>),
 }
 
@@ -39,7 +39,9 @@ macro_rules! value_from {
 }
 value_from! { bool => Bool, i32 => Int, i64 => Int, u32 => Int, f64 => Float, &str => Text, String => Text, Vec<Value> => List }
 
-/// A map of names to values. Any other type that serde can write will do as well.
+/// A map of names to values, which a member publishes when it joins a group.
+///
+/// [`Group::join`](crate::Group::join) accepts any other serde type as well.
 ///
 /// ```
 /// use tooz_core::{Capabilities, Value};
@@ -75,13 +77,15 @@ impl<K: Into<String>, V: Into<Value>> FromIterator<(K, V)> for Capabilities {
 }
 
 pub(super) fn encode(capabilities: impl Serialize) -> Result<Vec<u8>> {
-    rmp_serde::to_vec_named(&capabilities)
-        .map_err(|error| Error::new(ErrorKind::InvalidOption, "the capabilities cannot be encoded").with_source(error))
+    rmp_serde::to_vec_named(&capabilities).map_err(|error| {
+        Error::new(ErrorKind::InvalidOption, "failed to encode the capabilities as MessagePack").with_source(error)
+    })
 }
 
 pub(super) fn decode<T: DeserializeOwned>(encoded: &[u8]) -> Result<T> {
-    rmp_serde::from_slice(encoded)
-        .map_err(|error| Error::new(ErrorKind::Corrupt, "the capabilities are not of this type").with_source(error))
+    rmp_serde::from_slice(encoded).map_err(|error| {
+        Error::new(ErrorKind::Corrupt, "the capabilities do not have the requested type").with_source(error)
+    })
 }
 
 #[cfg(test)]

@@ -77,7 +77,7 @@ impl Lock {
         self.queue.wait_at_most("acquire_timeout", limit).await
     }
 
-    /// Reads who holds the lock and who waits for it, in the order of arrival. One request.
+    /// Reads the holders and the waiters of the lock, in the order of arrival. One request.
     ///
     /// # Errors
     /// `Unavailable`, `SessionLost`, `InvalidName`, `Corrupt`.

@@ -1,4 +1,4 @@
-//! The value of an entry of a lock, semaphore or election: who entered it and when, as MessagePack.
+//! The value of an entry of a lock, semaphore or election: the member that entered it and the time, as MessagePack.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,21 +1,23 @@
-//! A consistent hash ring: which nodes are responsible for a key.
+//! A consistent hash ring, which assigns keys to nodes (D. Karger et al., "Consistent hashing and random trees", 1997).
 //!
-//! Placement is that of `tooz.hashring.HashRing` in Python's tooz with its default hash function, MD5, so members
-//! written in either language agree on the owner of every key.
+//! - A node claims positions on a circle of 128-bit numbers: the MD5 digests of its name repeated two, three, … times.
+//! - A key belongs to the node at the first position after the key's own MD5 digest.
+//!
+//! `tooz.hashring.HashRing` in Python's tooz places keys in the same way, so members written in either language agree.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
 use md5::{Digest, Md5};
 
-/// Maps keys onto nodes so that a change of the nodes moves as few keys as possible.
+/// Assigns keys to nodes so that a change of the nodes moves as few keys as possible.
 ///
-/// Every node claims `partitions * weight` positions on a circle of 128-bit numbers: the MD5 digests of its name
-/// repeated two, three, four… times. A key belongs to the node at the first position after the key's own MD5 digest,
-/// round the circle; its replicas belong to the next different nodes. Removing a node therefore moves only that node's
-/// keys, and adding one moves keys only to it. A lookup is a binary search.
+/// Every node claims `partitions * weight` positions on a circle. A key belongs to the node at the first position after
+/// the digest of the key; its replicas belong to the next different nodes. Removing a node therefore moves only the keys
+/// of that node, and adding a node moves keys only to it. A lookup is a binary search.
 ///
-/// Node names and keys are bytes. Python's tooz encodes a `str` node name as UTF-8, as Rust does.
+/// The placement equals that of Python's tooz with its default hash function, MD5. Node names and keys are bytes;
+/// Python's tooz encodes a `str` node name as UTF-8, as Rust does.
 ///
 /// ```
 /// use tooz_core::HashRing;
@@ -29,28 +31,27 @@ use md5::{Digest, Md5};
 ///
 /// # Names that repeat each other
 ///
-/// Two names made of the same repeated text, `1` and `11` for instance, claim some positions together. As in Python, such
-/// a position belongs to the node added last. [`new`](Self::new) and [`weighted`](Self::weighted) add nodes in ascending
-/// order of their names, so that rings built from the same nodes are the same: build with them where several processes
+/// Two names that consist of the same repeated text, such as `1` and `11`, both claim some positions. As in Python, such
+/// a position belongs to the node that was added last. [`new`](Self::new) and [`weighted`](Self::weighted) add nodes in
+/// ascending order of their names, so that rings built from the same nodes are equal. Use them where several processes
 /// must agree.
 ///
 /// # Differences from Python's tooz
 ///
-/// On these points Python's ring fails or loses its shape, and this one does not:
-///
-/// - Python adds its constructor's nodes in a random order, which decides who has a position claimed twice.
-/// - Removing a node gives positions claimed twice to the other node; Python deletes them, and removing the other node
-///   then raises `KeyError`.
-/// - Adding a node again with a smaller weight shrinks its share; Python keeps the larger share, and part of it even
-///   when the node is removed.
-/// - A node of weight 0 is a member of the ring that owns nothing; Python may search for it forever.
+/// - The constructors add nodes in the order of their names. Python adds them in a random order, which decides which node
+///   owns a position that two nodes claim.
+/// - Removing a node gives a position that two nodes claim to the other node. Python deletes the position, and removing
+///   the other node then raises `KeyError`.
+/// - Adding a node again with a smaller weight reduces its share. Python keeps the larger share, and keeps part of it
+///   even after the node is removed.
+/// - A node of weight 0 is on the ring and owns no key. Python may search for it forever.
 #[derive(Clone)]
 pub struct HashRing {
     partitions: u32,
     /// In the order in which they were added.
     nodes: Vec<Node>,
-    /// Sorted. Of several claims to one position the last one counts, which is that of the node added last; the others
-    /// stay for the day when it is removed.
+    /// Sorted. Of several claims to one position the last one counts, which is that of the node added last. The others
+    /// count once that node is removed.
     claims: Vec<Claim>,
 }
 
@@ -68,14 +69,13 @@ struct Claim {
 }
 
 impl HashRing {
-    /// How many positions a node of weight 1 claims, unless told otherwise; the same as in Python's tooz.
+    /// The default number of positions that a node of weight 1 claims; the same as in Python's tooz.
     pub const DEFAULT_PARTITION_COUNT: u32 = 32;
 
     /// Builds a ring of nodes of weight 1, each of which claims `partitions` positions.
     ///
-    /// More partitions spread keys more evenly and cost memory, 32 bytes each. All who share the work must use the same
-    /// number. The order of `nodes` does not matter, and a node named twice counts once.
-    ///
+    /// More partitions spread keys more evenly and need more memory: 32 bytes each. All processes that share the work
+    /// must use the same number. The order of `nodes` does not matter, and a node that is listed twice counts once.
     pub fn new<I>(nodes: I, partitions: u32) -> Self
     where
         I: IntoIterator,
@@ -84,9 +84,9 @@ impl HashRing {
         Self::weighted(nodes.into_iter().map(|name| (name, 1)), partitions)
     }
 
-    /// Builds a ring of nodes with their weights; a node of weight n claims n times `partitions` positions.
+    /// Builds a ring of nodes with weights. A node of weight n claims n times `partitions` positions.
     ///
-    /// The order of `nodes` does not matter; of a node named twice the last weight counts.
+    /// The order of `nodes` does not matter. If a node is listed twice, the last weight counts.
     ///
     /// ```
     /// # use tooz_core::HashRing;
@@ -107,7 +107,7 @@ impl HashRing {
         ring
     }
 
-    /// Adds a node, or gives it a new weight if it is on the ring, and returns the weight that it had.
+    /// Adds a node, or changes its weight if it is on the ring, and returns its previous weight.
     ///
     /// Keys move only to this node, or away from it where its weight shrinks. A node of weight 0 owns no key.
     ///
@@ -131,7 +131,6 @@ impl HashRing {
     /// Removes a node and returns its weight, or `None` if it is not on the ring.
     ///
     /// The keys of this node move to the other nodes; no other key moves.
-    ///
     pub fn remove_node(&mut self, node: impl AsRef<[u8]>) -> Option<u32> {
         let removed = self.index_of(node.as_ref())?;
         self.claims.retain_mut(|claim| {
@@ -157,7 +156,7 @@ impl HashRing {
         self.nodes.iter().map(|node| node.name.as_slice())
     }
 
-    /// How many positions are claimed on the circle: `len(ring)` in Python's tooz.
+    /// The number of positions that nodes claim; `len(ring)` in Python's tooz.
     pub fn position_count(&self) -> usize {
         self.claims.chunk_by(|a, b| a.position == b.position).count()
     }
@@ -174,11 +173,11 @@ impl HashRing {
         self.owners_from(key.as_ref()).next().map(|owner| self.nodes[owner].name.as_slice())
     }
 
-    /// The nodes that are responsible for `replicas` copies of a key, the primary first.
+    /// The nodes that are responsible for `replicas` copies of a key, the primary node first.
     ///
-    /// Nodes in `ignored` are passed over, and the next ones on the ring stand in for them. There are fewer than
-    /// `replicas` nodes in the answer where the ring does not have so many. Python's `get_nodes` answers with the same nodes as a set; here they
-    /// come in their order on the ring, so a larger number of replicas only appends to the answer for a smaller one.
+    /// The next nodes on the ring replace those in `ignored`. A smaller ring returns fewer nodes. Python's `get_nodes`
+    /// returns the same nodes as a set; here they have the order of the ring, so a larger number of replicas only appends
+    /// nodes.
     ///
     /// ```
     /// # use tooz_core::HashRing;
@@ -188,7 +187,7 @@ impl HashRing {
     /// ```
     pub fn nodes_for(&self, key: impl AsRef<[u8]>, replicas: usize, ignored: &[&[u8]]) -> Vec<&[u8]> {
         let mut passed_over: Vec<bool> = self.nodes().map(|name| ignored.contains(&name)).collect();
-        // Knowing when all have been found spares a walk round the whole circle.
+        // The walk along the circle ends once all candidates are found.
         let candidates = passed_over.iter().filter(|ignored| !**ignored).count();
         self.owners_from(key.as_ref())
             .filter(|&owner| !std::mem::replace(&mut passed_over[owner], true))
@@ -209,12 +208,12 @@ impl HashRing {
         self.nodes.push(Node { name, weight });
     }
 
-    /// The nodes that own the positions after the key's digest, once round the circle.
+    /// The owners of all positions, from the first one after the digest of the key.
     fn owners_from(&self, key: &[u8]) -> impl Iterator<Item = usize> {
         let digest = u128::from_be_bytes(Md5::digest(key).into());
         let (before, after) = self.claims.split_at(self.claims.partition_point(|claim| claim.position <= digest));
-        let circle = after.chunk_by(|a, b| a.position == b.position);
-        circle.chain(before.chunk_by(|a, b| a.position == b.position)).filter_map(|claims| Some(claims.last()?.node))
+        let positions = after.chunk_by(|a, b| a.position == b.position);
+        positions.chain(before.chunk_by(|a, b| a.position == b.position)).filter_map(|claims| Some(claims.last()?.node))
     }
 }
 

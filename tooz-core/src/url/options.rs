@@ -1,4 +1,4 @@
-//! Typed options of a URL's query string. An unknown, repeated or malformed one is an error that lists the valid ones.
+//! Typed options of the query string of a URL. An unknown, repeated or malformed option is an error.
 
 use std::cell::RefCell;
 use std::path::PathBuf;
@@ -6,19 +6,20 @@ use std::time::Duration;
 
 use crate::{Error, ErrorKind, Result};
 
-/// The options that core reads from every URL.
-pub(crate) const COMMON: [&str; 5] = ["heartbeat", "member", "namespace", "timeout", "ttl"];
+/// The options that every URL may carry; the builder reads them.
+const COMMON: [&str; 5] = ["heartbeat", "member", "namespace", "timeout", "ttl"];
 
-/// A type that an option can have.
+/// A type of option values.
 pub trait OptionValue: Sized {
-    /// What a valid value looks like, for the error: `"a duration such as 500ms, 10s or 2m"`.
+    /// What a valid value is, for the error text: `"a duration such as 500ms, 10s or 2m"`.
     const EXPECTED: &'static str;
 
-    /// Reads the value, or returns `None` if it is malformed.
+    /// Parses a value. Returns `None` if it is malformed.
     fn parse(text: &str) -> Option<Self>;
 }
 
-/// Reads options by name and type. Call [`finish`](OptionReader::finish) at the end to refuse those nobody asked for.
+/// Reads options by name and type. A driver calls [`finish`](OptionReader::finish) at the end, which refuses every option
+/// that it has not read.
 ///
 /// ```
 /// use std::time::Duration;
@@ -42,22 +43,25 @@ impl<'a> OptionReader<'a> {
         Self { options, known: RefCell::new(COMMON.to_vec()) }
     }
 
-    /// The value of option `name`; `None` if the URL does not set it.
+    /// The value of the option `name`, or `None` if the URL does not set it.
     ///
     /// # Errors
-    /// `InvalidOption` if it is malformed or given twice.
+    /// `InvalidOption` if the value is malformed, or if the URL sets the option twice.
     pub fn get<T: OptionValue>(&self, name: &'static str) -> Result<Option<T>> {
         let mut values = self.get_all(name)?;
         if values.len() > 1 {
-            return Err(Error::new(ErrorKind::InvalidOption, format!("option \"{name}\" is given more than once")));
+            return Err(Error::new(
+                ErrorKind::InvalidOption,
+                format!("option \"{name}\" is set more than once; keep one of them"),
+            ));
         }
         Ok(values.pop())
     }
 
-    /// All values of option `name`, which may be repeated.
+    /// All values of the option `name`, which the URL may set any number of times.
     ///
     /// # Errors
-    /// `InvalidOption` if one is malformed.
+    /// `InvalidOption` if a value is malformed.
     pub fn get_all<T: OptionValue>(&self, name: &'static str) -> Result<Vec<T>> {
         let mut known = self.known.borrow_mut();
         if !known.contains(&name) {
@@ -67,10 +71,10 @@ impl<'a> OptionReader<'a> {
         values.map(|(_, value)| T::parse(value).ok_or_else(|| malformed(name, value, T::EXPECTED))).collect()
     }
 
-    /// Refuses options that were never asked for.
+    /// Refuses options that were not read.
     ///
     /// # Errors
-    /// `InvalidOption`, which names the first unknown one and lists the valid ones.
+    /// `InvalidOption`, which names the first unknown option and lists the valid ones.
     pub fn finish(self) -> Result<()> {
         let mut known = self.known.into_inner();
         known.sort_unstable();
@@ -78,13 +82,13 @@ impl<'a> OptionReader<'a> {
             None => Ok(()),
             Some((key, _)) => Err(Error::new(
                 ErrorKind::InvalidOption,
-                format!("unknown option \"{key}\"; the valid ones are {}", known.join(", ")),
+                format!("unknown option \"{key}\"; the valid options are {}", known.join(", ")),
             )),
         }
     }
 }
 
-/// Passwords are options too, so the value of one whose name says so is left out.
+/// Hides the value of an option that is a password.
 fn malformed(name: &str, value: &str, expected: &str) -> Error {
     let shown = if name.contains("password") { "***" } else { value };
     Error::new(ErrorKind::InvalidOption, format!("option \"{name}\" is \"{shown}\" but must be {expected}"))

@@ -7,18 +7,18 @@ use percent_encoding::percent_decode_str;
 use super::options::OptionReader;
 use crate::{Error, ErrorKind, Result};
 
-/// A host of a [`ServiceUrl`], with the port if one was given.
+/// A host of a [`ServiceUrl`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Host {
-    /// A host name or an IP address, without the brackets of IPv6.
+    /// The host name or IP address, without the brackets of IPv6.
     pub name: String,
     /// The port, if the URL names one.
     pub port: Option<u16>,
 }
 
 impl Host {
-    /// `name:port`, with brackets around an IPv6 address and `default` where the URL named no port.
+    /// `name:port`, with brackets around an IPv6 address, and with the port `default` if the URL names none.
     pub fn with_default_port(&self, default: u16) -> String {
         let port = self.port.unwrap_or(default);
         match self.name.contains(':') {
@@ -28,7 +28,8 @@ impl Host {
     }
 }
 
-/// A parsed URL. Unlike a web URL it may name several hosts. `Debug` and `Display` leave out the password and the options.
+/// A parsed URL. Unlike a web URL it may name several hosts. `Debug` and `Display` show neither the password nor the
+/// options.
 ///
 /// ```
 /// use tooz_core::ServiceUrl;
@@ -55,12 +56,12 @@ impl ServiceUrl {
         &self.scheme
     }
 
-    /// The user name, decoded.
+    /// The decoded user name.
     pub fn username(&self) -> Option<&str> {
         self.username.as_deref()
     }
 
-    /// The password, decoded. Keep it out of `Debug`, errors and logs.
+    /// The decoded password. Do not print it in `Debug`, errors or logs.
     pub fn password(&self) -> Option<&str> {
         self.password.as_deref()
     }
@@ -70,17 +71,17 @@ impl ServiceUrl {
         &self.hosts
     }
 
-    /// The path, decoded, with its leading slash; empty if there is none.
+    /// The decoded path with its leading slash; empty if the URL has none.
     pub fn path(&self) -> &str {
         &self.path
     }
 
-    /// A reader of the query string that refuses what nobody asked for.
+    /// A reader of the options in the query string.
     pub fn options(&self) -> OptionReader<'_> {
         OptionReader::new(&self.options)
     }
 
-    /// Sets an option, as if the query string had ended with `name=value`.
+    /// The same URL with an option added at the end of the query string.
     #[must_use]
     pub fn with_option(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.options.push((name.into(), value.into()));
@@ -92,10 +93,11 @@ impl std::str::FromStr for ServiceUrl {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        let (scheme, rest) =
-            text.split_once("://").ok_or_else(|| invalid("a backend URL starts with a scheme, as in memory://name"))?;
+        let (scheme, rest) = text
+            .split_once("://")
+            .ok_or_else(|| invalid("a backend URL starts with a scheme, as in redis://localhost:6379"))?;
         if scheme.is_empty() || !scheme.bytes().all(|b| b.is_ascii_alphanumeric() || b"+-.".contains(&b)) {
-            return Err(invalid("the scheme of a backend URL has letters, digits, '+', '-' and '.' only"));
+            return Err(invalid("the scheme of a backend URL consists of letters, digits, '+', '-' and '.'"));
         }
         let rest = rest.split_once('#').map_or(rest, |(before, _)| before);
         let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
@@ -142,7 +144,7 @@ fn invalid(message: impl Into<std::borrow::Cow<'static, str>>) -> Error {
 
 fn decode(text: &str) -> Result<String> {
     let decoded = percent_decode_str(text).decode_utf8();
-    decoded.map(Into::into).map_err(|_| invalid("a percent-encoded part of the URL is not UTF-8"))
+    decoded.map(Into::into).map_err(|_| invalid("a percent-encoded part of the URL is not UTF-8 after decoding"))
 }
 
 fn decode_non_empty(text: &str) -> Result<Option<String>> {
