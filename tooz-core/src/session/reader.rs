@@ -1,10 +1,13 @@
 //! Reads one roster for all its watchers in one session, so that each change is read once, however many watchers wait.
 //!
 //! - One task reads the roster, one read after the other. No watcher is therefore shown an older state than before.
-//! - A new watcher requests a *fresh* read, which begins after the request and answers at once. A watcher that has the
-//!   newest state waits for a read that answers after the next change.
-//! - The task reads only while a watcher waits. It publishes every state through one watch channel.
-//! - An error ends the task. Watchers that wait receive it once; the next watcher starts a new reader.
+//! - Reads are numbered, and one counter holds the greatest number that a watcher has requested. The task reads only
+//!   while that number exceeds the number of the read that it has begun last.
+//! - A watcher that waits for a change requests the number after the last read; that read answers after the change.
+//! - A new watcher skips a number. No read that has begun can have the number that it requests, so it receives a read
+//!   that begins after the request. A read after a skipped number answers at once.
+//! - The task publishes every state through one watch channel. An error ends it: the watchers that wait receive the error
+//!   once, and the next watcher starts a new reader.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -20,7 +23,6 @@ use crate::{Error, ErrorKind, Result};
 /// The shared reader of one roster. Its task ends with the session, or when the last watcher drops the reader.
 #[derive(Debug)]
 pub(crate) struct RosterReader {
-    /// Each watcher that waits clones this receiver, so the task sees from the count whether one waits.
     states: watch::Receiver<ReadState>,
     requests: Arc<ReadRequests>,
 }
@@ -28,22 +30,44 @@ pub(crate) struct RosterReader {
 /// What the task has read last.
 #[derive(Debug, Default)]
 struct ReadState {
-    /// How many requests for a fresh read this state answers.
-    answered: u64,
+    /// The number of the read.
+    read: u64,
     /// Rises with every change of the roster.
     generation: u64,
-    /// Whether the task pauses because no watcher waits, so that the roster may have changed since.
-    paused: bool,
     outcome: Option<Result<Arc<Snapshot>>>,
 }
 
-/// What the watchers ask of the task.
+/// The greatest number of a read that a watcher has requested.
 #[derive(Debug, Default)]
 struct ReadRequests {
-    /// The number of fresh reads that watchers have requested.
-    fresh: AtomicU64,
-    /// Wakes the task: a watcher has begun to wait.
-    wake: Notify,
+    greatest: AtomicU64,
+    raised: Notify,
+}
+
+impl ReadRequests {
+    fn greatest(&self) -> u64 {
+        self.greatest.load(Ordering::SeqCst)
+    }
+
+    /// Requests the read with this number.
+    fn request(&self, read: u64) {
+        self.greatest.fetch_max(read, Ordering::SeqCst);
+        self.raised.notify_one();
+    }
+
+    /// Requests a read that begins from now on, and returns its number.
+    fn request_fresh(&self) -> u64 {
+        let read = self.greatest.fetch_add(2, Ordering::SeqCst) + 2;
+        self.raised.notify_one();
+        read
+    }
+
+    /// Waits until a greater number than `read` is requested.
+    async fn beyond(&self, read: u64) {
+        while self.greatest() <= read {
+            self.raised.notified().await;
+        }
+    }
 }
 
 impl RosterReader {
@@ -66,32 +90,38 @@ impl RosterReader {
         self.states.has_changed().is_err() || matches!(self.states.borrow().outcome, Some(Err(_)))
     }
 
-    /// Returns the next state and its generation: after the generation `seen`, or read from now on if nothing was seen.
-    /// Cancel safe.
+    /// Returns a state and its generation: the next one after the generation `seen`, or one that is read from now on if
+    /// nothing was seen. Cancel safe.
     ///
     /// # Errors
     /// The error that ended the task.
     pub(crate) async fn next(&self, seen: Option<u64>) -> Result<(u64, Arc<Snapshot>)> {
         let mut states = self.states.clone();
-        let needs_fresh = {
-            let newest = states.borrow();
-            seen.is_none_or(|seen| seen < newest.generation && newest.paused)
-        };
-        let request = if needs_fresh { self.requests.fresh.fetch_add(1, Ordering::SeqCst) + 1 } else { 0 };
-        self.requests.wake.notify_one();
-        let is_next = |state: &ReadState| match &state.outcome {
-            Some(Ok(_)) => state.answered >= request && seen.is_none_or(|seen| state.generation > seen),
-            Some(Err(_)) => true,
-            None => false,
-        };
-        match states.wait_for(is_next).await.as_deref() {
-            Ok(ReadState { generation, outcome: Some(Ok(snapshot)), .. }) => Ok((*generation, snapshot.clone())),
-            Ok(ReadState { outcome: Some(Err(error)), .. }) => Err(error.clone()),
-            _ => Err(Error::new(
-                ErrorKind::Unexpected,
-                "the task that reads the roster has ended; has the runtime in which the coordinator connected ended?",
-            )),
+        let least_read = if self.needs_fresh(seen) { self.requests.request_fresh() } else { 0 };
+        loop {
+            {
+                let state = states.borrow_and_update();
+                let is_next = state.read >= least_read && seen.is_none_or(|seen| state.generation > seen);
+                match &state.outcome {
+                    Some(Ok(snapshot)) if is_next => return Ok((state.generation, snapshot.clone())),
+                    Some(Err(error)) => return Err(error.clone()),
+                    _ => self.requests.request(state.read + 1),
+                }
+            }
+            if states.changed().await.is_err() {
+                return Err(Error::new(
+                    ErrorKind::Unexpected,
+                    "the task that reads the roster has ended; keep the runtime in which the coordinator connected",
+                ));
+            }
         }
+    }
+
+    /// Whether the newest state does not do: nothing was seen, or the task pauses and the roster may have changed since.
+    fn needs_fresh(&self, seen: Option<u64>) -> bool {
+        let newest = self.states.borrow();
+        let pauses = self.requests.greatest() <= newest.read;
+        seen.is_none_or(|seen| seen < newest.generation && pauses)
     }
 }
 
@@ -106,22 +136,25 @@ struct ReaderTask {
 
 impl ReaderTask {
     async fn run(self) {
-        let (mut answered, mut generation, mut known) = (0, 0, None);
+        tokio::select! {
+            biased;
+            () = self.states.closed() => {}
+            () = self.read_on_request() => {}
+        }
+    }
+
+    async fn read_on_request(&self) {
+        let (mut read, mut generation, mut known) = (0, 0, None);
         loop {
-            let requested = self.requests.fresh.load(Ordering::SeqCst);
-            let fresh = requested > answered;
-            if !fresh && !self.a_watcher_waits() {
-                match self.pause().await {
-                    true => continue,
-                    false => return,
-                }
-            }
+            self.requests.beyond(read).await;
+            let requested = self.requests.greatest();
+            let is_fresh = requested > read + 1;
+            read = requested;
             let outcome = tokio::select! {
                 biased;
-                () = self.states.closed() => return,
-                // A read that waits for a change would let the fresh read wait as well.
-                () = self.requested_since(requested), if !fresh => continue,
-                outcome = self.read(if fresh { None } else { known }) => outcome,
+                // A read that waits for a change must not delay a fresh one.
+                () = self.requests.beyond(read), if !is_fresh => continue,
+                outcome = self.read(if is_fresh { None } else { known }) => outcome,
             };
             let failed = outcome.is_err();
             if let Ok(snapshot) = &outcome
@@ -129,9 +162,7 @@ impl ReaderTask {
             {
                 generation += 1;
             }
-            answered = requested;
-            let outcome = Some(outcome.map(Arc::new));
-            self.states.send_replace(ReadState { answered, generation, paused: false, outcome });
+            self.states.send_replace(ReadState { read, generation, outcome: Some(outcome.map(Arc::new)) });
             if failed {
                 return;
             }
@@ -140,36 +171,5 @@ impl ReaderTask {
 
     async fn read(&self, newer_than: Option<Version>) -> Result<Snapshot> {
         retry(&self.liveness, None, || self.session.snapshot(&self.roster, newer_than)).await.result
-    }
-
-    /// Whether there is a receiver besides the one of the [`RosterReader`] itself.
-    fn a_watcher_waits(&self) -> bool {
-        self.states.receiver_count() > 1
-    }
-
-    /// Waits until a watcher begins to wait. Returns `false` if the last watcher has dropped the reader.
-    async fn pause(&self) -> bool {
-        self.set_paused(true);
-        let woken = tokio::select! {
-            biased;
-            () = self.states.closed() => false,
-            () = self.requests.wake.notified() => true,
-        };
-        self.set_paused(false);
-        woken
-    }
-
-    fn set_paused(&self, paused: bool) {
-        self.states.send_if_modified(|state| {
-            state.paused = paused;
-            false
-        });
-    }
-
-    /// Waits until more fresh reads are requested than `requested`.
-    async fn requested_since(&self, requested: u64) {
-        while self.requests.fresh.load(Ordering::SeqCst) == requested {
-            self.requests.wake.notified().await;
-        }
     }
 }
