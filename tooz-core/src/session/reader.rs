@@ -173,3 +173,29 @@ impl ReaderTask {
         retry(&self.liveness, None, || self.session.snapshot(&self.roster, newer_than)).await.result
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::time::timeout;
+
+    use crate::{Coordinator, Result};
+
+    #[tokio::test(start_paused = true)]
+    async fn a_watch_that_was_idle_is_shown_the_present_and_not_the_last_read() -> Result<()> {
+        let a = Coordinator::builder("memory://reader").member("a").connect().await?;
+        let b = Coordinator::builder("memory://reader").member("b").connect().await?;
+        let (first, second) = (a.election("e"), b.election("e"));
+        let (mut active, mut idle) = (first.observe(), first.observe());
+        assert_eq!((active.next().await?, idle.next().await?), (None, None));
+        let leadership = first.campaign().await?;
+        assert_eq!(active.next().await?.map(|leader| leader.term), Some(leadership.term()));
+        leadership.resign().await?;
+        let leadership = second.campaign().await?;
+        assert_eq!(idle.next().await?.map(|leader| leader.term), Some(leadership.term()));
+        assert!(timeout(Duration::from_secs(60), idle.next()).await.is_err());
+        assert_eq!(active.next().await?.map(|leader| leader.term), Some(leadership.term()));
+        Ok(())
+    }
+}
