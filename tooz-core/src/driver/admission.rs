@@ -1,8 +1,8 @@
 //! The admission rule: an entry is admitted when fewer than `limit` conflicting entries are before it.
 //!
 //! - Limit 1 makes a mutex or a read-write lock; limit n makes a semaphore.
-//! - The order is strictly first come, first served. A shared entry behind a waiting exclusive one waits too, so writers
-//!   do not starve.
+//! - The order is strictly first come, first served. A shared entry behind a waiting exclusive one waits too, so
+//!   writers do not starve.
 //! - The memory driver calls these functions. Other drivers implement the rule in Lua, SQL or a transaction, and the
 //!   conformance suite compares them with this file.
 

@@ -7,9 +7,9 @@ use std::num::NonZeroU32;
 
 /// The position of an entry in its roster, and the fencing token of an admitted entry.
 ///
-/// A new entry has a greater seq than every earlier entry of the same roster. The sequence continues after the roster was
-/// empty or forgotten, after a restart of the server and after any idle time. If a server that has lost its data starts
-/// again, the driver changes [`Session::history`](super::Session::history). Seqs may have gaps.
+/// A new entry has a greater seq than every earlier entry of the same roster. The sequence continues after the roster
+/// was empty or forgotten, after a restart of the server and after any idle time. If a server that has lost its data
+/// starts again, the driver changes [`Session::history`](super::Session::history). Seqs may have gaps.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Seq(pub u64);
 
@@ -26,8 +26,8 @@ impl fmt::Display for Seq {
 pub struct Nonce(pub u128);
 
 impl Nonce {
-    /// A new nonce from the operating system's generator. A generator inside the process would give two forked processes
-    /// the same numbers.
+    /// A new nonce from the operating system's generator. A generator inside the process would give two forked
+    /// processes the same numbers.
     ///
     /// # Panics
     /// If the operating system cannot provide random numbers.
@@ -172,16 +172,19 @@ impl<'a> NewEntry<'a> {
     }
 }
 
-/// The receipt of an entry in a roster. `leave` and `replace` compare all of it with the stored entry.
+/// The receipt of an entry in a roster.
+///
+/// It matches an entry with the same seq and nonce. The mode and the limit are those of the entry, so that a driver can
+/// apply the admission rule without reading it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Ticket {
     /// The position of the entry, and its fencing token.
     pub seq: Seq,
     /// The identity of the entry.
     pub nonce: Nonce,
-    /// The mode with which it entered.
+    /// The mode of the entry.
     pub mode: Mode,
-    /// The limit with which it entered.
+    /// The limit of the entry.
     pub limit: NonZeroU32,
 }
 

@@ -1,8 +1,8 @@
 //! The driver contract: what a backend implements.
 //!
 //! - [`Driver`] opens sessions, [`Session`] keeps rosters, [`Topics`] keeps logs. The methods state their rules.
-//! - A driver is responsible for atomicity, storage layout and wire errors. Core is responsible for everything that is the
-//!   same on all backends, such as renewals, deadlines and retries.
+//! - A driver is responsible for atomicity, storage layout and wire errors. Core is responsible for everything that is
+//!   the same on all backends, such as renewals, deadlines and retries.
 //! - [`admission`] is the rule that every driver implements; [`support`] has helpers that drivers share.
 //! - The [`memory`](crate::memory) driver is the readable reference. The suite `tooz-conformance` checks every rule.
 

@@ -57,11 +57,11 @@ impl fmt::Display for Roster {
 
 /// An opaque stamp of a roster's content. Two snapshots of one roster with equal versions have equal content.
 ///
-/// Core compares versions only for equality, and only those of one session. A driver may forget a roster without entries
-/// that is not declared. If the roster appears again, its versions must not repeat earlier ones with other content:
-/// compute them from the content ([`content_version`](super::support::content_version)), or count with a number that
-/// outlives the roster. `Version::default()` is the version of a roster that the driver does not store; no roster that is
-/// declared or has entries has it.
+/// Core compares versions only for equality, and only those of one session. A driver may forget a roster without
+/// entries that is not declared. If the roster appears again, its versions must not repeat earlier ones with other
+/// content: compute them from the content ([`content_version`](super::support::content_version)), or count with a
+/// number that outlives the roster. `Version::default()` is the version of a roster that the driver does not store; no
+/// roster that is declared or has entries has it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Version(pub u64);
 

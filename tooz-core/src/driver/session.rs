@@ -102,8 +102,8 @@ pub trait Driver: Debug + Send + Sync + 'static {
 
     /// Connects and opens a session, which shares nothing with other sessions.
     ///
-    /// The driver checks that the backend answers. If the server is away, does not reply or is a different product, `open`
-    /// fails within `options.timeout`, so that no later request on the session finds out.
+    /// The driver checks that the backend answers. If the server is away, does not reply or is a different product,
+    /// `open` fails within `options.timeout`.
     ///
     /// **Cancel safety:** a session that was opened for a dropped call ends by itself, at the latest by its TTL.
     ///
@@ -118,24 +118,25 @@ pub trait Driver: Debug + Send + Sync + 'static {
 pub enum Loss {
     /// The session has ended.
     Session(Error),
-    /// Another session has removed this entry, by [`Session::evict`] or by [`IfTaken::TakeOver`](super::IfTaken).
+    /// This entry was removed, by [`Session::evict`] or by [`IfTaken::TakeOver`](super::IfTaken).
     Entry(Nonce),
 }
 
 /// A session of one client. It owns its entries: when it ends, they are removed.
 ///
 /// # Rules for all methods
-/// - **Atomicity.** Each method takes effect in one atomic step, with respect to all methods on all sessions of all clients.
+/// - **Atomicity.** Each method takes effect in one atomic step, with respect to all methods on all sessions of all
+///   clients.
 /// - **Concurrency.** Core calls methods concurrently.
-/// - **Cancel safety.** Core may drop a returned future at any await. The request may still arrive at the backend and take
-///   effect. A dropped call leaves nothing else behind: no local state that a later call depends on.
-/// - **Errors.** A request that may or may not have reached the backend fails with `Unavailable` within the timeout of the
-///   session. Core repeats it; a driver does not repeat requests by itself.
-/// - **Ended sessions.** When the backend no longer knows the session, `enter`, `leave`, `withdraw`, `replace` and `renew`
-///   fail with `SessionLost`. An ended session never adds an entry, however late its request arrives.
-/// - **Expiry.** When a session ends by its TTL, its entries leave their rosters like entries that call `leave`: they no
-///   longer block other entries, their waiters wake, and the versions of the rosters change. This happens even if no
-///   request reaches the backend at that time, so a driver that only notices expiry on requests needs a timer.
+/// - **Cancel safety.** Core may drop a returned future at any await. The request may still arrive at the backend and
+///   take effect. A dropped call leaves nothing else behind: no local state that a later call depends on.
+/// - **Errors.** A request that may or may not have reached the backend fails with `Unavailable` within the timeout of
+///   the session. Core repeats it; a driver does not repeat requests by itself.
+/// - **Ended sessions.** When the backend no longer knows the session, `enter`, `leave`, `withdraw`, `replace` and
+///   `renew` fail with `SessionLost`. An ended session never adds an entry, however late its request arrives.
+/// - **Expiry.** When a session ends by its TTL, its entries are removed as by `leave`: the waiters that this admits
+///   wake, and the versions of the rosters change. This happens even if no request reaches the backend at that
+///   time, so a driver that only notices expiry on requests needs a timer.
 ///
 /// Core is responsible for renewals, deadlines, retries, member names, comparing snapshots, fencing and tracing.
 #[async_trait]
@@ -171,32 +172,32 @@ pub trait Session: Debug + Send + Sync + 'static {
     /// `Unavailable` if the request did not reach the backend, which then ends the session by its TTL.
     async fn close(&self) -> Result<()>;
 
-    /// Waits for a loss: the end of the session, or the removal of one of its entries by another session.
+    /// Waits for a loss: the end of the session, or the eviction of one of its entries.
     ///
-    /// Each removed entry is reported once. An entry that the session itself removes, or that ends with the session, is not
-    /// reported. Core calls `lost` again after each report.
+    /// Each removed entry is reported once. An entry that the session removes by `leave` or `withdraw`, or that ends with
+    /// the session, is not reported. Core calls `lost` again after each report.
     ///
     /// - A backend with push resolves this future as soon as the message arrives.
-    /// - A driver without push lets [`renew`](Self::renew) find out which entries are missing and resolves this future then,
-    ///   so an eviction is reported within one heartbeat.
+    /// - A driver without push lets [`renew`](Self::renew) find out which entries are missing and resolves this future
+    ///   then, so an eviction is reported within one heartbeat.
     /// - Core also counts an entry as lost when `leave` returns `false`, or when `replace` or `await_turn` fails with
     ///   `NotHeld`.
     ///
     /// **Cancel safety:** complete. A report that a dropped call has not returned is returned by the next call.
     ///
-    /// Provided: never resolves. This is correct only where no other session can remove an entry.
+    /// Provided: never resolves. This is correct only where entries cannot be evicted.
     async fn lost(&self) -> Loss {
         pending().await
     }
 
     /// Adds an entry at the end of the roster and returns what blocks it.
     ///
-    /// **Atomicity:** one step checks the declaration and the unique key, removes an entry that is taken over, decides by
-    /// the [admission rule](admission) and adds the entry. Its seq is greater than that of every earlier entry of the
-    /// roster.
+    /// **Atomicity:** one step checks the declaration and the unique key, removes an entry that is taken over, decides
+    /// by the [admission rule](admission) and adds the entry. Its seq is greater than that of every earlier entry of
+    /// the roster.
     ///
-    /// **Idempotence:** by nonce. If the roster has an entry with this nonce, nothing is added or changed, and the present
-    /// standing of that entry is returned.
+    /// **Idempotence:** by nonce. If the roster has an entry with this nonce, nothing is added or changed, and the
+    /// present standing of that entry is returned.
     ///
     /// **Cancel safety:** the entry may or may not be in the roster, or may be added later. Core calls
     /// [`withdraw`](Self::withdraw).
@@ -208,11 +209,11 @@ pub trait Session: Debug + Send + Sync + 'static {
     /// - `SessionLost`, `Unavailable`.
     async fn enter(&self, roster: &Roster, entry: NewEntry<'_>) -> Result<Standing>;
 
-    /// Removes the entry of the ticket if it belongs to this session and equals the ticket, wakes the waiters that this
-    /// admits, and returns whether it removed the entry.
+    /// Removes the entry of this session that matches the ticket, wakes the waiters that this admits, and returns
+    /// whether it removed an entry.
     ///
-    /// **Idempotence:** a second call returns `false`. A `leave` that arrives late removes no other entry, since nonces are
-    /// unique.
+    /// **Idempotence:** a second call returns `false`. A `leave` that arrives late removes no other entry, since nonces
+    /// are unique.
     ///
     /// # Errors
     /// `SessionLost`, `Unavailable`.
@@ -220,14 +221,14 @@ pub trait Session: Debug + Send + Sync + 'static {
 
     /// Ensures that this session has no entry with this nonce in the roster, now and later.
     ///
-    /// It removes the entry as `leave` does. An `enter` with this nonce that arrives afterwards adds nothing. Core calls it
-    /// after an `enter` with an unknown outcome and, when the entry is no longer needed, after one that it has repeated,
-    /// because an earlier request may still arrive. Core never enters with the nonce again.
+    /// It removes the entry as `leave` does. An `enter` with this nonce that arrives afterwards adds nothing. Core
+    /// calls it after an `enter` with an unknown outcome and, when the entry is no longer needed, after one that it has
+    /// repeated, because an earlier request may still arrive. Core never enters with the nonce again.
     ///
-    /// The backend or the driver remembers the nonce as long as a request that this session sent before may still arrive. A
-    /// time limit is sufficient if it exceeds the longest delay of a request; a bounded buffer
-    /// ([`Tombstones`](super::support::Tombstones)) is sufficient if its capacity exceeds the number of requests that the
-    /// session has under way. With the session, its tombstones may go.
+    /// The backend or the driver remembers the nonce as long as a request that this session sent before may still
+    /// arrive. A time limit is sufficient if it exceeds the longest delay of a request; a bounded buffer
+    /// ([`Tombstones`](super::support::Tombstones)) is sufficient if its capacity exceeds the number of requests that
+    /// the session has under way. With the session, its tombstones may go.
     ///
     /// **Idempotence:** a second call changes nothing.
     ///
@@ -238,12 +239,12 @@ pub trait Session: Debug + Send + Sync + 'static {
     /// Replaces the value of the entry of the ticket, which keeps its position. It is idempotent.
     ///
     /// # Errors
-    /// - `NotHeld` if the roster has no entry of this session that equals the ticket.
+    /// - `NotHeld` if the roster has no entry of this session that matches the ticket.
     /// - `SessionLost`, `Unavailable`.
     async fn replace(&self, roster: &Roster, ticket: &Ticket, value: &[u8]) -> Result<()>;
 
-    /// Removes the entry with this seq, whichever session owns it, wakes the waiters that this admits, and returns whether
-    /// it removed an entry.
+    /// Removes the entry with this seq, whichever session owns it, wakes the waiters that this admits, and returns
+    /// whether it removed an entry.
     ///
     /// The owner's [`lost`](Self::lost) reports it as [`Loss::Entry`].
     ///
@@ -255,9 +256,9 @@ pub trait Session: Debug + Send + Sync + 'static {
 
     /// Reads the roster. With `newer_than`, waits until the version differs from it.
     ///
-    /// The driver compares versions, not events, so a caller misses no change between two calls, although several changes
-    /// may appear as one. Entries of ended sessions are absent; the expiry of a session is a change like any other. The read
-    /// is linearizable where the backend allows it.
+    /// The driver compares versions, not events, so a caller misses no change between two calls, although several
+    /// changes may appear as one. Entries of ended sessions are absent; the expiry of a session is a change like any
+    /// other. The read is linearizable where the backend allows it.
     ///
     /// **Cancel safety:** complete. Reading changes nothing.
     ///
@@ -267,13 +268,13 @@ pub trait Session: Debug + Send + Sync + 'static {
 
     /// Waits until the entry of the ticket is admitted. Returns immediately if it already is.
     ///
-    /// Before it returns, the driver knows from the backend that the entry was in the roster when the last blocking entry
-    /// had left. It has read the roster since, or it was notified of removals in an order on which it can rely.
+    /// Before it returns, the driver knows from the backend that the entry was in the roster when the last blocking
+    /// entry had left. It has read the roster since, or it was notified of removals in an order on which it can rely.
     ///
     /// **Cancel safety:** complete. The entry keeps its position, and a later call continues to wait.
     ///
-    /// Provided: reads snapshots, which wakes every waiter at every change. A driver overrides it to wake only the waiters
-    /// that a change admits.
+    /// Provided: reads snapshots, which wakes every waiter at every change. A driver overrides it to wake only the
+    /// waiters that a change admits.
     ///
     /// # Errors
     /// - `NotHeld` if the entry is no longer in the roster.
@@ -288,8 +289,8 @@ pub trait Session: Debug + Send + Sync + 'static {
         }
     }
 
-    /// Declares the roster, which then exists without entries and independently of any session. Returns whether it was not
-    /// declared before.
+    /// Declares the roster, which then exists without entries and independently of any session. Returns whether it was
+    /// not declared before.
     ///
     /// **Idempotence:** a second call returns `false`.
     ///

@@ -89,8 +89,8 @@ impl Tombstones {
 
 /// A version computed from the content of a roster, for backends that do not count changes.
 ///
-/// Snapshots with the same content have the same version. Versions are comparable inside one process only, since the hash
-/// may differ between builds. A roster without entries that is not declared has `Version::default()`.
+/// Snapshots with the same content have the same version. Versions are comparable inside one process only, since the
+/// hash may differ between builds. A roster without entries that is not declared has `Version::default()`.
 pub fn content_version(declared: bool, entries: &[Entry]) -> Version {
     hashed_version(declared, entries.iter().map(|entry| (entry.seq, entry.nonce, &entry.value)))
 }

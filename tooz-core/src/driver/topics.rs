@@ -46,8 +46,8 @@ pub trait Topics: Send + Sync {
     /// **Atomicity:** the append is one atomic step; when it returns, the message is durable. Retention may lag by a
     /// constant number of messages, but never removes one of the newest `keep`.
     ///
-    /// **Idempotence:** none. Core does not repeat a publish whose outcome is unknown, so the message may or may not be in
-    /// the topic, but never twice.
+    /// **Idempotence:** none. Core does not repeat a publish whose outcome is unknown, so the message may or may not be
+    /// in the topic, but never twice.
     ///
     /// **Cancel safety:** a dropped call has an unknown outcome too.
     ///
@@ -56,8 +56,8 @@ pub trait Topics: Send + Sync {
     /// - `SessionLost`, `Unavailable`.
     async fn publish(&self, topic: &Name, payload: &[u8], keep: u64) -> Result<Offset>;
 
-    /// Returns the messages after `after` in ascending order, at most `limit` (at least 1) of them. Waits until there is
-    /// one.
+    /// Returns the messages after `after` in ascending order, at most `limit` (at least 1) of them. Waits until there
+    /// is one.
     ///
     /// **Atomicity:** all readers see the messages in one order. A message that one call has returned comes before all
     /// messages that a later call returns, also on other sessions.

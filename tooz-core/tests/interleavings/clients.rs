@@ -182,8 +182,8 @@ async fn inject_faults(over: Arc<AtomicBool>, simulation: Arc<Simulation>) {
     }
 }
 
-/// Cuts a member off for longer than the TTL. The steps are small enough to stop between the deadline of the guard and the
-/// expiry at the server.
+/// Cuts a member off for longer than the TTL. The steps are small enough to stop between the deadline of the guard and
+/// the expiry at the server.
 async fn cut_off_a_member(over: &AtomicBool, simulation: &Simulation) {
     simulation.server.partition(MEMBERS[random_below(3) as usize]).expect("the name is valid");
     for _ in 0..50 {

@@ -1,8 +1,8 @@
 //! Guards, heartbeats and reapers under schedules that shuttle chooses, with the properties that hold in each schedule.
 //!
-//! Each client, each request under way and the clock is a task of shuttle's scheduler. So is the Tokio runtime that runs the
-//! tasks of core, one poll at a time. A failure prints its schedule; `TOOZ_SCHEDULE=… cargo test --test interleavings NAME`
-//! replays it.
+//! Each client, each request under way and the clock is a task of shuttle's scheduler. So is the Tokio runtime that
+//! runs the tasks of core, one poll at a time. A failure prints its schedule; `TOOZ_SCHEDULE=… cargo test --test
+//! interleavings NAME` replays it.
 
 mod clients;
 mod network;

@@ -28,7 +28,8 @@ pub(crate) enum Faults {
     Injected,
 }
 
-/// How often each kind of event has happened in all schedules. A property about an event that never happens is not tested.
+/// How often each kind of event has happened in all schedules. A property about an event that never happens is not
+/// tested.
 #[derive(Debug, Default)]
 pub(crate) struct Coverage {
     pub(crate) grants: AtomicUsize,
@@ -131,7 +132,8 @@ impl Simulation {
         self.records().violation.get_or_insert(what);
     }
 
-    /// Records that the server has granted the entry with this token. Earlier guards must have reported their loss by now.
+    /// Records that the server has granted the entry with this token. Earlier guards must have reported their loss by
+    /// now.
     pub(crate) fn granted(&self, token: u64) {
         let guards: Vec<_> = {
             let records = self.records();
@@ -204,8 +206,8 @@ impl Simulation {
         *self.records().entered.entry(nonce).or_default() += 1;
     }
 
-    /// Records that core asks for the removal of an entry. Core may do so until one removal is confirmed, or two if it has
-    /// repeated `enter`, because the first `enter` may still be under way.
+    /// Records that core asks for the removal of an entry. Core may do so until one removal is confirmed, or two if it
+    /// has repeated `enter`, because the first `enter` may still be under way.
     pub(crate) fn removal_sent(&self, nonce: Nonce, what: &str) {
         let records = self.records();
         let entered = records.entered.get(&nonce).copied().unwrap_or_default();
