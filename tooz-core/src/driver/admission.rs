@@ -21,7 +21,8 @@ pub fn conflicts(new: Mode, earlier: Mode) -> bool {
 pub fn blocker(before: &[Entry], mode: Mode, limit: NonZeroU32) -> Option<Seq> {
     let mut conflicting = before.iter().rev().filter(|earlier| conflicts(mode, earlier.mode));
     let nearest = conflicting.next()?;
-    (conflicting.count() + 1 >= limit.get() as usize).then_some(nearest.seq)
+    let further = limit.get() as usize - 1;
+    (conflicting.take(further).count() == further).then_some(nearest.seq)
 }
 
 /// What blocks the entry of `ticket` among `entries`, which are in ascending order; `None` if it is admitted.

@@ -4,7 +4,7 @@
 //! - After a removal, [`admission::partition`] says which entries are admitted; only their waiters are woken.
 //! - Each change scans the roster once. That is enough for a reference; other drivers keep indexes.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use tokio::sync::Notify;
@@ -41,7 +41,9 @@ struct Owner {
 impl RosterState {
     /// Adds an entry with the seq `revision`, unless its nonce is in the roster already.
     pub(super) fn enter(&mut self, session: SessionId, new: &NewEntry<'_>, revision: u64) -> Result<Standing> {
-        if let Some(entry) = self.entries.iter().find(|entry| entry.nonce == new.nonce) {
+        if self.owners.contains_key(&new.nonce)
+            && let Some(entry) = self.entries.iter().find(|entry| entry.nonce == new.nonce)
+        {
             let ticket = new.ticket(entry.seq);
             return Ok(ticket.standing(admission::blocker_of(&self.entries, &ticket)?));
         }
@@ -69,13 +71,8 @@ impl RosterState {
     }
 
     /// Removes the entries that match, wakes the waiters that this admits, and returns what it removed.
-    pub(super) fn remove(
-        &mut self,
-        revision: u64,
-        matches: impl Fn(SessionId, &Entry) -> bool,
-    ) -> Vec<(SessionId, Nonce)> {
-        let matches = |entry: &mut Entry| matches(self.owners[&entry.nonce].session, entry);
-        let nonces: Vec<_> = self.entries.extract_if(.., matches).map(|entry| entry.nonce).collect();
+    pub(super) fn remove(&mut self, revision: u64, matches: impl Fn(&Entry) -> bool) -> Vec<(SessionId, Nonce)> {
+        let nonces: Vec<_> = self.entries.extract_if(.., |entry| matches(entry)).map(|entry| entry.nonce).collect();
         let removed: Vec<_> =
             nonces.into_iter().filter_map(|nonce| Some((nonce, self.owners.remove(&nonce)?))).collect();
         if !removed.is_empty() {
@@ -87,14 +84,21 @@ impl RosterState {
         removed.into_iter().map(|(nonce, owner)| (owner.session, nonce)).collect()
     }
 
+    /// Removes every entry of a session.
+    pub(super) fn remove_session(&mut self, id: SessionId, revision: u64) {
+        let owned = self.owners.iter().filter(|(_, owner)| owner.session == id);
+        let owned: HashSet<Nonce> = owned.map(|(nonce, _)| *nonce).collect();
+        self.remove(revision, |entry| owned.contains(&entry.nonce));
+    }
+
     pub(super) fn evict(&mut self, seq: Seq, revision: u64) -> bool {
-        let evicted = self.remove(revision, |_, entry| entry.seq == seq);
+        let evicted = self.remove(revision, |entry| entry.seq == seq);
         self.evicted.extend(&evicted);
         !evicted.is_empty()
     }
 
     pub(super) fn replace(&mut self, id: SessionId, ticket: &Ticket, value: &[u8], revision: u64) -> Result<()> {
-        let owned = self.owners.get(&ticket.nonce).is_some_and(|owner| owner.session == id);
+        let owned = self.owns(id, ticket.nonce);
         let entry = self.entries.iter_mut().find(|entry| owned && entry.matches(ticket));
         entry.ok_or_else(support::not_held)?.value = value.to_vec();
         self.changed(revision);
@@ -129,6 +133,10 @@ impl RosterState {
 
     pub(super) fn next_change(&self) -> OwnedNotified {
         self.changed.clone().notified_owned()
+    }
+
+    pub(super) fn owns(&self, id: SessionId, nonce: Nonce) -> bool {
+        self.owners.get(&nonce).is_some_and(|owner| owner.session == id)
     }
 
     /// Whether no caller would notice if this roster were dropped.

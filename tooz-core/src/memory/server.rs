@@ -191,7 +191,7 @@ impl ServerState {
         self.revision += 1;
         let rosters = &mut self.namespaces.entry(session.options.namespace).or_default().rosters;
         for roster in rosters.values_mut() {
-            roster.remove(self.revision, |owner, _| owner == id);
+            roster.remove_session(id, self.revision);
         }
         rosters.retain(|_, roster| !roster.is_forgettable());
         session.loss.notify_waiters();

@@ -10,7 +10,7 @@ use super::server::{Server, ServerState};
 use super::topics::Log;
 use crate::driver::support::{session_lost, withdrawn};
 use crate::driver::{
-    Bounds, Driver, DriverEntry, DriverInfo, Entry, Kind, Loss, Message, NewEntry, Nonce, Offset, Roster, Seq, Session,
+    Bounds, Driver, DriverEntry, DriverInfo, Kind, Loss, Message, NewEntry, Nonce, Offset, Roster, Seq, Session,
     SessionOptions, Snapshot, Standing, Ticket, Topics, Version,
 };
 use crate::{Characteristic, Error, ErrorKind, Name, Result, ServiceUrl};
@@ -110,8 +110,10 @@ impl Session for MemorySession {
     }
 
     async fn leave(&self, roster: &Roster, ticket: &Ticket) -> Result<bool> {
-        let is_ours = |owner, entry: &Entry| owner == self.id && entry.matches(ticket);
-        Ok(!self.change(roster, |roster, revision| roster.remove(revision, is_ours)).await?.is_empty())
+        let leave = |roster: &mut RosterState, revision| {
+            roster.owns(self.id, ticket.nonce) && !roster.remove(revision, |entry| entry.matches(ticket)).is_empty()
+        };
+        self.change(roster, leave).await
     }
 
     /// An `enter` takes effect inside the poll that acquires the mutex, so a dropped one never arrives late. The
@@ -119,8 +121,11 @@ impl Session for MemorySession {
     async fn withdraw(&self, roster: &Roster, nonce: Nonce) -> Result<()> {
         let mut state = self.request().await?;
         state.session(self.id)?.tombstones.insert(nonce);
-        let is_ours = |owner, entry: &Entry| owner == self.id && entry.nonce == nonce;
-        state.change(self.id, roster, |roster, revision| roster.remove(revision, is_ours)).map(drop)
+        state.change(self.id, roster, |roster, revision| {
+            if roster.owns(self.id, nonce) {
+                roster.remove(revision, |entry| entry.nonce == nonce);
+            }
+        })
     }
 
     async fn replace(&self, roster: &Roster, ticket: &Ticket, value: &[u8]) -> Result<()> {
