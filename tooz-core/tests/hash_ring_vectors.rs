@@ -1,6 +1,6 @@
-//! The hash ring answers as Python's tooz 9.1.0 does.
+//! The hash ring chooses the same nodes as Python's tooz 9.1.0.
 //!
-//! `vectors/make_hash_ring_vectors.py` asked the Python package and wrote its answers down, in the form that it explains.
+//! `vectors/make_hash_ring_vectors.py` made the vectors with the Python package and documents their format.
 
 use serde::Deserialize;
 use tooz_core::HashRing;
@@ -35,7 +35,7 @@ struct Query {
     answers: String,
 }
 
-/// Bytes, written in JSON as a string with one character a byte.
+/// Bytes, stored in JSON as a string with one character per byte.
 #[derive(Clone, Deserialize)]
 #[serde(try_from = "String")]
 struct Bytes(Vec<u8>);
@@ -55,8 +55,7 @@ impl From<Bytes> for Vec<u8> {
 }
 
 fn vectors() -> Vectors {
-    serde_json::from_str(include_str!("vectors/hash_ring.json"))
-        .expect("the vectors have the form that this test reads")
+    serde_json::from_str(include_str!("vectors/hash_ring.json")).expect("the vectors have the documented format")
 }
 
 fn build(steps: &[Step]) -> HashRing {
@@ -76,7 +75,7 @@ fn build(steps: &[Step]) -> HashRing {
 #[test]
 fn nodes_for_equals_python() {
     let Vectors { keys, cases } = vectors();
-    assert!(keys.len() > 1_000 && cases.len() > 10, "the vectors are not all there");
+    assert!(keys.len() > 1_000 && cases.len() > 10, "the vectors are incomplete");
     for case in cases {
         let ring = build(&case.steps);
         for query in case.queries {
@@ -92,7 +91,7 @@ fn nodes_for_equals_python() {
                 answer.sort_unstable();
                 assert!(
                     answer.iter().copied().eq(expected.chars()),
-                    "{}: key \"{}\", {} replicas: Python has {expected}, the ring {answer:?}",
+                    "{}: key \"{}\", {} replicas: Python chooses {expected}, the ring {answer:?}",
                     case.title,
                     key.0.escape_ascii(),
                     query.replicas,
@@ -103,8 +102,8 @@ fn nodes_for_equals_python() {
 }
 
 fn digit(names: &[Bytes], node: &[u8]) -> char {
-    let index = names.iter().position(|name| name.0 == node).expect("a name of this case");
-    char::from_digit(index as u32, 36).expect("at most 36 names")
+    let index = names.iter().position(|name| name.0 == node).expect("the node is named in the case");
+    char::from_digit(index as u32, 36).expect("a case has at most 36 names")
 }
 
 #[test]

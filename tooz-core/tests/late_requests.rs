@@ -1,5 +1,6 @@
-//! A request that was given up may still arrive, when all else is over. What core does about it, shown with a driver that
-//! withholds the first `enter` of a session.
+//! A request that core has given up may still arrive after the release. Core prevents that it adds an entry.
+//!
+//! The driver of this test holds back the first `enter` of a session, so that the test can deliver it late.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -15,28 +16,28 @@ use tooz_core::driver::{
 use tooz_core::memory::Server;
 use tooz_core::{Coordinator, Error, ErrorKind, Name, Registry, Result, ServiceUrl};
 
-tooz_core::inventory::submit! { DriverEntry { name: "withholding", schemes: &["withholding"], open } }
+tooz_core::inventory::submit! { DriverEntry { name: "delaying", schemes: &["delaying"], open } }
 
 fn open(_: &ServiceUrl) -> Result<Arc<dyn Driver>> {
-    Ok(Arc::new(Withholding(Registry::default().driver(&"memory://withheld".parse()?)?)))
+    Ok(Arc::new(DelayingDriver(Registry::default().driver(&"memory://late-requests".parse()?)?)))
 }
 
 /// The session and the request that has not arrived yet.
-type Withheld = (Arc<dyn Session>, Roster, Nonce);
+type Delayed = (Arc<dyn Session>, Roster, Nonce);
 
-static WITHHELD: Mutex<Option<Withheld>> = Mutex::new(None);
+static DELAYED: Mutex<Option<Delayed>> = Mutex::new(None);
 
 #[tokio::test(start_paused = true)]
 async fn an_enter_that_arrives_after_the_release_adds_nothing() {
-    let a = Coordinator::builder("withholding://").member("a").connect().await.unwrap();
+    let a = Coordinator::builder("delaying://").member("a").connect().await.unwrap();
     let guard = a.lock("l").acquire().await.unwrap();
-    let (session, roster, nonce) = WITHHELD.lock().unwrap().take().expect("the first request was withheld");
-    assert_eq!(Server::named("withheld").entry_count(), 1);
+    let (session, roster, nonce) = DELAYED.lock().unwrap().take().expect("the driver has held back the first request");
+    assert_eq!(Server::named("late-requests").entry_count(), 1);
     guard.release().await.unwrap();
     sleep(Duration::from_secs(1)).await;
     let outcome = session.enter(&roster, entry(nonce)).await;
-    assert!(outcome.is_err(), "it entered: {outcome:?}");
-    assert_eq!(Server::named("withheld").entry_count(), 0);
+    assert!(outcome.is_err(), "the late request added an entry: {outcome:?}");
+    assert_eq!(Server::named("late-requests").entry_count(), 0);
     a.close().await;
 }
 
@@ -53,27 +54,27 @@ fn entry(nonce: Nonce) -> NewEntry<'static> {
 }
 
 #[derive(Debug)]
-struct Withholding(Arc<dyn Driver>);
+struct DelayingDriver(Arc<dyn Driver>);
 
 #[async_trait]
-impl Driver for Withholding {
+impl Driver for DelayingDriver {
     fn info(&self) -> DriverInfo {
         self.0.info()
     }
 
     async fn open(&self, options: &SessionOptions) -> Result<Box<dyn Session>> {
-        Ok(Box::new(Link { inner: self.0.open(options).await?.into(), first: Mutex::new(true) }))
+        Ok(Box::new(DelayingSession { inner: self.0.open(options).await?.into(), is_first: Mutex::new(true) }))
     }
 }
 
 #[derive(Debug)]
-struct Link {
+struct DelayingSession {
     inner: Arc<dyn Session>,
-    first: Mutex<bool>,
+    is_first: Mutex<bool>,
 }
 
 #[async_trait]
-impl Session for Link {
+impl Session for DelayingSession {
     fn ttl(&self) -> Option<Duration> {
         self.inner.ttl()
     }
@@ -91,9 +92,9 @@ impl Session for Link {
     }
 
     async fn enter(&self, roster: &Roster, entry: NewEntry<'_>) -> Result<Standing> {
-        if std::mem::take(&mut *self.first.lock().unwrap()) {
-            *WITHHELD.lock().unwrap() = Some((self.inner.clone(), roster.clone(), entry.nonce));
-            return Err(Error::new(ErrorKind::Unavailable, "there was no answer in time"));
+        if std::mem::take(&mut *self.is_first.lock().unwrap()) {
+            *DELAYED.lock().unwrap() = Some((self.inner.clone(), roster.clone(), entry.nonce));
+            return Err(Error::new(ErrorKind::Unavailable, "the backend did not answer in time"));
         }
         self.inner.enter(roster, entry).await
     }

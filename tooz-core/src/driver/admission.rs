@@ -1,38 +1,40 @@
-//! The one admission rule: an entry is admitted when fewer than `limit` entries that conflict with it stand before it.
+//! The admission rule: an entry is admitted when fewer than `limit` conflicting entries are before it.
 //!
-//! Limit 1 makes a mutex or a read-write lock, limit n a semaphore. Order is strict first come, first served: a shared
-//! entry behind a waiting exclusive one waits too, so writers do not starve. Drivers mirror this rule in Lua, SQL or a
-//! transaction; the conformance suite compares them with it.
+//! - Limit 1 makes a mutex or a read-write lock; limit n makes a semaphore.
+//! - The order is strictly first come, first served. A shared entry behind a waiting exclusive one waits too, so
+//!   writers do not starve.
+//! - The memory driver calls these functions. Other drivers implement the rule in Lua, SQL or a transaction, and the
+//!   conformance suite compares them with this file.
 
 use std::num::NonZeroU32;
 
 use super::{Entry, Mode, Seq, Ticket, support};
 use crate::Result;
 
-/// Whether an entry of mode `new` conflicts with an entry of mode `earlier` that stands before it.
+/// Whether an entry of mode `new` conflicts with an earlier entry of mode `earlier`.
 pub fn conflicts(new: Mode, earlier: Mode) -> bool {
     new.conflicting().contains(&earlier)
 }
 
-/// What blocks an entry of `mode` and `limit` behind the entries `before` it (in rising order): the nearest conflicting
-/// one, or `None` if it is admitted.
+/// What blocks an entry of `mode` and `limit` behind the entries `before` it, which are in ascending order. Returns the
+/// nearest conflicting entry, or `None` if the new entry is admitted.
 pub fn blocker(before: &[Entry], mode: Mode, limit: NonZeroU32) -> Option<Seq> {
     let mut conflicting = before.iter().rev().filter(|earlier| conflicts(mode, earlier.mode));
     let nearest = conflicting.next()?;
-    (conflicting.count() + 1 >= limit.get() as usize).then_some(nearest.seq)
+    let further = limit.get() as usize - 1;
+    (conflicting.take(further).count() == further).then_some(nearest.seq)
 }
 
-/// What blocks the entry of `ticket` among `entries` (in rising order), or `None` if it is admitted.
+/// What blocks the entry of `ticket` among `entries`, which are in ascending order; `None` if it is admitted.
 ///
 /// # Errors
-/// `NotHeld` if the entry is not among them.
+/// `NotHeld` if `entries` does not contain the entry.
 pub fn blocker_of(entries: &[Entry], ticket: &Ticket) -> Result<Option<Seq>> {
-    let is_ours = |entry: &Entry| entry.seq == ticket.seq && entry.nonce == ticket.nonce;
-    let position = entries.iter().position(is_ours).ok_or_else(support::not_held)?;
+    let position = entries.iter().position(|entry| entry.matches(ticket)).ok_or_else(support::not_held)?;
     Ok(blocker(&entries[..position], ticket.mode, ticket.limit))
 }
 
-/// Splits the entries of a snapshot into those that are admitted and those that wait, both in rising order.
+/// Splits the entries of a snapshot into the admitted and the waiting ones, both in ascending order.
 pub fn partition(entries: &[Entry]) -> (Vec<&Entry>, Vec<&Entry>) {
     let (mut exclusive, mut shared) = (0, 0);
     entries.iter().partition(|entry| {
@@ -77,12 +79,12 @@ mod tests {
     #[test]
     fn a_waiting_writer_holds_back_later_readers() {
         use Mode::{Exclusive as X, Shared as S};
-        let line = entries(&[S, S, X, S], 1);
-        let (admitted, waiting) = partition(&line);
+        let queue = entries(&[S, S, X, S], 1);
+        let (admitted, waiting) = partition(&queue);
         assert_eq!((seqs(&admitted), seqs(&waiting)), (vec![1, 2], vec![3, 4]));
-        assert_eq!(blocker(&line, X, NonZeroU32::MIN), Some(Seq(4)));
-        assert_eq!(blocker(&line, S, NonZeroU32::MIN), Some(Seq(3)));
-        assert_eq!(blocker(&line, Mode::Member, NonZeroU32::MIN), None);
+        assert_eq!(blocker(&queue, X, NonZeroU32::MIN), Some(Seq(4)));
+        assert_eq!(blocker(&queue, S, NonZeroU32::MIN), Some(Seq(3)));
+        assert_eq!(blocker(&queue, Mode::Member, NonZeroU32::MIN), None);
     }
 
     proptest! {
@@ -91,10 +93,10 @@ mod tests {
             modes in prop::collection::vec(prop_oneof![Just(Mode::Exclusive), Just(Mode::Shared)], 0..24),
             limit in 1u32..5,
         ) {
-            let line = entries(&modes, limit);
-            let (admitted, _) = partition(&line);
-            for (index, entry) in line.iter().enumerate() {
-                let free = blocker(&line[..index], entry.mode, entry.limit).is_none();
+            let queue = entries(&modes, limit);
+            let (admitted, _) = partition(&queue);
+            for (index, entry) in queue.iter().enumerate() {
+                let free = blocker(&queue[..index], entry.mode, entry.limit).is_none();
                 prop_assert_eq!(free, admitted.contains(&entry));
             }
             let exclusive = admitted.iter().filter(|entry| entry.mode == Mode::Exclusive).count();
@@ -109,12 +111,12 @@ mod tests {
             modes in prop::collection::vec(prop_oneof![Just(Mode::Exclusive), Just(Mode::Shared)], 1..24),
             limit in 1u32..5, victim in any::<prop::sample::Index>(),
         ) {
-            let line = entries(&modes, limit);
-            let mut shorter = line.clone();
-            shorter.remove(victim.index(line.len()));
+            let queue = entries(&modes, limit);
+            let mut shorter = queue.clone();
+            shorter.remove(victim.index(queue.len()));
             let after = seqs(&partition(&shorter).0);
-            for entry in partition(&line).0 {
-                prop_assert!(entry.seq == line[victim.index(line.len())].seq || after.contains(&entry.seq.0));
+            for entry in partition(&queue).0 {
+                prop_assert!(entry.seq == queue[victim.index(queue.len())].seq || after.contains(&entry.seq.0));
             }
         }
     }

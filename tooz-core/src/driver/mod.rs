@@ -1,16 +1,19 @@
-//! The face that driver authors see: one trait with one idea, the roster.
+//! The driver contract: what a backend implements.
 //!
-//! A driver owns atomicity, layout and wire errors and nothing else; core owns everything that is the same on all
-//! backends. The [`memory`](crate::memory) driver is the readable reference, `tooz-conformance` the proof.
+//! - [`Driver`] opens sessions, [`Session`] keeps rosters, [`Topics`] keeps logs. The methods state their rules.
+//! - A driver is responsible for atomicity, storage layout and wire errors. Core is responsible for everything that is
+//!   the same on all backends, such as renewals, deadlines and retries.
+//! - [`admission`] is the rule that every driver implements; [`support`] has helpers that drivers share.
+//! - The [`memory`](crate::memory) driver is the readable reference. The suite `tooz-conformance` checks every rule.
 
 pub mod admission;
+mod entry;
 mod roster;
 mod session;
 pub mod support;
 mod topics;
 
-pub use self::roster::{
-    Entry, IfBlocked, IfTaken, Key, Kind, Mode, NewEntry, Nonce, Roster, Seq, Snapshot, Standing, Ticket, Version,
-};
+pub use self::entry::{Entry, IfBlocked, IfTaken, Key, Mode, NewEntry, Nonce, Seq, Standing, Ticket};
+pub use self::roster::{Kind, Roster, Snapshot, Version};
 pub use self::session::{Driver, DriverEntry, DriverInfo, Loss, Session, SessionOptions};
 pub use self::topics::{Bounds, Message, Offset, Topics};

@@ -1,4 +1,4 @@
-//! What a driver implements: `Driver` opens sessions, `Session` keeps rosters.
+//! The driver contract for sessions: `Driver` opens them, `Session` keeps rosters.
 
 use std::fmt::Debug;
 use std::future::pending;
@@ -10,42 +10,42 @@ use async_trait::async_trait;
 use super::{Kind, NewEntry, Nonce, Roster, Seq, Snapshot, Standing, Ticket, Topics, Version, admission};
 use crate::{Characteristic, Error, Name, Result, ServiceUrl};
 
-/// How a driver is found: the schemes that it serves and the function that turns a URL into a [`Driver`].
+/// Registers a driver: the URL schemes that it serves, and the function that makes a [`Driver`] from a URL.
 ///
-/// A driver crate offers one as `pub const DRIVER` and submits it: `inventory::submit! { DRIVER }`.
+/// A driver crate defines one as `pub const DRIVER` and submits it with `inventory::submit! { DRIVER }`.
 #[derive(Clone, Copy, Debug)]
 pub struct DriverEntry {
-    /// The product, in lowercase: `"redis"`.
+    /// The name of the product in lowercase, such as `"redis"`.
     pub name: &'static str,
-    /// The URL schemes that lead here.
+    /// The URL schemes that the driver serves.
     pub schemes: &'static [&'static str],
-    /// Reads the URL's hosts and options, without any I/O.
+    /// Reads the hosts and options of the URL, without I/O.
     ///
     /// # Errors
-    /// `InvalidUrl` and `InvalidOption`; unknown options are refused, see [`ServiceUrl::options`].
+    /// `InvalidUrl`; `InvalidOption`, also for an unknown option, see [`ServiceUrl::options`].
     pub open: fn(&ServiceUrl) -> Result<Arc<dyn Driver>>,
 }
 
 inventory::collect!(DriverEntry);
 
-/// What a driver says of itself, for the URL that it was opened with.
+/// The properties of a driver for the URL with which it was opened.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct DriverInfo {
-    /// The product, in lowercase; it labels metrics and spans.
+    /// The name of the product in lowercase, which labels metrics and spans.
     pub name: &'static str,
-    /// What holds on this backend. Claim only what the conformance suite has shown.
+    /// What holds on this backend. A driver claims only what the conformance suite has shown.
     pub characteristics: &'static [Characteristic],
     /// Whether sessions have [`Topics`].
     pub topics: bool,
-    /// The session TTL that the driver's own URL options ask for; `ttl` and the builder take precedence.
+    /// The session TTL that the driver's own URL options set. The option `ttl` and the builder override it.
     pub ttl: Option<Duration>,
-    /// The least and the greatest TTL that the backend can keep. Core refuses any other at connect.
+    /// The least and the greatest TTL that the backend supports. Core refuses any other when it connects.
     pub ttl_range: (Duration, Duration),
 }
 
 impl DriverInfo {
-    /// A driver without topics, whose URL asks for no TTL, for a backend that keeps TTLs from 1 ms to 136 years.
+    /// A driver without topics and without a TTL of its own, for a backend that supports TTLs from 1 ms to 136 years.
     pub const fn new(name: &'static str, characteristics: &'static [Characteristic]) -> Self {
         let ttl_range = (Duration::from_millis(1), Duration::from_secs(u32::MAX as u64));
         Self { name, characteristics, topics: false, ttl: None, ttl_range }
@@ -58,14 +58,14 @@ impl DriverInfo {
         self
     }
 
-    /// The same, with the session TTL that the driver's own URL options ask for.
+    /// The same, with the session TTL that the driver's own URL options set.
     #[must_use]
     pub const fn with_ttl(mut self, ttl: Option<Duration>) -> Self {
         self.ttl = ttl;
         self
     }
 
-    /// The same, for a backend that keeps TTLs from `least` to `greatest` only.
+    /// The same, for a backend that supports only TTLs from `least` to `greatest`.
     #[must_use]
     pub const fn with_ttl_range(mut self, least: Duration, greatest: Duration) -> Self {
         self.ttl_range = (least, greatest);
@@ -73,22 +73,22 @@ impl DriverInfo {
     }
 }
 
-/// What a session is opened with.
+/// The options of a new session.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct SessionOptions {
-    /// Everything that the session reads or writes stands under this prefix. Never empty.
+    /// The prefix of everything that the session reads or writes. Never empty.
     pub namespace: String,
-    /// Who opens it, for logs and for a client name that the backend can show.
+    /// The member that opens the session: for logs, and as the client name that the backend shows.
     pub member: Name,
-    /// After how long without a renewal the backend may drop the session. The backend may grant another one.
+    /// The time without a renewal after which the backend may end the session. The backend may grant a different one.
     pub ttl: Duration,
-    /// How long one request may take before it fails with `Unavailable`. A driver bounds every request by it.
+    /// The time after which a request without a reply fails with `Unavailable`. A driver bounds every request by it.
     pub timeout: Duration,
 }
 
 impl SessionOptions {
-    /// Options of a session; `namespace` must not be empty.
+    /// Options with these values. `namespace` must not be empty.
     pub fn new(namespace: impl Into<String>, member: Name, ttl: Duration, timeout: Duration) -> Self {
         Self { namespace: namespace.into(), member, ttl, timeout }
     }
@@ -97,134 +97,188 @@ impl SessionOptions {
 /// A backend at one URL. It holds no connection until a session is opened.
 #[async_trait]
 pub trait Driver: Debug + Send + Sync + 'static {
-    /// What the driver says of itself. Constant.
+    /// The properties of the driver. Constant.
     fn info(&self) -> DriverInfo;
 
-    /// Connects and opens a session. Proves that the backend answers: a server that is away, frozen or something else
-    /// is an error within `options.timeout`, never a session that hangs later. Sessions share nothing.
+    /// Connects and opens a session, which shares nothing with other sessions.
     ///
-    /// Cancel safe: a session that was opened for a dropped future ends by itself, by its TTL at the latest.
+    /// The driver checks that the backend answers. If the server is away, does not reply or is a different product,
+    /// `open` fails within `options.timeout`.
+    ///
+    /// **Cancel safety:** a session that was opened for a dropped call ends by itself, at the latest by its TTL.
     ///
     /// # Errors
-    /// `Unavailable` (names the address and the cause), `AuthFailed`, `InvalidOption`, `Corrupt`, `Unsupported`.
+    /// `Unavailable`, which names the address and the cause; `AuthFailed`, `InvalidOption`, `Corrupt`, `Unsupported`.
     async fn open(&self, options: &SessionOptions) -> Result<Box<dyn Session>>;
 }
 
-/// News of a loss that the backend pushed; see [`Session::lost`].
+/// A loss that the backend reports; see [`Session::lost`].
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Loss {
-    /// The session is over.
+    /// The session has ended.
     Session(Error),
-    /// Somebody else removed this entry of the session: by [`Session::evict`] or by a take-over.
+    /// This entry was removed, by [`Session::evict`] or by [`IfTaken::TakeOver`](super::IfTaken).
     Entry(Nonce),
 }
 
-/// One session of one client. Every entry belongs to a session and dies with it.
+/// A session of one client. It owns its entries: when it ends, they are removed.
 ///
-/// **What core relies on.** Each verb is atomic against all others, by all clients. Any returned future may be dropped
-/// at any point; core calls [`withdraw`](Session::withdraw) after an `enter` that was dropped or stayed ambiguous, and,
-/// at the end of its entry, after one that had to be repeated: the first request may still be under way. A request that may or
-/// may not have reached the backend fails with `Unavailable`, and core repeats it: a driver does not repeat by itself.
-/// On a session that the backend no longer knows, `enter`, `leave`, `replace` and `renew` fail with `SessionLost`: a
-/// dead session never adds an entry, however late its request arrives. Methods are called concurrently.
+/// # Rules for all methods
+/// - **Atomicity.** Each method takes effect in one atomic step, with respect to all methods on all sessions of all
+///   clients.
+/// - **Concurrency.** Core calls methods concurrently.
+/// - **Cancel safety.** Core may drop a returned future at any await. The request may still arrive at the backend and
+///   take effect. A dropped call leaves nothing else behind: no local state that a later call depends on.
+/// - **Errors.** A request that may or may not have reached the backend fails with `Unavailable` within the timeout of
+///   the session. Core repeats it; a driver does not repeat requests by itself.
+/// - **Ended sessions.** When the backend no longer knows the session, `enter`, `leave`, `withdraw`, `replace` and
+///   `renew` fail with `SessionLost`. An ended session never adds an entry, however late its request arrives.
+/// - **Expiry.** When a session ends by its TTL, its entries are removed as by `leave`: the waiters that this admits
+///   wake, and the versions of the rosters change. This happens even if no request reaches the backend at that
+///   time, so a driver that only notices expiry on requests needs a timer.
 ///
-/// **What core does by itself:** renewals, deadlines, retries, timeouts, names of members, diffs, fencing, tracing.
+/// Core is responsible for renewals, deadlines, retries, member names, comparing snapshots, fencing and tracing.
 #[async_trait]
 pub trait Session: Debug + Send + Sync + 'static {
-    /// The TTL as the backend granted it; `None` if liveness does not depend on time. Constant.
+    /// The TTL that the backend granted; `None` if the life of the session does not depend on time. Constant.
     fn ttl(&self) -> Option<Duration>;
 
-    /// Which history of the server this session belongs to. Constant.
+    /// The history of the server to which this session belongs. Constant.
     ///
-    /// The number differs from that of the sessions that the same [`Driver`] opened before if the server has been
-    /// emptied or restored since, so that its seqs and offsets may have started again. Core then starts observers and
-    /// subscribers anew instead of taking smaller numbers for old news.
+    /// The number differs from that of earlier sessions of the same [`Driver`] if the server has lost its data or was
+    /// restored from a backup in between, so that its seqs and offsets may have started again. Core then restarts
+    /// observers and subscribers, so that they do not take smaller numbers for old ones.
     ///
     /// Provided: 0, for a backend whose numbers never start again.
     fn history(&self) -> u64 {
         0
     }
 
-    /// Keeps the session, and with it every entry, alive for another TTL counted from a moment after this call.
-    /// One request, however many entries there are. Idempotent.
+    /// Extends the life of the session and its entries to one TTL after a moment that is not before this call.
+    ///
+    /// It takes one request, however many entries the session has. It is idempotent.
     ///
     /// # Errors
-    /// `SessionLost` if the backend no longer knows the session; `Unavailable`.
+    /// `SessionLost`, `Unavailable`.
     async fn renew(&self) -> Result<()>;
 
-    /// Removes the session and all its entries and frees what it holds locally. Idempotent; it always returns within
-    /// the session's timeout, also when the server is away, and every later verb fails with `SessionLost`.
+    /// Ends the session, removes its entries and frees its local resources.
+    ///
+    /// It returns within the timeout of the session, even if the server is away. Afterwards every method fails with
+    /// `SessionLost`. It is idempotent.
     ///
     /// # Errors
-    /// `Unavailable` if the backend could not be told: it will then drop the session by its TTL.
+    /// `Unavailable` if the request did not reach the backend, which then ends the session by its TTL.
     async fn close(&self) -> Result<()>;
 
-    /// Waits for a loss that the backend reports by itself: the session's end, or the removal of one entry by someone
-    /// else. Each removed entry is reported once. Called again after each report; cancel safe.
+    /// Waits for a loss: the end of the session, or the eviction of one of its entries.
     ///
-    /// Provided: never resolves. A backend without push reports evictions through what it learns in `renew`.
+    /// Each removed entry is reported once. An entry that the session removes by `leave` or `withdraw`, or that ends with
+    /// the session, is not reported. Core calls `lost` again after each report.
+    ///
+    /// - A backend with push resolves this future as soon as the message arrives.
+    /// - A driver without push lets [`renew`](Self::renew) find out which entries are missing and resolves this future
+    ///   then, so an eviction is reported within one heartbeat.
+    /// - Core also counts an entry as lost when `leave` returns `false`, or when `replace` or `await_turn` fails with
+    ///   `NotHeld`.
+    ///
+    /// **Cancel safety:** complete. A report that a dropped call has not returned is returned by the next call.
+    ///
+    /// Provided: never resolves. This is correct only where entries cannot be evicted.
     async fn lost(&self) -> Loss {
         pending().await
     }
 
-    /// Adds an entry at the end of the roster and says what blocks it, in one atomic step.
+    /// Adds an entry at the end of the roster and returns what blocks it.
     ///
-    /// Idempotent by nonce: if an entry with this nonce stands, nothing is added and its present standing is returned
-    /// (its value stays as it was). A nonce that was withdrawn never enters. The seq of a new entry is greater than
-    /// that of every entry that ever stood in this roster.
+    /// **Atomicity:** one step checks the declaration and the unique key, removes an entry that is taken over, decides
+    /// by the [admission rule](admission) and adds the entry. Its seq is greater than that of every earlier entry of
+    /// the roster.
+    ///
+    /// **Idempotence:** by nonce. If the roster has an entry with this nonce, nothing is added or changed, and the
+    /// present standing of that entry is returned.
+    ///
+    /// **Cancel safety:** the entry may or may not be in the roster, or may be added later. Core calls
+    /// [`withdraw`](Self::withdraw).
     ///
     /// # Errors
-    /// `SessionLost`; `GroupNotCreated` if `needs_declared` and it is not; `MemberAlreadyExists` if the unique key is
-    /// taken and the entry refuses; `NotHeld` if the nonce was withdrawn; `Unavailable`.
+    /// - `GroupNotCreated` if the entry needs a declared roster and this one is not.
+    /// - `MemberAlreadyExists` if another entry has the unique key and the new one does not take over.
+    /// - `NotHeld` if the nonce was withdrawn.
+    /// - `SessionLost`, `Unavailable`.
     async fn enter(&self, roster: &Roster, entry: NewEntry<'_>) -> Result<Standing>;
 
-    /// Removes our entry if it stands exactly as in the ticket, and says whether it did. Wakes those whom it admits.
-    /// Idempotent: the second call returns `false`.
+    /// Removes the entry of this session that matches the ticket, wakes the waiters that this admits, and returns
+    /// whether it removed an entry.
+    ///
+    /// **Idempotence:** a second call returns `false`. A `leave` that arrives late removes no other entry, since nonces
+    /// are unique.
     ///
     /// # Errors
     /// `SessionLost`, `Unavailable`.
     async fn leave(&self, roster: &Roster, ticket: &Ticket) -> Result<bool>;
 
-    /// Makes sure that no entry of this session with this nonce stands or will ever stand: one that stands is removed
-    /// as in `leave`, and an `enter` that is still under way (sent, but not yet carried out) adds nothing when it
-    /// arrives. Called for an `enter` whose outcome is unknown. Idempotent.
+    /// Ensures that this session has no entry with this nonce in the roster, now and later.
+    ///
+    /// It removes the entry as `leave` does. An `enter` with this nonce that arrives afterwards adds nothing. Core
+    /// calls it after an `enter` with an unknown outcome and, when the entry is no longer needed, after one that it has
+    /// repeated, because an earlier request may still arrive. Core never enters with the nonce again.
+    ///
+    /// The backend or the driver remembers the nonce as long as a request that this session sent before may still
+    /// arrive. A time limit is sufficient if it exceeds the longest delay of a request; a bounded buffer
+    /// ([`Tombstones`](super::support::Tombstones)) is sufficient if its capacity exceeds the number of requests that
+    /// the session has under way. With the session, its tombstones may go.
+    ///
+    /// **Idempotence:** a second call changes nothing.
     ///
     /// # Errors
     /// `SessionLost`, `Unavailable`.
     async fn withdraw(&self, roster: &Roster, nonce: Nonce) -> Result<()>;
 
-    /// Replaces the value of our entry, which keeps its place. Idempotent.
+    /// Replaces the value of the entry of the ticket, which keeps its position. It is idempotent.
     ///
     /// # Errors
-    /// `NotHeld` if the entry does not stand as in the ticket; `SessionLost`, `Unavailable`.
+    /// - `NotHeld` if the roster has no entry of this session that matches the ticket.
+    /// - `SessionLost`, `Unavailable`.
     async fn replace(&self, roster: &Roster, ticket: &Ticket, value: &[u8]) -> Result<()>;
 
-    /// Removes the entry with this seq, whoever owns it, tells the owner's session ([`Loss::Entry`]) and wakes those
-    /// whom it admits. Returns whether an entry was removed. Idempotent.
+    /// Removes the entry with this seq, whichever session owns it, wakes the waiters that this admits, and returns
+    /// whether it removed an entry.
+    ///
+    /// The owner's [`lost`](Self::lost) reports it as [`Loss::Entry`].
+    ///
+    /// **Idempotence:** a second call returns `false` and reports nothing.
     ///
     /// # Errors
     /// `SessionLost`, `Unavailable`.
     async fn evict(&self, roster: &Roster, seq: Seq) -> Result<bool>;
 
-    /// Reads the roster. With `newer_than`, waits until its version differs from that; without, answers at once.
+    /// Reads the roster. With `newer_than`, waits until the version differs from it.
     ///
-    /// Level-triggered: it is compared with the state, not with events, so nothing is missed between two calls.
-    /// Entries of sessions that the backend has dropped are absent. Linearizable where the backend can.
+    /// The driver compares versions, not events, so a caller misses no change between two calls, although several
+    /// changes may appear as one. Entries of ended sessions are absent; the expiry of a session is a change like any
+    /// other. The read is linearizable where the backend allows it.
+    ///
+    /// **Cancel safety:** complete. Reading changes nothing.
     ///
     /// # Errors
     /// `SessionLost`, `Unavailable`, `Corrupt`.
     async fn snapshot(&self, roster: &Roster, newer_than: Option<Version>) -> Result<Snapshot>;
 
-    /// Waits until the entry is admitted. Returns at once if it is already.
+    /// Waits until the entry of the ticket is admitted. Returns immediately if it already is.
     ///
-    /// Before it reports admission it knows from the backend that the entry stood when the last blocker had left: it has
-    /// read so since, or was told of removals in an order that it may rely on.
+    /// Before it returns, the driver knows from the backend that the entry was in the roster when the last blocking
+    /// entry had left. It has read the roster since, or it was notified of removals in an order on which it can rely.
     ///
-    /// Provided: reads snapshots, which wakes every waiter at every change. Override it to wake only the successor.
+    /// **Cancel safety:** complete. The entry keeps its position, and a later call continues to wait.
+    ///
+    /// Provided: reads snapshots, which wakes every waiter at every change. A driver overrides it to wake only the
+    /// waiters that a change admits.
     ///
     /// # Errors
-    /// `NotHeld` if the entry was removed; `SessionLost`, `Unavailable`.
+    /// - `NotHeld` if the entry is no longer in the roster.
+    /// - `SessionLost`, `Unavailable`.
     async fn await_turn(&self, roster: &Roster, ticket: &Ticket) -> Result<()> {
         let mut snapshot = self.snapshot(roster, None).await?;
         loop {
@@ -235,26 +289,35 @@ pub trait Session: Debug + Send + Sync + 'static {
         }
     }
 
-    /// Gives the roster a durable existence of its own, bound to no session. Returns whether it is new. Idempotent.
+    /// Declares the roster, which then exists without entries and independently of any session. Returns whether it was
+    /// not declared before.
+    ///
+    /// **Idempotence:** a second call returns `false`.
     ///
     /// # Errors
     /// `SessionLost`, `Unavailable`.
     async fn declare(&self, roster: &Roster) -> Result<bool>;
 
-    /// Ends what `declare` began. Atomic against `enter`.
+    /// Ends what `declare` began.
+    ///
+    /// **Atomicity:** an `enter` at the same time either adds its entry, and `retract` fails, or finds the roster not
+    /// declared.
+    ///
+    /// **Idempotence:** a second call fails with `GroupNotCreated`.
     ///
     /// # Errors
-    /// `GroupNotCreated` if it was not declared; `GroupNotEmpty` if entries stand; `SessionLost`,
-    /// `Unavailable`.
+    /// - `GroupNotCreated` if the roster is not declared.
+    /// - `GroupNotEmpty` if the roster has entries.
+    /// - `SessionLost`, `Unavailable`.
     async fn retract(&self, roster: &Roster) -> Result<()>;
 
-    /// The names of all declared rosters of a kind, in byte order.
+    /// The names of all declared rosters of a kind, in ascending byte order.
     ///
     /// # Errors
     /// `SessionLost`, `Unavailable`.
     async fn declared(&self, kind: Kind) -> Result<Vec<Name>>;
 
-    /// The session's topics, or `None` where the backend has none.
+    /// The topics of the session; `None` if the backend has none.
     fn topics(&self) -> Option<&dyn Topics> {
         None
     }

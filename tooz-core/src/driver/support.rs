@@ -1,9 +1,10 @@
-//! Helpers that every driver needs: the common error texts, tombstones, content versions, PEM files and mutexes.
+//! Helpers that drivers share: common errors, tombstones, content versions, PEM files and mutexes.
 
 use std::collections::VecDeque;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use super::{Entry, Nonce, Offset, Version};
 use crate::{Error, ErrorKind, Result};
@@ -18,17 +19,22 @@ pub fn session_closed() -> Error {
     Error::new(ErrorKind::SessionLost, "the session was closed")
 }
 
+/// `Unavailable`: a request has received no reply within `limit`. `server` names what did not answer, such as `"etcd"`.
+pub fn no_answer(server: &str, limit: Duration) -> Error {
+    Error::new(ErrorKind::Unavailable, format!("{server} did not answer within {limit:?}"))
+}
+
 /// `NotHeld`: the entry of a ticket is no longer in the roster.
 pub fn not_held() -> Error {
     Error::new(ErrorKind::NotHeld, "the entry is no longer in the roster")
 }
 
-/// `NotHeld`: `enter` was called with a nonce that was withdrawn before.
+/// `NotHeld`: the nonce of an `enter` was withdrawn before.
 pub fn withdrawn() -> Error {
     Error::new(ErrorKind::NotHeld, "the entry was withdrawn before it entered")
 }
 
-/// `GroupNotCreated`: the roster must be declared, but is not.
+/// `GroupNotCreated`: the roster is not declared.
 pub fn group_not_created() -> Error {
     Error::new(ErrorKind::GroupNotCreated, "the group does not exist; create it first")
 }
@@ -38,12 +44,12 @@ pub fn group_not_empty() -> Error {
     Error::new(ErrorKind::GroupNotEmpty, "the group still has members; they must leave first")
 }
 
-/// `MemberAlreadyExists`: the unique key is taken and the new entry does not take over.
+/// `MemberAlreadyExists`: another entry has the unique key, and the new one does not take over.
 pub fn member_already_exists() -> Error {
     Error::new(ErrorKind::MemberAlreadyExists, "another live session has joined with this member id")
 }
 
-/// `Gap`: retention has removed messages after `after`, the newest of them at `trimmed`.
+/// `Gap`: retention has removed messages after the offset `after`, up to the offset `trimmed`.
 pub fn gap(after: Offset, trimmed: Offset) -> Error {
     Error::new(ErrorKind::Gap, "messages after this offset were removed by retention")
         .with_context("after", after)
@@ -52,8 +58,9 @@ pub fn gap(after: Offset, trimmed: Offset) -> Error {
 
 /// The newest withdrawn nonces of a session, up to a fixed number.
 ///
-/// Core never enters with a withdrawn nonce again. The buffer only has to cover requests that are still under way, so
-/// its capacity must exceed the number of requests that the session sends at once.
+/// [`Session::withdraw`](super::Session::withdraw) says how long a nonce must be remembered. A buffer suffices whose
+/// capacity exceeds the number of requests that the session has under way, because core never enters with a withdrawn
+/// nonce again.
 #[derive(Debug)]
 pub struct Tombstones {
     nonces: VecDeque<Nonce>,
@@ -66,7 +73,7 @@ impl Tombstones {
         Self { nonces: VecDeque::new(), capacity }
     }
 
-    /// Records a withdrawn nonce; the oldest one is forgotten when the buffer is full.
+    /// Records a withdrawn nonce. A full buffer forgets the oldest one.
     pub fn insert(&mut self, nonce: Nonce) {
         if self.nonces.len() >= self.capacity {
             self.nonces.pop_front();
@@ -74,7 +81,7 @@ impl Tombstones {
         self.nonces.push_back(nonce);
     }
 
-    /// Whether the nonce is among the newest that were withdrawn.
+    /// Whether the buffer contains the nonce.
     pub fn contains(&self, nonce: Nonce) -> bool {
         self.nonces.contains(&nonce)
     }
@@ -82,13 +89,13 @@ impl Tombstones {
 
 /// A version computed from the content of a roster, for backends that do not count changes.
 ///
-/// Two snapshots with the same content get the same version. Compare versions inside one process only: the hash may
-/// differ between builds. An undeclared roster without entries has `Version::default()`.
+/// Snapshots with the same content have the same version. Versions are comparable inside one process only, since the
+/// hash may differ between builds. A roster without entries that is not declared has `Version::default()`.
 pub fn content_version(declared: bool, entries: &[Entry]) -> Version {
     hashed_version(declared, entries.iter().map(|entry| (entry.seq, entry.nonce, &entry.value)))
 }
 
-/// As [`content_version`], from whatever identifies the content of each entry, such as its key and revision.
+/// Like [`content_version`], from values that identify the content of each entry, such as its key and revision.
 pub fn hashed_version<T: Hash>(declared: bool, entries: impl IntoIterator<Item = T>) -> Version {
     let mut entries = entries.into_iter().peekable();
     if !declared && entries.peek().is_none() {

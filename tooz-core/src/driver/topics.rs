@@ -1,4 +1,4 @@
-//! Topics: bounded logs with a total order, read from any offset.
+//! The driver contract for topics: bounded logs with a total order, readable from any offset.
 
 use std::fmt;
 
@@ -6,7 +6,9 @@ use async_trait::async_trait;
 
 use crate::{Name, Result};
 
-/// The place of a message in its topic. Offsets rise, are never used twice and may have holes; 0 is before the first.
+/// The position of a message in its topic.
+///
+/// Offsets ascend and never repeat, but may have gaps. Offset 0 is before the first message.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Offset(pub u64);
 
@@ -19,43 +21,55 @@ impl fmt::Display for Offset {
 /// One message of a topic.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Message {
-    /// Its place; resume after it with [`StartAt::After`](crate::StartAt::After).
+    /// Its position. [`StartAt::After`](crate::StartAt::After) resumes after it.
     pub offset: Offset,
-    /// What was published.
+    /// The published bytes.
     pub payload: Vec<u8>,
 }
 
-/// What can be read of a topic at one moment: the messages with `trimmed < offset <= newest`.
+/// The readable part of a topic at one moment: the messages with `trimmed < offset <= newest`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Bounds {
-    /// The greatest offset that retention has removed; 0 if none.
+    /// The greatest offset that retention has removed; 0 if there is none.
     pub trimmed: Offset,
-    /// The greatest offset that was published; 0 if none.
+    /// The greatest published offset; 0 if there is none.
     pub newest: Offset,
 }
 
 /// What a driver implements so that its sessions have topics. A topic exists from its first message on.
+///
+/// Each method may be called concurrently. On a session that has ended it fails with `SessionLost`.
 #[async_trait]
 pub trait Topics: Send + Sync {
-    /// Appends a message durably and removes all but the newest `keep` (at least 1), in one atomic step.
+    /// Appends a message and removes all but the newest `keep` messages (at least 1).
     ///
-    /// Retention may lag by a constant number of messages, never remove too much. Not idempotent: core does not repeat
-    /// it, so a message whose reply was lost may or may not have been published, but never twice.
+    /// **Atomicity:** the append is one atomic step; when it returns, the message is durable. Retention may lag by a
+    /// constant number of messages, but never removes one of the newest `keep`.
+    ///
+    /// **Idempotence:** none. Core does not repeat a publish whose outcome is unknown, so the message may or may not be
+    /// in the topic, but never twice.
+    ///
+    /// **Cancel safety:** a dropped call has an unknown outcome too.
     ///
     /// # Errors
-    /// `SessionLost`, `Unavailable`, `InvalidOption` if the backend cannot take a payload of this size (names both
-    /// sizes).
+    /// - `InvalidOption` if the backend cannot store a payload of this size; the message names both sizes.
+    /// - `SessionLost`, `Unavailable`.
     async fn publish(&self, topic: &Name, payload: &[u8], keep: u64) -> Result<Offset>;
 
-    /// Returns the messages after `after`, in order, at most `limit` (at least 1) of them; waits until there is one.
+    /// Returns the messages after `after` in ascending order, at most `limit` (at least 1) of them. Waits until there
+    /// is one.
     ///
-    /// Cancel safe. Every reader sees the same order, and a message once read stays before all that are read later.
+    /// **Atomicity:** all readers see the messages in one order. A message that one call has returned comes before all
+    /// messages that a later call returns, also on other sessions.
+    ///
+    /// **Cancel safety:** complete. Reading changes nothing, so the next call with the same `after` misses nothing.
     ///
     /// # Errors
-    /// `Gap` if a message after `after` was removed by retention; `Unavailable`, `SessionLost`.
+    /// - `Gap` if retention has removed a message after `after`.
+    /// - `SessionLost`, `Unavailable`.
     async fn read(&self, topic: &Name, after: Offset, limit: usize) -> Result<Vec<Message>>;
 
-    /// What can be read at this moment; both offsets are 0 for a topic that nobody has published to.
+    /// The readable part of the topic at this moment. Both offsets are 0 for a topic without a published message.
     ///
     /// # Errors
     /// `SessionLost`, `Unavailable`.

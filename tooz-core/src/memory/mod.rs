@@ -1,11 +1,14 @@
-//! The memory driver: `memory://name`, shared by everything in the process that uses the same name and namespace.
+//! The memory driver: `memory://name`, shared by all coordinators of the process that use the same name and namespace.
 //!
 //! It is the readable reference of the driver contract, and a test double whose servers can
-//! [expire sessions, pause and be partitioned](Server). All its time is `tokio::time`, so a test may pause the clock.
+//! [expire sessions, pause and partition members](Server). It reads time from `tokio::time` only, so a test may pause
+//! the clock.
 
-mod line;
+mod roster;
 mod server;
 mod session;
+#[cfg(test)]
+mod tests;
 mod topics;
 
 pub use self::server::Server;

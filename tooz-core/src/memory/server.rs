@@ -1,26 +1,29 @@
-//! A server in memory: sessions, lines and logs behind one mutex, and the faults that a test can give it.
+//! A server in memory: sessions, rosters and logs behind one mutex, and the faults that a test can cause.
+//!
+//! - One counter, the revision, rises with every request that may change a roster. It numbers entries and versions, so
+//!   neither ever repeats, even if the server has forgotten a blank roster in between.
+//! - A session ends when its deadline has passed. Each access to the state first ends the expired sessions, and each
+//!   waiting caller looks again at the earliest deadline, so an expiry needs no task of its own.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::future::pending;
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard};
 use std::time::Duration;
 
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::Notify;
+use tokio::task::coop::consume_budget;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::line::{Line, Removed};
+use super::roster::{RosterState, SessionId};
 use super::topics::Log;
-use crate::driver::{Loss, Nonce, Roster};
-use crate::{Error, ErrorKind, Name, Result};
+use crate::driver::support::{Tombstones, lock, no_answer, session_lost};
+use crate::driver::{Nonce, Roster, SessionOptions};
+use crate::{Name, Result};
 
 static SERVERS: LazyLock<Mutex<HashMap<String, Server>>> = LazyLock::new(Mutex::default);
 
-const SPARE_LINES: usize = 64;
-
-pub(super) type SessionId = u64;
-
 /// How many withdrawn nonces a session remembers: more than it has requests under way.
-const WITHDRAWN_KEPT: usize = 128;
+const TOMBSTONES: usize = 128;
 
 /// The server behind `memory://name`, for tests that need it to fail.
 ///
@@ -36,51 +39,38 @@ const WITHDRAWN_KEPT: usize = 128;
 /// # Ok(()) }
 /// ```
 #[derive(Clone, Debug, Default)]
-pub struct Server(Arc<Inner>);
+pub struct Server(Arc<Mutex<ServerState>>);
 
+/// Everything that the server stores.
 #[derive(Debug, Default)]
-struct Inner {
-    state: Mutex<State>,
-    /// Set while any fault is in force, so that the way without faults costs one load.
-    faulty: AtomicBool,
-    faults: Mutex<Faults>,
-    healed: Notify,
-}
-
-#[derive(Debug, Default)]
-struct Faults {
-    paused: bool,
-    partitioned: BTreeSet<Name>,
-}
-
-#[derive(Debug, Default)]
-pub(super) struct State {
-    sessions: HashMap<SessionId, SessionState>,
-    /// No session expires before this moment.
-    next_expiry: Option<Instant>,
-    spaces: HashMap<String, Space>,
+pub(super) struct ServerState {
+    sessions: BTreeMap<SessionId, ServerSession>,
+    deadlines: BTreeSet<(Instant, SessionId)>,
+    namespaces: HashMap<String, Namespace>,
     last_session: SessionId,
-    pub(super) last_seq: u64,
-    lines_made: u64,
+    revision: u64,
+    is_paused: bool,
+    partitioned: BTreeSet<Name>,
+    healed: Arc<Notify>,
 }
 
-/// One namespace.
+/// The rosters and topics of one namespace.
 #[derive(Debug, Default)]
-pub(super) struct Space {
-    pub(super) lines: HashMap<Roster, Line>,
-    pub(super) logs: HashMap<Name, Log>,
+pub(super) struct Namespace {
+    pub(super) rosters: BTreeMap<Roster, RosterState>,
+    pub(super) logs: BTreeMap<Name, Log>,
 }
 
+/// A session, as the server knows it.
 #[derive(Debug)]
-struct SessionState {
-    member: Name,
-    ttl: Duration,
-    expires_at: Instant,
-    namespace: String,
-    /// The newest nonces that were withdrawn.
-    withdrawn: VecDeque<Nonce>,
-    /// Closed with the session.
-    losses: mpsc::UnboundedSender<Loss>,
+pub(super) struct ServerSession {
+    options: SessionOptions,
+    deadline: Instant,
+    pub(super) tombstones: Tombstones,
+    /// Entries that other sessions have removed, until the session reads them.
+    pub(super) evictions: VecDeque<Nonce>,
+    /// Notified at each eviction and at the end of the session.
+    pub(super) loss: Arc<Notify>,
 }
 
 impl Server {
@@ -91,205 +81,154 @@ impl Server {
 
     /// Ends every session of `member`, as if its TTL had run out.
     pub fn expire(&self, member: impl AsRef<[u8]>) {
-        self.state().end_sessions(|session| session.member.as_bytes() == member.as_ref());
+        let mut state = self.state();
+        let is_member = |session: &ServerSession| session.options.member.as_bytes() == member.as_ref();
+        let ids: Vec<_> = state.sessions.iter().filter(|(_, session)| is_member(session)).map(|(id, _)| *id).collect();
+        ids.into_iter().for_each(|id| state.end(id));
     }
 
-    /// Stops answering anybody, until [`resume`](Self::resume). Sessions go on to expire.
+    /// Stops answering requests, until [`resume`](Self::resume). Sessions continue to expire.
     pub fn pause(&self) {
-        self.change_faults(|faults| faults.paused = true);
+        self.state().is_paused = true;
     }
 
     /// Ends [`pause`](Self::pause).
     pub fn resume(&self) {
-        self.change_faults(|faults| faults.paused = false);
+        let mut state = self.state();
+        state.is_paused = false;
+        state.healed.notify_waiters();
     }
 
-    /// Cuts `member` off: its requests are not answered, and nothing is pushed to it, until [`heal`](Self::heal).
+    /// Cuts `member` off, until [`heal`](Self::heal): the server neither answers its requests nor reports losses to it.
     ///
     /// # Errors
     /// `InvalidName` if `member` cannot be a name.
     pub fn partition(&self, member: impl AsRef<[u8]>) -> Result<()> {
-        let member = Name::new(member)?;
-        self.change_faults(|faults| {
-            faults.partitioned.insert(member);
-        });
+        self.state().partitioned.insert(Name::new(member)?);
         Ok(())
     }
 
     /// Ends every [`partition`](Self::partition).
     pub fn heal(&self) {
-        self.change_faults(|faults| faults.partitioned.clear());
+        let mut state = self.state();
+        state.partitioned.clear();
+        state.healed.notify_waiters();
     }
 
-    /// How many entries stand in all rosters, of locks as of groups: 0 when everything was left behind clean.
+    /// The number of entries in all rosters, of locks as of groups: 0 if every client has cleaned up.
     pub fn entry_count(&self) -> usize {
         let state = self.state();
-        state.spaces.values().flat_map(|space| space.lines.values()).map(Line::len).sum()
+        state.namespaces.values().flat_map(|space| space.rosters.values()).map(|roster| roster.entries.len()).sum()
     }
 
-    fn change_faults(&self, change: impl FnOnce(&mut Faults)) {
-        let mut faults = lock(&self.0.faults);
-        change(&mut faults);
-        self.0.faulty.store(faults.paused || !faults.partitioned.is_empty(), Ordering::SeqCst);
-        self.0.healed.notify_waiters();
+    /// The state, once `member` can reach the server. Fails after `limit`.
+    ///
+    /// It consumes a unit of tokio's cooperative budget, so a caller in a loop leaves time to other tasks although no
+    /// request ever waits for I/O.
+    pub(super) async fn request(&self, member: &Name, limit: Duration) -> Result<MutexGuard<'_, ServerState>> {
+        consume_budget().await;
+        timeout(limit, self.reach(member)).await.map_err(|_| no_answer("the server", limit))
     }
 
-    fn is_cut_off(&self, member: &Name) -> bool {
-        let faults = lock(&self.0.faults);
-        faults.paused || faults.partitioned.contains(member)
-    }
-
-    /// Passes once `member` can reach the server.
-    pub(super) async fn reach(&self, member: &Name) {
-        while self.0.faulty.load(Ordering::SeqCst) {
-            let healed = self.0.healed.notified();
-            if !self.is_cut_off(member) {
-                return;
-            }
+    /// The state, once `member` can reach the server.
+    pub(super) async fn reach(&self, member: &Name) -> MutexGuard<'_, ServerState> {
+        loop {
+            let healed = {
+                let state = self.state();
+                if !state.is_paused && !state.partitioned.contains(member) {
+                    return state;
+                }
+                state.healed.clone().notified_owned()
+            };
             healed.await;
         }
     }
 
-    /// As [`reach`](Self::reach), but fails after `limit`, as a request that nobody answers.
-    pub(super) async fn request(&self, member: &Name, limit: Duration) -> Result<MutexGuard<'_, State>> {
-        if self.0.faulty.load(Ordering::SeqCst) {
-            timeout(limit, self.reach(member)).await.map_err(|_| {
-                Error::new(ErrorKind::Unavailable, format!("the server did not answer within {limit:?}"))
-            })?;
-        }
-        Ok(self.state())
-    }
-
-    /// The state, with expired sessions gone.
-    pub(super) fn state(&self) -> MutexGuard<'_, State> {
-        let mut state = lock(&self.0.state);
-        if state.next_expiry.is_some_and(|at| at <= Instant::now()) {
-            let now = Instant::now();
-            state.end_sessions(|session| session.expires_at <= now);
-        }
-        state
-    }
-
     /// Waits for `change`, or until a session may have expired.
     pub(super) async fn wait(&self, change: impl Future<Output = ()>) {
-        let next_expiry = lock(&self.0.state).next_expiry;
+        let earliest = self.state().deadlines.first().map(|(deadline, _)| *deadline);
         let expiry = async {
-            match next_expiry {
-                Some(at) => sleep_until(at).await,
-                None => std::future::pending().await,
+            match earliest {
+                Some(deadline) => sleep_until(deadline).await,
+                None => pending().await,
             }
         };
         tokio::select! { biased; () = change => (), () = expiry => () }
     }
+
+    /// The state without expired sessions.
+    fn state(&self) -> MutexGuard<'_, ServerState> {
+        let mut state = lock(&self.0);
+        while let Some((_, id)) = state.deadlines.first().copied().filter(|(deadline, _)| *deadline <= Instant::now()) {
+            state.end(id);
+        }
+        state
+    }
 }
 
-impl State {
-    pub(super) fn open(
-        &mut self,
-        member: Name,
-        ttl: Duration,
-        namespace: String,
-    ) -> (SessionId, mpsc::UnboundedReceiver<Loss>) {
-        let (losses, receiver) = mpsc::unbounded_channel();
+impl ServerState {
+    pub(super) fn open(&mut self, options: SessionOptions) -> SessionId {
         self.last_session += 1;
-        let expires_at = Instant::now() + ttl;
-        let withdrawn = VecDeque::new();
-        self.sessions.insert(self.last_session, SessionState { member, ttl, expires_at, namespace, withdrawn, losses });
-        self.update_next_expiry();
-        (self.last_session, receiver)
+        let (id, deadline) = (self.last_session, Instant::now() + options.ttl);
+        let (tombstones, evictions, loss) = (Tombstones::new(TOMBSTONES), VecDeque::new(), Arc::default());
+        self.sessions.insert(id, ServerSession { options, deadline, tombstones, evictions, loss });
+        self.deadlines.insert((deadline, id));
+        id
     }
 
     pub(super) fn renew(&mut self, id: SessionId) -> Result<()> {
         let session = self.sessions.get_mut(&id).ok_or_else(session_lost)?;
-        session.expires_at = Instant::now() + session.ttl;
-        self.update_next_expiry();
+        self.deadlines.remove(&(session.deadline, id));
+        session.deadline = Instant::now() + session.options.ttl;
+        self.deadlines.insert((session.deadline, id));
         Ok(())
     }
 
-    pub(super) fn close(&mut self, id: SessionId) {
-        if let Some(session) = self.sessions.remove(&id) {
-            self.remove_entries(id, &session.namespace);
-            self.update_next_expiry();
+    /// Ends a session and removes its entries.
+    pub(super) fn end(&mut self, id: SessionId) {
+        let Some(session) = self.sessions.remove(&id) else { return };
+        self.deadlines.remove(&(session.deadline, id));
+        self.revision += 1;
+        let rosters = &mut self.namespaces.entry(session.options.namespace).or_default().rosters;
+        for roster in rosters.values_mut() {
+            roster.remove_session(id, self.revision);
         }
+        rosters.retain(|_, roster| !roster.is_forgettable());
+        session.loss.notify_waiters();
     }
 
-    pub(super) fn check(&self, id: SessionId) -> Result<()> {
-        if self.sessions.contains_key(&id) { Ok(()) } else { Err(session_lost()) }
+    pub(super) fn session(&mut self, id: SessionId) -> Result<&mut ServerSession> {
+        self.sessions.get_mut(&id).ok_or_else(session_lost)
     }
 
-    pub(super) fn remember_withdrawn(&mut self, id: SessionId, nonce: Nonce) {
-        if let Some(session) = self.sessions.get_mut(&id) {
-            session.withdrawn.truncate(WITHDRAWN_KEPT - 1);
-            session.withdrawn.push_front(nonce);
+    /// The namespace of a session.
+    pub(super) fn namespace(&mut self, id: SessionId) -> Result<&mut Namespace> {
+        let session = self.sessions.get(&id).ok_or_else(session_lost)?;
+        Ok(self.namespaces.entry(session.options.namespace.clone()).or_default())
+    }
+
+    /// Changes a roster at the next revision, reports the evictions, and forgets the roster if nothing is left of it.
+    pub(super) fn change<T>(
+        &mut self,
+        id: SessionId,
+        name: &Roster,
+        change: impl FnOnce(&mut RosterState, u64) -> T,
+    ) -> Result<T> {
+        self.revision += 1;
+        let revision = self.revision;
+        let rosters = &mut self.namespace(id)?.rosters;
+        let roster = rosters.entry(name.clone()).or_default();
+        let outcome = change(roster, revision);
+        let evicted = std::mem::take(&mut roster.evicted);
+        if roster.is_forgettable() {
+            rosters.remove(name);
         }
-    }
-
-    pub(super) fn is_withdrawn(&self, id: SessionId, nonce: Nonce) -> bool {
-        self.sessions.get(&id).is_some_and(|session| session.withdrawn.contains(&nonce))
-    }
-
-    pub(super) fn space(&mut self, namespace: &str) -> &mut Space {
-        if !self.spaces.contains_key(namespace) {
-            self.spaces.insert(namespace.to_owned(), Space::default());
+        for (owner, nonce) in evicted {
+            if let Some(owner) = self.sessions.get_mut(&owner) {
+                owner.evictions.push_back(nonce);
+                owner.loss.notify_waiters();
+            }
         }
-        self.spaces.get_mut(namespace).expect("it was just made")
+        Ok(outcome)
     }
-
-    /// The line of `roster`, and the counter that its next entry takes its seq from.
-    pub(super) fn line(&mut self, namespace: &str, roster: &Roster) -> (&mut Line, &mut u64) {
-        if !self.space(namespace).lines.contains_key(roster) {
-            self.lines_made += 1;
-            // The upper half tells this line from an earlier one of the same name, the lower half counts its changes.
-            let line = Line::new(self.lines_made << 32);
-            self.space(namespace).lines.insert(roster.clone(), line);
-        }
-        let space = self.spaces.get_mut(namespace).expect("it was just made");
-        (space.lines.get_mut(roster).expect("it was just made"), &mut self.last_seq)
-    }
-
-    /// Forgets the line if nobody would notice, so that used-up names cost nothing, beyond the few that are kept because
-    /// a lock that was just released is often acquired again.
-    pub(super) fn tidy(&mut self, namespace: &str, roster: &Roster) {
-        let lines = &mut self.space(namespace).lines;
-        if lines.len() > SPARE_LINES && lines.get(roster).is_some_and(Line::is_idle) {
-            lines.remove(roster);
-        }
-    }
-
-    /// Tells the session of an entry that somebody else has removed.
-    pub(super) fn report(&self, removed: &Removed) {
-        if let Some(session) = self.sessions.get(&removed.session) {
-            // A receiver that is gone means a session that nobody uses any more.
-            let _ = session.losses.send(Loss::Entry(removed.nonce));
-        }
-    }
-
-    fn end_sessions(&mut self, over: impl Fn(&SessionState) -> bool) {
-        let mut ended: Vec<_> = self.sessions.iter().filter(|(_, session)| over(session)).map(|(id, _)| *id).collect();
-        // Always in one order, so that a test with a seed goes the same way each time.
-        ended.sort_unstable();
-        for id in ended {
-            self.close(id);
-        }
-        self.update_next_expiry();
-    }
-
-    fn remove_entries(&mut self, id: SessionId, namespace: &str) {
-        let lines = &mut self.space(namespace).lines;
-        lines.values_mut().for_each(|line| line.remove_session(id));
-        lines.retain(|_, line| !line.is_idle());
-    }
-
-    fn update_next_expiry(&mut self) {
-        self.next_expiry = self.sessions.values().map(|session| session.expires_at).min();
-    }
-}
-
-pub(super) fn session_lost() -> Error {
-    Error::new(ErrorKind::SessionLost, "the server does not know the session any more")
-}
-
-/// A poisoned mutex means that another thread panicked between two complete changes; the state is sound.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

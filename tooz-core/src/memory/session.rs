@@ -1,20 +1,21 @@
-//! The driver and its sessions: each verb is one critical section.
+//! The driver and its sessions: each request is one critical section of the server's mutex.
 
 use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tokio::sync::{Mutex, mpsc};
 
-use super::line::Turn;
-use super::server::{Server, SessionId, State, session_lost};
+use super::roster::{RosterState, SessionId};
+use super::server::{Server, ServerState};
+use super::topics::Log;
+use crate::driver::support::{session_lost, withdrawn};
 use crate::driver::{
-    Driver, DriverEntry, DriverInfo, Kind, Loss, NewEntry, Nonce, Roster, Seq, Session, SessionOptions, Snapshot,
-    Standing, Ticket, Topics, Version,
+    Bounds, Driver, DriverEntry, DriverInfo, Kind, Loss, Message, NewEntry, Nonce, Offset, Roster, Seq, Session,
+    SessionOptions, Snapshot, Standing, Ticket, Topics, Version,
 };
 use crate::{Characteristic, Error, ErrorKind, Name, Result, ServiceUrl};
 
-/// `memory://name`
+/// The driver of `memory://name`.
 pub const DRIVER: DriverEntry = DriverEntry { name: "memory", schemes: &["memory"], open };
 
 inventory::submit! { DRIVER }
@@ -32,201 +33,144 @@ const CHARACTERISTICS: &[Characteristic] = &[
 fn open(url: &ServiceUrl) -> Result<Arc<dyn Driver>> {
     url.options().finish()?;
     match (url.hosts(), url.path()) {
-        ([host], "" | "/") if host.port.is_none() => Ok(Arc::new(Memory { server: Server::named(&host.name) })),
+        ([host], "" | "/") if host.port.is_none() => Ok(Arc::new(MemoryDriver { server: Server::named(&host.name) })),
         _ => Err(Error::new(ErrorKind::InvalidUrl, "a memory URL is memory://name, with one name and nothing else")),
     }
 }
 
 #[derive(Debug)]
-struct Memory {
+struct MemoryDriver {
     server: Server,
 }
 
 #[async_trait]
-impl Driver for Memory {
+impl Driver for MemoryDriver {
     fn info(&self) -> DriverInfo {
         DriverInfo::new(DRIVER.name, CHARACTERISTICS).with_topics()
     }
 
     async fn open(&self, options: &SessionOptions) -> Result<Box<dyn Session>> {
-        let SessionOptions { namespace, member, ttl, timeout } = options.clone();
-        let server = self.server.clone();
-        let (id, losses) = server.request(&member, timeout).await?.open(member.clone(), ttl, namespace.clone());
-        let losses = Mutex::new(losses);
-        Ok(Box::new(MemorySession { server, id, namespace, member, ttl, timeout, losses }))
+        let (server, options) = (self.server.clone(), options.clone());
+        let id = server.request(&options.member, options.timeout).await?.open(options.clone());
+        Ok(Box::new(MemorySession { server, id, options }))
     }
 }
 
 #[derive(Debug)]
-pub(super) struct MemorySession {
-    pub(super) server: Server,
-    pub(super) id: SessionId,
-    pub(super) namespace: String,
-    member: Name,
-    ttl: Duration,
-    timeout: Duration,
-    losses: Mutex<mpsc::UnboundedReceiver<Loss>>,
+struct MemorySession {
+    server: Server,
+    id: SessionId,
+    options: SessionOptions,
 }
 
 impl MemorySession {
-    /// The server's state, once it can be reached and knows the session.
-    pub(super) async fn request(&self) -> Result<MutexGuard<'_, State>> {
-        let state = self.server.request(&self.member, self.timeout).await?;
-        state.check(self.id)?;
-        Ok(state)
+    async fn request(&self) -> Result<MutexGuard<'_, ServerState>> {
+        self.server.request(&self.options.member, self.options.timeout).await
+    }
+
+    async fn change<T>(&self, roster: &Roster, change: impl FnOnce(&mut RosterState, u64) -> T + Send) -> Result<T> {
+        self.request().await?.change(self.id, roster, change)
     }
 }
 
 #[async_trait]
 impl Session for MemorySession {
     fn ttl(&self) -> Option<Duration> {
-        Some(self.ttl)
+        Some(self.options.ttl)
     }
 
     async fn renew(&self) -> Result<()> {
-        self.server.request(&self.member, self.timeout).await?.renew(self.id)
+        self.request().await?.renew(self.id)
     }
 
     async fn close(&self) -> Result<()> {
-        self.server.request(&self.member, self.timeout).await?.close(self.id);
+        self.request().await?.end(self.id);
         Ok(())
     }
 
     async fn lost(&self) -> Loss {
-        let loss = loop {
-            let mut losses = self.losses.lock().await;
-            let received = tokio::select! {
-                biased;
-                received = losses.recv() => received,
-                // Nobody may touch the server when the TTL ends, so it is looked at then.
-                () = self.server.wait(std::future::pending()) => {
-                    drop(self.server.state());
-                    continue;
-                }
+        loop {
+            let loss = match self.server.reach(&self.options.member).await.session(self.id) {
+                Err(_) => return Loss::Session(session_lost()),
+                Ok(session) => match session.evictions.pop_front() {
+                    Some(nonce) => return Loss::Entry(nonce),
+                    None => session.loss.clone().notified_owned(),
+                },
             };
-            break received.unwrap_or_else(|| Loss::Session(session_lost()));
-        };
-        self.server.reach(&self.member).await;
-        loss
+            self.server.wait(loss).await;
+        }
     }
 
     async fn enter(&self, roster: &Roster, entry: NewEntry<'_>) -> Result<Standing> {
         let mut state = self.request().await?;
-        if state.is_withdrawn(self.id, entry.nonce) {
-            return Err(Error::new(ErrorKind::NotHeld, "the entry was withdrawn before it entered"));
+        if state.session(self.id)?.tombstones.contains(entry.nonce) {
+            return Err(withdrawn());
         }
-        let (line, last_seq) = state.line(&self.namespace, roster);
-        let outcome = line.enter(self.id, entry, last_seq);
-        if let Ok((_, Some(displaced))) = &outcome {
-            state.report(displaced);
-        }
-        if !matches!(outcome, Ok((Standing::Admitted(_) | Standing::Waiting { .. }, _))) {
-            state.tidy(&self.namespace, roster);
-        }
-        outcome.map(|(standing, _)| standing)
+        state.change(self.id, roster, |roster, revision| roster.enter(self.id, &entry, revision))?
     }
 
     async fn leave(&self, roster: &Roster, ticket: &Ticket) -> Result<bool> {
-        let mut state = self.request().await?;
-        let (line, _) = state.line(&self.namespace, roster);
-        let removed = line.find(self.id, ticket).and_then(|seq| line.remove(seq)).is_some();
-        state.tidy(&self.namespace, roster);
-        Ok(removed)
+        let leave = |roster: &mut RosterState, revision| {
+            roster.owns(self.id, ticket.nonce) && !roster.remove(revision, |entry| entry.matches(ticket)).is_empty()
+        };
+        self.change(roster, leave).await
     }
 
-    /// An `enter` takes effect inside the poll that gets past `request`, so one that was dropped cannot arrive late; the
-    /// nonce is remembered for one that is still being polled.
+    /// An `enter` takes effect inside the poll that acquires the mutex, so a dropped one never arrives late. The
+    /// tombstone is for an `enter` that another task still polls.
     async fn withdraw(&self, roster: &Roster, nonce: Nonce) -> Result<()> {
         let mut state = self.request().await?;
-        state.remember_withdrawn(self.id, nonce);
-        let (line, _) = state.line(&self.namespace, roster);
-        if let Some(seq) = line.find_nonce(self.id, nonce) {
-            line.remove(seq);
-        }
-        state.tidy(&self.namespace, roster);
-        Ok(())
+        state.session(self.id)?.tombstones.insert(nonce);
+        state.change(self.id, roster, |roster, revision| {
+            if roster.owns(self.id, nonce) {
+                roster.remove(revision, |entry| entry.nonce == nonce);
+            }
+        })
     }
 
     async fn replace(&self, roster: &Roster, ticket: &Ticket, value: &[u8]) -> Result<()> {
-        let mut state = self.request().await?;
-        let (line, _) = state.line(&self.namespace, roster);
-        let found = line.find(self.id, ticket);
-        if let Some(seq) = found {
-            line.replace(seq, value);
-        }
-        state.tidy(&self.namespace, roster);
-        found.map(|_| ()).ok_or_else(not_held)
+        self.change(roster, |roster, revision| roster.replace(self.id, ticket, value, revision)).await?
     }
 
     async fn evict(&self, roster: &Roster, seq: Seq) -> Result<bool> {
-        let mut state = self.request().await?;
-        let removed = state.line(&self.namespace, roster).0.remove(seq);
-        if let Some(removed) = &removed {
-            state.report(removed);
-        }
-        state.tidy(&self.namespace, roster);
-        Ok(removed.is_some())
+        self.change(roster, |roster, revision| roster.evict(seq, revision)).await
     }
 
     async fn snapshot(&self, roster: &Roster, newer_than: Option<Version>) -> Result<Snapshot> {
         loop {
-            let mut changes = {
+            let next_change = {
                 let mut state = self.request().await?;
-                let (line, _) = state.line(&self.namespace, roster);
-                let snapshot = line.snapshot();
+                let rosters = &mut state.namespace(self.id)?.rosters;
+                let snapshot = rosters.get(roster).map(RosterState::snapshot).unwrap_or_default();
                 if newer_than != Some(snapshot.version) {
                     return Ok(snapshot);
                 }
-                line.watch()
+                rosters.entry(roster.clone()).or_default().next_change()
             };
-            self.server.wait(async { changes.changed().await.unwrap_or_default() }).await;
+            self.server.wait(next_change).await;
         }
     }
 
     async fn await_turn(&self, roster: &Roster, ticket: &Ticket) -> Result<()> {
-        loop {
-            let turn = {
-                let mut state = self.request().await?;
-                match state.line(&self.namespace, roster).0.turn(ticket) {
-                    Turn::Admitted => return Ok(()),
-                    Turn::Gone => return Err(not_held()),
-                    // Enabled under the mutex, so that a removal just after it is not missed.
-                    Turn::Wait(turn) => turn.notified_owned(),
-                }
-            };
+        while let Some(turn) = self.change(roster, |roster, _| roster.turn(ticket)).await?? {
             self.server.wait(turn).await;
         }
+        Ok(())
     }
 
     async fn declare(&self, roster: &Roster) -> Result<bool> {
-        let mut state = self.request().await?;
-        Ok(state.line(&self.namespace, roster).0.declare(true))
+        self.change(roster, RosterState::declare).await
     }
 
     async fn retract(&self, roster: &Roster) -> Result<()> {
-        let mut state = self.request().await?;
-        let (line, _) = state.line(&self.namespace, roster);
-        let outcome = match (line.declared, line.is_empty()) {
-            (false, _) => Err(Error::new(ErrorKind::GroupNotCreated, "the group does not exist")),
-            (true, false) => {
-                Err(Error::new(ErrorKind::GroupNotEmpty, "the group still has members; they must leave first"))
-            }
-            (true, true) => {
-                line.declare(false);
-                Ok(())
-            }
-        };
-        state.tidy(&self.namespace, roster);
-        outcome
+        self.change(roster, RosterState::retract).await?
     }
 
     async fn declared(&self, kind: Kind) -> Result<Vec<Name>> {
         let mut state = self.request().await?;
-        let lines = state.space(&self.namespace).lines.iter();
-        let declared = lines.filter(|(roster, line)| roster.kind == kind && line.declared);
-        let mut names: Vec<_> = declared.map(|(roster, _)| roster.name.clone()).collect();
-        names.sort_unstable();
-        Ok(names)
+        let rosters = &state.namespace(self.id)?.rosters;
+        let declared = rosters.iter().filter(|(roster, state)| roster.kind == kind && state.declared);
+        Ok(declared.map(|(roster, _)| roster.name.clone()).collect())
     }
 
     fn topics(&self) -> Option<&dyn Topics> {
@@ -234,6 +178,30 @@ impl Session for MemorySession {
     }
 }
 
-fn not_held() -> Error {
-    Error::new(ErrorKind::NotHeld, "the entry does not stand in the roster any more")
+#[async_trait]
+impl Topics for MemorySession {
+    async fn publish(&self, topic: &Name, payload: &[u8], keep: u64) -> Result<Offset> {
+        let mut state = self.request().await?;
+        Ok(state.namespace(self.id)?.logs.entry(topic.clone()).or_default().publish(payload, keep))
+    }
+
+    async fn read(&self, topic: &Name, after: Offset, limit: usize) -> Result<Vec<Message>> {
+        loop {
+            let next_message = {
+                let mut state = self.request().await?;
+                let log = state.namespace(self.id)?.logs.entry(topic.clone()).or_default();
+                let batch = log.read(after, limit)?;
+                if !batch.is_empty() {
+                    return Ok(batch);
+                }
+                log.next_message()
+            };
+            self.server.wait(next_message).await;
+        }
+    }
+
+    async fn bounds(&self, topic: &Name) -> Result<Bounds> {
+        let mut state = self.request().await?;
+        Ok(state.namespace(self.id)?.logs.get(topic).map(Log::bounds).unwrap_or_default())
+    }
 }

@@ -1,60 +1,52 @@
-//! Topics in memory.
+//! The log of one topic.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
-use async_trait::async_trait;
-use tokio::sync::watch;
+use tokio::sync::Notify;
+use tokio::sync::futures::OwnedNotified;
 
-use super::session::MemorySession;
-use crate::driver::{Bounds, Message, Offset, Topics};
-use crate::{Error, ErrorKind, Name, Result};
+use crate::Result;
+use crate::driver::{Bounds, Message, Offset, support};
 
-/// The log of one topic.
+/// The newest messages of one topic, and the readers that wait for the next.
 #[derive(Debug, Default)]
 pub(super) struct Log {
     messages: VecDeque<Message>,
     bounds: Bounds,
-    grown: watch::Sender<()>,
+    appended: Arc<Notify>,
 }
 
-#[async_trait]
-impl Topics for MemorySession {
-    async fn publish(&self, topic: &Name, payload: &[u8], keep: u64) -> Result<Offset> {
-        let mut state = self.request().await?;
-        let log = state.space(&self.namespace).logs.entry(topic.clone()).or_default();
-        let offset = Offset(log.bounds.newest.0 + 1);
-        log.bounds.newest = offset;
-        log.messages.push_back(Message { offset, payload: payload.to_vec() });
-        while log.messages.len() as u64 > keep.max(1) {
-            log.bounds.trimmed = log.messages.pop_front().map_or(log.bounds.trimmed, |message| message.offset);
+impl Log {
+    /// Appends a message and removes all but the newest `keep`.
+    pub(super) fn publish(&mut self, payload: &[u8], keep: u64) -> Offset {
+        let offset = Offset(self.bounds.newest.0 + 1);
+        self.bounds.newest = offset;
+        self.messages.push_back(Message { offset, payload: payload.to_vec() });
+        while self.messages.len() as u64 > keep.max(1)
+            && let Some(oldest) = self.messages.pop_front()
+        {
+            self.bounds.trimmed = oldest.offset;
         }
-        log.grown.send_replace(());
-        Ok(offset)
+        self.appended.notify_waiters();
+        offset
     }
 
-    async fn read(&self, topic: &Name, after: Offset, limit: usize) -> Result<Vec<Message>> {
-        loop {
-            let mut grown = {
-                let mut state = self.request().await?;
-                let log = state.space(&self.namespace).logs.entry(topic.clone()).or_default();
-                if after < log.bounds.trimmed {
-                    return Err(Error::new(ErrorKind::Gap, "messages after this offset were removed by retention")
-                        .with_context("after", after)
-                        .with_context("removed up to", log.bounds.trimmed));
-                }
-                let first = log.messages.partition_point(|message| message.offset <= after);
-                let batch: Vec<_> = log.messages.range(first..).take(limit.max(1)).cloned().collect();
-                if !batch.is_empty() {
-                    return Ok(batch);
-                }
-                log.grown.subscribe()
-            };
-            self.server.wait(async { grown.changed().await.unwrap_or_default() }).await;
+    /// At most `limit` messages after `after`; empty if there is none yet.
+    pub(super) fn read(&self, after: Offset, limit: usize) -> Result<Vec<Message>> {
+        if after < self.bounds.trimmed {
+            return Err(support::gap(after, self.bounds.trimmed));
         }
+        let first = self.messages.partition_point(|message| message.offset <= after);
+        Ok(self.messages.range(first..).take(limit.max(1)).cloned().collect())
     }
 
-    async fn bounds(&self, topic: &Name) -> Result<Bounds> {
-        let mut state = self.request().await?;
-        Ok(state.space(&self.namespace).logs.get(topic).map(|log| log.bounds).unwrap_or_default())
+    pub(super) fn bounds(&self) -> Bounds {
+        self.bounds
+    }
+
+    /// Resolves at the next message.
+    pub(super) fn next_message(&self) -> OwnedNotified {
+        self.appended.clone().notified_owned()
     }
 }

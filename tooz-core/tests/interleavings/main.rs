@@ -1,11 +1,12 @@
-//! Guards, heartbeats and reapers in the orders that a scheduler can choose, with what must hold in each of them.
+//! Guards, heartbeats and reapers under schedules that shuttle chooses, with the properties that hold in each schedule.
 //!
-//! Each user, each request on its way and the clock is a task of shuttle's scheduler, as is the Tokio runtime that runs the tasks
-//! of core, one poll at a time. A failure prints its schedule; `TOOZ_SCHEDULE=… cargo test --test interleavings NAME` replays it.
+//! Each client, each request under way and the clock is a task of shuttle's scheduler. So is the Tokio runtime that
+//! runs the tasks of core, one poll at a time. A failure prints its schedule; `TOOZ_SCHEDULE=… cargo test --test
+//! interleavings NAME` replays it.
 
+mod clients;
 mod network;
-mod users;
-mod world;
+mod simulation;
 
 use std::sync::Arc;
 
@@ -14,48 +15,48 @@ use shuttle::scheduler::{
 };
 use shuttle::{Config, MaxSteps, Runner};
 
-use self::world::{Tally, Weather};
+use self::simulation::{Coverage, Faults};
 
-/// Far above what a schedule takes: one that comes here has a call that never returns.
-const MOST_STEPS: usize = 60_000;
+/// Far more steps than a schedule takes: one that reaches this number contains a call that never returns.
+const MAX_STEPS: usize = 60_000;
 
-fn explore(scheduler: impl Scheduler + 'static, weather: Weather) -> Arc<Tally> {
+fn explore(scheduler: impl Scheduler + 'static, faults: Faults) -> Arc<Coverage> {
     let mut config = Config::new();
     config.stack_size = 1 << 20;
-    config.max_steps = MaxSteps::FailAfter(MOST_STEPS);
-    let tally = Arc::new(Tally::default());
-    let seen = tally.clone();
-    let schedule = move || users::meet(weather, &seen);
+    config.max_steps = MaxSteps::FailAfter(MAX_STEPS);
+    let coverage = Arc::new(Coverage::default());
+    let counted = coverage.clone();
+    let schedule = move || clients::run_schedule(faults, &counted);
     match std::env::var("TOOZ_SCHEDULE") {
         Ok(printed) => Runner::new(ReplayScheduler::new_from_encoded(&printed), config).run(schedule),
         Err(_) => Runner::new(scheduler, config).run(schedule),
     };
-    eprintln!("{tally:?}");
-    tally
+    eprintln!("{coverage:?}");
+    coverage
 }
 
 #[test]
-fn in_fair_weather_nothing_is_lost_and_every_release_is_ours() {
-    let tally = explore(RandomScheduler::new_from_seed(1, 100), Weather::Fair);
-    tally.expect_all(&[&tally.grants, &tally.released, &tally.dropped, &tally.given_up, &tally.closed]);
+fn without_faults_no_guard_is_lost_and_every_release_succeeds() {
+    let seen = explore(RandomScheduler::new_from_seed(1, 100), Faults::None);
+    seen.expect_all(&[&seen.grants, &seen.released, &seen.dropped, &seen.cancelled, &seen.closed]);
 }
 
 #[test]
-fn in_foul_weather_the_loss_comes_first_and_nothing_is_left() {
-    let tally = explore(RandomScheduler::new_from_seed(2, 150), Weather::Foul);
-    tally.expect_all(&[&tally.grants, &tally.released, &tally.dropped, &tally.given_up, &tally.closed]);
-    tally.expect_all(&[&tally.losses, &tally.unanswered, &tally.takeovers]);
+fn with_faults_the_loss_is_reported_before_the_next_grant_and_no_entry_remains() {
+    let seen = explore(RandomScheduler::new_from_seed(2, 150), Faults::Injected);
+    seen.expect_all(&[&seen.grants, &seen.released, &seen.dropped, &seen.cancelled, &seen.closed]);
+    seen.expect_all(&[&seen.losses, &seen.unanswered, &seen.takeovers]);
 }
 
 #[test]
-fn the_same_holds_where_few_tasks_overtake_many() {
-    let tally = explore(PctScheduler::new_from_seed(3, 4, 150), Weather::Foul);
-    tally.expect_all(&[&tally.grants, &tally.released, &tally.losses, &tally.takeovers]);
+fn the_same_holds_when_tasks_run_by_random_priorities() {
+    let seen = explore(PctScheduler::new_from_seed(3, 4, 150), Faults::Injected);
+    seen.expect_all(&[&seen.grants, &seen.released, &seen.losses, &seen.takeovers]);
 }
 
 #[test]
-fn a_schedule_that_is_replayed_goes_the_same_way() {
+fn a_replayed_schedule_takes_the_same_steps() {
     let random = RandomScheduler::new_from_seed(4, 20);
-    let tally = explore(UncontrolledNondeterminismCheckScheduler::new(random), Weather::Foul);
-    tally.expect_all(&[&tally.grants]);
+    let seen = explore(UncontrolledNondeterminismCheckScheduler::new(random), Faults::Injected);
+    seen.expect_all(&[&seen.grants]);
 }

@@ -1,4 +1,4 @@
-//! A driver whose requests travel as tasks of the scheduler to a server in memory, whose clock is five percent fast.
+//! A driver whose requests are tasks of the scheduler. They go to a memory server whose clock runs five percent fast.
 
 use std::cell::RefCell;
 use std::future::Future;
@@ -16,60 +16,67 @@ use tooz_core::driver::{
 };
 use tooz_core::{Error, ErrorKind, Name, Registry, Result, ServiceUrl};
 
-use super::world::{Request, Tally, World};
+use super::simulation::{Coverage, Request, Simulation};
 
 pub(crate) const DRIVER: DriverEntry = DriverEntry { name: "interleaved", schemes: &["interleaved"], open };
 
 thread_local! {
-    /// Every task of a schedule runs on one thread.
-    static WORLD: RefCell<Option<Arc<World>>> = const { RefCell::new(None) };
+    /// The simulation of this thread. All tasks of a schedule run on one thread.
+    static SIMULATION: RefCell<Option<Arc<Simulation>>> = const { RefCell::new(None) };
 }
 
-/// Makes `world` the one that new coordinators connect to.
-pub(crate) fn enter(world: Option<Arc<World>>) {
-    WORLD.set(world);
+/// Makes new coordinators connect to `simulation`.
+pub(crate) fn connect_to(simulation: Option<Arc<Simulation>>) {
+    SIMULATION.set(simulation);
 }
 
-/// Sets each request on its way.
-pub(crate) async fn carry(mut requests: mpsc::UnboundedReceiver<Request>) {
+/// Runs each request as a task of its own.
+pub(crate) async fn deliver(mut requests: mpsc::UnboundedReceiver<Request>) {
     while let Some(request) = requests.recv().await {
         drop(shuttle::future::spawn(request));
     }
 }
 
 fn open(_: &ServiceUrl) -> Result<Arc<dyn Driver>> {
-    let world = WORLD.with_borrow(Clone::clone).expect("a schedule has entered its world");
-    let inner = Registry::default().driver(&format!("memory://{}", world.name).parse()?)?;
-    Ok(Arc::new(Network { world, inner }))
+    let simulation = SIMULATION.with_borrow(Clone::clone).expect("the schedule has set its simulation");
+    let inner = Registry::default().driver(&format!("memory://{}", simulation.name).parse()?)?;
+    Ok(Arc::new(SimulatedDriver { simulation, inner }))
 }
 
 #[derive(Debug)]
-struct Network {
-    world: Arc<World>,
+struct SimulatedDriver {
+    simulation: Arc<Simulation>,
     inner: Arc<dyn Driver>,
 }
 
 #[async_trait]
-impl Driver for Network {
+impl Driver for SimulatedDriver {
     fn info(&self) -> DriverInfo {
         self.inner.info()
     }
 
     async fn open(&self, options: &SessionOptions) -> Result<Box<dyn Session>> {
         let member = String::from_utf8_lossy(options.member.as_bytes()).into_owned();
-        self.world.keeps_alive(&member, "a session is opened");
+        self.simulation.check_is_used(&member, "core opens a session");
         let (inner, ttl, limit) = (self.inner.clone(), options.ttl, options.timeout);
         let mut fast = options.clone();
         fast.ttl = ttl * 19 / 20;
-        let inner = send(&self.world, limit, async move { inner.open(&fast).await }).await?.into();
-        self.world.opened();
-        Ok(Box::new(Link { world: self.world.clone(), inner, member, ttl, limit, closed: AtomicBool::new(false) }))
+        let inner = send(&self.simulation, limit, async move { inner.open(&fast).await }).await?.into();
+        self.simulation.session_opened();
+        Ok(Box::new(SimulatedSession {
+            simulation: self.simulation.clone(),
+            inner,
+            member,
+            ttl,
+            limit,
+            closed: AtomicBool::new(false),
+        }))
     }
 }
 
 #[derive(Debug)]
-struct Link {
-    world: Arc<World>,
+struct SimulatedSession {
+    simulation: Arc<Simulation>,
     inner: Arc<dyn Session>,
     member: String,
     ttl: Duration,
@@ -77,62 +84,62 @@ struct Link {
     closed: AtomicBool,
 }
 
-impl Link {
+impl SimulatedSession {
     async fn send<T, F>(&self, request: impl FnOnce(Arc<dyn Session>) -> F) -> Result<T>
     where
         T: Send + 'static,
         F: Future<Output = Result<T>> + Send + 'static,
     {
-        send(&self.world, self.limit, request(self.inner.clone())).await
+        send(&self.simulation, self.limit, request(self.inner.clone())).await
     }
 
-    /// The time that something takes to arrive.
-    async fn travel(&self) {
+    /// Waits as long as a message takes to arrive.
+    async fn transmit(&self) {
         let (arrived, arrival) = oneshot::channel();
-        self.world.post(async move { arrived.send(()).unwrap_or_default() });
+        self.simulation.send(async move { arrived.send(()).unwrap_or_default() });
         let _ = arrival.await;
     }
 }
 
-/// Sends a request and waits for the answer. The request arrives, and is carried out, also when nobody waits any more.
+/// Sends a request and waits for the reply. The request arrives and takes effect even if the caller no longer waits.
 async fn send<T: Send + 'static>(
-    world: &Arc<World>,
+    simulation: &Arc<Simulation>,
     limit: Duration,
     request: impl Future<Output = Result<T>> + Send + 'static,
 ) -> Result<T> {
-    let (reply, answer) = oneshot::channel();
-    world.post(async move {
+    let (sender, reply) = oneshot::channel();
+    simulation.send(async move {
         let outcome = request.await;
-        // The answer takes its time, too.
+        // The reply takes time, too.
         yield_now().await;
-        drop(reply.send(outcome));
+        drop(sender.send(outcome));
     });
-    match timeout(limit, answer).await {
+    match timeout(limit, reply).await {
         Ok(Ok(outcome)) => outcome,
         Ok(Err(_)) | Err(_) => {
-            Tally::count(&world.tally.unanswered);
-            Err(Error::new(ErrorKind::Unavailable, "there was no answer in time"))
+            Coverage::count(&simulation.coverage.unanswered);
+            Err(Error::new(ErrorKind::Unavailable, "the server did not answer in time"))
         }
     }
 }
 
 fn unused<T>() -> Result<T> {
-    Err(Error::new(ErrorKind::Unsupported, "no schedule needs it"))
+    Err(Error::new(ErrorKind::Unsupported, "no schedule uses this operation"))
 }
 
 #[async_trait]
-impl Session for Link {
+impl Session for SimulatedSession {
     fn ttl(&self) -> Option<Duration> {
         Some(self.ttl)
     }
 
     async fn renew(&self) -> Result<()> {
-        self.world.keeps_alive(&self.member, "a renewal");
+        self.simulation.check_is_used(&self.member, "core renews the session");
         self.send(|inner| async move { inner.renew().await }).await
     }
 
     async fn close(&self) -> Result<()> {
-        self.world.closed(&self.member, self.closed.swap(true, Ordering::Relaxed));
+        self.simulation.session_closed(&self.member, self.closed.swap(true, Ordering::Relaxed));
         self.send(|inner| async move { inner.close().await }).await
     }
 
@@ -142,13 +149,13 @@ impl Session for Link {
 
     async fn enter(&self, roster: &Roster, entry: NewEntry<'_>) -> Result<Standing> {
         let NewEntry { nonce, mode, limit, if_blocked, needs_declared, .. } = entry;
-        let (world, roster, value) = (self.world.clone(), roster.clone(), entry.value.to_vec());
-        self.world.enters(nonce);
+        let (simulation, roster, value) = (self.simulation.clone(), roster.clone(), entry.value.to_vec());
+        self.simulation.enter_sent(nonce);
         let request = |inner: Arc<dyn Session>| async move {
             let entry = NewEntry { nonce, key: Key::Nonce, mode, limit, if_blocked, needs_declared, value: &value };
             let standing = inner.enter(&roster, entry).await?;
             if let Standing::Admitted(ticket) = standing {
-                world.granted(ticket.seq.0);
+                simulation.granted(ticket.seq.0);
             }
             Ok(standing)
         };
@@ -157,29 +164,29 @@ impl Session for Link {
 
     async fn leave(&self, roster: &Roster, ticket: &Ticket) -> Result<bool> {
         let (roster, ticket) = (roster.clone(), *ticket);
-        self.world.removes(ticket.nonce, "a release");
+        self.simulation.removal_sent(ticket.nonce, "core leaves");
         let left = self.send(|inner| async move { inner.leave(&roster, &ticket).await }).await;
         if left.is_ok() {
-            self.world.removed(ticket.nonce);
+            self.simulation.removal_confirmed(ticket.nonce);
         }
         left
     }
 
     async fn withdraw(&self, roster: &Roster, nonce: Nonce) -> Result<()> {
         let roster = roster.clone();
-        self.world.removes(nonce, "a withdrawal");
+        self.simulation.removal_sent(nonce, "core withdraws");
         let withdrawn = self.send(|inner| async move { inner.withdraw(&roster, nonce).await }).await;
         if withdrawn.is_ok() {
-            self.world.removed(nonce);
+            self.simulation.removal_confirmed(nonce);
         }
         withdrawn
     }
 
     async fn await_turn(&self, roster: &Roster, ticket: &Ticket) -> Result<()> {
-        self.travel().await;
+        self.transmit().await;
         self.inner.await_turn(roster, ticket).await?;
-        self.world.granted(ticket.seq.0);
-        self.travel().await;
+        self.simulation.granted(ticket.seq.0);
+        self.transmit().await;
         Ok(())
     }
 

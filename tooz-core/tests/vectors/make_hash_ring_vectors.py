@@ -1,12 +1,12 @@
-"""Writes hash_ring.json: what the hash ring of Python's tooz answers.
+"""Writes hash_ring.json: the nodes that the hash ring of Python's tooz chooses.
 
     pip install tooz==9.1.0
     python make_hash_ring_vectors.py
 
-Byte strings are written as JSON strings with one character a byte (Latin-1). Each case is a list of steps that build a
-ring, the number of positions it then has, and queries. A query's answers hold one word for each key, in the order of
-"keys", with a base-36 digit for each node of the answer: its index in the case's "names", ascending. Names given to one
-"new" step never repeat each other ("ab", "abab"), because Python adds those in a random order.
+A byte string is a JSON string with one character per byte (Latin-1). A case has a list of steps that build a ring, the
+number of positions of that ring, and queries. The answers of a query contain one word per key, in the order of "keys". A
+word contains one base-36 digit per chosen node: the index of the node in the "names" of the case, in ascending order.
+The names of one "new" step are never repetitions of each other ("ab", "abab"), because Python adds those in random order.
 """
 
 import json
