@@ -1,4 +1,4 @@
-//! Measures the drivers beside their floors, and writes what the documentation shows.
+//! Measures the drivers relative to raw clients, and draws the charts of the documentation.
 
 use std::collections::HashMap;
 use std::fs;
@@ -21,7 +21,7 @@ pub(crate) struct Options {
     /// Measure one part only: pairs, hand-over, size, memory, groups or topics.
     #[arg(long, conflicts_with = "charts")]
     only: Option<String>,
-    /// Print the outcome as JSON, after the tables.
+    /// Print the results as JSON, after the tables.
     #[arg(long)]
     json: bool,
     /// Draw the charts of docs/bench anew.
@@ -53,9 +53,9 @@ pub(crate) fn bench(options: &Options) -> Outcome {
         if options.charts {
             command.arg("--svg").arg(root().join("docs").join("bench").join(format!("{}.svg", backend.name)));
         }
-        if std::env::var_os("TOOZ_TEST_MEANS").is_none() && backend.programs_are_here() {
-            // A program of our own can be kept on another core than the clients; a container cannot.
-            command.env("TOOZ_TEST_MEANS", "program");
+        if std::env::var_os("TOOZ_TEST_PROVISION").is_none() && backend.programs_are_here() {
+            // The benchmark can pin a program, but not a container, to another core than the clients.
+            command.env("TOOZ_TEST_PROVISION", "program");
         }
         run(&mut command)?;
         outcomes.push(serde_json::from_str::<Value>(&fs::read_to_string(&json)?)?);
@@ -67,8 +67,8 @@ pub(crate) fn bench(options: &Options) -> Outcome {
     Ok(())
 }
 
-/// Builds the benchmarks at once, since cargo builds what they share anew for each package that it builds alone. Returns
-/// where they are, by package.
+/// Builds all benchmarks with one call, since cargo rebuilds shared code for each package that it builds alone. Returns
+/// their paths by package.
 fn build(backends: &[&Backend]) -> Outcome<HashMap<String, PathBuf>> {
     let packages = backends.iter().flat_map(|backend| ["--package", backend.package]);
     let args = ["bench", "--bench", "floor", "--no-run", "--message-format", "json-render-diagnostics"];
