@@ -82,7 +82,7 @@ fn report(backends: &[&Backend], reports: &Path) -> Outcome<Vec<&'static str>> {
         let counts = ["passed", "failed", "ignored"].map(|key| outcome[key].as_u64().unwrap_or(0));
         sums = [0, 1, 2].map(|index| sums[index] + counts[index]);
         let [passed, failed, ignored] = counts;
-        let (name, provision, version) = (text(outcome, "name"), text(outcome, "means"), text(outcome, "version"));
+        let (name, provision, version) = (text(outcome, "name"), text(outcome, "provision"), text(outcome, "version"));
         println!("{name:<24} {passed:>7} {failed:>7} {ignored:>7}  {provision}, version {version}");
     }
     let passed = |name: &str| {
