@@ -73,6 +73,14 @@ pub(crate) const BACKENDS: [Backend; 5] = [
     },
 ];
 
+/// The backend with this name, or all of them.
+pub(crate) fn chosen(name: Option<&str>) -> Outcome<Vec<&'static Backend>> {
+    let Some(name) = name else { return Ok(BACKENDS.iter().collect()) };
+    let found = BACKENDS.iter().find(|backend| backend.name == name);
+    let names = || BACKENDS.map(|backend| backend.name).join(", ");
+    Ok(vec![found.ok_or_else(|| format!("there is no backend \"{name}\", only {}", names()))?])
+}
+
 /// Valkey; the Redis driver is tested on it too.
 const VALKEY: Server = Server {
     image: Some("valkey/valkey:8.1"),

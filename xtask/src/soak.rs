@@ -5,7 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use clap::Args;
 use serde_json::json;
 
-use crate::backends::{BACKENDS, set_up};
+use crate::backends::{chosen, set_up};
 use crate::run::{Outcome, cargo, run};
 
 /// The backend and the duration.
@@ -27,16 +27,15 @@ pub(crate) struct Options {
 
 /// Runs until the time is over. A violation is an error, and its history is printed.
 pub(crate) fn soak(options: &Options) -> Outcome {
-    let backend = BACKENDS.iter().find(|backend| backend.name == options.backend);
-    let backend = backend.ok_or_else(|| {
-        let names = BACKENDS.map(|backend| backend.name).join(", ");
-        format!("there is no backend \"{}\", only {names}", options.backend)
-    })?;
-    set_up(&[backend])?;
-    let drawn = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs() % 1_000_000 * 1000;
+    let backends = chosen(Some(&options.backend))?;
+    set_up(&backends)?;
+    let random = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs() % 1_000_000 * 1000;
     let instructions =
-        json!({ "minutes": options.minutes, "seed": options.seed.unwrap_or(drawn), "json": options.json });
-    let program = if backend.name == "memory" { "memory" } else { "conformance" };
-    let mut soak = cargo(&["test", "--quiet", "--package", backend.package, "--test", program])?;
-    run(soak.env("TOOZ_SOAK", instructions.to_string()))
+        json!({ "minutes": options.minutes, "seed": options.seed.unwrap_or(random), "json": options.json });
+    for backend in backends {
+        let program = if backend.name == "memory" { "memory" } else { "conformance" };
+        let mut soak = cargo(&["test", "--quiet", "--package", backend.package, "--test", program])?;
+        run(soak.env("TOOZ_SOAK", instructions.to_string()))?;
+    }
+    Ok(())
 }

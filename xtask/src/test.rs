@@ -6,7 +6,7 @@ use std::path::Path;
 use clap::Args;
 use serde_json::Value;
 
-use crate::backends::{BACKENDS, Backend, set_up, set_up_valkey};
+use crate::backends::{Backend, chosen, set_up, set_up_valkey};
 use crate::run::{Outcome, cargo, root, run};
 
 /// What to test.
@@ -19,7 +19,7 @@ pub(crate) struct Options {
 
 /// Sets up what is missing, runs the tests and fails if a backend was not tested.
 pub(crate) fn test(options: &Options) -> Outcome {
-    let backends = chosen(options)?;
+    let backends = chosen(options.backend.as_deref())?;
     set_up(&backends)?;
     let reports = root().join("target").join("tooz-reports");
     fs::remove_dir_all(&reports).ok();
@@ -30,14 +30,9 @@ pub(crate) fn test(options: &Options) -> Outcome {
         None => args.push("--workspace"),
     }
     let outcome = run(cargo(&args)?.env("TOOZ_TEST_REPORT", &reports));
-    let valkey = match backends.iter().any(|backend| backend.name == "redis") {
-        true => test_valkey(&reports)?,
-        false => Ok(()),
-    };
-    let tls = match backends.iter().any(|backend| backend.name == "zookeeper") {
-        true => test_zookeeper_tls(&reports)?,
-        false => Ok(()),
-    };
+    let includes = |name: &str| backends.iter().any(|backend| backend.name == name);
+    let valkey = if includes("redis") { test_valkey(&reports)? } else { Ok(()) };
+    let tls = if includes("zookeeper") { test_zookeeper_tls(&reports)? } else { Ok(()) };
     let untested = report(&backends, &reports)?;
     outcome.and(valkey).and(tls)?;
     if untested.is_empty() { Ok(()) } else { Err(format!("not tested: {}", untested.join(", ")).into()) }
@@ -60,13 +55,6 @@ fn test_zookeeper_tls(reports: &Path) -> Outcome<Outcome> {
     let feature = ["test", "--no-fail-fast", "--package", "tooz-zookeeper", "--features", "tls"];
     let suites = ["--test", "tls", "--test", "ensemble", "--", "--skip", "history::"];
     Ok(run(cargo(&[&feature[..], &suites].concat())?.env("TOOZ_TEST_REPORT", reports)))
-}
-
-fn chosen(options: &Options) -> Outcome<Vec<&'static Backend>> {
-    let Some(name) = &options.backend else { return Ok(BACKENDS.iter().collect()) };
-    let found = BACKENDS.iter().find(|backend| backend.name == name);
-    let names = || BACKENDS.map(|backend| backend.name).join(", ");
-    Ok(vec![found.ok_or_else(|| format!("there is no backend {name}, only {}", names()))?])
 }
 
 /// Prints one line for each report, and the sums. Returns the names of the harnesses without a passing report.
@@ -114,7 +102,7 @@ mod tests {
             let report = serde_json::json!({ "name": name, "passed": passed });
             fs::write(reports.join(format!("{name}.json")), report.to_string())?;
         }
-        let backends: Vec<_> = BACKENDS.iter().filter(|backend| backend.name == "zookeeper").collect();
+        let backends = chosen(Some("zookeeper"))?;
         let untested = report(&backends, &reports);
         fs::remove_dir_all(&reports)?;
         assert_eq!(untested?, ["zookeeper-ensemble", "zookeeper-tls", "zookeeper-tls-ensemble"]);
