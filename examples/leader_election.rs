@@ -1,40 +1,46 @@
-//! One leader works; when it resigns or dies, the next candidate takes over. Start several, and kill the leader.
+//! One process leads for five seconds and resigns. Start several, and kill the leader: another one takes over.
 
 use std::time::Duration;
 
 use tokio::time::sleep;
-use tooz_core::{FencingToken, Result};
+use tooz_core::{Coordinator, FencingToken, Observation, Result};
 
 #[tokio::main]
 async fn main() -> Result<()> {
     let coordinator = tooz_examples::connect().await?;
-    let election = coordinator.election("leader-example");
-    let mut observation = election.observe();
-    let following = tokio::spawn(async move {
-        while let Ok(leader) = observation.next().await {
-            match leader {
-                Some(leader) => println!("  leader: {} in term {}", leader.member, leader.term),
-                None => println!("  no leader at the moment"),
-            }
-        }
-    });
-
-    println!("{} campaigns.", coordinator.member());
-    let leadership = election.campaign().await?;
-    // The work ends with the leadership, whatever the reason.
-    match leadership.run(lead(leadership.term())).await {
-        Ok(()) => leadership.resign().await?,
-        Err(cause) => println!("The leadership was lost: {cause}"),
-    }
+    let observer = tokio::spawn(print_leaders(coordinator.election("leader-example").observe()));
+    let outcome = campaign_and_lead(&coordinator).await;
+    observer.abort();
     coordinator.close().await;
-    following.abort();
-    Ok(())
+    outcome
+}
+
+async fn campaign_and_lead(coordinator: &Coordinator) -> Result<()> {
+    println!("{} is a candidate.", coordinator.member());
+    let leadership = coordinator.election("leader-example").campaign().await?;
+    // `run` cancels the work as soon as the leadership is lost.
+    match leadership.run(lead(leadership.term())).await {
+        Ok(()) => leadership.resign().await,
+        Err(loss) => {
+            println!("Lost the leadership: {loss}");
+            Ok(())
+        }
+    }
 }
 
 async fn lead(term: FencingToken) -> Result<()> {
     for second in 1..=5 {
-        println!("I lead in term {term}, second {second} of 5.");
+        println!("This process leads in term {term}, second {second} of 5.");
         sleep(Duration::from_secs(1)).await;
     }
     Ok(())
+}
+
+async fn print_leaders(mut observation: Observation) {
+    while let Ok(leader) = observation.next().await {
+        match leader {
+            Some(leader) => println!("  observed: {} leads in term {}", leader.member, leader.term),
+            None => println!("  observed: no leader at the moment"),
+        }
+    }
 }

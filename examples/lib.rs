@@ -1,8 +1,8 @@
-//! What the examples share: connecting to the backend that `TOOZ_BACKEND` names, or to a directory of their own.
+//! Connects the examples to the backend that the variable `TOOZ_BACKEND` names, or to a directory of the user.
 
 use tooz_core::{Coordinator, Result};
 
-// Each of these lines links a driver; without it the scheme would not be found.
+// Naming a driver's crate links it; without that, its URLs would be unknown.
 #[cfg(feature = "etcd")]
 use tooz_etcd as _;
 use tooz_file as _;
@@ -11,18 +11,21 @@ use tooz_redis as _;
 #[cfg(feature = "zookeeper")]
 use tooz_zookeeper as _;
 
-/// The URL in `TOOZ_BACKEND`, or a directory under the system's temporary one, so that all examples on a host meet.
+/// The URL in `TOOZ_BACKEND`, or a directory of this user, so that the user's examples meet each other.
 ///
-/// The other drivers are features: `cargo run -p tooz-examples --features redis --example quickstart`.
-pub fn backend() -> String {
-    let own = || format!("file://{}", std::env::temp_dir().join("tooz-examples").display());
-    std::env::var("TOOZ_BACKEND").unwrap_or_else(|_| own())
+/// The server drivers are features: `cargo run -p tooz-examples --features redis --example quickstart`.
+pub fn backend_url() -> String {
+    std::env::var("TOOZ_BACKEND").unwrap_or_else(|_| {
+        let user = std::env::var("USER").unwrap_or_else(|_| "user".to_owned());
+        let directory = std::env::temp_dir().join(format!("tooz-examples-{user}"));
+        format!("file://{}", directory.display())
+    })
 }
 
-/// Connects to [`backend`].
+/// Connects to [`backend_url`].
 ///
 /// # Errors
 /// As [`tooz_core::Builder::connect`].
 pub async fn connect() -> Result<Coordinator> {
-    Coordinator::builder(backend()).namespace("tooz-examples").connect().await
+    Coordinator::builder(backend_url()).namespace("tooz-examples").connect().await
 }

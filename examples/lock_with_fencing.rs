@@ -1,45 +1,43 @@
-//! A row in a database that refuses a writer whose lock was lost without its noticing, by the fencing token.
+//! A database row refuses the late write of a client that has lost its lock without noticing: fencing tokens at work.
 
 use std::error::Error;
 
 use rusqlite::{Connection, params};
-use tooz_core::{FencingToken, Guard};
+use tooz_core::{Coordinator, FencingToken, Guard};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let database = Connection::open_in_memory()?;
-    database
-        .execute_batch("CREATE TABLE account (balance INTEGER, token INTEGER); INSERT INTO account VALUES (0, 0)")?;
-
     let coordinator = tooz_examples::connect().await?;
-    let lock = coordinator.lock("account-example");
-    let slow = lock.acquire().await?;
-    println!("A holds the lock with token {} and is paused ...", slow.fencing_token());
+    let outcome = two_writers(&coordinator).await;
+    coordinator.close().await;
+    outcome
+}
 
-    // As after a long garbage collection or a suspended machine: meanwhile somebody else is granted the lock.
+async fn two_writers(coordinator: &Coordinator) -> Result<(), Box<dyn Error>> {
+    let database = Connection::open_in_memory()?;
+    database.execute_batch("CREATE TABLE account (balance INTEGER, token INTEGER)")?;
+    database.execute_batch("INSERT INTO account VALUES (0, 0)")?;
+
+    let lock = coordinator.lock("account-example");
+    let first = lock.acquire().await?;
+    println!("A acquires the lock with token {} and is paused.", first.fencing_token());
+
+    // Breaking the lock has the effect of a long pause of A: the next client acquires it.
     lock.break_lock().await?;
-    let quick = lock.acquire().await?;
-    println!(
-        "B holds the lock with token {}; write accepted: {}",
-        quick.fencing_token(),
-        write(&database, &quick, 100)?
-    );
-    println!(
-        "A wakes up and writes with token {}; write accepted: {}",
-        slow.fencing_token(),
-        write(&database, &slow, -1)?
-    );
+    let second = lock.acquire().await?;
+    println!("B acquires the lock with token {}.", second.fencing_token());
+    println!("B writes 100; accepted: {}.", write(&database, &second, 100)?);
+    println!("A resumes and writes -1; accepted: {}.", write(&database, &first, -1)?);
 
     let balance: i64 = database.query_row("SELECT balance FROM account", [], |row| row.get(0))?;
-    println!("The balance is {balance}, as B left it. A is told: {}", slow.lost().await);
-    quick.release().await?;
-    coordinator.close().await;
+    println!("The balance is {balance}. The loss that A's guard reports: {}.", first.lost().await);
+    second.release().await?;
     Ok(())
 }
 
-/// Writes unless a greater token was seen before. The check and the write are one statement, so nothing comes between.
-fn write(database: &Connection, guard: &Guard, balance: i64) -> rusqlite::Result<bool> {
+/// Writes the balance unless the row has seen a greater token. One statement checks and writes, so no write comes between.
+fn write(database: &Connection, guard: &Guard, balance: i64) -> Result<bool, Box<dyn Error>> {
     let FencingToken(token) = guard.fencing_token();
     let sql = "UPDATE account SET balance = ?1, token = ?2 WHERE token <= ?2";
-    Ok(database.execute(sql, params![balance, token as i64])? == 1)
+    Ok(database.execute(sql, params![balance, i64::try_from(token)?])? == 1)
 }

@@ -1,29 +1,34 @@
-//! Publishes ten messages, reads five, and resumes after the fifth without loss or repetition.
+//! Publishes ten messages, reads five of them, and resumes at the sixth without loss or repetition.
 
-use tooz_core::{Result, StartAt};
+use tooz_core::{Coordinator, Result, StartAt, Subscription};
 
 #[tokio::main]
 async fn main() -> Result<()> {
     let coordinator = tooz_examples::connect().await?;
+    let outcome = publish_and_read(&coordinator).await;
+    coordinator.close().await;
+    outcome
+}
+
+async fn publish_and_read(coordinator: &Coordinator) -> Result<()> {
     let topic = coordinator.topic("pubsub-example").keep(1_000);
     let mut subscription = topic.subscribe(StartAt::Latest).await?;
     for number in 1..=10 {
         topic.publish(format!("message {number} of {}", coordinator.member()).as_bytes()).await?;
     }
+    print_five(&mut subscription).await?;
+
+    // Store the position with your results, so that a reader that restarts continues from there.
+    let position = subscription.position();
+    drop(subscription);
+    println!("Resuming after offset {position}.");
+    print_five(&mut topic.subscribe(StartAt::After(position)).await?).await
+}
+
+async fn print_five(subscription: &mut Subscription) -> Result<()> {
     for _ in 0..5 {
         let message = subscription.next().await?;
         println!("{:>3}  {}", message.offset, String::from_utf8_lossy(&message.payload));
     }
-    // Store this with your results: a reader that starts again goes on from here.
-    let position = subscription.position();
-    drop(subscription);
-
-    println!("resuming after {position}");
-    let mut resumed = topic.subscribe(StartAt::After(position)).await?;
-    for _ in 0..5 {
-        let message = resumed.next().await?;
-        println!("{:>3}  {}", message.offset, String::from_utf8_lossy(&message.payload));
-    }
-    coordinator.close().await;
     Ok(())
 }

@@ -1,75 +1,74 @@
-//! Everything once: a group, an election, a lock and a topic. Start it in two terminals and watch them take turns.
+//! A lock, a group, an election and a topic. Start it in two terminals: the two processes take turns with the lock.
 //!
-//! `cargo run --example quickstart`, or with a server: `TOOZ_BACKEND=redis://127.0.0.1:6379 cargo run -p tooz-examples
-//! --features redis --example quickstart`
+//! `cargo run --example quickstart`, or with a server:
+//! `TOOZ_BACKEND=redis://127.0.0.1:6379 cargo run -p tooz-examples --features redis --example quickstart`
 
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
-use tooz_core::{Capabilities, Coordinator, ErrorKind, Result, StartAt};
+use tooz_core::{Capabilities, Coordinator, ErrorKind, Result, ServiceUrl, StartAt};
 
 const ROUNDS: u32 = 5;
 
 #[tokio::main]
 async fn main() -> Result<()> {
     let coordinator = tooz_examples::connect().await?;
-    let url: tooz_core::ServiceUrl = tooz_examples::backend().parse()?;
+    let url: ServiceUrl = tooz_examples::backend_url().parse()?; // prints without a password
     println!("Connected to {url} as member \"{}\".", coordinator.member());
+    let outcome = tour(&coordinator).await;
+    coordinator.close().await;
+    println!("Disconnected. The backend keeps no lock and no membership of this process.");
+    outcome
+}
 
+async fn tour(coordinator: &Coordinator) -> Result<()> {
     let group = coordinator.group("quickstart");
     group.create_if_missing().await?;
     let membership = group.join(Capabilities::from_iter([("language", "Rust")])).await?;
-    let members = group.members().await?;
-    println!("Joined the group \"quickstart\", which has {} member(s) now:", members.len());
-    for member in &members {
-        let me = if member.id() == coordinator.member() { "  <- me" } else { "" };
-        println!("  {}{me}", member.id());
+    println!("Joined the group \"quickstart\". Its members:");
+    for member in group.members().await? {
+        let this_process = if member.id() == coordinator.member() { " (this process)" } else { "" };
+        println!("  {}{this_process}", member.id());
     }
 
     let election = group.election();
     let leadership = election.try_campaign().await?;
     match (&leadership, election.leader().await?) {
-        (Some(leadership), _) => println!("Elected: I lead the group in term {}.", leadership.term()),
+        (Some(leadership), _) => println!("Elected: this process leads in term {}.", leadership.term()),
         (None, Some(leader)) => println!("Not elected: {} leads in term {}.", leader.member, leader.term),
-        (None, None) => println!("Not elected, but the leader has just resigned."),
+        (None, None) => println!("Not elected: the leader has just resigned."),
+    }
+
+    for round in 1..=ROUNDS {
+        work_under_lock(coordinator, round).await?;
     }
 
     let topic = coordinator.topic("quickstart");
-    let mut inbox = topic.subscribe(StartAt::Latest).await?;
-    for round in 1..=ROUNDS {
-        take_a_turn(&coordinator, round).await?;
-    }
-
-    topic.publish(format!("{} is done", coordinator.member()).as_bytes()).await?;
-    let message = inbox.next().await?;
-    println!("Published a message and received: \"{}\".", String::from_utf8_lossy(&message.payload));
+    let mut subscription = topic.subscribe(StartAt::Latest).await?;
+    topic.publish(format!("{} has finished", coordinator.member()).as_bytes()).await?;
+    let message = subscription.next().await?;
+    println!("Published a message and received \"{}\".", String::from_utf8_lossy(&message.payload));
 
     if let Some(leadership) = leadership {
         leadership.resign().await?;
         println!("Resigned the leadership.");
     }
-    membership.leave().await?;
-    coordinator.close().await;
-    println!("Left the group and disconnected. Nothing of me is left behind.");
-    Ok(())
+    membership.leave().await
 }
 
-/// Works for half a second under the lock, which one process holds at a time.
-async fn take_a_turn(coordinator: &Coordinator, round: u32) -> Result<()> {
-    let asked = Instant::now();
+/// Works for half a second under a lock that one process holds at a time.
+async fn work_under_lock(coordinator: &Coordinator, round: u32) -> Result<()> {
+    let start = Instant::now();
     let guard = match coordinator.lock("quickstart").acquire_timeout(Duration::from_secs(5)).await {
         Err(error) if error.kind() == ErrorKind::Timeout => {
-            println!("Round {round}: somebody else held the lock for 5 s, so I skip it.");
+            println!("Round {round}/{ROUNDS}: another process held the lock for 5 s; skipping this round.");
             return Ok(());
         }
-        guard => guard?,
+        result => result?,
     };
-    println!(
-        "Round {round}/{ROUNDS}: got the lock after {} ms, fencing token {}; working ...",
-        asked.elapsed().as_millis(),
-        guard.fencing_token()
-    );
-    // Should the lock be lost meanwhile, the work is cancelled at once.
+    let waited = start.elapsed().as_millis();
+    println!("Round {round}/{ROUNDS}: acquired the lock after {waited} ms, fencing token {}.", guard.fencing_token());
+    // `run` cancels the work as soon as the lock is lost.
     guard.run(work()).await?;
     guard.release().await
 }

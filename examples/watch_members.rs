@@ -1,37 +1,41 @@
-//! Prints who joins and leaves a group until Ctrl-C. Start several, update, kill some.
+//! Prints every member that joins, changes or leaves a group, until Ctrl-C. Start several and stop some of them.
 
 use std::time::Duration;
 
 use tokio::time::sleep;
-use tooz_core::{Capabilities, GroupEvent, Result};
+use tooz_core::{Capabilities, Coordinator, GroupEvent, GroupWatch, Result};
 
 #[tokio::main]
 async fn main() -> Result<()> {
     let coordinator = tooz_examples::connect().await?;
+    let outcome = tokio::select! {
+        outcome = join_and_watch(&coordinator) => outcome,
+        _ = tokio::signal::ctrl_c() => Ok(()),
+    };
+    coordinator.close().await; // leaves the group, too
+    outcome
+}
+
+async fn join_and_watch(coordinator: &Coordinator) -> Result<()> {
     let group = coordinator.group("watch-example");
     group.create_if_missing().await?;
-    let membership = group.join(Capabilities::from_iter([("mood", "fresh")])).await?;
-    let mut watch = group.watch().await?;
-    let watching = async {
-        loop {
-            match watch.next().await? {
-                GroupEvent::Joined(member) => println!("+ {} {:?}", member.id(), member.capabilities()?),
-                GroupEvent::Left(member) => println!("- {}", member.id()),
-                GroupEvent::Updated(member) => println!("~ {} {:?}", member.id(), member.capabilities()?),
-                GroupEvent::Resync => println!("  (the view was interrupted)"),
-                _ => {}
-            }
-        }
-    };
-    let updating = async {
+    let membership = group.join(Capabilities::from_iter([("state", "starting")])).await?;
+    let update = async {
         sleep(Duration::from_secs(3)).await;
-        membership.update(Capabilities::from_iter([("mood", "tired")])).await?;
-        tokio::signal::ctrl_c().await.map_err(|error| {
-            tooz_core::Error::new(tooz_core::ErrorKind::Unexpected, "failed to wait for Ctrl-C").with_source(error)
-        })
+        membership.update(Capabilities::from_iter([("state", "ready")])).await
     };
-    let ended: Result<()> = tokio::select! { ended = watching => ended, ended = updating => ended };
-    membership.leave().await?;
-    coordinator.close().await;
-    ended
+    tokio::try_join!(print_events(group.watch().await?), update)?;
+    Ok(())
+}
+
+async fn print_events(mut watch: GroupWatch) -> Result<()> {
+    loop {
+        match watch.next().await? {
+            GroupEvent::Joined(member) => println!("joined   {} {:?}", member.id(), member.capabilities()?),
+            GroupEvent::Updated(member) => println!("updated  {} {:?}", member.id(), member.capabilities()?),
+            GroupEvent::Left(member) => println!("left     {}", member.id()),
+            GroupEvent::Resync => println!("The watch was interrupted; short memberships may be missing."),
+            _ => {}
+        }
+    }
 }

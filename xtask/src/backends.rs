@@ -1,4 +1,4 @@
-//! The backends that `cargo xtask test` must see tested, and what each needs beforehand.
+//! The backends that `cargo xtask test` must see tested, and the servers that they need.
 
 use std::process::Command;
 
@@ -8,17 +8,17 @@ use crate::run::{Outcome, apt_install, is_installed, run, succeeds};
 /// A backend of this project.
 #[derive(Debug)]
 pub(crate) struct Backend {
-    /// As after `--backend`.
+    /// The value of `--backend`.
     pub(crate) name: &'static str,
-    /// What its harnesses are called that must have been run.
+    /// The names of the test harnesses whose reports must exist.
     pub(crate) harnesses: &'static [&'static str],
-    /// The package whose tests try it.
+    /// The package that contains these tests.
     pub(crate) package: &'static str,
-    /// The server, unless it needs none.
+    /// The server; `None` if the backend has none.
     pub(crate) server: Option<Server>,
 }
 
-/// How to get a server.
+/// Where a server comes from: a container image, a program on the PATH, or Debian packages.
 #[derive(Debug)]
 pub(crate) struct Server {
     image: Option<&'static str>,
@@ -28,13 +28,13 @@ pub(crate) struct Server {
 }
 
 impl Backend {
-    /// Whether it has a server that is installed as a program.
+    /// Whether its server is installed as a program.
     pub(crate) fn programs_are_here(&self) -> bool {
         self.server.as_ref().is_some_and(|server| server.programs.iter().any(|program| is_installed(program)))
     }
 }
 
-/// All of them. Images and programs are those of `tooz_conformance::servers`.
+/// All backends. Images and programs are those of `tooz_conformance::servers`.
 pub(crate) const BACKENDS: [Backend; 5] = [
     Backend { name: "memory", harnesses: &["memory"], package: "tooz-conformance", server: None },
     Backend { name: "file", harnesses: &["file"], package: "tooz-file", server: None },
@@ -73,7 +73,15 @@ pub(crate) const BACKENDS: [Backend; 5] = [
     },
 ];
 
-/// Valkey, on which the Redis driver is tested too.
+/// The backend with this name, or all of them.
+pub(crate) fn chosen(name: Option<&str>) -> Outcome<Vec<&'static Backend>> {
+    let Some(name) = name else { return Ok(BACKENDS.iter().collect()) };
+    let found = BACKENDS.iter().find(|backend| backend.name == name);
+    let names = || BACKENDS.map(|backend| backend.name).join(", ");
+    Ok(vec![found.ok_or_else(|| format!("there is no backend \"{name}\", only {}", names()))?])
+}
+
+/// Valkey; the Redis driver is tested on it too.
 const VALKEY: Server = Server {
     image: Some("valkey/valkey:8.1"),
     local_image: images::VALKEY,
@@ -81,9 +89,9 @@ const VALKEY: Server = Server {
     packages: &["valkey-server"],
 };
 
-/// Sets up Valkey, or says why it cannot be had on this machine: distributions of before 2025 do not have it.
+/// Sets up Valkey. The error says why this machine cannot have it: distributions released before 2025 lack it.
 pub(crate) fn set_up_valkey() -> Outcome {
-    if !needed_from_us("valkey") || VALKEY.programs.iter().any(|program| is_installed(program)) {
+    if !must_be_supplied("valkey") || VALKEY.programs.iter().any(|program| is_installed(program)) {
         return Ok(());
     }
     if !programs_only() {
@@ -96,7 +104,7 @@ pub(crate) fn set_up_valkey() -> Outcome {
     apt_install(VALKEY.packages)
 }
 
-/// Makes sure that the servers of these backends can be run: as containers if Docker is there, else as programs.
+/// Makes sure that the servers of these backends can run: as containers if Docker works, else as programs.
 pub(crate) fn set_up(backends: &[&'static Backend]) -> Outcome {
     let servers: Vec<_> = backends.iter().filter_map(|backend| needed(backend)).collect();
     if servers.is_empty() {
@@ -118,17 +126,17 @@ pub(crate) fn set_up(backends: &[&'static Backend]) -> Outcome {
     Ok(())
 }
 
-/// The server that has to be supplied, unless the user names one.
+/// The server of a backend, unless the user names one in the environment.
 fn needed(backend: &'static Backend) -> Option<(&'static str, &'static Server)> {
-    let server = backend.server.as_ref().filter(|_| needed_from_us(backend.name));
+    let server = backend.server.as_ref().filter(|_| must_be_supplied(backend.name));
     server.map(|server| (backend.name, server))
 }
 
 fn programs_only() -> bool {
-    std::env::var("TOOZ_TEST_MEANS").as_deref() == Ok("program")
+    std::env::var("TOOZ_TEST_PROVISION").as_deref() == Ok("program")
 }
 
-fn needed_from_us(name: &str) -> bool {
+fn must_be_supplied(name: &str) -> bool {
     let given = |what| std::env::var_os(format!("TOOZ_TEST_{}_{what}", name.to_uppercase())).is_some();
     !given("URL") && !given("IMAGE")
 }

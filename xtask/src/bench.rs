@@ -1,4 +1,4 @@
-//! Measures the drivers beside their floors, and writes what the documentation shows.
+//! Measures the drivers relative to raw clients, and draws the charts of the documentation.
 
 use std::collections::HashMap;
 use std::fs;
@@ -9,7 +9,7 @@ use std::time::Instant;
 use clap::Args;
 use serde_json::Value;
 
-use crate::backends::{BACKENDS, Backend, set_up};
+use crate::backends::{Backend, chosen, set_up};
 use crate::run::{Outcome, cargo, read, root, run};
 
 /// What to measure.
@@ -21,7 +21,7 @@ pub(crate) struct Options {
     /// Measure one part only: pairs, hand-over, size, memory, groups or topics.
     #[arg(long, conflicts_with = "charts")]
     only: Option<String>,
-    /// Print the outcome as JSON, after the tables.
+    /// Print the results as JSON, after the tables.
     #[arg(long)]
     json: bool,
     /// Draw the charts of docs/bench anew.
@@ -31,44 +31,44 @@ pub(crate) struct Options {
 
 /// Measures each backend in a program of its own.
 pub(crate) fn bench(options: &Options) -> Outcome {
-    let wanted = |name: &str| options.backend.as_deref().is_none_or(|backend| backend == name);
-    let backends: Vec<_> = BACKENDS.iter().filter(|backend| wanted(backend.name)).collect();
-    if backends.is_empty() {
-        let names = BACKENDS.map(|backend| backend.name).join(", ");
-        return Err(format!("there is no such backend, only {names}").into());
-    }
+    let backends = chosen(options.backend.as_deref())?;
     set_up(&backends)?;
     let programs = build(&backends)?;
     let (start, out) = (Instant::now(), root().join("target").join("tooz-bench"));
     fs::create_dir_all(&out)?;
-    let mut outcomes = Vec::new();
+    let mut results = Vec::new();
     for backend in backends {
-        let json = out.join(format!("{}.json", backend.name));
         let program = programs.get(backend.package).ok_or("cargo has built no benchmark for this backend")?;
-        let mut command = Command::new(program);
-        command.current_dir(root().join(backend.package)).args(["--bench", "--json"]).arg(&json);
-        if let Some(only) = &options.only {
-            command.args(["--only", only]);
-        }
-        if options.charts {
-            command.arg("--svg").arg(root().join("docs").join("bench").join(format!("{}.svg", backend.name)));
-        }
-        if std::env::var_os("TOOZ_TEST_MEANS").is_none() && backend.programs_are_here() {
-            // A program of our own can be kept on another core than the clients; a container cannot.
-            command.env("TOOZ_TEST_MEANS", "program");
-        }
-        run(&mut command)?;
-        outcomes.push(serde_json::from_str::<Value>(&fs::read_to_string(&json)?)?);
+        results.push(measure(backend, program, &out, options)?);
     }
     println!("\nmeasured in {:.0} s; as JSON in {}", start.elapsed().as_secs_f64(), out.display());
     if options.json {
-        println!("{}", serde_json::to_string_pretty(&outcomes)?);
+        println!("{}", serde_json::to_string_pretty(&results)?);
     }
     Ok(())
 }
 
-/// Builds the benchmarks at once, since cargo builds what they share anew for each package that it builds alone. Returns
-/// where they are, by package.
+/// Runs the benchmark of one backend and returns its results.
+fn measure(backend: &Backend, program: &Path, out: &Path, options: &Options) -> Outcome<Value> {
+    let json = out.join(format!("{}.json", backend.name));
+    let mut command = Command::new(program);
+    command.current_dir(root().join(backend.package)).args(["--bench", "--json"]).arg(&json);
+    if let Some(only) = &options.only {
+        command.args(["--only", only]);
+    }
+    if options.charts {
+        command.arg("--svg").arg(root().join("docs").join("bench").join(format!("{}.svg", backend.name)));
+    }
+    if std::env::var_os("TOOZ_TEST_PROVISION").is_none() && backend.programs_are_here() {
+        // The benchmark can pin a program, but not a container, to another core than the clients.
+        command.env("TOOZ_TEST_PROVISION", "program");
+    }
+    run(&mut command)?;
+    Ok(serde_json::from_str(&fs::read_to_string(&json)?)?)
+}
+
+/// Builds all benchmarks with one call, since cargo rebuilds shared code for each package that it builds alone. Returns
+/// their paths by package.
 fn build(backends: &[&Backend]) -> Outcome<HashMap<String, PathBuf>> {
     let packages = backends.iter().flat_map(|backend| ["--package", backend.package]);
     let args = ["bench", "--bench", "floor", "--no-run", "--message-format", "json-render-diagnostics"];

@@ -1,4 +1,4 @@
-//! Server images from Debian packages, for hosts where no image registry answers. Quick when they are there.
+//! Builds server images from Debian packages, for hosts without an image registry. Skips images that exist.
 
 use std::fs;
 use std::path::Path;
@@ -13,7 +13,6 @@ pub(crate) const REDIS: &str = "tooz-test/redis:bookworm";
 pub(crate) const ETCD: &str = "tooz-test/etcd:bookworm";
 /// With a `zkServer.sh` that takes the stock image's arguments.
 pub(crate) const ZOOKEEPER: &str = "tooz-test/zookeeper:bookworm";
-
 /// With `valkey-server` on its PATH.
 pub(crate) const VALKEY: &str = "tooz-test/valkey:trixie";
 
@@ -40,7 +39,7 @@ pub(crate) fn build() -> Outcome {
         eprintln!("xtask: building {ZOOKEEPER}, which takes about a minute");
         in_scratch("zookeeper", zookeeper)?;
     }
-    eprintln!("xtask: the images {REDIS}, {ETCD} and {ZOOKEEPER} are here");
+    eprintln!("xtask: the images {REDIS}, {ETCD} and {ZOOKEEPER} exist");
     Ok(())
 }
 

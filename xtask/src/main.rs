@@ -1,4 +1,4 @@
-//! What a contributor does: `cargo xtask test`, `bench`, `soak`, `ci`, `images`, `tidy`.
+//! The tasks of a contributor: `cargo xtask test`, `bench`, `soak`, `ci`, `images`, `tidy`.
 
 mod backends;
 mod bench;
@@ -22,17 +22,17 @@ struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Task {
-    /// Set up what is missing, run all tests and say which backends were tested and how.
+    /// Set up what is missing, run all tests, and report which backends were tested and how.
     Test(test::Options),
-    /// Let clients work on one backend while things break, and check what they saw.
+    /// Run clients under faults on one backend, and check the history of what they saw.
     Soak(soak::Options),
-    /// Measure the drivers beside the least that their clients must do.
+    /// Measure the drivers relative to the raw clients of their backends.
     Bench(bench::Options),
-    /// Everything that must hold before a change lands: format, lints, docs, tidy, test.
+    /// Verify a change: format, tidy, lints, docs, test.
     Ci,
     /// Build the server images from Debian packages, for hosts without an image registry.
     Images,
-    /// Check what no compiler checks: file heads and lengths, docs, licences.
+    /// Check the rules that no compiler checks: file heads, lengths, folders, imports, words, docs.
     Tidy,
 }
 

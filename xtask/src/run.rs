@@ -1,4 +1,4 @@
-//! Programs that tasks call, each announced by one line.
+//! Runs the programs that tasks need, and prints each command line.
 
 use std::error::Error;
 use std::ffi::OsStr;
@@ -6,7 +6,7 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// What a task returns; the error is told to the user.
+/// What a task returns; `main` prints the error.
 pub(crate) type Outcome<T = ()> = Result<T, Box<dyn Error>>;
 
 /// The workspace's directory.
@@ -19,9 +19,9 @@ pub(crate) fn root() -> PathBuf {
 pub(crate) fn cargo(args: &[&str]) -> Outcome<Command> {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.current_dir(root()).args(args);
-    // What cargo says to this program about itself; a build script that looks at it would run again each time.
+    // Cargo describes this program in these variables; a build script that reads them would run again each time.
     for (name, _) in std::env::vars_os() {
-        if ["CARGO_PKG_", "CARGO_MANIFEST_"].iter().any(|ours| name.to_string_lossy().starts_with(ours)) {
+        if ["CARGO_PKG_", "CARGO_MANIFEST_"].iter().any(|prefix| name.to_string_lossy().starts_with(prefix)) {
             command.env_remove(name);
         }
     }
@@ -31,7 +31,7 @@ pub(crate) fn cargo(args: &[&str]) -> Outcome<Command> {
     Ok(command)
 }
 
-/// Runs a command, with its output shown, and announces it on standard error: the output may be for a program. An
+/// Runs a command with its output shown. Announces it on standard error, since a program may read the output.
 pub(crate) fn run(command: &mut Command) -> Outcome {
     let line = line_of(command);
     eprintln!("> {line}");
@@ -39,7 +39,7 @@ pub(crate) fn run(command: &mut Command) -> Outcome {
     if status.success() { Ok(()) } else { Err(format!("`{line}` failed ({status})").into()) }
 }
 
-/// As [`run`], but gives back what the command prints on standard output.
+/// As [`run`], but returns what the command prints on standard output.
 pub(crate) fn read(command: &mut Command) -> Outcome<String> {
     let line = line_of(command);
     eprintln!("> {line}");
@@ -65,16 +65,16 @@ pub(crate) fn is_installed(program: &str) -> bool {
     Path::new(program).is_file() || directories.any(|directory| directory.join(program).is_file())
 }
 
-/// Installs Debian packages, where that can be done.
+/// Installs Debian packages, which needs root on Debian.
 pub(crate) fn apt_install(packages: &[&str]) -> Outcome {
     if !is_installed("apt-get") || !succeeds("sh", ["-c", "test $(id -u) = 0"]) {
         return Err(format!("{} is missing, and only root on Debian can install it here", packages.join(" ")).into());
     }
     run(Command::new("apt-get").args(["update", "-qq"]))?;
     let mut install = Command::new("apt-get");
-    // On a fresh machine an upgrade of its own may hold the lock.
+    // On a fresh machine an unattended upgrade may hold apt's lock.
     install.args(["install", "-y", "-qq", "--no-install-recommends", "-o", "DPkg::Lock::Timeout=300"]).args(packages);
-    // Packages start their services at once, which would take the usual ports.
+    // Without RUNLEVEL, packages start their services, which would occupy the default ports.
     let quiet = install.env("DEBIAN_FRONTEND", "noninteractive").env("RUNLEVEL", "1").stdout(Stdio::null());
     run(quiet)
 }

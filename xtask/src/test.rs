@@ -1,4 +1,4 @@
-//! Runs all tests and says, for each backend, by which means it was tested and with what outcome.
+//! Runs all tests and reports how each backend was tested and with what outcome.
 
 use std::fs;
 use std::path::Path;
@@ -6,7 +6,7 @@ use std::path::Path;
 use clap::Args;
 use serde_json::Value;
 
-use crate::backends::{BACKENDS, Backend, set_up, set_up_valkey};
+use crate::backends::{Backend, chosen, set_up, set_up_valkey};
 use crate::run::{Outcome, cargo, root, run};
 
 /// What to test.
@@ -19,7 +19,7 @@ pub(crate) struct Options {
 
 /// Sets up what is missing, runs the tests and fails if a backend was not tested.
 pub(crate) fn test(options: &Options) -> Outcome {
-    let backends = chosen(options)?;
+    let backends = chosen(options.backend.as_deref())?;
     set_up(&backends)?;
     let reports = root().join("target").join("tooz-reports");
     fs::remove_dir_all(&reports).ok();
@@ -30,47 +30,35 @@ pub(crate) fn test(options: &Options) -> Outcome {
         None => args.push("--workspace"),
     }
     let outcome = run(cargo(&args)?.env("TOOZ_TEST_REPORT", &reports));
-    let valkey = match backends.iter().any(|backend| backend.name == "redis") {
-        true => test_valkey(&reports)?,
-        false => Ok(()),
-    };
-    let tls = match backends.iter().any(|backend| backend.name == "zookeeper") {
-        true => test_zookeeper_tls(&reports)?,
-        false => Ok(()),
-    };
-    let untested = tell(&backends, &reports)?;
+    let includes = |name: &str| backends.iter().any(|backend| backend.name == name);
+    let valkey = if includes("redis") { test_valkey(&reports)? } else { Ok(()) };
+    let tls = if includes("zookeeper") { test_zookeeper_tls(&reports)? } else { Ok(()) };
+    let untested = report(&backends, &reports)?;
     outcome.and(valkey).and(tls)?;
     if untested.is_empty() { Ok(()) } else { Err(format!("not tested: {}", untested.join(", ")).into()) }
 }
 
-/// The Redis driver's trials on Valkey, without the long histories, which Redis has gone through. A machine that cannot
-/// have Valkey is no failure, but is named.
+/// Runs the Redis driver's trials on Valkey, without the long histories, which run on Redis. A machine that cannot have
+/// Valkey is reported but is not a failure.
 fn test_valkey(reports: &Path) -> Outcome<Outcome> {
     if let Err(error) = set_up_valkey() {
-        println!("xtask: NOT TESTED on Valkey: this machine cannot have it ({error})");
+        println!("xtask: NOT TESTED on Valkey, which this machine cannot have ({error})");
         return Ok(Ok(()));
     }
     let args = ["test", "--package", "tooz-redis", "--test", "valkey", "--", "--skip", "history::"];
     Ok(run(cargo(&args)?.env("TOOZ_TEST_REPORT", reports)))
 }
 
-/// The ZooKeeper driver's trials with the client of its feature `tls`, on one server and on an ensemble, without the long
-/// histories, which the other client has gone through.
+/// Runs the ZooKeeper driver's trials with the client of its feature `tls`, on one server and on an ensemble, without the
+/// long histories, which run with the other client.
 fn test_zookeeper_tls(reports: &Path) -> Outcome<Outcome> {
     let feature = ["test", "--no-fail-fast", "--package", "tooz-zookeeper", "--features", "tls"];
     let suites = ["--test", "tls", "--test", "ensemble", "--", "--skip", "history::"];
     Ok(run(cargo(&[&feature[..], &suites].concat())?.env("TOOZ_TEST_REPORT", reports)))
 }
 
-fn chosen(options: &Options) -> Outcome<Vec<&'static Backend>> {
-    let Some(name) = &options.backend else { return Ok(BACKENDS.iter().collect()) };
-    let found = BACKENDS.iter().find(|backend| backend.name == name);
-    let names = || BACKENDS.map(|backend| backend.name).join(", ");
-    Ok(vec![found.ok_or_else(|| format!("there is no backend {name}, only {}", names()))?])
-}
-
-/// Prints a line for each report and a sum, and returns what there should have been a report of.
-fn tell(backends: &[&Backend], reports: &Path) -> Outcome<Vec<&'static str>> {
+/// Prints one line for each report, and the sums. Returns the names of the harnesses without a passing report.
+fn report(backends: &[&Backend], reports: &Path) -> Outcome<Vec<&'static str>> {
     let mut outcomes = Vec::new();
     for file in fs::read_dir(reports)? {
         outcomes.push(serde_json::from_str::<Value>(&fs::read_to_string(file?.path())?)?);
@@ -82,8 +70,8 @@ fn tell(backends: &[&Backend], reports: &Path) -> Outcome<Vec<&'static str>> {
         let counts = ["passed", "failed", "ignored"].map(|key| outcome[key].as_u64().unwrap_or(0));
         sums = [0, 1, 2].map(|index| sums[index] + counts[index]);
         let [passed, failed, ignored] = counts;
-        let (name, means, version) = (text(outcome, "name"), text(outcome, "means"), text(outcome, "version"));
-        println!("{name:<24} {passed:>7} {failed:>7} {ignored:>7}  {means}, version {version}");
+        let (name, provision, version) = (text(outcome, "name"), text(outcome, "provision"), text(outcome, "version"));
+        println!("{name:<24} {passed:>7} {failed:>7} {ignored:>7}  {provision}, version {version}");
     }
     let passed = |name: &str| {
         let mut own = outcomes.iter().filter(|outcome| text(outcome, "name") == name);
@@ -92,7 +80,7 @@ fn tell(backends: &[&Backend], reports: &Path) -> Outcome<Vec<&'static str>> {
     let wanted = backends.iter().flat_map(|backend| backend.harnesses);
     let untested: Vec<_> = wanted.copied().filter(|name| !passed(name)).collect();
     for name in &untested {
-        println!("{name:<24} {:>7} {:>7} {:>7}  nothing: it was not tested", 0, 0, 0);
+        println!("{name:<24} {:>7} {:>7} {:>7}  not tested", 0, 0, 0);
     }
     println!("trials: {} passed, {} failed, {} skipped", sums[0], sums[1], sums[2]);
     Ok(untested)
@@ -114,8 +102,8 @@ mod tests {
             let report = serde_json::json!({ "name": name, "passed": passed });
             fs::write(reports.join(format!("{name}.json")), report.to_string())?;
         }
-        let backends: Vec<_> = BACKENDS.iter().filter(|backend| backend.name == "zookeeper").collect();
-        let untested = tell(&backends, &reports);
+        let backends = chosen(Some("zookeeper"))?;
+        let untested = report(&backends, &reports);
         fs::remove_dir_all(&reports)?;
         assert_eq!(untested?, ["zookeeper-ensemble", "zookeeper-tls", "zookeeper-tls-ensemble"]);
         Ok(())
