@@ -54,35 +54,35 @@ fn again(case: &str) -> Result<Command, Failure> {
 
 /// A child that says everything twice.
 async fn echo(context: ChildContext) -> Result<(), Failure> {
-    context.say(&context.args::<u32>()?)?;
+    context.send(&context.args::<u32>()?)?;
     loop {
-        let word: String = context.hear().await?;
+        let word: String = context.receive().await?;
         println!("noise that is not for the parent");
-        context.say(&format!("{word}{word}"))?;
+        context.send(&format!("{word}{word}"))?;
     }
 }
 
 async fn children_talk_and_suffer(context: Context) -> Result<(), Failure> {
     let mut child = context.spawn("echo", &7)?;
-    ensure_eq!(child.hear::<u32>().await?, 7);
-    child.tell(&"ab").await?;
-    ensure_eq!(child.hear::<String>().await?, "abab");
+    ensure_eq!(child.receive::<u32>().await?, 7);
+    child.send(&"ab").await?;
+    ensure_eq!(child.receive::<String>().await?, "abab");
     child.pause()?;
-    child.tell(&"cd").await?;
-    let silence = tokio::time::timeout(Duration::from_millis(100), child.hear::<String>()).await;
+    child.send(&"cd").await?;
+    let silence = tokio::time::timeout(Duration::from_millis(100), child.receive::<String>()).await;
     ensure!(silence.is_err(), "a frozen child said {silence:?}");
     child.resume()?;
-    ensure_eq!(child.hear::<String>().await?, "cdcd");
+    ensure_eq!(child.receive::<String>().await?, "cdcd");
     child.pause()?;
     child.kill().await?;
-    ensure!(child.hear::<String>().await.is_err(), "a killed child goes on");
+    ensure!(child.receive::<String>().await.is_err(), "a killed child goes on");
     Ok(())
 }
 
 /// Starts a server and a frozen child, says where their traces are, and waits to be killed.
 async fn be_killed(context: Context) -> Result<(), Failure> {
     let mut child = context.spawn("echo", &1)?;
-    child.hear::<u32>().await?;
+    child.receive::<u32>().await?;
     child.pause()?;
     let server = Deployment::start(&redis::single()).await?;
     println!("@{} {}", child.id().unwrap_or_default(), server.nodes()[0].address());
@@ -93,7 +93,7 @@ async fn all_die_with_a_killed_parent(_: Context) -> Result<(), Failure> {
     if !Path::new("/usr/bin/setpriv").exists() || !Path::new("/usr/bin/redis-server").exists() {
         return Err(Failure::ignored("needs setpriv and redis-server as programs"));
     }
-    let mut parent = again("parent")?.env("TOOZ_TEST_MEANS", "program").stdout(Stdio::piped()).spawn()?;
+    let mut parent = again("parent")?.env("TOOZ_TEST_PROVISION", "program").stdout(Stdio::piped()).spawn()?;
     let output = parent.stdout.take().ok_or_else(|| Failure::new("no output"))?;
     let mut lines = BufReader::new(output).lines();
     let traces = loop {

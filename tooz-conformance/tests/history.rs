@@ -2,19 +2,19 @@
 
 use std::time::Duration;
 
-use tooz_conformance::history::{MemorySite, Plan, Terms, Verdict, Workload, judge, run};
+use tooz_conformance::history::{MemoryEnvironment, Plan, Timing, Verdict, Workload, judge, run};
 use tooz_core::memory;
 
 /// With a paused clock requests take no time, and nothing is ever late.
-fn terms() -> Terms {
+fn timing() -> Timing {
     let ms = Duration::from_millis;
-    Terms { ttl: ms(3000), prompt: ms(100), arrival: Duration::ZERO, grace: ms(2000), expires: true, real_time: false }
+    Timing { ttl: ms(3000), prompt: ms(100), arrival: Duration::ZERO, grace: ms(2000), expires: true, real_time: false }
 }
 
 async fn play(workload: Workload, seed: u64) -> Verdict {
-    let plan = Plan { workload, seed, length: Duration::from_secs(20), cast: (5, 1), terms: terms() };
-    let site = MemorySite::new(memory::DRIVER, &format!("history-{}-{seed}", workload.as_str()));
-    judge(&plan, &run(&plan, &site).await.unwrap_or_else(|failure| panic!("{failure}")))
+    let plan = Plan { workload, seed, length: Duration::from_secs(20), processes: (5, 1), timing: timing() };
+    let environment = MemoryEnvironment::new(memory::DRIVER, &format!("history-{}-{seed}", workload.as_str()));
+    judge(&plan, &run(&plan, &environment).await.unwrap_or_else(|failure| panic!("{failure}")))
 }
 
 async fn holds(workload: Workload) {

@@ -29,7 +29,7 @@ fn main() -> ExitCode {
 async fn suffers_and_comes_back(spec: DeploymentSpec) -> Result<(), Failure> {
     let start = Instant::now();
     let deployment = Deployment::start(&spec).await?;
-    eprintln!("{} by {} serves after {:?}", deployment.version(), deployment.means(), start.elapsed());
+    eprintln!("{} by {} serves after {:?}", deployment.version(), deployment.provision(), start.elapsed());
     let outcome = faults(&deployment).await;
     deployment.remove().await?;
     outcome

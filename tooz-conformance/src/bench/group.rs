@@ -9,10 +9,11 @@ use tokio::time::timeout;
 use tooz_core::driver::{IfBlocked, IfTaken, Key, Kind, Mode, NewEntry, Nonce, Roster, Session};
 use tooz_core::{Coordinator, Group, GroupEvent, Name};
 
-use super::Bench;
 use super::figure::{Figure, Round, now};
 use super::pair::close;
+use super::run::Bench;
 use crate::children::ChildContext;
+use crate::harness::joined;
 use crate::{Context, Failure};
 
 pub(super) const LEADER: &str = "bench-leader";
@@ -84,7 +85,7 @@ async fn crowded(bench: &Bench, members: u64) -> Result<(), Failure> {
             let hearing = tokio::spawn(hears_join(watch));
             let began = now();
             let membership = group.join(()).await?;
-            let (at, heard_by) = hearing.await??;
+            let (at, heard_by) = joined(hearing).await?;
             heard.push(at.saturating_sub(began));
             watch = heard_by;
             membership.leave().await?;
@@ -141,7 +142,7 @@ async fn joins(bench: &Bench, watchers: usize) -> Result<Round, Failure> {
         let membership = group.join(()).await?;
         let mut last = 0;
         for hearing in hearing {
-            let (heard, watch) = hearing.await??;
+            let (heard, watch) = joined(hearing).await?;
             last = last.max(heard.saturating_sub(began));
             watches.push(watch);
         }
@@ -190,20 +191,20 @@ fn campaign(coordinator: &Coordinator) -> JoinHandle<Result<u64, Failure>> {
 }
 
 async fn ended(next: JoinHandle<Result<u64, Failure>>) -> Result<u64, Failure> {
-    timeout(PATIENCE, next).await.map_err(|_| Failure::new("nobody led for 20 s"))??
+    timeout(PATIENCE, joined(next)).await.map_err(|_| Failure::new("no candidate was elected within 20 s"))?
 }
 
 /// A child that leads until it is killed.
 pub(super) async fn lead(child: ChildContext) -> Result<(), Failure> {
     let coordinator = child.coordinator("killed").await?;
     let _leadership = coordinator.election("e").campaign().await?;
-    child.say(&())?;
-    child.hear().await
+    child.send(&())?;
+    child.receive().await
 }
 
 async fn killed_leader(context: &Context) -> Result<Round, Failure> {
     let mut child = context.spawn(LEADER, &())?;
-    child.hear::<()>().await?;
+    child.receive::<()>().await?;
     let coordinator = context.coordinator("heir").await?;
     let next = campaign(&coordinator);
     tokio::time::sleep(Duration::from_millis(300)).await;

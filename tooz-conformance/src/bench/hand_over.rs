@@ -7,11 +7,12 @@ use serde::{Deserialize, Serialize};
 use tokio::time::sleep;
 
 use super::figure::{Figure, Round, now};
+use super::floor::Floor;
 use super::pair::close;
-use super::{Bench, Floor, OpenFloor};
+use super::run::{Bench, OpenFloor};
 use crate::children::ChildContext;
-use crate::reach::Reach;
-use crate::{Context, Failure};
+use crate::harness::joined;
+use crate::{Context, Failure, Target};
 
 /// Long enough that the next one stands in line when a holder gives the lock away.
 const HOLD: Duration = Duration::from_millis(4);
@@ -93,9 +94,9 @@ async fn play(bench: &Bench, context: &Context, role: &str, count: u64, turns: u
     let parts = (0..count).map(|index| Part { index, turns });
     if !context.has_processes() {
         let running = parts.map(|part| {
-            let (reach, open, contends) = (Reach::clone(context), bench.open.clone(), role == CONTENDER);
+            let (target, open, contends) = (Target::clone(context), bench.open.clone(), role == CONTENDER);
             tokio::spawn(async move {
-                if contends { contend(&reach, part).await } else { pass(open(reach).await?, part).await }
+                if contends { contend(&target, part).await } else { pass(open(target).await?, part).await }
             })
         });
         let running: Vec<_> = running.collect();
@@ -106,14 +107,14 @@ async fn play(bench: &Bench, context: &Context, role: &str, count: u64, turns: u
         children.push(context.spawn(role, &part)?);
     }
     for child in &mut children {
-        child.hear::<()>().await?;
+        child.receive::<()>().await?;
     }
     for child in &mut children {
-        child.tell(&()).await?;
+        child.send(&()).await?;
     }
     let mut outcome = Vec::new();
     for child in &mut children {
-        outcome.push(child.hear().await?);
+        outcome.push(child.receive().await?);
     }
     Ok(outcome)
 }
@@ -121,7 +122,7 @@ async fn play(bench: &Bench, context: &Context, role: &str, count: u64, turns: u
 async fn gather<T>(running: Vec<tokio::task::JoinHandle<Result<T, Failure>>>) -> Result<Vec<T>, Failure> {
     let mut outcome = Vec::new();
     for task in running {
-        outcome.push(task.await??);
+        outcome.push(joined(task).await?);
     }
     Ok(outcome)
 }
@@ -129,23 +130,23 @@ async fn gather<T>(running: Vec<tokio::task::JoinHandle<Result<T, Failure>>>) ->
 /// A child that takes turns with the lock.
 pub(super) async fn play_contender(child: ChildContext) -> Result<(), Failure> {
     let warm = child.coordinator("warm").await?;
-    child.say(&())?;
-    child.hear::<()>().await?;
-    child.say(&contend(&child, child.args()?).await?)?;
+    child.send(&())?;
+    child.receive::<()>().await?;
+    child.send(&contend(&child, child.args()?).await?)?;
     warm.close().await;
     Ok(())
 }
 
 /// A child that takes turns with the floor's token.
 pub(super) async fn play_passer(child: ChildContext, open: OpenFloor) -> Result<(), Failure> {
-    let floor = open(Reach::clone(&child)).await?;
-    child.say(&())?;
-    child.hear::<()>().await?;
-    child.say(&pass(floor, child.args()?).await?)
+    let floor = open(Target::clone(&child)).await?;
+    child.send(&())?;
+    child.receive::<()>().await?;
+    child.send(&pass(floor, child.args()?).await?)
 }
 
-async fn contend(reach: &Reach, part: Part) -> Result<Vec<Turn>, Failure> {
-    let coordinator = reach.coordinator(&format!("contender-{}", part.index)).await?;
+async fn contend(target: &Target, part: Part) -> Result<Vec<Turn>, Failure> {
+    let coordinator = target.coordinator(&format!("contender-{}", part.index)).await?;
     let lock = coordinator.lock("contended");
     let mut turns = Vec::new();
     for _ in 0..part.turns {

@@ -8,7 +8,8 @@ use futures_util::future::try_join_all;
 use tooz_core::{Coordinator, Lock};
 
 use super::figure::{Figure, Round};
-use super::{Bench, Floor};
+use super::floor::Floor;
+use super::run::Bench;
 use crate::{BoxFuture, Failure};
 
 /// One run of what is measured.

@@ -3,12 +3,11 @@
 use std::process::Command;
 use std::thread::available_parallelism;
 
-use crate::Harness;
-use crate::harness::Backend;
+use crate::harness::{Backend, DriverUnderTest};
 
 /// Moves us, and so the servers that we start, to the first core. Says whether that was possible.
-pub(super) fn to_server_cores(harness: &Harness) -> bool {
-    let servers = matches!(harness.backend, Backend::Servers { .. });
+pub(super) fn to_server_cores(subject: &DriverUnderTest) -> bool {
+    let servers = matches!(subject.backend, Backend::Servers { .. });
     servers && available_parallelism().is_ok_and(|cores| cores.get() > 1) && pin("0")
 }
 

@@ -6,9 +6,9 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use tokio::time::sleep;
 use tooz_core::{Coordinator, Guard};
 
-use super::Bench;
 use super::figure::{Figure, Round};
 use super::pair::{close, pair, repeat};
+use super::run::Bench;
 use crate::proxy::Traffic;
 use crate::{Context, Failure};
 

@@ -7,9 +7,11 @@ use tokio::time::timeout;
 use tooz_core::StartAt;
 
 use super::figure::{Figure, Round, now};
+use super::floor::Floor;
 use super::pair::repeat;
-use super::{Bench, Floor};
+use super::run::Bench;
 use crate::Failure;
+use crate::harness::joined;
 
 const PAYLOAD: [u8; 100] = [b'x'; 100];
 
@@ -78,7 +80,7 @@ async fn receipts(bench: &Bench, subscribers: usize) -> Result<Round, Failure> {
         let (began, mut last) = (now(), 0);
         topic.publish(&PAYLOAD).await?;
         for hearing in hearing {
-            let (heard, subscription) = hearing.await??;
+            let (heard, subscription) = joined(hearing).await?;
             last = last.max(heard.saturating_sub(began));
             subscriptions.push(subscription);
         }

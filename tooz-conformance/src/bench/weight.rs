@@ -8,9 +8,9 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use serde::{Deserialize, Serialize};
 use tokio::time::sleep;
 
-use super::Bench;
 use super::figure::{Figure, Round};
 use super::pair::close;
+use super::run::Bench;
 use super::size::hold;
 use crate::Failure;
 use crate::children::ChildContext;
@@ -34,7 +34,7 @@ pub(super) async fn figures(bench: &Bench) -> Result<(), Failure> {
         let mut figure = Figure { unit: "kB", ..Figure::new(format!("memory of a {what} in the client")) };
         for _ in 0..bench.rounds().min(3) {
             let mut child = bench.fresh().spawn(WEIGHER, &(thing, count))?;
-            let grown: u64 = child.hear().await?;
+            let grown: u64 = child.receive().await?;
             figure.ours.push(Round::of_value(grown as f64 / count as f64 / 1000.0));
         }
         bench.add(figure);
@@ -53,7 +53,7 @@ pub(super) async fn weigh(child: ChildContext) -> Result<(), Failure> {
     match thing {
         Thing::Lock => {
             let guards = hold(&first, count).await?;
-            child.say(&grown())?;
+            child.send(&grown())?;
             drop(guards);
         }
         Thing::Waiter => {
@@ -66,16 +66,16 @@ pub(super) async fn weigh(child: ChildContext) -> Result<(), Failure> {
             while (lock.inspect().await?.waiters.len() as u64) < count {
                 sleep(Duration::from_millis(20)).await;
             }
-            child.say(&grown())?;
+            child.send(&grown())?;
             waiting.iter().for_each(tokio::task::JoinHandle::abort);
         }
         Thing::Coordinator => {
             let opened = stream::iter(0..count).map(|index| {
-                let reach = &child;
-                async move { reach.coordinator(&format!("coordinator-{index}")).await }
+                let target = &child;
+                async move { target.coordinator(&format!("coordinator-{index}")).await }
             });
             let opened: Vec<_> = opened.buffer_unordered(8).try_collect().await?;
-            child.say(&grown())?;
+            child.send(&grown())?;
             close(&opened.iter().collect::<Vec<_>>()).await;
         }
     }

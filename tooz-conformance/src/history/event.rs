@@ -6,34 +6,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::client_id::{Client, OUTSIDE};
 use super::fault::{Fault, FaultKind};
-
-/// Who did it. `OUTSIDE` is the run itself.
-pub type Client = u16;
-
-/// A client that takes the place of one that was killed has the number of that one and this much more.
-pub(super) const GENERATION: Client = 1000;
-
-/// From this number on, a client only looks on: an observer, a watcher or a reader.
-const ONLOOKERS: Client = 500;
-
-/// The number of an onlooker.
-pub(super) fn onlooker(index: usize) -> Client {
-    ONLOOKERS + Client::try_from(index).unwrap_or_default()
-}
-
-/// Whether a client only looks on.
-pub(super) fn is_onlooker(client: Client) -> bool {
-    client % GENERATION >= ONLOOKERS
-}
-
-/// The member name of a client's coordinators, and of those who take its place.
-pub(super) fn member(client: Client) -> String {
-    format!("c{}", client % GENERATION)
-}
-
-/// The client number of faults and of what is found at the end.
-pub const OUTSIDE: Client = Client::MAX;
+use super::timing::Timing;
 
 /// The number of an operation among those of its client.
 pub type Op = u32;
@@ -52,7 +27,7 @@ pub struct Event {
 
 /// How something is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Wish {
+pub struct Request {
     /// Which of the run's locks, semaphores or elections.
     pub object: u8,
     /// Shared mode.
@@ -67,7 +42,7 @@ pub struct Wish {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Act {
     /// Begins to ask for a lock, permit or leadership.
-    Ask(Op, Wish),
+    Ask(Op, Request),
     /// Got it; recorded before the check that it is held.
     Granted(Op, u64),
     /// It was not free.
@@ -85,14 +60,14 @@ pub enum Act {
     /// The release ended; whether it was ours until then, or `None` if that is not known.
     Left(Op, Option<bool>),
     /// An observer saw this leader and term.
-    Saw(Option<(String, u64)>),
+    ObservedLeader(Option<(String, u64)>),
     /// Became a member.
     Joined(Op, String),
     /// Left the group cleanly.
-    Parted(Op),
+    LeftGroup(Op),
     /// A watcher was told of a change.
-    Told(Change),
-    /// The members as they were found when all was quiet: incarnations.
+    Notified(Change),
+    /// The members as they were found when all was disturbances: incarnations.
     Members(Vec<String>),
     /// Begins to publish this.
     Publish(String),
@@ -100,10 +75,10 @@ pub enum Act {
     Published(String, u64),
     /// A reader got this; `stream` numbers the subscriptions of the reader that continue each other.
     Read(u64, String),
-    /// An onlooker looked on until all was quiet.
-    LookedOn,
+    /// An onlooker looked on until all was disturbances.
+    ObservedToTheEnd,
     /// An onlooker was told an error that should not have been.
-    Broken(String),
+    UnexpectedError(String),
     /// A fault begins.
     Fault(Fault),
     /// It is over.
@@ -135,51 +110,14 @@ pub struct History {
     /// In the order of `at`.
     pub events: Vec<Event>,
     /// What the checkers need to know of the run.
-    pub terms: Terms,
-}
-
-/// What a run may take for granted.
-#[derive(Clone, Copy, Debug)]
-pub struct Terms {
-    /// The TTL of the sessions.
-    pub ttl: Duration,
-    /// How soon a free lock must be granted when nothing is wrong.
-    pub prompt: Duration,
-    /// How much earlier than another somebody must have asked for his place to be earlier for certain.
-    pub arrival: Duration,
-    /// How late the backend may notice a crash, beyond the TTL.
-    pub grace: Duration,
-    /// Whether sessions expire: a client that is frozen then holds nothing up for ever.
-    pub expires: bool,
-    /// Whether the clock is that of the host, so that a process may be stopped without having been told.
-    pub real_time: bool,
-}
-
-impl Default for Terms {
-    fn default() -> Self {
-        Self {
-            ttl: Duration::from_secs(3),
-            prompt: Duration::from_secs(2),
-            arrival: Duration::from_secs(1),
-            grace: Duration::from_secs(2),
-            expires: true,
-            real_time: true,
-        }
-    }
-}
-
-impl Terms {
-    /// How long it takes until nothing of a fault is left: sessions have expired, and clients have come back.
-    pub fn settling(&self) -> Duration {
-        self.ttl + self.grace
-    }
+    pub timing: Timing,
 }
 
 impl History {
     /// Puts the events in the order of the clock; those of one moment keep their order.
-    pub fn new(mut events: Vec<Event>, terms: Terms) -> Self {
+    pub fn new(mut events: Vec<Event>, timing: Timing) -> Self {
         events.sort_by_key(|event| event.at);
-        Self { events, terms }
+        Self { events, timing }
     }
 
     /// When the first event was.
@@ -195,7 +133,7 @@ impl History {
     /// Whether nothing was wrong for long enough before this moment that all must have come back. A server that took
     /// longer to restart than was planned leaves less time.
     pub fn is_settled(&self, at: u64) -> bool {
-        let rest = self.terms.settling().as_nanos() as u64;
+        let rest = self.timing.settling().as_nanos() as u64;
         let harm = |act: &Act| matches!(act, Act::Fault(_) | Act::Healed(_));
         let last = self.events.iter().rev().find(|event| harm(&event.act));
         last.is_none_or(|last| last.at + rest <= at)
@@ -220,7 +158,7 @@ impl History {
 }
 
 impl Act {
-    /// The operation that it is a part of.
+    /// The operation that it is a plan_of_process of.
     pub fn op(&self) -> Option<Op> {
         match self {
             Self::Ask(op, _)
@@ -233,7 +171,7 @@ impl Act {
             | Self::Leave(op)
             | Self::Left(op, _)
             | Self::Joined(op, _)
-            | Self::Parted(op) => Some(*op),
+            | Self::LeftGroup(op) => Some(*op),
             _ => None,
         }
     }

@@ -8,9 +8,9 @@ use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
 use serde::{Deserialize, Serialize};
 
-use super::event::{Client, GENERATION};
+use super::client_id::{Client, GENERATION};
 
-/// A kind of fault that a site can have.
+/// A kind of fault that a environment can have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum FaultKind {
     /// The backend ends a session that is alive.

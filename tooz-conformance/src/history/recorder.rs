@@ -9,7 +9,8 @@ use std::time::Duration;
 use rustix::time::{ClockId, clock_gettime};
 use tokio::time::{Instant, sleep};
 
-use super::event::{Act, Client, Event, OUTSIDE};
+use super::client_id::{Client, OUTSIDE};
+use super::event::{Act, Event};
 
 /// How often a process looks whether it was stopped, and from what length on that counts.
 const LOOK: Duration = Duration::from_millis(10);

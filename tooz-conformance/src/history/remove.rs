@@ -6,18 +6,19 @@ use tooz_core::Error;
 use tooz_core::driver::{Entry, Kind, Roster, Seq, Session};
 use tooz_core::{Coordinator, Name};
 
-use super::event::{Act, Client, OUTSIDE};
+use super::client_id::{Client, OUTSIDE};
+use super::environment::Environment;
+use super::event::Act;
 use super::fault::{Fault, FaultKind};
-use super::part::{OBJECTS, PERMITS, Workload, object_name};
 use super::recorder::Recorder;
-use super::run::Site;
+use super::workload::{OBJECTS, PERMITS, Workload, object_name};
 
 /// Evicts, with the driver's own verb, who stands first and who stands last in each line, or the first member; records
 /// each as a fault of its owner. Who that is depends on the moment; the moment is that of the schedule.
-pub(super) async fn remove(workload: Workload, site: &dyn Site, recorder: &Recorder) {
+pub(super) async fn remove(workload: Workload, environment: &dyn Environment, recorder: &Recorder) {
     let patience = Duration::from_secs(2);
     // The backend may not have come round from the fault before. Then there is nothing to be removed.
-    let Ok(Ok((session, coordinator))) = tokio::time::timeout(patience, reach(site)).await else { return };
+    let Ok(Ok((session, coordinator))) = tokio::time::timeout(patience, target(environment)).await else { return };
     for object in 0..OBJECTS {
         let _ = tokio::time::timeout(patience, remove_from(workload, object, &*session, &coordinator, recorder)).await;
     }
@@ -25,8 +26,8 @@ pub(super) async fn remove(workload: Workload, site: &dyn Site, recorder: &Recor
     let _ = session.close().await;
 }
 
-async fn reach(site: &dyn Site) -> Result<(Box<dyn Session>, Coordinator), Error> {
-    Ok((site.session().await?, site.builder("remover").connect().await?))
+async fn target(environment: &dyn Environment) -> Result<(Box<dyn Session>, Coordinator), Error> {
+    Ok((environment.session().await?, environment.builder("remover").connect().await?))
 }
 
 async fn remove_from(

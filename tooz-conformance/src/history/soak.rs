@@ -11,11 +11,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::fault::FaultKind;
-use super::part::Workload;
 use super::trials::play;
 use super::verdict::Verdict;
-use crate::backend::Target;
-use crate::{Context, Failure, Harness};
+use super::workload::Workload;
+use crate::harness::{DriverUnderTest, RunningBackend};
+use crate::{Context, Failure};
 
 /// Set in the environment by `cargo xtask soak`: what to do, instead of trials.
 const VARIABLE: &str = "TOOZ_SOAK";
@@ -24,7 +24,7 @@ const VARIABLE: &str = "TOOZ_SOAK";
 const LENGTH: Duration = Duration::from_secs(20);
 
 #[derive(Debug, Deserialize)]
-struct Orders {
+struct Assignment {
     minutes: f64,
     seed: u64,
     /// Whether standard output gets the summary as JSON, and nothing else.
@@ -51,13 +51,13 @@ struct Broken {
 }
 
 /// Soaks the backend if that is what this process is told to do.
-pub(crate) fn soak(harness: &Arc<Harness>) -> Option<ExitCode> {
-    let orders = env::var(VARIABLE).ok()?;
-    let outcome = serde_json::from_str(&orders).map_err(Failure::from).and_then(|orders: Orders| {
+pub(crate) fn soak(subject: &Arc<DriverUnderTest>) -> Option<ExitCode> {
+    let assignment = env::var(VARIABLE).ok()?;
+    let outcome = serde_json::from_str(&assignment).map_err(Failure::from).and_then(|assignment: Assignment| {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-        let sum = runtime.block_on(soak_all(harness.clone(), &orders));
+        let sum = runtime.block_on(soak_all(subject.clone(), &assignment));
         runtime.shutdown_background();
-        sum.map(|sum| sum.tell(orders.json))
+        sum.map(|sum| sum.tell(assignment.json))
     });
     Some(outcome.unwrap_or_else(|failure| {
         eprintln!("error: {failure}");
@@ -65,23 +65,23 @@ pub(crate) fn soak(harness: &Arc<Harness>) -> Option<ExitCode> {
     }))
 }
 
-async fn soak_all(harness: Arc<Harness>, orders: &Orders) -> Result<Sum, Failure> {
-    let target = Arc::new(Target::start(&harness, true).await?);
-    let harms_servers = target.deployment.is_some();
-    let (means, version) = target.means(&harness);
+async fn soak_all(subject: Arc<DriverUnderTest>, assignment: &Assignment) -> Result<Sum, Failure> {
+    let backend = Arc::new(RunningBackend::start(&subject, true).await?);
+    let harms_servers = backend.deployment.is_some();
+    let (provision, version) = backend.provision(&subject);
     eprintln!(
-        "{} {version} is soaked by {means} for {} minutes, from seed {}",
-        harness.name, orders.minutes, orders.seed
+        "soaking {} {version}, provided by {provision}, for {} minutes, from seed {}",
+        subject.name, assignment.minutes, assignment.seed
     );
-    let end = Instant::now() + Duration::from_secs_f64(orders.minutes * 60.0);
+    let end = Instant::now() + Duration::from_secs_f64(assignment.minutes * 60.0);
     let mut sum = Sum::default();
-    for seed in orders.seed.. {
+    for seed in assignment.seed.. {
         // From the seed alone, so that it repeats the run whichever came before.
         let workload = Workload::ALL[(seed % Workload::ALL.len() as u64) as usize];
         if Instant::now() >= end {
             break;
         }
-        let context = Context::new(harness.clone(), target.clone());
+        let context = Context::new(subject.clone(), backend.clone());
         if workload == Workload::Topic && !context.info()?.topics {
             continue;
         }
@@ -96,7 +96,7 @@ async fn soak_all(harness: Arc<Harness>, orders: &Orders) -> Result<Sum, Failure
         }
         eprintln!("{}", sum.progress(seed, workload, end));
     }
-    target.remove().await?;
+    backend.remove().await?;
     Ok(sum)
 }
 
@@ -183,15 +183,15 @@ impl fmt::Display for Sum {
 mod tests {
     use super::*;
     use crate::history::event::Act;
-    use crate::history::test_support::{history, wish};
+    use crate::history::test_support::{history, request};
     use crate::history::{Plan, judge};
 
     #[test]
     fn a_summary_names_the_seeds_and_the_rules_that_they_broke() {
-        let granted = |client| [(1, client, Act::Ask(0, wish())), (2, client, Act::Granted(0, 5))];
+        let granted = |client| [(1, client, Act::Ask(0, request())), (2, client, Act::Granted(0, 5))];
         let history = history(granted(0).into_iter().chain(granted(1)));
-        let (length, cast) = (LENGTH, (1, 2));
-        let plan = Plan { workload: Workload::Lock, seed: 77, length, cast, terms: history.terms };
+        let (length, processes) = (LENGTH, (1, 2));
+        let plan = Plan { workload: Workload::Lock, seed: 77, length, processes, timing: history.timing };
         let mut sum = Sum::default();
         sum.add(judge(&plan, &history));
         assert!(sum.to_string().ends_with("broken: seed 77, workload lock: Linearizable, RisingTokens\n"), "{sum}");

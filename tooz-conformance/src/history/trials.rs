@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
-use super::backend_site::BackendSite;
-use super::event::Terms;
-use super::memory_site::MemorySite;
-use super::part::Workload;
-use super::run::{Plan, Site, run};
+use super::backend_environment::BackendEnvironment;
+use super::environment::Environment;
+use super::memory_environment::MemoryEnvironment;
+use super::plan::Plan;
+use super::run::run;
+use super::timing::Timing;
 use super::verdict::{Verdict, judge};
+use super::workload::Workload;
 use crate::{Context, Failure, Needs, Trial};
 
 /// How long the clients of a trial are at work, beside the time in which all comes to rest.
@@ -46,16 +48,16 @@ pub(crate) async fn play(
     length: Duration,
     harms_servers: bool,
 ) -> Result<Verdict, Failure> {
-    let session = context.session("terms").await?;
+    let session = context.session("timing").await?;
     let (ttl, expires) = (session.ttl().unwrap_or(context.ttl()), session.ttl().is_some());
     session.close().await?;
-    let terms = Terms { ttl, expires, ..Terms::default() };
-    let plan = Plan { workload, seed, length, cast: (3, 2), terms };
-    let site: Box<dyn Site> = match context.has_processes() {
-        true => Box::new(BackendSite::new(context.clone(), harms_servers).await?),
+    let timing = Timing { ttl, expires, ..Timing::default() };
+    let plan = Plan { workload, seed, length, processes: (3, 2), timing };
+    let environment: Box<dyn Environment> = match context.has_processes() {
+        true => Box::new(BackendEnvironment::new(context.clone(), harms_servers).await?),
         // The faults of one server hit all its clients, so each run has its own.
-        false => Box::new(MemorySite::new(context.driver, context.namespace())),
+        false => Box::new(MemoryEnvironment::new(context.driver, context.namespace())),
     };
-    let history = run(&plan, &*site).await.map_err(Failure::new)?;
+    let history = run(&plan, &*environment).await.map_err(Failure::new)?;
     Ok(judge(&plan, &history))
 }

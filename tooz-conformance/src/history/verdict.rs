@@ -6,7 +6,7 @@ use std::fmt;
 use super::checks::{Rule, Violation, check, second_opinion};
 use super::event::History;
 use super::fault::FaultKind;
-use super::run::Plan;
+use super::plan::Plan;
 use super::shrink::shrink;
 
 /// The longest history that is printed, in events.
@@ -62,7 +62,7 @@ impl fmt::Display for Verdict {
         }
         let more = shown.events.len().saturating_sub(PRINTED);
         writeln!(f, "The shortest history that shows the first:")?;
-        let last = History { events: shown.events[more..].to_vec(), terms: shown.terms };
+        let last = History { events: shown.events[more..].to_vec(), timing: shown.timing };
         if more > 0 {
             writeln!(f, "  ({more} earlier events are left out)")?;
         }

@@ -116,7 +116,7 @@ pub(crate) async fn remove_stale() -> io::Result<()> {
 }
 
 /// Removes every container of this process; for an end that runs no destructors.
-pub(crate) async fn remove_ours() -> io::Result<()> {
+pub(crate) async fn remove_own() -> io::Result<()> {
     let ours = owner(std::process::id());
     remove_where(|label| Some(label) == ours.as_deref()).await
 }

@@ -3,10 +3,10 @@
 use std::io;
 
 use super::container;
-use super::means::Means;
 use super::node::Node;
 use super::ports::free_ports;
 use super::process::Process;
+use super::provision::Provision;
 use super::runtime::on_servers;
 use super::spec::{DeploymentSpec, Place};
 use super::unit::Unit;
@@ -20,7 +20,7 @@ const ATTEMPTS: usize = 4;
 #[derive(Debug)]
 pub struct Deployment {
     nodes: Vec<Node>,
-    means: Means,
+    provision: Provision,
     version: String,
 }
 
@@ -28,12 +28,12 @@ impl Deployment {
     /// Starts the nodes, forms the backend and waits until all of them serve.
     ///
     /// # Errors
-    /// There are no means to run the product, or a server does not come up; the error has the end of its log.
+    /// There are no provision to run the product, or a server does not come up; the error has the end of its log.
     pub async fn start(spec: &DeploymentSpec) -> io::Result<Self> {
-        let means = Means::of(spec.product).await?;
+        let provision = Provision::of(spec.product).await?;
         let mut attempt = 1;
         loop {
-            match Self::attempt(spec, &means).await {
+            match Self::attempt(spec, &provision).await {
                 Ok(deployment) => return Ok(deployment),
                 Err(error) if attempt == ATTEMPTS => return Err(error),
                 // A port may have been taken between its choice and the server's start.
@@ -42,9 +42,9 @@ impl Deployment {
         }
     }
 
-    async fn attempt(spec: &DeploymentSpec, means: &Means) -> io::Result<Self> {
-        let (spec, means) = (spec.clone(), means.clone());
-        let mut deployment = Self { nodes: Vec::new(), means, version: String::new() };
+    async fn attempt(spec: &DeploymentSpec, provision: &Provision) -> io::Result<Self> {
+        let (spec, provision) = (spec.clone(), provision.clone());
+        let mut deployment = Self { nodes: Vec::new(), provision, version: String::new() };
         match deployment.bring_up(&spec).await {
             Ok(()) => Ok(deployment),
             Err(error) => {
@@ -59,7 +59,7 @@ impl Deployment {
         let (mut places, mut homes) = (Vec::new(), Vec::new());
         let mut ports = free_ports(spec.nodes.iter().map(|node| node.ports).sum())?;
         for node in &spec.nodes {
-            let home = matches!(self.means, Means::Program(_)).then(Process::home).transpose()?;
+            let home = matches!(self.provision, Provision::Program(_)).then(Process::home).transpose()?;
             let data = home.as_ref().map_or(container::DATA.to_owned(), |home| home.path().display().to_string());
             places.push(Place { ports: ports.split_off(ports.len() - node.ports), data });
             homes.push(home);
@@ -68,8 +68,8 @@ impl Deployment {
             if node.after_others {
                 self.ready().await?;
             }
-            let (product, means, launch) = (spec.product, self.means.clone(), node.launch(&places, index));
-            let unit = on_servers(async move { Unit::launch(product, &means, home, launch).await }).await?;
+            let (product, provision, launch) = (spec.product, self.provision.clone(), node.launch(&places, index));
+            let unit = on_servers(async move { Unit::launch(product, &provision, home, launch).await }).await?;
             self.nodes.push(Node::new(node.clone(), places[index].clone(), unit));
         }
         self.ready().await?;
@@ -108,9 +108,9 @@ impl Deployment {
         self.nodes.iter().filter(|node| node.is_for_clients()).map(Node::address).collect()
     }
 
-    /// By which means it runs.
-    pub fn means(&self) -> &Means {
-        &self.means
+    /// By which provision it runs.
+    pub fn provision(&self) -> &Provision {
+        &self.provision
     }
 
     /// The version that the first node says of itself.

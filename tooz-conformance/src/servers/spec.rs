@@ -1,4 +1,4 @@
-//! What to run: products, nodes and whole deployments, independent of the means.
+//! What to run: products, nodes and whole deployments, independent of the provision.
 
 use std::fmt;
 use std::io;

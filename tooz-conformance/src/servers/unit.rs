@@ -6,8 +6,8 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use super::container::Container;
-use super::means::Means;
 use super::process::Process;
+use super::provision::Provision;
 use super::spec::{Launch, Product};
 
 /// How long a server may take to end by itself.
@@ -24,18 +24,18 @@ impl Unit {
     /// Starts a server for the first time. `home` is the data directory of a program.
     pub(crate) async fn launch(
         product: &'static Product,
-        means: &Means,
+        provision: &Provision,
         home: Option<TempDir>,
         launch: Launch,
     ) -> io::Result<Self> {
-        match (means, home) {
-            (Means::Program(path), Some(home)) => {
+        match (provision, home) {
+            (Provision::Program(path), Some(home)) => {
                 let mut process = Process::prepare(path.clone(), home, launch)?;
                 process.start()?;
                 Ok(Self::Process(Box::new(process)))
             }
             // An image has the program on its own PATH, whatever its path is here.
-            (Means::Container(image), _) => {
+            (Provision::Container(image), _) => {
                 Container::start_new(image, product.programs[0], &launch).await.map(Box::new).map(Self::Container)
             }
             _ => Err(io::Error::other("a server behind a URL is not ours to launch")),

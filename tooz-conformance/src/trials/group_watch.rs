@@ -6,9 +6,9 @@ use futures_util::future::try_join_all;
 use rand::Rng;
 use tooz_core::{Capabilities, Coordinator, ErrorKind, GroupEvent, GroupWatch, Incarnation, Membership};
 
-use super::people::{pair, steady};
-use super::stage::{PATIENCE, ends, eventually, fails, not_now, poll_then_drop, soon};
-use crate::{Context, Failure, Needs, Trial};
+use super::coordinators::{pair, steady};
+use super::fixtures::{PATIENCE, ends, eventually, fails, not_now, poll_then_drop, soon};
+use crate::{Context, Failure, ensure, ensure_eq};
 
 trials! { "group"
     NOTHING:
@@ -54,9 +54,9 @@ async fn watch_begins_with_those_who_are_there(context: Context) -> Result<(), F
     let (a, b) = pair(&context).await?;
     let (_first, _second) = (join(&b, 0).await?, join(&a, 0).await?);
     let mut watch = a.group("g").watch().await?;
-    assert_eq!(watch.members().len(), 2);
-    assert_eq!(next(&mut watch).await?, Seen::Joined("b".into()));
-    assert_eq!(next(&mut watch).await?, Seen::Joined("a".into()));
+    ensure_eq!(watch.members().len(), 2);
+    ensure_eq!(next(&mut watch).await?, Seen::Joined("b".into()));
+    ensure_eq!(next(&mut watch).await?, Seen::Joined("a".into()));
     Ok(())
 }
 
@@ -66,9 +66,9 @@ async fn watch_beside_another_begins_with_what_was_done_before(context: Context)
     let _other = a.group("g").watch().await?;
     for value in 0..10 {
         let membership = join(&a, value).await?;
-        assert_eq!(soon("a watch", a.group("g").watch()).await?.members().len(), 1);
+        ensure_eq!(soon("a watch", a.group("g").watch()).await?.members().len(), 1);
         membership.leave().await?;
-        assert_eq!(soon("a watch", a.group("g").watch()).await?.members().len(), 0);
+        ensure_eq!(soon("a watch", a.group("g").watch()).await?.members().len(), 0);
     }
     Ok(())
 }
@@ -78,10 +78,10 @@ async fn watch_that_lags_is_told_the_present(context: Context) -> Result<(), Fai
     a.group("g").create().await?;
     let (mut first, mut second) = (a.group("g").watch().await?, a.group("g").watch().await?);
     let membership = join(&a, 0).await?;
-    assert_eq!(next(&mut first).await?, Seen::Joined("a".into()));
+    ensure_eq!(next(&mut first).await?, Seen::Joined("a".into()));
     membership.leave().await?;
     let _membership = join(&b, 0).await?;
-    assert_eq!(next(&mut second).await?, Seen::Joined("b".into()), "who joined and left long ago is no news");
+    ensure_eq!(next(&mut second).await?, Seen::Joined("b".into()), "who joined and left long ago is no news");
     Ok(())
 }
 
@@ -89,18 +89,18 @@ async fn watch_tells_each_change_once_and_in_order(context: Context) -> Result<(
     let (a, b) = pair(&context).await?;
     let first = join(&a, 0).await?;
     let mut watch = b.group("g").watch().await?;
-    assert_eq!(next(&mut watch).await?, Seen::Joined("a".into()));
+    ensure_eq!(next(&mut watch).await?, Seen::Joined("a".into()));
     let second = join(&b, 0).await?;
-    assert_eq!(next(&mut watch).await?, Seen::Joined("b".into()));
+    ensure_eq!(next(&mut watch).await?, Seen::Joined("b".into()));
     first.update(7).await?;
-    assert_eq!(next(&mut watch).await?, Seen::Updated("a".into(), 7));
+    ensure_eq!(next(&mut watch).await?, Seen::Updated("a".into(), 7));
     second.update(8).await?;
-    assert_eq!(next(&mut watch).await?, Seen::Updated("b".into(), 8));
+    ensure_eq!(next(&mut watch).await?, Seen::Updated("b".into(), 8));
     first.leave().await?;
-    assert_eq!(next(&mut watch).await?, Seen::Left("a".into()));
+    ensure_eq!(next(&mut watch).await?, Seen::Left("a".into()));
     b.group("g").member("b").await?;
     drop(second);
-    assert_eq!(next(&mut watch).await?, Seen::Left("b".into()));
+    ensure_eq!(next(&mut watch).await?, Seen::Left("b".into()));
     not_now("an event that tells of nothing new", watch.next()).await;
     Ok(())
 }
@@ -130,10 +130,10 @@ async fn watch_goes_on_after_it_was_dropped(context: Context) -> Result<(), Fail
         let membership = membership?;
         // Either the dropped call has returned it, or the next one does.
         if seen.ok().flatten().transpose()?.is_none() {
-            assert_eq!(next(&mut watch).await?, Seen::Joined("a".into()));
+            ensure_eq!(next(&mut watch).await?, Seen::Joined("a".into()));
         }
         membership.leave().await?;
-        assert_eq!(next(&mut watch).await?, Seen::Left("a".into()));
+        ensure_eq!(next(&mut watch).await?, Seen::Left("a".into()));
     }
     Ok(())
 }
@@ -149,7 +149,7 @@ async fn watch_sees_a_take_over_as_another_incarnation(context: Context) -> Resu
     let GroupEvent::Left(left) = left else { panic!("the former should leave first, but {left:?}") };
     let joined = soon("the successor", watch.next()).await?;
     let GroupEvent::Joined(joined) = joined else { panic!("the successor should join then, but {joined:?}") };
-    assert_eq!((Some(left.incarnation()), Some(joined.incarnation())), (incarnation, successor.incarnation()));
+    ensure_eq!((Some(left.incarnation()), Some(joined.incarnation())), (incarnation, successor.incarnation()));
     Ok(())
 }
 
@@ -178,12 +178,12 @@ async fn keep_books(mut watch: GroupWatch) -> Result<u32, Failure> {
             GroupEvent::Joined(member) if member.id().as_bytes() == b"end" => break,
             GroupEvent::Joined(member) => {
                 let before = there.insert(member.incarnation(), member.capabilities_as()?);
-                assert!(before.is_none() && !over.contains(&member.incarnation()), "{member:?} joined twice");
+                ensure!(before.is_none() && !over.contains(&member.incarnation()), "{member:?} joined twice");
             }
             GroupEvent::Updated(member) => {
                 let value = member.capabilities_as()?;
                 let before = there.insert(member.incarnation(), value).expect("an update without a join");
-                assert!(value > before, "an update from {before} to {value} goes back");
+                ensure!(value > before, "an update from {before} to {value} goes back");
             }
             GroupEvent::Left(member) => {
                 there.remove(&member.incarnation()).expect("a member left that was not there");
@@ -193,7 +193,7 @@ async fn keep_books(mut watch: GroupWatch) -> Result<u32, Failure> {
             other => return Err(Failure::new(format!("an unexpected event: {other:?}"))),
         }
     }
-    assert!(there.is_empty(), "{there:?} never left");
+    ensure!(there.is_empty(), "{there:?} never left");
     Ok(changes)
 }
 
@@ -221,7 +221,7 @@ async fn watchers_agree_after_a_storm(context: Context) -> Result<(), Failure> {
     let last = steady(&context, "end").await?;
     let _end = last.group("g").join(0).await?;
     for watcher in watchers {
-        assert!(ends("the end of the storm", watcher).await? > 0);
+        ensure!(ends("the end of the storm", watcher).await? > 0);
     }
     Ok(())
 }
@@ -230,11 +230,11 @@ async fn partitioner_follows_the_group(context: Context) -> Result<(), Failure> 
     let (a, b) = pair(&context).await?;
     let _first = join(&a, 0).await?;
     let partitioner = a.group("g").partitioner().await?;
-    assert!((0..100).all(|key| partitioner.belongs_to_me(format!("key-{key}"))));
+    ensure!((0..100).all(|key| partitioner.belongs_to_me(format!("key-{key}"))));
     let second = join(&b, 0).await?;
     let shared = async || Ok((0..100).any(|key| !partitioner.belongs_to_me(format!("key-{key}"))));
     eventually("the new member gets work", PATIENCE, shared).await?;
-    assert_eq!(partitioner.members_for("key", 5).len(), 2);
+    ensure_eq!(partitioner.members_for("key", 5).len(), 2);
     second.leave().await?;
     let alone = async || Ok((0..100).all(|key| partitioner.belongs_to_me(format!("key-{key}"))));
     eventually("the work of one who left comes back", PATIENCE, alone).await?;
@@ -249,11 +249,11 @@ async fn partitioner_gives_each_key_to_one_member(context: Context) -> Result<()
         try_join_all(members.iter().map(|member| async { member.group("g").partitioner().await })).await?;
     for key in 0..300 {
         let owners = partitioners.iter().filter(|one| one.belongs_to_me(format!("key-{key}"))).count();
-        assert_eq!(owners, 1, "key-{key} has {owners} owners");
+        ensure_eq!(owners, 1, "key-{key} has {owners} owners");
     }
     for partitioner in &partitioners {
         let own = (0..300).filter(|key| partitioner.belongs_to_me(format!("key-{key}"))).count();
-        assert!(own > 15, "a member has only {own} of 300 keys");
+        ensure!(own > 15, "a member has only {own} of 300 keys");
     }
     Ok(())
 }
@@ -266,7 +266,7 @@ async fn partitioner_weighs_its_members(context: Context) -> Result<(), Failure>
     let partitioner = a.group("g").partitioner().await?;
     let own = async || (0..1000).filter(|key| partitioner.belongs_to_me(format!("key-{key}"))).count();
     let share = own().await;
-    assert!((50..400).contains(&share), "with a fifth of the weight it has {share} of 1000 keys");
+    ensure!((50..400).contains(&share), "with a fifth of the weight it has {share} of 1000 keys");
     light.update(Capabilities::from_iter([("weight", 0)])).await?;
     eventually("a member without weight has no work", PATIENCE, async || Ok(own().await == 0)).await?;
     Ok(())

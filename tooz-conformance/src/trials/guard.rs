@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use futures_util::stream::{self, StreamExt};
+use futures_util::stream::{self, TryStreamExt};
 use rand::Rng;
 use tokio::time::{sleep, timeout};
 use tooz_core::{Coordinator, ErrorKind};
 
-use super::people::{pair, steady};
-use super::stage::{PATIENCE, SHORT_TTL, eventually, fails, not_now, poll_then_drop, soon};
-use crate::{Context, Failure, Needs, Trial};
+use super::coordinators::{pair, steady};
+use super::fixtures::{PATIENCE, SHORT_TTL, eventually, fails, not_now, poll_then_drop, soon};
+use crate::{Context, Failure, ensure, ensure_eq};
 
 trials! { "guard"
     NOTHING:
@@ -62,7 +62,7 @@ async fn run_returns_what_the_work_returns(context: Context) -> Result<(), Failu
         sleep(Duration::from_millis(20)).await;
         Ok::<_, Failure>(42)
     });
-    assert_eq!(output.await?, 42);
+    ensure_eq!(output.await?, 42);
     not_now("the loss of a lock that is held", guard.lost()).await;
     guard.release().await?;
     Ok(())
@@ -82,7 +82,7 @@ async fn run_drops_its_work_at_the_loss(context: Context) -> Result<(), Failure>
     });
     broken?;
     fails(outcome, ErrorKind::NotHeld);
-    assert!(told.await.is_err(), "the work goes on");
+    ensure!(told.await.is_err(), "the work goes on");
     fails(guard.run(async { Ok::<_, tooz_core::Error>(()) }).await, ErrorKind::NotHeld);
     Ok(())
 }
@@ -92,14 +92,14 @@ async fn remaining_follows_the_renewals(context: Context) -> Result<(), Failure>
     let guard = a.lock("l").acquire().await?;
     let Some(first) = guard.remaining() else {
         sleep(SHORT_TTL).await;
-        assert_eq!((guard.remaining(), guard.is_held()), (None, true));
+        ensure_eq!((guard.remaining(), guard.is_held()), (None, true));
         return Ok(());
     };
     // The backend may grant more than was asked for, so only the course over time says something.
-    assert!(!first.is_zero());
+    ensure!(!first.is_zero());
     sleep(SHORT_TTL * 2).await;
     let later = guard.remaining().expect("liveness depends on time, as it did before");
-    assert!(!later.is_zero() && guard.is_held(), "{later:?} remain although the session was renewed all the time");
+    ensure!(!later.is_zero() && guard.is_held(), "{later:?} remain although the session was renewed all the time");
     guard.release().await?;
     Ok(())
 }
@@ -110,8 +110,8 @@ async fn a_guard_keeps_the_session_alive(context: Context) -> Result<(), Failure
     let guard = a.lock("l").acquire().await?;
     drop(a);
     sleep(SHORT_TTL * 2).await;
-    assert!(guard.is_held());
-    assert!(b.lock("l").try_acquire().await?.is_none());
+    ensure!(guard.is_held());
+    ensure!(b.lock("l").try_acquire().await?.is_none());
     drop(guard);
     drop(soon("the turn after the last of the coordinator was dropped", b.lock("l").acquire()).await?);
     Ok(())
@@ -124,11 +124,11 @@ async fn closing_the_coordinator_is_told_to_the_guard(context: Context) -> Resul
     let next = tokio::spawn(async move { lock.acquire().await });
     a.close().await;
     let cause = soon("the word of the loss", guard.lost()).await;
-    assert!(cause.is_session_lost(), "{cause}");
-    assert!(!guard.is_held());
+    ensure!(cause.is_session_lost(), "{cause}");
+    ensure!(!guard.is_held());
     fails(guard.run(async { Ok::<_, tooz_core::Error>(()) }).await, ErrorKind::SessionLost);
     fails(guard.release().await, ErrorKind::SessionLost);
-    drop(super::stage::ends("the turn of the next", next).await?);
+    drop(super::fixtures::ends("the turn of the next", next).await?);
     Ok(())
 }
 
@@ -170,7 +170,7 @@ async fn acquire_dropped_while_waiting_leaves_nothing(context: Context) -> Resul
         Ok(line.waiters.is_empty() && line.holders.len() == 1)
     };
     eventually("nobody waits any more", PATIENCE, alone).await?;
-    assert!(held.is_held());
+    ensure!(held.is_held());
     held.verify().await?;
     held.release().await?;
     is_left_clean(&b, "by a dropped waiter").await
@@ -200,7 +200,7 @@ async fn a_dropped_waiter_does_not_hold_up_the_next(context: Context) -> Result<
     eventually("the second waits", PATIENCE, two_wait).await?;
     gives_up.abort();
     held.release().await?;
-    drop(super::stage::ends("the turn of the second", next).await?);
+    drop(super::fixtures::ends("the turn of the second", next).await?);
     Ok(())
 }
 
@@ -209,16 +209,20 @@ async fn ten_thousand_dropped_acquires_leave_nothing(context: Context) -> Result
     let (a, b) = pair(&context).await?;
     // Held, so that each of them has to wait unless it is dropped before.
     let held = b.lock("l").acquire().await?;
-    stream::iter(0..TOTAL)
-        .for_each_concurrent(100, |index| {
+    stream::iter((0..TOTAL).map(Ok))
+        .try_for_each_concurrent(100, |index| {
             let (lock, polls, micros) = (a.lock("l"), index % 5, rand::rng().random_range(0..3_000));
             async move {
                 let limit = Duration::from_micros(micros);
                 let granted = timeout(limit, poll_then_drop(polls, lock.acquire())).await.ok().flatten();
-                assert!(granted.is_none_or(|outcome| outcome.is_err()), "it was granted while another holds");
+                ensure!(
+                    granted.is_none_or(|outcome| outcome.is_err()),
+                    "the lock was granted while another client holds it"
+                );
+                Ok::<_, Failure>(())
             }
         })
-        .await;
+        .await?;
     let alone = async || {
         let line = b.lock("l").inspect().await?;
         Ok(line.waiters.is_empty() && line.holders.len() == 1)

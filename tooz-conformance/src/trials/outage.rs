@@ -5,10 +5,11 @@ use std::time::{Duration, Instant};
 use tokio::time::{sleep, timeout};
 use tooz_core::{Coordinator, GroupEvent, SessionState, StartAt};
 
-use super::people::steady;
-use super::stage::{PATIENCE, SHORT_TTL, ends, eventually, soon};
+use super::coordinators::steady;
+use super::fixtures::{PATIENCE, SHORT_TTL, ends, eventually, soon};
+use crate::harness::joined;
 use crate::proxy::{Direction, Proxies};
-use crate::{Context, Failure, Needs, Trial};
+use crate::{Context, Failure, ensure, ensure_eq, ensure_ne};
 
 trials! { "outage"
     PROXY:
@@ -40,7 +41,13 @@ async fn disturbed(context: &Context) -> Result<(Coordinator, Coordinator, Proxi
 
 /// As `soon`, with the time that a recovery may take.
 async fn recovered<F: Future>(what: &str, future: F) -> Result<F::Output, Failure> {
-    timeout(RECOVERY, future).await.map_err(|_| Failure::new(format!("after {RECOVERY:?} still not: {what}")))
+    recovered_within(RECOVERY, what, future).await
+}
+
+async fn recovered_within<F: Future>(limit: Duration, what: &str, future: F) -> Result<F::Output, Failure> {
+    let late =
+        |_| Failure::new(format!("expected within {limit:?} after the fault: {what}\nactual: it did not happen"));
+    timeout(limit, future).await.map_err(late)
 }
 
 async fn is_left_clean(coordinator: &Coordinator) -> Result<(), Failure> {
@@ -58,8 +65,8 @@ async fn an_acquire_whose_reply_was_lost_holds_once(context: Context) -> Result<
         let guard = recovered("the lock is acquired", a.lock("l").acquire()).await??;
         proxies.heal().await?;
         let line = b.lock("l").inspect().await?;
-        assert_eq!((line.holders.len(), line.waiters.len()), (1, 0), "{line:?}");
-        assert_eq!(line.holders[0].token, guard.fencing_token());
+        ensure_eq!((line.holders.len(), line.waiters.len()), (1, 0), "{line:?}");
+        ensure_eq!(line.holders[0].token, guard.fencing_token());
         recovered("the lock is released", guard.release()).await??;
         is_left_clean(&b).await?;
     }
@@ -86,9 +93,9 @@ async fn a_join_whose_reply_was_lost_joins_once(context: Context) -> Result<(), 
         let membership = recovered("the group is joined", a.group("g").join(())).await??;
         proxies.heal().await?;
         let members = b.group("g").members().await?;
-        assert_eq!(members.iter().map(|one| Some(one.incarnation())).collect::<Vec<_>>(), [membership.incarnation()]);
+        ensure_eq!(members.iter().map(|one| Some(one.incarnation())).collect::<Vec<_>>(), [membership.incarnation()]);
         recovered("the group is left", membership.leave()).await??;
-        assert!(b.group("g").members().await?.is_empty());
+        ensure!(b.group("g").members().await?.is_empty());
     }
     Ok(())
 }
@@ -99,8 +106,8 @@ async fn a_guard_outlives_a_cut_connection(context: Context) -> Result<(), Failu
     for _ in 0..3 {
         proxies.cut();
         recovered("the lock is verified", guard.verify()).await??;
-        assert!(guard.is_held());
-        assert!(b.lock("l").try_acquire().await?.is_none());
+        ensure!(guard.is_held());
+        ensure!(b.lock("l").try_acquire().await?.is_none());
     }
     recovered("the lock is released", guard.release()).await??;
     is_left_clean(&b).await
@@ -117,10 +124,14 @@ async fn a_waiter_outlives_cut_connections(context: Context) -> Result<(), Failu
         proxies.cut();
         sleep(Duration::from_millis(100)).await;
     }
-    assert!(!waiting.is_finished(), "{:?}", waiting.await);
+    ensure!(
+        !waiting.is_finished(),
+        "the waiter returned while another client holds the lock: {:?}",
+        joined(waiting).await
+    );
     held.release().await?;
-    let guard = recovered("the turn of the waiter", waiting).await???;
-    assert_eq!(b.lock("l").inspect().await?.holders.first().map(|one| one.token), Some(guard.fencing_token()));
+    let guard = recovered("the waiter is granted the lock", joined(waiting)).await??;
+    ensure_eq!(b.lock("l").inspect().await?.holders.first().map(|one| one.token), Some(guard.fencing_token()));
     Ok(())
 }
 
@@ -129,7 +140,7 @@ async fn an_acquire_dropped_in_an_outage_leaves_nothing(context: Context) -> Res
     for _ in 0..3 {
         proxies.drop_replies();
         let given_up = timeout(Duration::from_millis(300), a.lock("l").acquire()).await;
-        assert!(given_up.is_err(), "no reply can have arrived");
+        ensure!(given_up.is_err(), "no reply can have arrived");
         proxies.heal().await?;
         is_left_clean(&b).await?;
     }
@@ -150,10 +161,10 @@ async fn a_watch_outlives_cut_connections(context: Context) -> Result<(), Failur
         proxies.cut();
         let membership = b.group("g").join(()).await?;
         let event = recovered("the member is seen", watch.next()).await??;
-        assert!(matches!(&event, GroupEvent::Joined(member) if member.id().as_bytes() == b"b"), "{event:?}");
+        ensure!(matches!(&event, GroupEvent::Joined(member) if member.id().as_bytes() == b"b"), "{event:?}");
         membership.leave().await?;
         let event = recovered("its leaving is seen", watch.next()).await??;
-        assert!(matches!(&event, GroupEvent::Left(member) if member.id().as_bytes() == b"b"), "{event:?}");
+        ensure!(matches!(&event, GroupEvent::Left(member) if member.id().as_bytes() == b"b"), "{event:?}");
     }
     Ok(())
 }
@@ -172,7 +183,7 @@ async fn a_subscription_outlives_cut_connections(context: Context) -> Result<(),
         if number % 3 == 2 {
             for number in number - 2..=number {
                 let message = recovered("the message is read", subscription.next()).await??;
-                assert_eq!(message.payload, [number], "a message was lost or repeated");
+                ensure_eq!(message.payload, [number], "a message was lost or repeated");
             }
         }
     }
@@ -195,11 +206,12 @@ async fn a_black_hole_is_told_before_another_is_granted(context: Context) -> Res
     proxies.black_hole(Direction::Both);
     let cause = timeout(most + PATIENCE, guard.lost()).await;
     let told = Instant::now();
-    assert!(cause.is_ok_and(|cause| cause.is_session_lost()), "the loss was not told");
-    assert!(!guard.is_held());
-    let (granted, at) = timeout(most * 2 + RECOVERY, next).await.expect("the next is never granted")??;
-    assert!(at > told, "the next was granted {:?} before the loss was told", told - at);
-    assert!(granted.fencing_token() > guard.fencing_token());
+    ensure!(cause.is_ok_and(|cause| cause.is_session_lost()), "the loss was not told");
+    ensure!(!guard.is_held());
+    let (granted, at) =
+        recovered_within(most * 2 + RECOVERY, "the next waiter is granted the lock", joined(next)).await??;
+    ensure!(at > told, "the next was granted {:?} before the loss was told", told - at);
+    ensure!(granted.fencing_token() > guard.fencing_token());
     Ok(())
 }
 
@@ -211,7 +223,7 @@ async fn a_session_that_was_lost_is_followed_by_another(context: Context) -> Res
     let membership = a.group("g").join("value").await?;
     let guard = a.lock("l").acquire().await?;
     let mut states = a.states();
-    assert_eq!(states.next().await, Some(SessionState::Connected));
+    ensure_eq!(states.next().await, Some(SessionState::Connected));
     if guard.remaining().is_none() {
         return Err(Failure::ignored("liveness does not depend on time"));
     }
@@ -222,17 +234,17 @@ async fn a_session_that_was_lost_is_followed_by_another(context: Context) -> Res
         let state = recovered("the session is lost", states.next()).await?;
         seen.push(state.expect("the coordinator is not closed"));
     }
-    assert!(matches!(seen[0], SessionState::Suspended { until: Some(_) }), "{seen:?}");
-    assert!(!guard.is_held());
+    ensure!(matches!(seen[0], SessionState::Suspended { until: Some(_) }), "{seen:?}");
+    ensure!(!guard.is_held());
     proxies.heal().await?;
-    assert_eq!(recovered("there is a new session", states.next()).await?, Some(SessionState::Connected));
+    ensure_eq!(recovered("there is a new session", states.next()).await?, Some(SessionState::Connected));
     let after = recovered("the group is joined again", membership.joined()).await??;
-    assert_ne!(Some(after), before);
+    ensure_ne!(Some(after), before);
     let members = b.group("g").members().await?;
-    assert_eq!(members.iter().map(|one| one.incarnation()).collect::<Vec<_>>(), [after]);
-    assert_eq!(members[0].capabilities_as::<String>()?, "value");
+    ensure_eq!(members.iter().map(|one| one.incarnation()).collect::<Vec<_>>(), [after]);
+    ensure_eq!(members[0].capabilities_as::<String>()?, "value");
     // What was held does not come back by itself, and can be acquired anew.
-    assert!(!guard.is_held());
+    ensure!(!guard.is_held());
     drop(recovered("the lock is acquired again", a.lock("l").acquire()).await??);
     Ok(())
 }
@@ -248,9 +260,9 @@ async fn calls_end_in_time_while_nobody_answers(context: Context) -> Result<(), 
             proxies.refuse()
         }
         let error = recovered("acquire gives up", a.lock("l").acquire()).await?.expect_err("nobody answers");
-        assert!(error.is_retryable() || error.is_session_lost(), "{error}");
+        ensure!(error.is_retryable() || error.is_session_lost(), "{error}");
         let error = recovered("members gives up", a.group("g").members()).await?.expect_err("nobody answers");
-        assert!(error.is_retryable() || error.is_session_lost(), "{error}");
+        ensure!(error.is_retryable() || error.is_session_lost(), "{error}");
         proxies.heal().await?;
         let works = async || Ok(a.group("g").members().await.is_ok());
         eventually("it works again", RECOVERY, works).await?;
@@ -263,7 +275,7 @@ async fn close_ends_in_time_while_nobody_answers(context: Context) -> Result<(),
     let guard = a.lock("l").acquire().await?;
     proxies.black_hole(Direction::Both);
     recovered("close has returned", a.close()).await?;
-    assert!(soon("the word of the loss", guard.lost()).await.is_session_lost());
+    ensure!(soon("the word of the loss", guard.lost()).await.is_session_lost());
     drop(guard);
     b.close().await;
     Ok(())
@@ -275,8 +287,8 @@ async fn a_frozen_server_is_told_in_time(context: Context) -> Result<(), Failure
     let most = guard.remaining().unwrap_or(SHORT_TTL);
     context.server()?.pause().await?;
     let cause = timeout(most + PATIENCE, guard.lost()).await;
-    assert!(cause.is_ok_and(|cause| cause.is_session_lost()), "the loss was not told");
-    assert!(!guard.is_held());
+    ensure!(cause.is_ok_and(|cause| cause.is_session_lost()), "the loss was not told");
+    ensure!(!guard.is_held());
     context.server()?.resume().await?;
     let lock = a.lock("l");
     let again = async || Ok(matches!(lock.acquire_timeout(Duration::from_secs(2)).await, Ok(guard) if guard.is_held()));
@@ -296,9 +308,9 @@ async fn a_server_that_was_killed_serves_again(context: Context) -> Result<(), F
     // Whether the lock outlived the server depends on what it stores; either way nobody holds it twice.
     let (token, kept) = (guard.fencing_token(), guard.verify().await.is_ok());
     let released = guard.release().await.is_ok();
-    assert!(kept || !released, "it was released although it was lost");
+    ensure!(kept || !released, "it was released although it was lost");
     if let Ok(next) = ends("the end of the waiter", waiting).await {
-        assert!(next.fencing_token() > token);
+        ensure!(next.fencing_token() > token);
         drop(next);
     }
     let lock = a.lock("l");

@@ -7,10 +7,11 @@ use serde::{Deserialize, Serialize};
 use tokio::time::sleep;
 use tooz_core::{Coordinator, FencingToken, GroupEvent, SessionState};
 
-use super::people::steady;
-use super::stage::{PATIENCE, ends, eventually, soon};
+use super::coordinators::steady;
+use super::fixtures::{PATIENCE, ends, eventually, soon};
 use crate::children::{Child, ChildContext, Role};
-use crate::{Context, Failure, Needs, Trial};
+use crate::harness::joined;
+use crate::{Context, Failure, ensure, ensure_eq};
 
 trials! { "process"
     PROCESSES:
@@ -46,15 +47,15 @@ async fn hold(child: ChildContext) -> Result<(), Failure> {
     coordinator.group("g").create_if_missing().await?;
     let membership = coordinator.group("g").join("child").await?;
     let mut states = coordinator.states();
-    child.say(&Word::Holds { token: guard.fencing_token().0, timed: guard.remaining().is_some() })?;
+    child.send(&Word::Holds { token: guard.fencing_token().0, timed: guard.remaining().is_some() })?;
     let cause = guard.lost().await;
     let held = guard.is_held() || leadership.is_held();
-    child.say(&Word::Lost { session: cause.is_session_lost(), held })?;
+    child.send(&Word::Lost { session: cause.is_session_lost(), held })?;
     while states.next().await.is_some_and(|state| state != SessionState::Lost) {}
     while states.next().await.is_some_and(|state| state != SessionState::Connected) {}
     membership.joined().await?;
-    child.say(&Word::Back)?;
-    child.hear().await
+    child.send(&Word::Back)?;
+    child.receive().await
 }
 
 /// Stands in line for the lock for ever.
@@ -64,9 +65,9 @@ async fn wait(child: ChildContext) -> Result<(), Failure> {
     let waiting = tokio::spawn(async move { lock.acquire().await });
     let there = async || Ok(coordinator.lock("l").inspect().await?.waiters.len() == 1);
     eventually("the child waits", PATIENCE, there).await?;
-    child.say(&Word::Waits)?;
-    let _guard = waiting.await?;
-    child.hear().await
+    child.send(&Word::Waits)?;
+    let _guard = joined(waiting).await?;
+    child.receive().await
 }
 
 /// Works in a directory where only one may be at a time; the arguments are its path and how often.
@@ -80,8 +81,8 @@ async fn contend(child: ChildContext) -> Result<(), Failure> {
         work_alone(&directory, guard.fencing_token())?;
         guard.release().await?;
     }
-    child.say(&Word::Done)?;
-    child.hear().await
+    child.send(&Word::Done)?;
+    child.receive().await
 }
 
 /// Fails if somebody else is at work, or was with a greater token.
@@ -98,7 +99,7 @@ fn work_alone(directory: &std::path::Path, token: FencingToken) -> Result<(), Fa
 
 async fn holder(context: &Context) -> Result<(Child, u64, bool), Failure> {
     let mut child = context.spawn("holder", &())?;
-    match child.hear().await? {
+    match child.receive().await? {
         Word::Holds { token, timed } => Ok((child, token, timed)),
         other => Err(Failure::new(format!("the child should hold, but it says {other:?}"))),
     }
@@ -119,11 +120,11 @@ async fn inherits(coordinator: &Coordinator, within: Duration) -> Result<(u64, D
 async fn a_killed_holder_frees_its_lock(context: Context) -> Result<(), Failure> {
     let (mut child, token, timed) = holder(&context).await?;
     let a = steady(&context, "a").await?;
-    assert!(a.lock("l").try_acquire().await?.is_none(), "two processes hold the lock at once");
+    ensure!(a.lock("l").try_acquire().await?.is_none(), "two processes hold the lock at once");
     child.kill().await?;
     let (next, took) = inherits(&a, notice(&context)).await?;
-    assert!(next > token, "{next} does not rise above {token}");
-    assert!(timed || took < context.ttl(), "it claims not to depend on time, but took {took:?}");
+    ensure!(next > token, "{next} does not rise above {token}");
+    ensure!(timed || took < context.ttl(), "it claims not to depend on time, but took {took:?}");
     Ok(())
 }
 
@@ -131,13 +132,16 @@ async fn a_killed_waiter_holds_nobody_up(context: Context) -> Result<(), Failure
     let a = steady(&context, "a").await?;
     let guard = a.lock("l").acquire().await?;
     let mut child = context.spawn("waiter", &())?;
-    assert_eq!(child.hear::<Word>().await?, Word::Waits);
+    ensure_eq!(child.receive::<Word>().await?, Word::Waits);
     let lock = a.lock("l");
     let next = tokio::spawn(async move { lock.acquire().await });
     child.kill().await?;
     guard.release().await?;
-    let granted = tokio::time::timeout(notice(&context), next).await;
-    granted.map_err(|_| Failure::new("a killed waiter holds up the next"))???.release().await?;
+    let granted = tokio::time::timeout(notice(&context), joined(next)).await;
+    granted
+        .map_err(|_| Failure::new("the next waiter was not granted the lock after the waiter before it was killed"))??
+        .release()
+        .await?;
     Ok(())
 }
 
@@ -146,12 +150,12 @@ async fn a_killed_member_leaves_its_group(context: Context) -> Result<(), Failur
     let a = steady(&context, "a").await?;
     let mut watch = a.group("g").watch().await?;
     let joined = soon("the member", watch.next()).await?;
-    assert!(matches!(&joined, GroupEvent::Joined(member) if member.id().as_bytes() == b"child"), "{joined:?}");
+    ensure!(matches!(&joined, GroupEvent::Joined(member) if member.id().as_bytes() == b"child"), "{joined:?}");
     child.kill().await?;
     let left = tokio::time::timeout(notice(&context), watch.next()).await;
     let left = left.map_err(|_| Failure::new("a killed member is still in its group"))??;
-    assert!(matches!(&left, GroupEvent::Left(member) if member.id().as_bytes() == b"child"), "{left:?}");
-    assert!(a.group("g").members().await?.is_empty());
+    ensure!(matches!(&left, GroupEvent::Left(member) if member.id().as_bytes() == b"child"), "{left:?}");
+    ensure!(a.group("g").members().await?.is_empty());
     Ok(())
 }
 
@@ -161,7 +165,7 @@ async fn a_killed_leader_is_succeeded(context: Context) -> Result<(), Failure> {
     let former = a.election("e").leader().await?.expect("the child leads");
     child.kill().await?;
     let leadership = a.election("e").campaign_timeout(notice(&context)).await?;
-    assert!(leadership.term() > former.term);
+    ensure!(leadership.term() > former.term);
     Ok(())
 }
 
@@ -173,18 +177,18 @@ async fn a_frozen_holder_knows_when_it_wakes(context: Context) -> Result<(), Fai
     child.pause()?;
     if !timed {
         sleep(context.ttl() * 2).await;
-        assert!(a.lock("l").try_acquire().await?.is_none(), "a frozen process has not ended");
+        ensure!(a.lock("l").try_acquire().await?.is_none(), "a frozen process has not ended");
         child.resume()?;
         return Ok(());
     }
     let guard = a.lock("l").acquire_timeout(notice(&context)).await?;
-    assert!(guard.fencing_token().0 > token);
+    ensure!(guard.fencing_token().0 > token);
     child.resume()?;
-    assert_eq!(child.hear::<Word>().await?, Word::Lost { session: true, held: false });
-    assert_eq!(child.hear::<Word>().await?, Word::Back);
+    ensure_eq!(child.receive::<Word>().await?, Word::Lost { session: true, held: false });
+    ensure_eq!(child.receive::<Word>().await?, Word::Back);
     guard.verify().await?;
-    assert!(matches!(soon("the end of its membership", watch.next()).await?, GroupEvent::Left(_)));
-    assert!(matches!(soon("its return", watch.next()).await?, GroupEvent::Joined(_)));
+    ensure!(matches!(soon("the end of its membership", watch.next()).await?, GroupEvent::Left(_)));
+    ensure!(matches!(soon("its return", watch.next()).await?, GroupEvent::Joined(_)));
     Ok(())
 }
 
@@ -219,7 +223,7 @@ async fn many_processes_exclude_each_other(context: Context) -> Result<(), Failu
         Ok::<_, Failure>(())
     });
     for child in &mut children {
-        assert_eq!(child.hear::<Word>().await?, Word::Done);
+        ensure_eq!(child.receive::<Word>().await?, Word::Done);
     }
     ends("our own part", own).await?;
     Ok(())

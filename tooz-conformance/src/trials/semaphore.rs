@@ -5,11 +5,11 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use futures_util::future::try_join_all;
-use tooz_core::{Coordinator, Error, ErrorKind};
+use tooz_core::{Coordinator, ErrorKind};
 
-use super::people::{ids, pair, steady};
-use super::stage::{PATIENCE, ends, eventually, fails, soon};
-use crate::{Context, Failure, Needs, Trial};
+use super::coordinators::{ids, pair, steady};
+use super::fixtures::{PATIENCE, ends, eventually, fails, soon};
+use crate::{Context, Failure, ensure, ensure_eq};
 
 trials! { "semaphore"
     NOTHING:
@@ -30,12 +30,12 @@ async fn it_admits_as_many_as_it_has_permits(context: Context) -> Result<(), Fai
         let coordinator = if place % 2 == 0 { &a } else { &b };
         guards.push(coordinator.semaphore("s", 3).acquire().await?);
     }
-    assert!(guards.is_sorted_by(|one, next| one.fencing_token() < next.fencing_token()));
-    assert!(a.semaphore("s", 3).try_acquire().await?.is_none());
+    ensure!(guards.is_sorted_by(|one, next| one.fencing_token() < next.fencing_token()));
+    ensure!(a.semaphore("s", 3).try_acquire().await?.is_none());
     let names = |names: &[&str]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
-    assert_eq!(ids(&b.semaphore("s", 3).inspect().await?), (names(&["a", "b", "a"]), vec![]));
+    ensure_eq!(ids(&b.semaphore("s", 3).inspect().await?), (names(&["a", "b", "a"]), vec![]));
     guards.remove(0).release().await?;
-    assert!(a.semaphore("s", 3).try_acquire().await?.is_some());
+    ensure!(a.semaphore("s", 3).try_acquire().await?.is_some());
     Ok(())
 }
 
@@ -52,7 +52,7 @@ async fn whoever_releases_lets_the_next_in(context: Context) -> Result<(), Failu
         guards.sort_by_key(|guard| guard.fencing_token());
         guards.remove(releasing).release().await?;
         drop(ends("the turn of the fourth", waiting).await?);
-        assert_eq!(semaphore.inspect().await?.waiters.len(), 0);
+        ensure_eq!(semaphore.inspect().await?.waiters.len(), 0);
     }
     Ok(())
 }
@@ -61,7 +61,7 @@ async fn no_permits_at_all_is_refused(context: Context) -> Result<(), Failure> {
     let a = steady(&context, "a").await?;
     fails(a.semaphore("s", 0).acquire().await, ErrorKind::InvalidOption);
     fails(a.semaphore("s", 0).try_acquire().await, ErrorKind::InvalidOption);
-    assert!(a.semaphore("s", u32::MAX).try_acquire().await?.is_some());
+    ensure!(a.semaphore("s", u32::MAX).try_acquire().await?.is_some());
     Ok(())
 }
 
@@ -87,12 +87,12 @@ async fn it_is_another_thing_than_a_lock_of_its_name(context: Context) -> Result
 async fn break_permits_evicts_all_holders(context: Context) -> Result<(), Failure> {
     let (a, b) = pair(&context).await?;
     let guards = [a.semaphore("s", 2).acquire().await?, a.semaphore("s", 2).acquire().await?];
-    assert_eq!(b.semaphore("s", 2).break_permits().await?.len(), 2);
+    ensure_eq!(b.semaphore("s", 2).break_permits().await?.len(), 2);
     for guard in guards {
-        assert!(soon("the word that the permit was taken away", guard.lost()).await.is_not_held());
+        ensure!(soon("the word that the permit was taken away", guard.lost()).await.is_not_held());
         fails(guard.release().await, ErrorKind::NotHeld);
     }
-    assert!(b.semaphore("s", 2).try_acquire().await?.is_some());
+    ensure!(b.semaphore("s", 2).try_acquire().await?.is_some());
     Ok(())
 }
 
@@ -117,19 +117,19 @@ async fn it_never_admits_too_many_under_contention(context: Context) -> Result<(
             for _ in 0..8 {
                 let guard = semaphore.acquire().await?;
                 let now = inside.fetch_add(1, Ordering::SeqCst) + 1;
-                assert!(now <= PERMITS, "{now} hold {PERMITS} permits");
+                ensure!(now <= PERMITS, "{now} hold {PERMITS} permits");
                 most.fetch_max(now, Ordering::SeqCst);
                 tokio::time::sleep(Duration::from_millis(3)).await;
                 inside.fetch_sub(1, Ordering::SeqCst);
                 guard.release().await?;
             }
-            Ok::<_, Error>(())
+            Ok::<_, Failure>(())
         }
     };
     let tasks: Vec<_> = (0..10).map(|index| tokio::spawn(work(&coordinators[index % 2]))).collect();
     for task in tasks {
-        task.await.expect("a task has panicked")?;
+        ends("the work of a contender", task).await?;
     }
-    assert_eq!(most.load(Ordering::SeqCst), PERMITS, "the permits were never all in use");
+    ensure_eq!(most.load(Ordering::SeqCst), PERMITS, "the permits were never all in use");
     Ok(())
 }

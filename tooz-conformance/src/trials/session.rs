@@ -25,7 +25,7 @@ async fn close_is_idempotent_and_final(context: Context) -> Result<(), Failure> 
 }
 
 async fn open_fails_where_nobody_listens(context: Context) -> Result<(), Failure> {
-    open_is_unavailable(&context.nowhere()?).await
+    open_is_unavailable(&context.without_server()?).await
 }
 
 async fn open_fails_on_a_frozen_server(context: Context) -> Result<(), Failure> {

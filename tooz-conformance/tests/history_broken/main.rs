@@ -7,7 +7,7 @@ mod buggy;
 use std::time::Duration;
 
 use tooz_conformance::history::checks::Rule;
-use tooz_conformance::history::{FaultKind, MemorySite, Plan, Terms, Verdict, Workload, judge, run};
+use tooz_conformance::history::{FaultKind, MemoryEnvironment, Plan, Timing, Verdict, Workload, judge, run};
 
 use self::buggy::{Bug, DRIVER};
 
@@ -16,7 +16,7 @@ const SEEDS: u64 = 10;
 
 async fn play(bug: Option<Bug>, workload: Workload, seed: u64, kinds: &[FaultKind]) -> Verdict {
     let ms = Duration::from_millis;
-    let terms = Terms {
+    let timing = Timing {
         ttl: ms(3000),
         prompt: ms(100),
         arrival: Duration::ZERO,
@@ -24,10 +24,10 @@ async fn play(bug: Option<Bug>, workload: Workload, seed: u64, kinds: &[FaultKin
         expires: true,
         real_time: false,
     };
-    let plan = Plan { workload, seed, length: Duration::from_secs(20), cast: (5, 1), terms };
+    let plan = Plan { workload, seed, length: Duration::from_secs(20), processes: (5, 1), timing };
     let name = bug.map_or("sound", |bug| bug.as_str());
-    let site = MemorySite::new(DRIVER, &format!("{name}.{}.{seed}", workload.as_str().replace('_', "-")));
-    judge(&plan, &run(&plan, &site.with_faults(kinds)).await.unwrap())
+    let environment = MemoryEnvironment::new(DRIVER, &format!("{name}.{}.{seed}", workload.as_str().replace('_', "-")));
+    judge(&plan, &run(&plan, &environment.with_faults(kinds)).await.unwrap())
 }
 
 const FAULTS: [FaultKind; 4] = [FaultKind::Expire, FaultKind::Partition, FaultKind::BlackHole, FaultKind::Remove];

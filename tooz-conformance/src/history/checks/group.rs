@@ -4,7 +4,8 @@ use std::collections::{BTreeSet, HashMap};
 
 use super::spans::nanos;
 use super::{Rule, Violation};
-use crate::history::event::{Act, Change, Client, History};
+use crate::history::client_id::Client;
+use crate::history::event::{Act, Change, History};
 
 /// What one watcher knows.
 #[derive(Debug, Default)]
@@ -17,7 +18,7 @@ pub(super) fn check(history: &History) -> Vec<Violation> {
     let mut views: HashMap<Client, View> = HashMap::new();
     let mut found = Vec::new();
     for event in &history.events {
-        let Act::Told(change) = &event.act else { continue };
+        let Act::Notified(change) = &event.act else { continue };
         if let Err(text) = views.entry(event.client).or_default().apply(change) {
             let (text, window) = (format!("watcher c{}: {text}", event.client), (event.at, event.at));
             found.push(Violation { rule: Rule::OnceInOrder, text, window, ops: Vec::new() });
@@ -36,8 +37,8 @@ fn at_the_end(history: &History, views: &HashMap<Client, View>) -> Vec<Violation
     });
     let Some((at, truth)) = ends.next().filter(|(at, _)| history.is_settled(*at)) else { return Vec::new() };
     let to_the_end: BTreeSet<_> =
-        history.events.iter().filter(|event| event.act == Act::LookedOn).map(|event| event.client).collect();
-    let fresh = changed_since(history, at.saturating_sub(nanos(history.terms.prompt)));
+        history.events.iter().filter(|event| event.act == Act::ObservedToTheEnd).map(|event| event.client).collect();
+    let fresh = changed_since(history, at.saturating_sub(nanos(history.timing.prompt)));
     let differs = |(watcher, view): (&Client, &View)| {
         let seen: BTreeSet<_> = view.present.keys().cloned().collect();
         let differs = seen.symmetric_difference(&truth).any(|incarnation| !fresh.contains(incarnation.as_str()));
@@ -54,7 +55,7 @@ fn at_the_end(history: &History, views: &HashMap<Client, View>) -> Vec<Violation
 /// The incarnations that joined or left after the moment `since`, as far as anybody saw.
 fn changed_since(history: &History, since: u64) -> BTreeSet<&str> {
     let changed = history.events.iter().filter(|event| event.at > since).filter_map(|event| match &event.act {
-        Act::Told(Change::Joined(_, incarnation) | Change::Left(_, incarnation)) => Some(incarnation.as_str()),
+        Act::Notified(Change::Joined(_, incarnation) | Change::Left(_, incarnation)) => Some(incarnation.as_str()),
         Act::Joined(_, incarnation) => Some(incarnation.as_str()),
         _ => None,
     });
@@ -91,13 +92,14 @@ impl View {
 #[cfg(test)]
 mod tests {
     use crate::history::checks::Rule;
-    use crate::history::event::{Act, Change, OUTSIDE};
+    use crate::history::client_id::OUTSIDE;
+    use crate::history::event::{Act, Change};
     use crate::history::test_support::{SECOND, broken, history};
 
     fn told(changes: &[Change], members: &[&str]) -> Vec<Rule> {
-        let mut events: Vec<_> = changes.iter().map(|change| (1, 9, Act::Told(change.clone()))).collect();
+        let mut events: Vec<_> = changes.iter().map(|change| (1, 9, Act::Notified(change.clone()))).collect();
         let members = members.iter().map(|member| (*member).to_owned()).collect();
-        events.push((5 * SECOND, 9, Act::LookedOn));
+        events.push((5 * SECOND, 9, Act::ObservedToTheEnd));
         events.push((5 * SECOND, OUTSIDE, Act::Members(members)));
         broken(&history(events))
     }
@@ -123,11 +125,16 @@ mod tests {
 
     #[test]
     fn what_has_only_just_changed_may_not_be_known_to_all() {
-        let joined = |at| (at, 8, Act::Told(Change::Joined("a".into(), "1".into())));
+        let joined = |at| (at, 8, Act::Notified(Change::Joined("a".into(), "1".into())));
         let end = |at| {
-            let other = (1, 9, Act::Told(Change::Joined("b".into(), "2".into())));
+            let other = (1, 9, Act::Notified(Change::Joined("b".into(), "2".into())));
             let members = Act::Members(vec!["1".into(), "2".into()]);
-            broken(&history([other, joined(at), (5 * SECOND, 9, Act::LookedOn), (5 * SECOND, OUTSIDE, members)]))
+            broken(&history([
+                other,
+                joined(at),
+                (5 * SECOND, 9, Act::ObservedToTheEnd),
+                (5 * SECOND, OUTSIDE, members),
+            ]))
         };
         assert_eq!(end(4 * SECOND), []);
         assert_eq!(end(SECOND), [Rule::TrueMembers]);

@@ -12,9 +12,10 @@ mod topic;
 
 use std::fmt;
 
-use super::event::{Client, History, Op};
+use super::client_id::Client;
+use super::event::{History, Op};
 
-pub use self::spans::{Ending, Quiet, Span, spans};
+pub use self::spans::{Disturbances, Ending, Span, spans};
 
 /// A rule that a history can break.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

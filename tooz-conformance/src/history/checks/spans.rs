@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::history::event::{Act, Client, Event, History, Op, Wish};
+use crate::history::client_id::Client;
+use crate::history::event::{Act, Event, History, Op, Request};
 use crate::history::fault::{Fault, FaultKind};
 
 /// How an operation ended.
@@ -27,7 +28,7 @@ pub struct Span {
     /// Who, and which operation of his.
     pub id: (Client, Op),
     /// What was asked for.
-    pub wish: Wish,
+    pub request: Request,
     /// When.
     pub asked: u64,
     /// When it was granted, at the latest; and the token.
@@ -48,7 +49,7 @@ impl Span {
 
     /// Whether two of these may not be held at once when the limit is 1.
     pub fn conflicts(&self, other: &Self) -> bool {
-        self.wish.object == other.wish.object && !(self.wish.shared && other.wish.shared)
+        self.request.object == other.request.object && !(self.request.shared && other.request.shared)
     }
 }
 
@@ -61,10 +62,10 @@ impl Span {
     }
 
     /// Whether its entry was removed behind its back before the grant was noted: by then others may have followed.
-    pub fn is_stale(&self, quiet: &Quiet, history: &History) -> bool {
+    pub fn is_stale(&self, disturbances: &Disturbances, history: &History) -> bool {
         self.granted.is_some_and(|(at, token)| {
-            let removed = Act::Removed(self.wish.object, token);
-            quiet.forced(self.id.0, (self.asked, at)).is_some()
+            let removed = Act::Removed(self.request.object, token);
+            disturbances.forced(self.id.0, (self.asked, at)).is_some()
                 && history.events.iter().any(|event| event.act == removed)
         })
     }
@@ -83,9 +84,9 @@ pub fn spans(history: &History) -> Vec<Span> {
             spans.values_mut().filter(killed).for_each(|span| span.end(at, Ending::Killed));
         }
         let Some(id) = event.act.op().map(|op| (event.client, op)) else { continue };
-        if let Act::Ask(_, wish) = event.act {
+        if let Act::Ask(_, request) = event.act {
             let (granted, ending) = (None, Ending::Open);
-            spans.insert(id, Span { id, wish, asked: at, granted, held_until: at, over: history.end(), ending });
+            spans.insert(id, Span { id, request, asked: at, granted, held_until: at, over: history.end(), ending });
             order.push(id);
             continue;
         }
@@ -119,12 +120,12 @@ impl Span {
 
 /// When nothing was wrong.
 #[derive(Clone, Debug)]
-pub struct Quiet {
+pub struct Disturbances {
     /// What was wrong from when to when, and for whom: `None` stands for everybody.
     troubles: Vec<(u64, u64, Option<Fault>)>,
 }
 
-impl Quiet {
+impl Disturbances {
     /// Reads the faults and stalls of a history.
     pub fn of(history: &History) -> Self {
         let mut troubles = Vec::new();

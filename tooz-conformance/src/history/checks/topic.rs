@@ -3,13 +3,14 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::{Rule, Violation};
-use crate::history::event::{Act, Client, History};
+use crate::history::client_id::Client;
+use crate::history::event::{Act, History};
 
 pub(super) fn check(history: &History) -> Vec<Violation> {
     let mut log = Log::default();
     for event in &history.events {
         log.apply(event.at, event.client, &event.act);
-        if event.act == Act::LookedOn && history.is_settled(event.at) {
+        if event.act == Act::ObservedToTheEnd && history.is_settled(event.at) {
             log.finished.push(event.client);
             log.read.entry(event.client).or_default();
         }
@@ -109,7 +110,8 @@ impl Log {
 #[cfg(test)]
 mod tests {
     use crate::history::checks::Rule;
-    use crate::history::event::{Act, OUTSIDE};
+    use crate::history::client_id::OUTSIDE;
+    use crate::history::event::Act;
     use crate::history::fault::{Fault, FaultKind};
     use crate::history::test_support::{SECOND, broken, history};
 
@@ -120,7 +122,7 @@ mod tests {
             events.push((offset, 0, Act::Published(payload.to_owned(), offset)));
         }
         events.extend(read.iter().map(|(offset, payload)| (9, 1, Act::Read(*offset, (*payload).to_owned()))));
-        events.push((10, 1, Act::LookedOn));
+        events.push((10, 1, Act::ObservedToTheEnd));
         broken(&history(events))
     }
 
@@ -140,7 +142,7 @@ mod tests {
         let last_read = |healed| {
             let published = [Act::Publish("a".to_owned()), Act::Published("a".to_owned(), 1)].map(|act| (1, 0, act));
             let harm = [(2, OUTSIDE, Act::Fault(fault())), (healed, OUTSIDE, Act::Healed(fault()))];
-            broken(&history(published.into_iter().chain(harm).chain([(9 * SECOND, 2, Act::LookedOn)])))
+            broken(&history(published.into_iter().chain(harm).chain([(9 * SECOND, 2, Act::ObservedToTheEnd)])))
         };
         assert_eq!(last_read(SECOND), [Rule::NothingMissing]);
         assert_eq!(last_read(8 * SECOND), []);
