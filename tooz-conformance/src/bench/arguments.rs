@@ -4,10 +4,10 @@ use std::path::PathBuf;
 
 use crate::Failure;
 
-/// The parts of the benchmark, as `--only` names them.
+/// The names of the parts for `--only`.
 pub(super) const PARTS: [&str; 6] = ["pairs", "hand-over", "size", "memory", "groups", "topics"];
 
-/// What the command line asks for.
+/// The options of the command line.
 #[derive(Debug, Default)]
 pub(super) struct Arguments {
     pub(super) full: bool,

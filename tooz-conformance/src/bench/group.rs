@@ -1,4 +1,4 @@
-//! Groups and leaders: how soon others hear of a change.
+//! Groups and elections: the time until other clients receive a change.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -17,11 +17,11 @@ use crate::harness::joined;
 use crate::{Context, Failure};
 
 pub(super) const LEADER: &str = "bench-leader";
-/// Nothing measured here takes longer.
+/// The longest time that any measurement here takes.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// From join to the event at the last watcher or beside many members, from resign to the next leader, and from kill -9
-/// to it at several TTLs.
+/// From join to the event at the last watcher, the same beside many members, from resign to the next leader, and from
+/// `kill -9` to the next leader at several TTLs.
 pub(super) async fn figures(bench: &Bench) -> Result<(), Failure> {
     for watchers in [1, 10, 100] {
         let mut figure = Figure::new(format!("join to event, the last of {watchers} watchers"));
@@ -42,13 +42,13 @@ pub(super) async fn figures(bench: &Bench) -> Result<(), Failure> {
     if !context.has_processes() {
         return Ok(());
     }
-    // Where liveness does not depend on time there is one figure only.
+    // A backend whose liveness does not depend on time has one figure only.
     let timed = context.session("asks").await?.ttl().is_some();
     let ttls: Vec<_> = [1, 2, 3].iter().take(if timed { 3 } else { 1 }).map(|factor| context.ttl() * *factor).collect();
     let mut killed: Vec<_> =
         ttls.iter().map(|ttl| Figure::new(format!("kill -9 to the next leader, ttl {ttl:?}"))).collect();
     for _ in 0..bench.rounds().min(3) {
-        // All at once, since each does nothing but wait for most of the time.
+        // The measurements run concurrently, because each of them mostly waits.
         let led = ttls.iter().map(|ttl| async { killed_leader(&bench.fresh().with_ttl(*ttl)).await });
         killed.iter_mut().zip(try_join_all(led).await?).for_each(|(figure, round)| figure.ours.push(round));
     }
@@ -56,7 +56,7 @@ pub(super) async fn figures(bench: &Bench) -> Result<(), Failure> {
     Ok(())
 }
 
-/// One join beside many members, to the event at a watcher; and reading them all.
+/// From a join beside many members to the event at a watcher, and the time to read all members.
 async fn crowded(bench: &Bench, members: u64) -> Result<(), Failure> {
     let context = bench.fresh();
     let (watching, joining) = (context.coordinator("watching").await?, context.coordinator("joining").await?);
@@ -67,12 +67,12 @@ async fn crowded(bench: &Bench, members: u64) -> Result<(), Failure> {
     let mut reads = Figure::new(format!("reading a group of {members}"));
     let mut joins = Figure::new(format!("join to event, beside {members} members"));
     let mut watch = watching.group("crowded").watch().await?;
-    // Those who are there come first.
+    // The watch starts with the present members.
     for _ in 0..members {
         watch.next().await?;
     }
     for _ in 0..bench.rounds().min(3) {
-        // A session of the driver's own is renewed by nobody else.
+        // Nothing else renews a session of the driver itself.
         crowd.renew().await?;
         let (mut read, mut heard) = (Vec::new(), Vec::new());
         for _ in 0..bench.count(15) {
@@ -100,7 +100,7 @@ async fn crowded(bench: &Bench, members: u64) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Adds members, all of one session, that look as if each had joined by itself.
+/// Adds members through one session, each with the value of a real member.
 async fn fill(session: &dyn Session, group: &Group, members: u64) -> Result<(), Failure> {
     let roster = Roster { kind: Kind::Group, name: Name::new("crowded")? };
     let pattern = group.join(()).await?;
@@ -153,7 +153,7 @@ async fn joins(bench: &Bench, watchers: usize) -> Result<Round, Failure> {
     Round::of_times(times, None)
 }
 
-/// Passes over what became of the one before.
+/// Waits for the next join and skips the events before it.
 async fn hears_join(mut watch: tooz_core::GroupWatch) -> Result<(u64, tooz_core::GroupWatch), Failure> {
     loop {
         let event = timeout(PATIENCE, watch.next()).await;
@@ -179,7 +179,7 @@ async fn resigns(bench: &Bench) -> Result<Round, Failure> {
     Round::of_times(times, None)
 }
 
-/// The moment at which the coordinator leads; it resigns at once.
+/// The time at which the coordinator leads. It resigns at once.
 fn campaign(coordinator: &Coordinator) -> JoinHandle<Result<u64, Failure>> {
     let election = coordinator.election("e");
     tokio::spawn(async move {
@@ -194,7 +194,7 @@ async fn ended(next: JoinHandle<Result<u64, Failure>>) -> Result<u64, Failure> {
     timeout(PATIENCE, joined(next)).await.map_err(|_| Failure::new("no candidate was elected within 20 s"))?
 }
 
-/// A child that leads until it is killed.
+/// The child: leads until it is killed.
 pub(super) async fn lead(child: ChildContext) -> Result<(), Failure> {
     let coordinator = child.coordinator("killed").await?;
     let _leadership = coordinator.election("e").campaign().await?;

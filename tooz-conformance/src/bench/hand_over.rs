@@ -1,4 +1,5 @@
-//! Contention: from the call of release to the return of acquire in whoever is next, and who gets how much.
+//! Contention: the time from the call of release to the return of acquire in the next waiter, and the share of each
+//! waiter.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,15 +15,15 @@ use crate::children::ChildContext;
 use crate::harness::joined;
 use crate::{Context, Failure, Target};
 
-/// Long enough that the next one stands in line when a holder gives the lock away.
+/// Long enough that the next contender waits in the queue when a holder releases.
 const HOLD: Duration = Duration::from_millis(4);
-/// Who asked later than this before the release was perhaps not in line yet: not counted.
+/// A contender that requested later than this before the release may not have been in the queue, so it does not count.
 const IN_LINE: u64 = 1_000_000;
 
 pub(super) const CONTENDER: &str = "bench-contender";
 pub(super) const PASSER: &str = "bench-passer";
 
-/// One turn of one contender; times as [`now`] tells them.
+/// One turn of one contender. Times are those of [`now`].
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct Turn {
     order: u64,
@@ -31,14 +32,14 @@ struct Turn {
     gave: u64,
 }
 
-/// Which contender, and how many turns it takes.
+/// The number of a contender, and how many turns it takes.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct Part {
     index: u64,
     turns: u64,
 }
 
-/// Between 2 and 8 processes, the share of each of 8, and with few and many waiters.
+/// Between 2 and 8 processes, the least share of 8 contenders, and with few and many waiters.
 pub(super) async fn figures(bench: &Bench) -> Result<(), Failure> {
     let (context, turns) = (bench.fresh(), bench.count(60));
     let floor = bench.floor(&context).await?;
@@ -77,7 +78,7 @@ pub(super) async fn figures(bench: &Bench) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Raw round trips, each after a pause as long as a holder keeps the lock: what was at rest is slower to answer.
+/// Raw round trips, each after a pause as long as a hold, because an idle connection answers more slowly.
 async fn rested_looks(floor: &dyn Floor, count: u64) -> Result<Round, Failure> {
     let mut times = Vec::new();
     for _ in 0..count {
@@ -89,7 +90,7 @@ async fn rested_looks(floor: &dyn Floor, count: u64) -> Result<Round, Failure> {
     Round::of_times(times, None)
 }
 
-/// Lets `count` processes, or tasks where there cannot be several processes, take turns.
+/// Lets `count` processes take turns, or tasks if the backend cannot be shared by processes.
 async fn play(bench: &Bench, context: &Context, role: &str, count: u64, turns: u64) -> Result<Vec<Vec<Turn>>, Failure> {
     let parts = (0..count).map(|index| Part { index, turns });
     if !context.has_processes() {
@@ -127,7 +128,7 @@ async fn gather<T>(running: Vec<tokio::task::JoinHandle<Result<T, Failure>>>) ->
     Ok(outcome)
 }
 
-/// A child that takes turns with the lock.
+/// The child: takes turns with the lock.
 pub(super) async fn play_contender(child: ChildContext) -> Result<(), Failure> {
     let warm = child.coordinator("warm").await?;
     child.send(&())?;
@@ -137,7 +138,7 @@ pub(super) async fn play_contender(child: ChildContext) -> Result<(), Failure> {
     Ok(())
 }
 
-/// A child that takes turns with the floor's token.
+/// The child: takes turns with the floor's token.
 pub(super) async fn play_passer(child: ChildContext, open: OpenFloor) -> Result<(), Failure> {
     let floor = open(Target::clone(&child)).await?;
     child.send(&())?;
@@ -163,7 +164,7 @@ async fn contend(target: &Target, part: Part) -> Result<Vec<Turn>, Failure> {
     Ok(turns)
 }
 
-/// The first of two has the even turns, and begins; the second has the odd ones.
+/// The first of two contenders has the even turns and begins. The second has the odd turns.
 async fn pass(floor: Arc<dyn Floor>, part: Part) -> Result<Vec<Turn>, Failure> {
     let mut turns = Vec::new();
     for order in (0..part.turns).map(|turn| 2 * turn + part.index) {
@@ -182,7 +183,7 @@ async fn pass(floor: Arc<dyn Floor>, part: Part) -> Result<Vec<Turn>, Failure> {
     Ok(turns)
 }
 
-/// How long it took each who stood in line from the release before.
+/// The times from a release to the grant of the next contender in the queue.
 fn times(parts: &[Vec<Turn>]) -> Result<Round, Failure> {
     let mut turns = parts.concat();
     turns.sort_by_key(|turn| turn.order);
@@ -190,7 +191,7 @@ fn times(parts: &[Vec<Turn>]) -> Result<Round, Failure> {
     Round::of_times(pairs.map(|pair| pair[1].got.saturating_sub(pair[0].gave)).collect(), None)
 }
 
-/// The least share in percent of the grants while all contend.
+/// The least share of the grants in percent while all contend.
 fn least_share(parts: &[Vec<Turn>]) -> f64 {
     let begin = parts.iter().filter_map(|part| part.first()).map(|turn| turn.asked).max().unwrap_or_default();
     let end = parts.iter().filter_map(|part| part.last()).map(|turn| turn.got).min().unwrap_or_default();
@@ -200,7 +201,7 @@ fn least_share(parts: &[Vec<Turn>]) -> f64 {
     least as f64 * 100.0 / counts.iter().sum::<usize>().max(1) as f64
 }
 
-/// Many waiters in one process: each keeps the lock for a moment and stands in line again.
+/// Many waiters in one process. Each holds the lock for a moment and enters the queue again.
 async fn crowd(bench: &Bench, waiters: usize) -> Result<Round, Failure> {
     let context = bench.fresh();
     let coordinator = context.coordinator("crowd").await?;

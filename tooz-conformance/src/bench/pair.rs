@@ -1,4 +1,4 @@
-//! Operations that nobody contends for: how long each takes, alone and among 64 tasks.
+//! Uncontended operations: the time of each, with one task and with 64.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -12,10 +12,10 @@ use super::floor::Floor;
 use super::run::Bench;
 use crate::{BoxFuture, Failure};
 
-/// One run of what is measured.
+/// One measured operation.
 type Step = BoxFuture<'static, Result<(), Failure>>;
 
-/// Acquire and release, by one task and by 64; a shared lock; a try on a held lock.
+/// Acquire and release with one task and with 64, a shared lock, and a try on a held lock.
 pub(super) async fn figures(bench: &Bench) -> Result<(), Failure> {
     let context = bench.fresh();
     let coordinator = context.coordinator("bench").await?;
@@ -51,7 +51,7 @@ pub(super) async fn figures(bench: &Bench) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Runs what `make` returns again and again in `tasks` tasks until the time is over.
+/// Repeats an operation in `tasks` tasks until the time is over.
 pub(super) async fn repeat<W, F>(length: Duration, tasks: usize, make: impl Fn(usize) -> W) -> Result<Round, Failure>
 where
     W: Fn() -> F + Send + 'static,

@@ -1,4 +1,4 @@
-//! Topics: how quickly messages go in, and how soon they come out.
+//! Topics: the cost of publishing, and the time until subscribers receive a message.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,7 +15,7 @@ use crate::harness::joined;
 
 const PAYLOAD: [u8; 100] = [b'x'; 100];
 
-/// Publishing, and from the call of publish to the last of 1 to 16 subscribers.
+/// Publishing, and the time from publish to the last of 1 to 16 subscribers.
 pub(super) async fn figures(bench: &Bench) -> Result<(), Failure> {
     let context = bench.fresh();
     let coordinator = context.coordinator("bench").await?;

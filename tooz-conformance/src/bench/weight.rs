@@ -1,5 +1,4 @@
-//! Memory: how much a client grows by each lock, waiter and coordinator. Weighed in a child process, whose memory no
-//! earlier figure has stretched.
+//! Client memory per lock, waiter and coordinator, measured in a child process, so that no earlier figure affects it.
 
 use std::fs;
 use std::time::Duration;
@@ -17,7 +16,7 @@ use crate::children::ChildContext;
 
 pub(super) const WEIGHER: &str = "bench-weigher";
 
-/// What is weighed.
+/// What is measured.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 enum Thing {
     Lock,
@@ -25,7 +24,7 @@ enum Thing {
     Coordinator,
 }
 
-/// One of many locks that are held, of those who wait for one lock, of coordinators.
+/// Memory per held lock, per waiter of one lock, and per coordinator.
 pub(super) async fn figures(bench: &Bench) -> Result<(), Failure> {
     for (thing, what, count) in
         [(Thing::Lock, "held lock", 10_000), (Thing::Waiter, "waiter", 1000), (Thing::Coordinator, "coordinator", 50)]
@@ -42,10 +41,10 @@ pub(super) async fn figures(bench: &Bench) -> Result<(), Failure> {
     Ok(())
 }
 
-/// A child that makes many of something and says by how many bytes it has grown.
+/// The child: creates many of one thing and reports how many bytes its memory grew.
 pub(super) async fn weigh(child: ChildContext) -> Result<(), Failure> {
     let (thing, count): (Thing, u64) = child.args()?;
-    // What the first one brings along is not what each costs.
+    // The cost of the first one is not part of the cost of each.
     let first = child.coordinator("first").await?;
     let held = first.lock("wanted").acquire().await?;
     let before = resident();
@@ -84,7 +83,7 @@ pub(super) async fn weigh(child: ChildContext) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Bytes of memory that this process has in use.
+/// The resident memory of this process in bytes.
 fn resident() -> u64 {
     let statm = fs::read_to_string("/proc/self/statm").unwrap_or_default();
     let pages: u64 = statm.split(' ').nth(1).and_then(|pages| pages.parse().ok()).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! Sessions with a fault. What a fault does not concern goes to the memory driver unchanged.
+//! Sessions with a fault. Calls that the fault does not concern go to the memory driver unchanged.
 
 use std::future::pending;
 use std::num::NonZeroU32;
@@ -33,7 +33,7 @@ impl BrokenSession {
         Self { inner, fault }
     }
 
-    /// The roster that is really used.
+    /// The roster that is used in place of `roster`.
     fn roster(&self, roster: &Roster) -> Roster {
         let mut roster = roster.clone();
         match self.fault {
@@ -46,7 +46,7 @@ impl BrokenSession {
         roster
     }
 
-    /// The ticket that the memory driver gave, from the one that was shown.
+    /// The ticket of the memory driver for a ticket that the caller has.
     async fn ticket(&self, roster: &Roster, ticket: &Ticket) -> Result<Ticket> {
         if self.fault != Some(F::ReusesTokens) {
             return Ok(*ticket);
@@ -56,7 +56,7 @@ impl BrokenSession {
         Ok(Ticket { seq, ..*ticket })
     }
 
-    /// The seq that is shown.
+    /// The seq that the caller sees.
     fn shown(&self, seq: Seq) -> Seq {
         if self.fault == Some(F::ReusesTokens) { Seq(seq.0.div_ceil(2)) } else { seq }
     }
@@ -73,7 +73,7 @@ impl BrokenSession {
         }
     }
 
-    /// Removes the first entry, whosever it is.
+    /// Removes the first entry of any owner.
     async fn leave_any(&self, roster: &Roster) -> Result<bool> {
         match self.inner.snapshot(roster, None).await?.entries.first() {
             Some(first) => self.inner.evict(roster, first.seq).await,
@@ -81,7 +81,7 @@ impl BrokenSession {
         }
     }
 
-    /// Removes the entry but leaves its nonce free.
+    /// Removes the entry but leaves no tombstone.
     async fn withdraw_for_now(&self, roster: &Roster, nonce: Nonce) -> Result<()> {
         let entries = self.inner.snapshot(roster, None).await?.entries;
         if let Some(entry) = entries.iter().find(|entry| entry.nonce == nonce) {
@@ -91,7 +91,7 @@ impl BrokenSession {
         Ok(())
     }
 
-    /// Waits until the entry that blocks now is gone.
+    /// Waits until the entry that blocks at present is gone.
     async fn await_one_blocker(&self, roster: &Roster, ticket: &Ticket) -> Result<()> {
         let mut snapshot = self.inner.snapshot(roster, None).await?;
         let Some(blocker) = admission::blocker_of(&snapshot.entries, ticket)? else { return Ok(()) };

@@ -1,4 +1,5 @@
-//! Runs against the backend of a trial: clients in processes of their own, proxies in between, servers to be harmed.
+//! Runs on the backend of a trial: clients in child processes, fault proxies in between, and servers that are killed or
+//! frozen.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,30 +21,30 @@ use crate::children::{Child, ChildContext};
 use crate::proxy::{Direction, Proxies};
 use crate::{Context, Failure};
 
-/// The role of a process that plays clients.
+/// The role of a child process that runs clients.
 pub(crate) const ROLE: &str = "history";
 
-/// Plays what the parent says, and records it in a file.
+/// Runs the assigned clients and records their events in a file.
 pub(crate) async fn play_role(context: ChildContext) -> Result<(), Failure> {
-    let Assignment { plan_of_process, record } = context.args()?;
+    let Assignment { plan, record } = context.args()?;
     let target = (*context).clone();
     let connect: Connect = Arc::new(move |member| target.builder(member));
-    perform(plan_of_process, connect, Recorder::in_file(&record)?).await;
+    perform(plan, connect, Recorder::in_file(&record)?).await;
     Ok(())
 }
 
 #[derive(Debug, Serialize, Deserialize)]
 struct Assignment {
-    plan_of_process: ProcessPlan,
+    plan: ProcessPlan,
     record: std::path::PathBuf,
 }
 
-/// One process and its way to the backend.
+/// One child process, and how it connects to the backend.
 #[derive(Debug)]
 struct ClientProcess {
     context: Context,
     proxies: Option<Proxies>,
-    plan_of_process: ProcessPlan,
+    plan: ProcessPlan,
     child: Child,
 }
 
@@ -51,9 +52,9 @@ struct ClientProcess {
 #[derive(Debug)]
 pub(crate) struct BackendEnvironment {
     context: Context,
-    harms_servers: bool,
+    with_server_faults: bool,
     is_proxied: bool,
-    /// Whether a restart of the servers loses nothing, as the driver says.
+    /// Whether the driver says that the servers keep their data over a restart.
     keeps_data: bool,
     records: TempDir,
     state: Mutex<State>,
@@ -66,15 +67,15 @@ struct State {
 }
 
 impl BackendEnvironment {
-    /// Harms the servers only if the trial said that they are its own.
-    pub(crate) async fn new(context: Context, harms_servers: bool) -> Result<Self, Failure> {
+    /// Injects faults of servers only if the trial has its own servers.
+    pub(crate) async fn new(context: Context, with_server_faults: bool) -> Result<Self, Failure> {
         let is_proxied = context.proxied().await.is_ok();
         let keeps_data = context.info()?.characteristics.contains(&Characteristic::Sequential);
         let records = tempfile::Builder::new().prefix("tooz-history-").tempdir()?;
-        Ok(Self { context, harms_servers, is_proxied, keeps_data, records, state: Mutex::default() })
+        Ok(Self { context, with_server_faults, is_proxied, keeps_data, records, state: Mutex::default() })
     }
 
-    async fn process(&self, plan_of_process: ProcessPlan) -> Result<ClientProcess, Failure> {
+    async fn start_process(&self, plan: ProcessPlan) -> Result<ClientProcess, Failure> {
         let (context, proxies) = match self.is_proxied {
             true => {
                 let (context, proxies) = self.context.proxied().await?;
@@ -82,17 +83,17 @@ impl BackendEnvironment {
             }
             false => (self.context.clone(), None),
         };
-        let child = self.child(&context, &plan_of_process, &mut *self.state.lock().await)?;
-        Ok(ClientProcess { context, proxies, plan_of_process, child })
+        let child = self.child(&context, &plan, &mut *self.state.lock().await)?;
+        Ok(ClientProcess { context, proxies, plan, child })
     }
 
-    fn child(&self, context: &Context, plan_of_process: &ProcessPlan, state: &mut State) -> Result<Child, Failure> {
+    fn child(&self, context: &Context, plan: &ProcessPlan, state: &mut State) -> Result<Child, Failure> {
         let record = self.records.path().join(format!("{}.jsonl", state.recorded.len()));
         state.recorded.push(record.clone());
-        context.spawn(ROLE, &Assignment { plan_of_process: plan_of_process.clone(), record })
+        context.spawn(ROLE, &Assignment { plan: plan.clone(), record })
     }
 
-    async fn begin_fault(&self, fault: &Fault) -> Result<(), Failure> {
+    async fn start_fault(&self, fault: &Fault) -> Result<(), Failure> {
         match fault.kind() {
             FaultKind::FreezeServer => return Ok(self.context.server()?.pause().await?),
             FaultKind::RestartServer => {
@@ -103,10 +104,8 @@ impl BackendEnvironment {
             _ => {}
         }
         let mut state = self.state.lock().await;
-        for process in state
-            .processes
-            .iter_mut()
-            .filter(|process| process.plan_of_process.clients.iter().any(|client| fault.hits(*client)))
+        for process in
+            state.processes.iter_mut().filter(|process| process.plan.clients.iter().any(|client| fault.hits(*client)))
         {
             process.begin(fault.kind()).await?;
         }
@@ -123,12 +122,12 @@ impl BackendEnvironment {
             if let Some(proxies) = &process.proxies {
                 proxies.heal().await?;
             }
-            if process.plan_of_process.clients.iter().any(|client| fault.hits(*client)) {
+            if process.plan.clients.iter().any(|client| fault.hits(*client)) {
                 match fault.kind() {
                     FaultKind::FreezeClient => process.child.resume()?,
                     FaultKind::KillClient => {
-                        process.plan_of_process.clients.iter_mut().for_each(|client| *client += GENERATION);
-                        process.child = self.child(&process.context, &process.plan_of_process, state)?;
+                        process.plan.clients.iter_mut().for_each(|client| *client += GENERATION);
+                        process.child = self.child(&process.context, &process.plan, state)?;
                     }
                     _ => {}
                 }
@@ -148,11 +147,9 @@ impl ClientProcess {
             (FaultKind::Partition | FaultKind::BlackHole, Some(proxies)) => proxies.black_hole(Direction::Both),
             (FaultKind::DropReplies, Some(proxies)) => proxies.drop_replies(),
             (FaultKind::Hold, Some(proxies)) => proxies.hold(Direction::Both),
-            (FaultKind::CutReply, Some(proxies)) => {
-                proxies.cut_after(1 + u64::from(self.plan_of_process.clients[0]) % 3)
-            }
+            (FaultKind::CutReply, Some(proxies)) => proxies.cut_after(1 + u64::from(self.plan.clients[0]) % 3),
             (FaultKind::Delay, Some(proxies)) => proxies.delay(Duration::from_millis(40)),
-            (other, _) => return Err(Failure::new(format!("there is no {other} here"))),
+            (other, _) => return Err(Failure::new(format!("this backend cannot inject the fault {other}"))),
         }
         Ok(())
     }
@@ -175,27 +172,29 @@ impl Environment for BackendEnvironment {
         if self.is_proxied {
             kinds.extend([F::Partition, F::Cut, F::BlackHole, F::DropReplies, F::Hold, F::CutReply, F::Delay]);
         }
-        if self.harms_servers {
+        if self.with_server_faults {
             kinds.extend([F::FreezeServer, F::FreezeServer]);
         }
-        if self.harms_servers && self.keeps_data {
+        if self.with_server_faults && self.keeps_data {
             kinds.extend([F::RestartServer, F::RestartServer]);
         }
         kinds
     }
 
-    async fn play(&self, plan_of_process: ProcessPlan, _recorder: &Recorder) -> Result<(), String> {
-        let process = self.process(plan_of_process).await.map_err(|failure| failure.to_string())?;
+    async fn play(&self, plan: ProcessPlan, _recorder: &Recorder) -> Result<(), String> {
+        let process = self.start_process(plan).await.map_err(|failure| failure.to_string())?;
         self.state.lock().await.processes.push(process);
         Ok(())
     }
 
     async fn begin(&self, fault: &Fault) -> Result<(), String> {
-        self.begin_fault(fault).await.map_err(|failure| format!("{}: {failure}", fault.kind()))
+        self.start_fault(fault)
+            .await
+            .map_err(|failure| format!("failed to start the fault {}: {failure}", fault.kind()))
     }
 
     async fn end(&self, fault: &Fault) -> Result<(), String> {
-        self.end_fault(fault).await.map_err(|failure| format!("the end of {}: {failure}", fault.kind()))
+        self.end_fault(fault).await.map_err(|failure| format!("failed to end the fault {}: {failure}", fault.kind()))
     }
 
     async fn finish(&self) -> Result<Vec<Event>, String> {
@@ -203,12 +202,12 @@ impl Environment for BackendEnvironment {
         for process in &mut state.processes {
             let status = process.child.wait().await.map_err(|failure| failure.to_string())?;
             if !status.success() {
-                return Err(format!("a process of clients ended with {status}"));
+                return Err(format!("a client process ended with {status}"));
             }
         }
         let mut events = Vec::new();
         for record in &state.recorded {
-            // A process that was killed at once may not have come so far as to make its file.
+            // A process that was killed early may not have created its file.
             events.extend(read_file(record).unwrap_or_default());
         }
         Ok(events)

@@ -9,27 +9,27 @@ use super::fault::{Fault, FaultKind};
 use super::recorder::Recorder;
 use super::workload::ProcessPlan;
 
-/// Where a run takes place: how clients get there, and what can go wrong.
+/// Where a run takes place: how its clients connect, and which faults can be injected.
 #[async_trait]
 pub trait Environment: Send + Sync {
-    /// A client that is about to connect, unharmed by proxies and the like.
+    /// A builder of a coordinator that no fault of the network affects.
     fn builder(&self, member: &str) -> Builder;
 
-    /// A session of the driver, unharmed as well. Nothing renews it.
+    /// A session of the driver that no fault of the network affects. Nothing renews it.
     async fn session(&self) -> Result<Box<dyn Session>, Error>;
 
-    /// What can go wrong here.
+    /// The faults that can be injected here.
     fn kinds(&self) -> Vec<FaultKind>;
 
-    /// Begins to play a plan_of_process, in this process or another.
-    async fn play(&self, plan_of_process: ProcessPlan, recorder: &Recorder) -> Result<(), String>;
+    /// Starts the clients of `plan`, in this process or in another.
+    async fn play(&self, plan: ProcessPlan, recorder: &Recorder) -> Result<(), String>;
 
-    /// Makes a fault begin.
+    /// Starts a fault.
     async fn begin(&self, fault: &Fault) -> Result<(), String>;
 
-    /// Ends it.
+    /// Ends a fault.
     async fn end(&self, fault: &Fault) -> Result<(), String>;
 
-    /// Waits for all processes and returns what was recorded elsewhere than in this process.
+    /// Waits for all client processes and returns the events that they recorded.
     async fn finish(&self) -> Result<Vec<Event>, String>;
 }

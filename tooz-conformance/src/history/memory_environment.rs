@@ -1,4 +1,5 @@
-//! Runs against the memory driver, and with its faults: with a paused clock they take no time and a seed repeats itself.
+//! Runs on the memory driver with its own faults. With a paused clock a run takes no time, and a seed repeats it
+//! exactly.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +18,7 @@ use super::fault::{Fault, FaultKind};
 use super::recorder::Recorder;
 use super::workload::{Connect, ProcessPlan, perform};
 
-/// What everything of a run stands under.
+/// The namespace of all clients of a run.
 const NAMESPACE: &str = "history";
 
 /// The memory driver, or a driver that is built on it, and its server.
@@ -31,7 +32,7 @@ pub struct MemoryEnvironment {
 }
 
 impl MemoryEnvironment {
-    /// `driver` opens URLs like those of the memory driver; `server` is the name of one that nobody else uses.
+    /// `driver` opens URLs like those of the memory driver. `server` is a unique server name.
     pub fn new(driver: DriverEntry, server: &str) -> Self {
         Self {
             url: format!("{}://{server}", driver.schemes[0]),
@@ -42,7 +43,7 @@ impl MemoryEnvironment {
         }
     }
 
-    /// The same with these faults only.
+    /// Replaces the faults that can be injected.
     #[must_use]
     pub fn with_faults(mut self, kinds: &[FaultKind]) -> Self {
         self.kinds = kinds.to_vec();
@@ -66,12 +67,12 @@ impl Environment for MemoryEnvironment {
         self.kinds.clone()
     }
 
-    async fn play(&self, plan_of_process: ProcessPlan, recorder: &Recorder) -> Result<(), String> {
+    async fn play(&self, plan: ProcessPlan, recorder: &Recorder) -> Result<(), String> {
         let (url, driver) = (self.url.clone(), self.driver);
         let connect: Connect = Arc::new(move |member| {
             Coordinator::builder(&url).registry(Registry::with([driver])).member(member).namespace(NAMESPACE)
         });
-        self.processes.lock().await.push(tokio::spawn(perform(plan_of_process, connect, recorder.clone())));
+        self.processes.lock().await.push(tokio::spawn(perform(plan, connect, recorder.clone())));
         Ok(())
     }
 
@@ -85,7 +86,7 @@ impl Environment for MemoryEnvironment {
                 }
             }
             FaultKind::BlackHole => self.server.pause(),
-            other => return Err(format!("memory has no {other}")),
+            other => return Err(format!("the memory driver cannot inject the fault {other}")),
         }
         Ok(())
     }
@@ -97,8 +98,8 @@ impl Environment for MemoryEnvironment {
     }
 
     async fn finish(&self) -> Result<Vec<Event>, String> {
-        for plan_of_process in self.processes.lock().await.drain(..) {
-            plan_of_process.await.map_err(|error| error.to_string())?;
+        for plan in self.processes.lock().await.drain(..) {
+            plan.await.map_err(|error| error.to_string())?;
         }
         Ok(Vec::new())
     }

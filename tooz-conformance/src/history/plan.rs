@@ -8,18 +8,18 @@ use super::fault::{FaultKind, Planned, schedule};
 use super::timing::Timing;
 use super::workload::Workload;
 
-/// What a run does, all of it from the seed.
+/// The description of one run.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// With what.
+    /// What the clients work with.
     pub workload: Workload,
-    /// What everything random is drawn from.
+    /// The source of all random choices.
     pub seed: u64,
-    /// For how long clients begin something new.
+    /// How long clients start new operations.
     pub length: Duration,
-    /// How many processes there are, and how many clients in each.
+    /// The number of processes, and the number of clients in each.
     pub processes: (Client, Client),
-    /// What is promised.
+    /// The times that the run relies on.
     pub timing: Timing,
 }
 
@@ -28,7 +28,7 @@ impl Plan {
         let (processes, each) = self.processes;
         let of = |process: Client| {
             let mut clients: Vec<_> = (process * each..(process + 1) * each).collect();
-            // In a process that can be harmed, so that onlookers are harmed too.
+            // Observers run in processes that faults can hit, so that faults hit observers too.
             if self.workload.is_observed() && process < 2 {
                 clients.push(observer(process.into()));
             }
@@ -37,14 +37,14 @@ impl Plan {
         (0..processes).map(of).collect()
     }
 
-    /// For how long nothing is harmed at the end; a restart takes its time, too.
+    /// How long no fault is active at the end. A restart takes additional time.
     pub(super) fn settling(&self, environment: &dyn Environment) -> Duration {
         let restart =
             if environment.kinds().contains(&FaultKind::RestartServer) { self.timing.ttl } else { Duration::ZERO };
         self.timing.settling() + restart
     }
 
-    /// The faults that this plan has at a environment with these kinds.
+    /// The faults of this plan in an environment with these kinds.
     pub fn schedule(&self, kinds: &[FaultKind]) -> Vec<Planned> {
         schedule(self.seed, kinds, &self.groups(), self.length, self.timing.ttl)
     }

@@ -1,4 +1,4 @@
-//! One run: clients at work, faults from the schedule, a disturbances time, and a look at what is left.
+//! One run: clients work, faults follow the schedule, everything settles, and the leftovers are counted.
 
 use std::time::Duration;
 
@@ -14,17 +14,17 @@ use super::recorder::Recorder;
 use super::remove::remove;
 use super::workload::{OBJECTS, PERMITS, ProcessPlan, Workload, object_name};
 
-/// Carries out `plan` at `environment`.
+/// Carries out `plan` in `environment`.
 ///
 /// # Errors
-/// The environment itself fails: that says nothing of the driver.
+/// The environment fails. That says nothing about the driver.
 pub async fn run(plan: &Plan, environment: &dyn Environment) -> Result<History, String> {
     let recorder = Recorder::in_memory();
     prepare(plan, environment).await.map_err(|error| format!("failed to prepare the run: {error}"))?;
     let began = recorder.now();
     let after = |duration: Duration| began + u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX / 2);
     let settled = plan.length + plan.settling(environment);
-    let plan_of_process = ProcessPlan {
+    let process = ProcessPlan {
         workload: plan.workload,
         seed: plan.seed,
         clients: Vec::new(),
@@ -35,45 +35,50 @@ pub async fn run(plan: &Plan, environment: &dyn Environment) -> Result<History, 
         real_time: plan.timing.real_time,
     };
     for clients in plan.groups() {
-        environment.play(ProcessPlan { clients, ..plan_of_process.clone() }, &recorder).await?;
+        environment.play(ProcessPlan { clients, ..process.clone() }, &recorder).await?;
     }
-    harm(plan, environment, &recorder, began).await?;
+    inject_faults(plan, environment, &recorder, began).await?;
     if plan.workload == Workload::Group {
-        let coordinator = look(plan, || environment.builder("stage").connect()).await?;
-        sleep_until(recorder.instant(plan_of_process.settled)).await;
-        let members = look(plan, || members(&coordinator)).await?;
+        let coordinator = ask(plan, || environment.builder("run").connect()).await?;
+        sleep_until(recorder.instant(process.settled)).await;
+        let members = ask(plan, || members(&coordinator)).await?;
         recorder.note(OUTSIDE, Act::Members(members));
         coordinator.close().await;
     }
-    let elsewhere = environment.finish().await?;
+    let recorded = environment.finish().await?;
     leftovers(plan, environment, &recorder).await?;
     let mut events = recorder.take();
-    events.extend(elsewhere);
+    events.extend(recorded);
     Ok(History::new(events, plan.timing))
 }
 
 async fn prepare(plan: &Plan, environment: &dyn Environment) -> Result<(), Error> {
     if plan.workload == Workload::Group {
-        let coordinator = environment.builder("stage").connect().await?;
+        let coordinator = environment.builder("run").connect().await?;
         coordinator.group(object_name(0)).create_if_missing().await?;
         coordinator.close().await;
     }
     Ok(())
 }
 
-async fn harm(plan: &Plan, environment: &dyn Environment, recorder: &Recorder, began: u64) -> Result<(), String> {
+async fn inject_faults(
+    plan: &Plan,
+    environment: &dyn Environment,
+    recorder: &Recorder,
+    began: u64,
+) -> Result<(), String> {
     let start = recorder.instant(began);
     for planned in plan.schedule(&environment.kinds()) {
         sleep_until(start + planned.after).await;
         if start.elapsed() + planned.lasts > plan.length {
-            // Those before took longer than planned, and this one would target into the disturbances time at the end.
+            // The previous faults took longer than planned, so this one would reach into the settling time.
             break;
         }
         if planned.fault.kind() == FaultKind::Remove {
             remove(plan.workload, environment, recorder).await;
             continue;
         }
-        // From before it begins until it is surely over.
+        // The record covers the fault from before its start to after its end.
         recorder.note(OUTSIDE, Act::Fault(planned.fault.clone()));
         environment.begin(&planned.fault).await?;
         sleep(planned.lasts).await;
@@ -83,8 +88,8 @@ async fn harm(plan: &Plan, environment: &dyn Environment, recorder: &Recorder, b
     Ok(())
 }
 
-/// Looks again for a while when the backend has not come round yet.
-async fn look<T, F>(plan: &Plan, mut question: impl FnMut() -> F) -> Result<T, String>
+/// Repeats a question while the backend recovers.
+async fn ask<T, F>(plan: &Plan, mut question: impl FnMut() -> F) -> Result<T, String>
 where
     F: Future<Output = Result<T, Error>>,
 {
@@ -104,21 +109,21 @@ async fn members(coordinator: &Coordinator) -> Result<Vec<String>, Error> {
     Ok(members.iter().map(|member| member.incarnation().to_string()).collect())
 }
 
-/// Counts what stands although all have gone; entries of killed processes get the time that they may take to expire.
+/// Counts the entries that exist after all clients have ended. Entries of killed processes get the time to expire.
 async fn leftovers(plan: &Plan, environment: &dyn Environment, recorder: &Recorder) -> Result<(), String> {
     let limit = Instant::now() + plan.timing.settling();
     let objects = if plan.workload == Workload::Group { 1 } else { OBJECTS };
     for object in 0..objects {
         loop {
-            let standing = look(plan, || async {
-                let coordinator = environment.builder("stage").connect().await?;
-                let standing = count(&coordinator, plan.workload, object).await;
+            let counting = ask(plan, || async {
+                let coordinator = environment.builder("run").connect().await?;
+                let left = count(&coordinator, plan.workload, object).await;
                 coordinator.close().await;
-                standing
+                left
             });
-            let standing = standing.await?;
-            if standing == 0 || Instant::now() > limit {
-                recorder.note(OUTSIDE, Act::Leftover(object, standing));
+            let left = counting.await?;
+            if left == 0 || Instant::now() > limit {
+                recorder.note(OUTSIDE, Act::Leftover(object, left));
                 break;
             }
             sleep(plan.timing.ttl / 30).await;
@@ -129,12 +134,12 @@ async fn leftovers(plan: &Plan, environment: &dyn Environment, recorder: &Record
 
 async fn count(coordinator: &Coordinator, workload: Workload, object: u8) -> Result<usize, Error> {
     let name = object_name(object);
-    let line = match workload {
+    let queue = match workload {
         Workload::Topic => return Ok(0),
         Workload::Group => return Ok(coordinator.group(name).members().await?.len()),
         Workload::Election => coordinator.election(name).inspect().await?,
         Workload::Semaphore => coordinator.semaphore(name, PERMITS).inspect().await?,
         Workload::Lock | Workload::SharedLock => coordinator.lock(name).inspect().await?,
     };
-    Ok(line.holders.len() + line.waiters.len())
+    Ok(queue.holders.len() + queue.waiters.len())
 }

@@ -1,21 +1,22 @@
-//! Cuts a history down to what shows a violation.
+//! Reduces a history to the events that show a violation: it drops operations one by one as long as the rule stays
+//! broken.
 
 use std::collections::BTreeSet;
 
-use super::checks::{Rule, Violation, check, second_opinion};
+use super::checks::{Rule, Violation, check, check_linearizability};
 use super::client_id::Client;
 use super::event::{Act, Event, History, Op};
 
-/// The most operations that are tried out one by one.
+/// The greatest number of operations that are dropped one by one.
 const TRIES: usize = 200;
 
-/// A plan_of_process of `history`, as small as simple means make it, that breaks the same rule.
+/// A small part of `history` that breaks the same rule.
 pub fn shrink(history: &History, violation: &Violation) -> History {
     let rule = violation.rule;
     let mut ops: BTreeSet<(Client, Op)> = violation.ops.iter().copied().collect();
     let mut small = only(history, violation, &ops);
     if !breaks(&small, rule) {
-        // The neighbours are needed too.
+        // The operations of the violation alone do not show it, so those of the same time are added.
         let near = |event: &&Event| (violation.window.0..=violation.window.1).contains(&event.at);
         let neighbours = history.events.iter().filter(near);
         ops.extend(neighbours.filter_map(|event| Some((event.client, event.act.op()?))));
@@ -36,14 +37,14 @@ pub fn shrink(history: &History, violation: &Violation) -> History {
 }
 
 fn breaks(history: &History, rule: Rule) -> bool {
-    let found = if rule == Rule::Linearizable { second_opinion(history) } else { check(history) };
+    let found = if rule == Rule::Linearizable { check_linearizability(history) } else { check(history) };
     found.iter().any(|violation| violation.rule == rule)
 }
 
-/// These operations, the faults, and what else happened in the window.
+/// These operations, the faults, and the other events in the window.
 fn only(history: &History, violation: &Violation, ops: &BTreeSet<(Client, Op)>) -> History {
     let (from, to) = violation.window;
-    // What went wrong a little before may be the cause; what came later is not.
+    // A fault shortly before the window may be the cause. A fault after it cannot be.
     let cause = from.saturating_sub(3 * u64::try_from(history.timing.ttl.as_nanos()).unwrap_or_default())..=to;
     let keep = |event: &&Event| match &event.act {
         Act::Fault(_) | Act::Healed(_) | Act::Stalled(_) | Act::Removed(..) => cause.contains(&event.at),
@@ -57,7 +58,7 @@ fn only(history: &History, violation: &Violation, ops: &BTreeSet<(Client, Op)>) 
     History { events, timing: history.timing }
 }
 
-/// Of many looks in a row that say the same, the last is enough.
+/// Of several equal checks in a row, only the last is kept.
 fn without_repetition(history: &History, rule: Rule) -> History {
     let mut events: Vec<Event> = Vec::new();
     for (index, event) in history.events.iter().enumerate() {

@@ -1,4 +1,4 @@
-//! Long runs: one after another, each from a seed of its own, on a backend that is harmed, until the time is over.
+//! Long tests: one run after another, each from its own seed, on a backend with faults, until the time is over.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::env;
@@ -17,29 +17,29 @@ use super::workload::Workload;
 use crate::harness::{DriverUnderTest, RunningBackend};
 use crate::{Context, Failure};
 
-/// Set in the environment by `cargo xtask soak`: what to do, instead of trials.
+/// The environment variable with which `cargo xtask soak` starts a long test instead of trials.
 const VARIABLE: &str = "TOOZ_SOAK";
 
-/// How long the clients of one run are at work.
+/// How long the clients of one run work.
 const LENGTH: Duration = Duration::from_secs(20);
 
 #[derive(Debug, Deserialize)]
 struct Assignment {
     minutes: f64,
     seed: u64,
-    /// Whether standard output gets the summary as JSON, and nothing else.
+    /// Whether standard output gets only the summary, as JSON.
     json: bool,
 }
 
-/// What was done so far.
+/// The sums over all runs so far.
 #[derive(Debug, Default)]
 struct Sum {
     runs: BTreeMap<Workload, (u64, usize, usize)>,
     faults: BTreeMap<FaultKind, usize>,
-    /// What was broken, and what repeats it.
+    /// The runs that broke rules, with the seeds that repeat them.
     broken: Vec<Broken>,
-    /// Runs that say nothing, since something other than the driver failed.
-    void: u64,
+    /// The number of runs without a verdict, because something other than the driver failed.
+    without_verdict: u64,
 }
 
 /// A run that broke rules.
@@ -50,14 +50,14 @@ struct Broken {
     rules: BTreeSet<String>,
 }
 
-/// Soaks the backend if that is what this process is told to do.
+/// Runs the long test if the environment asks for one.
 pub(crate) fn soak(subject: &Arc<DriverUnderTest>) -> Option<ExitCode> {
     let assignment = env::var(VARIABLE).ok()?;
     let outcome = serde_json::from_str(&assignment).map_err(Failure::from).and_then(|assignment: Assignment| {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
         let sum = runtime.block_on(soak_all(subject.clone(), &assignment));
         runtime.shutdown_background();
-        sum.map(|sum| sum.tell(assignment.json))
+        sum.map(|sum| sum.print(assignment.json))
     });
     Some(outcome.unwrap_or_else(|failure| {
         eprintln!("error: {failure}");
@@ -67,7 +67,7 @@ pub(crate) fn soak(subject: &Arc<DriverUnderTest>) -> Option<ExitCode> {
 
 async fn soak_all(subject: Arc<DriverUnderTest>, assignment: &Assignment) -> Result<Sum, Failure> {
     let backend = Arc::new(RunningBackend::start(&subject, true).await?);
-    let harms_servers = backend.deployment.is_some();
+    let with_server_faults = backend.deployment.is_some();
     let (provision, version) = backend.provision(&subject);
     eprintln!(
         "soaking {} {version}, provided by {provision}, for {} minutes, from seed {}",
@@ -76,7 +76,7 @@ async fn soak_all(subject: Arc<DriverUnderTest>, assignment: &Assignment) -> Res
     let end = Instant::now() + Duration::from_secs_f64(assignment.minutes * 60.0);
     let mut sum = Sum::default();
     for seed in assignment.seed.. {
-        // From the seed alone, so that it repeats the run whichever came before.
+        // The workload follows from the seed alone, so that a seed repeats its run.
         let workload = Workload::ALL[(seed % Workload::ALL.len() as u64) as usize];
         if Instant::now() >= end {
             break;
@@ -85,12 +85,12 @@ async fn soak_all(subject: Arc<DriverUnderTest>, assignment: &Assignment) -> Res
         if workload == Workload::Topic && !context.info()?.topics {
             continue;
         }
-        // Half of the runs leave the servers alone, so that clients and networks get their share.
-        let harms_servers = harms_servers && (seed / Workload::ALL.len() as u64).is_multiple_of(2);
-        match play(&context, workload, seed, LENGTH, harms_servers).await {
+        // Half of the runs inject no faults into servers, so that clients and networks get their share.
+        let with_server_faults = with_server_faults && (seed / Workload::ALL.len() as u64).is_multiple_of(2);
+        match play(&context, workload, seed, LENGTH, with_server_faults).await {
             Ok(verdict) => sum.add(verdict),
             Err(failure) => {
-                sum.void += 1;
+                sum.without_verdict += 1;
                 eprintln!("seed {seed}, workload {}: the run failed: {failure}", workload.as_str());
             }
         }
@@ -142,12 +142,12 @@ impl Sum {
         let faults: BTreeMap<_, _> = self.faults.iter().map(|(kind, count)| (kind.to_string(), count)).collect();
         json!({
             "runs": runs, "operations": operations, "faults": faults,
-            "violations": violations, "broken": self.broken, "void": self.void,
+            "violations": violations, "broken": self.broken, "void": self.without_verdict,
         })
     }
 
-    /// Prints the summary. A violation, or that nothing was tried, is a failure.
-    fn tell(&self, as_json: bool) -> ExitCode {
+    /// Prints the summary. A violation, or no run at all, is a failure.
+    fn print(&self, as_json: bool) -> ExitCode {
         let (runs, _, violations, _) = self.totals();
         if as_json {
             println!("{}", self.to_json());
@@ -170,7 +170,7 @@ impl fmt::Display for Sum {
         for (kind, count) in &self.faults {
             writeln!(f, "{:<16} {count:>6}", kind.to_string())?;
         }
-        writeln!(f, "{:<16} {faults:>6}\n\nruns without a verdict: {}", "all", self.void)?;
+        writeln!(f, "{:<16} {faults:>6}\n\nruns without a verdict: {}", "all", self.without_verdict)?;
         for Broken { seed, workload, rules } in &self.broken {
             let rules: Vec<_> = rules.iter().map(String::as_str).collect();
             writeln!(f, "broken: seed {seed}, workload {workload}: {}", rules.join(", "))?;

@@ -1,4 +1,4 @@
-//! Small histories for the tests of the checkers.
+//! Small histories for the tests of the checks.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ pub(super) fn history(events: impl IntoIterator<Item = (u64, Client, Act)>) -> H
     History::new(events.into_iter().map(event).collect(), timing)
 }
 
-/// The rules that are broken, each once.
+/// The broken rules, each once.
 pub(super) fn broken(history: &History) -> Vec<Rule> {
     let mut rules: Vec<_> = check(history).into_iter().map(|violation| violation.rule).collect();
     rules.sort_unstable();

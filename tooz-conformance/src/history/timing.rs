@@ -2,20 +2,20 @@
 
 use std::time::Duration;
 
-/// What a run may take for granted.
+/// The times that a run relies on.
 #[derive(Clone, Copy, Debug)]
 pub struct Timing {
     /// The TTL of the sessions.
     pub ttl: Duration,
-    /// How soon a free lock must be granted when nothing is wrong.
+    /// How soon a free lock must be granted while no fault is active.
     pub prompt: Duration,
-    /// How much earlier than another somebody must have asked for his place to be earlier for certain.
+    /// How much earlier a request must be made to be certainly earlier in the queue.
     pub arrival: Duration,
-    /// How late the backend may notice a crash, beyond the TTL.
+    /// How late, beyond the TTL, the backend may detect a crash.
     pub grace: Duration,
-    /// Whether sessions expire: a client that is frozen then holds nothing up for ever.
+    /// Whether sessions expire. If not, a frozen client may block others for as long as it is frozen.
     pub expires: bool,
-    /// Whether the clock is that of the host, so that a process may be stopped without having been told.
+    /// Whether the clock is that of the host, so that a process may be stopped at any time.
     pub real_time: bool,
 }
 
@@ -33,7 +33,7 @@ impl Default for Timing {
 }
 
 impl Timing {
-    /// How long it takes until nothing of a fault is left: sessions have expired, and clients have come back.
+    /// The time after which a fault has no effect any more: sessions have expired, and clients have reconnected.
     pub fn settling(&self) -> Duration {
         self.ttl + self.grace
     }

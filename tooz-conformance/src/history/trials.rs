@@ -1,4 +1,4 @@
-//! Short runs as trials of the suite, and what they have in common with long ones.
+//! Short runs as trials of the suite, and the part that they share with long runs.
 
 use std::time::Duration;
 
@@ -12,10 +12,10 @@ use super::verdict::{Verdict, judge};
 use super::workload::Workload;
 use crate::{Context, Failure, Needs, Trial};
 
-/// How long the clients of a trial are at work, beside the time in which all comes to rest.
+/// How long the clients of a trial work, without the settling time at the end.
 const LENGTH: Duration = Duration::from_secs(6);
 
-/// The seed of the trials; `cargo xtask soak` draws others.
+/// The seed of the trials. `cargo xtask soak` draws others.
 const SEED: u64 = 1;
 
 pub(crate) fn trials() -> Vec<Trial> {
@@ -32,21 +32,21 @@ pub(crate) fn trials() -> Vec<Trial> {
     harmless.into_iter().chain(harmful).collect()
 }
 
-async fn short(context: Context, workload: Workload, harms_servers: bool) -> Result<(), Failure> {
+async fn short(context: Context, workload: Workload, with_server_faults: bool) -> Result<(), Failure> {
     if workload == Workload::Topic && !context.info()?.topics {
         return Err(Failure::ignored("the backend has no topics"));
     }
-    let verdict = play(&context, workload, SEED, LENGTH, harms_servers).await?;
+    let verdict = play(&context, workload, SEED, LENGTH, with_server_faults).await?;
     verdict.into_result().map(drop).map_err(Failure::new)
 }
 
-/// One run on the backend of `context`, with all that can go wrong there.
+/// One run on the backend of `context`, with all faults that can be injected there.
 pub(crate) async fn play(
     context: &Context,
     workload: Workload,
     seed: u64,
     length: Duration,
-    harms_servers: bool,
+    with_server_faults: bool,
 ) -> Result<Verdict, Failure> {
     let session = context.session("timing").await?;
     let (ttl, expires) = (session.ttl().unwrap_or(context.ttl()), session.ttl().is_some());
@@ -54,8 +54,8 @@ pub(crate) async fn play(
     let timing = Timing { ttl, expires, ..Timing::default() };
     let plan = Plan { workload, seed, length, processes: (3, 2), timing };
     let environment: Box<dyn Environment> = match context.has_processes() {
-        true => Box::new(BackendEnvironment::new(context.clone(), harms_servers).await?),
-        // The faults of one server hit all its clients, so each run has its own.
+        true => Box::new(BackendEnvironment::new(context.clone(), with_server_faults).await?),
+        // A fault of the memory server affects all its clients, so each run has its own server.
         false => Box::new(MemoryEnvironment::new(context.driver, context.namespace())),
     };
     let history = run(&plan, &*environment).await.map_err(Failure::new)?;

@@ -1,6 +1,7 @@
-//! Real backends for tests: how a server is started on this machine, and how it is harmed.
+//! Real backends for tests: how servers are started on this machine, and how they are disturbed.
 //!
-//! [`DeploymentSpec`] says what to run, [`Provision`] by which provision it is run here, [`Deployment`] is the running thing.
+//! [`DeploymentSpec`] says what to run, [`Provision`] says how it is provided, and [`Deployment`] is the running
+//! backend.
 
 mod certificates;
 mod container;
@@ -25,4 +26,4 @@ pub use self::node::Node;
 pub(crate) use self::ports::free_ports;
 pub use self::provision::Provision;
 pub(crate) use self::runtime::on_servers;
-pub use self::spec::{DeploymentSpec, Launch, NodeSpec, Place, Product};
+pub use self::spec::{DeploymentSpec, Launch, Location, NodeSpec, Product};

@@ -1,4 +1,4 @@
-//! By which provision a product is run here: a given URL, a container, or a program on PATH.
+//! How a server is provided on this machine: by a URL, as a container, or as a program on the PATH.
 
 use std::collections::BTreeMap;
 use std::env;
@@ -16,10 +16,10 @@ use tokio::time::timeout;
 use super::container::remove_stale;
 use super::spec::Product;
 
-/// By which provision servers of a product are run.
+/// How the servers of a product are provided.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Provision {
-    /// Somebody runs it already; it cannot be harmed.
+    /// A server that runs already, named by this variable. The suite must not disturb it.
     Url(String),
     /// Containers of this image.
     Container(String),
@@ -28,10 +28,10 @@ pub enum Provision {
 }
 
 impl Provision {
-    /// Chooses the provision for `product`, once per process.
+    /// Chooses how `product` is provided, once per process.
     ///
     /// # Errors
-    /// Says why no container and no program can be used, and how to get one of them.
+    /// Neither a container nor a program can be used. The error gives the reasons and the ways out.
     pub(crate) async fn of(product: &'static Product) -> io::Result<Self> {
         static CHOSEN: Mutex<BTreeMap<&str, Result<Provision, String>>> = Mutex::const_new(BTreeMap::new());
         let mut chosen = CHOSEN.lock().await;
@@ -58,7 +58,7 @@ impl std::fmt::Display for Provision {
 }
 
 async fn choose(product: &'static Product) -> Result<Provision, String> {
-    // Whoever asks for programs has a reason, such as speed: then no container is tried.
+    // `program` skips containers, for example because programs start faster.
     let no_container = match env::var("TOOZ_TEST_PROVISION").as_deref() {
         Ok("program") => "TOOZ_TEST_PROVISION asks for programs".to_owned(),
         Ok("container") | Err(_) => match container(product).await {
@@ -84,7 +84,7 @@ fn advice(product: &Product, no_container: &str) -> String {
     )
 }
 
-/// The image to use, or why there is none.
+/// The image to use, or the reason why there is none.
 async fn container(product: &Product) -> Result<String, String> {
     let docker = docker_client_instance().await.map_err(|error| error.to_string())?;
     match timeout(Duration::from_secs(5), docker.ping()).await {
@@ -92,7 +92,7 @@ async fn container(product: &Product) -> Result<String, String> {
         Ok(Err(error)) => return Err(format!("the Docker engine cannot be reached: {error}")),
         Err(_) => return Err("the Docker engine did not answer within 5 s".to_owned()),
     }
-    // Old containers are untidy, but no reason not to test.
+    // A container that cannot be removed does not prevent tests.
     remove_stale().await.ok();
     if let Ok(image) = env::var(format!("TOOZ_TEST_{}_IMAGE", product.name.to_uppercase())) {
         return have_or_pull(&docker, &image).await.map(|()| image);

@@ -1,4 +1,4 @@
-//! A server's process or container: the same verbs for both.
+//! A server's process or container, with the same methods for both.
 
 use std::io;
 use std::time::Duration;
@@ -10,10 +10,10 @@ use super::process::Process;
 use super::provision::Provision;
 use super::spec::{Launch, Product};
 
-/// How long a server may take to end by itself.
+/// How long a server may take to stop by itself.
 const STOP: Duration = Duration::from_secs(10);
 
-/// What runs a node.
+/// The process or container that runs a node.
 #[derive(Debug)]
 pub(crate) enum Unit {
     Process(Box<Process>),
@@ -34,11 +34,11 @@ impl Unit {
                 process.start()?;
                 Ok(Self::Process(Box::new(process)))
             }
-            // An image has the program on its own PATH, whatever its path is here.
+            // An image has the program on its own PATH, which may differ from the host's.
             (Provision::Container(image), _) => {
                 Container::start_new(image, product.programs[0], &launch).await.map(Box::new).map(Self::Container)
             }
-            _ => Err(io::Error::other("a server behind a URL is not ours to launch")),
+            _ => Err(io::Error::other("a server behind a URL cannot be launched by the suite")),
         }
     }
 

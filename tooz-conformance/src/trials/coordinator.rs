@@ -1,4 +1,4 @@
-//! Coordinators: connecting, every kind of refusal, states, and the end.
+//! Coordinators: connecting, every refusal, session states, and closing.
 
 use std::time::{Duration, Instant};
 
@@ -10,26 +10,26 @@ use crate::{Context, Failure, ensure, ensure_eq, ensure_ne};
 
 trials! { "coordinator"
     NOTHING:
-    it_tells_what_it_is,
+    it_reports_member_namespace_and_driver,
     members_have_names_of_their_own_by_default,
     every_characteristic_that_is_claimed_can_be_required,
     a_missing_characteristic_is_refused,
     an_unknown_option_is_refused_by_name,
     malformed_options_are_refused,
-    a_url_that_is_none_is_refused,
+    an_invalid_url_is_refused,
     a_scheme_without_driver_is_refused_with_advice,
     names_that_are_too_short_or_too_long_are_refused,
     errors_name_what_was_attempted_on_what,
-    nobody_there_is_told_in_time,
+    a_missing_server_is_reported_in_time,
     closing_ends_every_call,
     closing_twice_is_fine,
     states_begin_with_the_present_one_and_end,
     dropping_the_last_clone_ends_the_session,
     two_with_the_same_member_id_are_two,
-    namespaces_do_not_meet;
+    namespaces_are_separate;
 }
 
-async fn it_tells_what_it_is(context: Context) -> Result<(), Failure> {
+async fn it_reports_member_namespace_and_driver(context: Context) -> Result<(), Failure> {
     let (a, info) = (steady(&context, "a").await?, context.info()?);
     ensure_eq!(a.member().as_bytes(), b"a");
     ensure_eq!(a.namespace(), context.namespace());
@@ -78,7 +78,12 @@ async fn every_characteristic_that_is_claimed_can_be_required(context: Context) 
 async fn a_missing_characteristic_is_refused(context: Context) -> Result<(), Failure> {
     let claimed = context.info()?.characteristics;
     for missing in ALL.iter().filter(|one| !claimed.contains(one)) {
-        let error = context.builder("a").require(*missing).connect().await.expect_err("it is missing");
+        let error = context
+            .builder("a")
+            .require(*missing)
+            .connect()
+            .await
+            .expect_err("expected: an error for a missing characteristic");
         ensure_eq!(error.kind(), ErrorKind::DriverChosenPoorly, "{error}");
         ensure!(error.to_string().contains(&missing.to_string()), "{error}");
     }
@@ -86,7 +91,12 @@ async fn a_missing_characteristic_is_refused(context: Context) -> Result<(), Fai
 }
 
 async fn an_unknown_option_is_refused_by_name(context: Context) -> Result<(), Failure> {
-    let error = context.builder("a").option("no_such_option", "1").connect().await.expect_err("it is unknown");
+    let error = context
+        .builder("a")
+        .option("no_such_option", "1")
+        .connect()
+        .await
+        .expect_err("expected: an error for an unknown option");
     ensure_eq!(error.kind(), ErrorKind::InvalidOption, "{error}");
     let text = error.to_string();
     ensure!(text.contains("no_such_option") && text.contains("ttl"), "it names neither it nor the valid ones: {text}");
@@ -94,9 +104,14 @@ async fn an_unknown_option_is_refused_by_name(context: Context) -> Result<(), Fa
 }
 
 async fn malformed_options_are_refused(context: Context) -> Result<(), Failure> {
-    // The harness sets the TTL by itself, which outweighs the URL, so the other options are tried.
+    // The harness sets the TTL itself, which overrides the URL, so the trial uses the other options.
     for (name, value) in [("heartbeat", "soon"), ("timeout", "-1"), ("timeout", ""), ("heartbeat", "0")] {
-        let error = context.builder("a").option(name, value).connect().await.expect_err("it is malformed");
+        let error = context
+            .builder("a")
+            .option(name, value)
+            .connect()
+            .await
+            .expect_err("expected: an error for a malformed option");
         ensure_eq!(error.kind(), ErrorKind::InvalidOption, "{name}={value}: {error}");
         ensure!(error.to_string().contains(name), "{error}");
     }
@@ -106,7 +121,7 @@ async fn malformed_options_are_refused(context: Context) -> Result<(), Failure> 
     Ok(())
 }
 
-async fn a_url_that_is_none_is_refused(context: Context) -> Result<(), Failure> {
+async fn an_invalid_url_is_refused(context: Context) -> Result<(), Failure> {
     let registry = Registry::with([context.driver]);
     for url in ["", "localhost", "://", "re dis://x"] {
         let builder = Coordinator::builder(url).registry(registry.clone());
@@ -118,7 +133,7 @@ async fn a_url_that_is_none_is_refused(context: Context) -> Result<(), Failure> 
 async fn a_scheme_without_driver_is_refused_with_advice(context: Context) -> Result<(), Failure> {
     let registry = Registry::with([context.driver]);
     let builder = Coordinator::builder("nosuchthing://x").registry(registry);
-    let error = builder.connect().await.expect_err("nobody serves it");
+    let error = builder.connect().await.expect_err("expected: an error for a scheme without a driver");
     ensure_eq!(error.kind(), ErrorKind::NoDriverFound, "{error}");
     let scheme = context.driver.schemes[0];
     ensure!(error.to_string().contains("nosuchthing") && error.to_string().contains(scheme), "{error}");
@@ -150,20 +165,20 @@ async fn errors_name_what_was_attempted_on_what(context: Context) -> Result<(), 
     let (a, b) = pair(&context).await?;
     let _guard = a.lock("nightly").acquire().await?;
     let limit = Duration::from_millis(20);
-    let error = b.lock("nightly").acquire_timeout(limit).await.expect_err("it is held");
+    let error = b.lock("nightly").acquire_timeout(limit).await.expect_err("expected: a timeout while the lock is held");
     ensure_eq!(error.operation(), Some("acquire_timeout"));
     ensure!(error.to_string().contains("nightly"), "{error}");
-    let error = a.group("workers").join(()).await.expect_err("it was not created");
+    let error = a.group("workers").join(()).await.expect_err("expected: an error for a group that was not created");
     ensure_eq!(error.operation(), Some("join"));
     ensure!(error.to_string().contains("workers"), "{error}");
     Ok(())
 }
 
-async fn nobody_there_is_told_in_time(context: Context) -> Result<(), Failure> {
+async fn a_missing_server_is_reported_in_time(context: Context) -> Result<(), Failure> {
     let unreachable = context.without_server()?;
     let began = Instant::now();
     let builder = unreachable.builder("a").timeout(Duration::from_secs(2));
-    let error = builder.connect().await.expect_err("nobody listens there");
+    let error = builder.connect().await.expect_err("expected: an error without a server");
     ensure!(began.elapsed() < Duration::from_secs(10), "it took {:?}", began.elapsed());
     ensure_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
     ensure!(error.is_retryable());
@@ -245,7 +260,7 @@ async fn two_with_the_same_member_id_are_two(context: Context) -> Result<(), Fai
     Ok(())
 }
 
-async fn namespaces_do_not_meet(context: Context) -> Result<(), Failure> {
+async fn namespaces_are_separate(context: Context) -> Result<(), Failure> {
     let other = context.in_another_namespace();
     let (a, b) = (steady(&context, "a").await?, steady(&other, "a").await?);
     let (_held, _also) = (a.lock("l").acquire().await?, soon("its own lock", b.lock("l").acquire()).await?);

@@ -6,7 +6,7 @@ use tooz_core::{Coordinator, Participant, Queue};
 
 use crate::{Failure, Target};
 
-/// A coordinator with a TTL that no slow machine exceeds, and frequent heartbeats, so that it learns of evictions soon
+/// A coordinator with a TTL that no slow machine exceeds. Its heartbeats are frequent, so it soon learns of evictions
 /// on every backend.
 pub(crate) async fn steady(target: &Target, member: &str) -> Result<Coordinator, Failure> {
     let builder = target.builder(member).ttl(Duration::from_secs(30)).heartbeat(Duration::from_millis(500));

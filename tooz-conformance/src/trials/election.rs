@@ -1,4 +1,4 @@
-//! Elections: one leader a term, terms rise, everybody can follow.
+//! Elections: each term has one leader, terms rise, and every client can observe them.
 
 use std::time::Duration;
 
@@ -12,11 +12,11 @@ trials! { "election"
     NOTHING:
     the_first_candidate_leads,
     candidates_are_served_in_order,
-    resigning_lets_the_next_lead,
+    resigning_elects_the_next_candidate,
     dropping_the_leadership_resigns,
     try_campaign_does_not_wait,
     campaign_timeout_gives_up_and_leaves_nothing,
-    a_deposed_leader_is_told,
+    a_deposed_leader_is_notified,
     observers_see_each_leader_in_order,
     observers_see_the_vacancy,
     the_election_of_a_group_has_its_name,
@@ -37,20 +37,20 @@ async fn the_first_candidate_leads(context: Context) -> Result<(), Failure> {
     Ok(())
 }
 
-/// A campaign in the background that stands in line when this returns.
+/// Starts a campaign in the background and returns when it waits in the queue.
 async fn candidate(
     coordinator: &Coordinator,
     place: usize,
 ) -> Result<tokio::task::JoinHandle<tooz_core::Result<Leadership>>, Failure> {
     let election = coordinator.election("e");
     let running = tokio::spawn(async move { election.campaign().await });
-    stands(&coordinator.election("e"), place).await?;
+    has_candidates(&coordinator.election("e"), place).await?;
     Ok(running)
 }
 
-async fn stands(election: &Election, waiters: usize) -> Result<(), Failure> {
+async fn has_candidates(election: &Election, waiters: usize) -> Result<(), Failure> {
     let there = async || Ok(election.inspect().await?.waiters.len() == waiters);
-    Ok(eventually("the candidates stand", PATIENCE, there).await?)
+    Ok(eventually("the candidates wait in the queue", PATIENCE, there).await?)
 }
 
 async fn candidates_are_served_in_order(context: Context) -> Result<(), Failure> {
@@ -72,7 +72,7 @@ async fn candidates_are_served_in_order(context: Context) -> Result<(), Failure>
     Ok(())
 }
 
-async fn resigning_lets_the_next_lead(context: Context) -> Result<(), Failure> {
+async fn resigning_elects_the_next_candidate(context: Context) -> Result<(), Failure> {
     let (a, b) = pair(&context).await?;
     let first = a.election("e").campaign().await?;
     let term = first.term();
@@ -92,7 +92,7 @@ async fn dropping_the_leadership_resigns(context: Context) -> Result<(), Failure
 
 async fn try_campaign_does_not_wait(context: Context) -> Result<(), Failure> {
     let (a, b) = pair(&context).await?;
-    let first = a.election("e").try_campaign().await?.expect("nobody leads");
+    let first = a.election("e").try_campaign().await?.expect("expected: try_campaign succeeds without a leader");
     ensure!(soon("the answer of try_campaign", b.election("e").try_campaign()).await?.is_none());
     ensure_eq!(a.election("e").inspect().await?.waiters.len(), 0);
     first.resign().await?;
@@ -105,16 +105,16 @@ async fn campaign_timeout_gives_up_and_leaves_nothing(context: Context) -> Resul
     let _first = a.election("e").campaign().await?;
     let attempt = b.election("e").campaign_timeout(Duration::from_millis(100)).await;
     fails(attempt, ErrorKind::Timeout);
-    stands(&a.election("e"), 0).await
+    has_candidates(&a.election("e"), 0).await
 }
 
-async fn a_deposed_leader_is_told(context: Context) -> Result<(), Failure> {
+async fn a_deposed_leader_is_notified(context: Context) -> Result<(), Failure> {
     let (a, b) = pair(&context).await?;
     let first = a.election("e").campaign().await?;
     let next = candidate(&b, 1).await?;
     let deposed = b.election("e").depose().await?;
     ensure_eq!(deposed.iter().map(|one| &one.member).collect::<Vec<_>>(), [a.member()]);
-    ensure!(soon("the word of the deposition", first.lost()).await.is_not_held());
+    ensure!(soon("the notification of the deposition", first.lost()).await.is_not_held());
     fails(first.run(async { Ok::<_, tooz_core::Error>(()) }).await, ErrorKind::NotHeld);
     ensure!(ends("the term of the next", next).await?.term() > first.term());
     fails(first.resign().await, ErrorKind::NotHeld);
@@ -130,14 +130,16 @@ async fn observers_see_each_leader_in_order(context: Context) -> Result<(), Fail
     let (a, b) = pair(&context).await?;
     let mut leadership = a.election("e").campaign().await?;
     let mut observation = b.election("e").observe();
-    let first = soon("the present leader", observation.next()).await?.expect("somebody leads");
+    let first =
+        soon("the present leader", observation.next()).await?.expect("expected: the observer sees the present leader");
     ensure_eq!((first.member, first.term), (a.member().clone(), leadership.term()));
     let mut term = first.term;
     for coordinator in [&b, &a, &b] {
         let candidate = candidate(coordinator, 1).await?;
         leadership.resign().await?;
         leadership = ends("the term of the next candidate", candidate).await?;
-        let seen = soon("the next leader", observation.next()).await?.expect("there was always a candidate");
+        let seen =
+            soon("the next leader", observation.next()).await?.expect("expected: the observer sees the next leader");
         ensure_eq!((&seen.member, seen.term), (coordinator.member(), leadership.term()));
         ensure!(seen.term > term);
         term = seen.term;
@@ -171,7 +173,7 @@ async fn a_campaign_that_is_dropped_is_withdrawn(context: Context) -> Result<(),
     let leadership = a.election("e").campaign().await?;
     let given_up = candidate(&b, 1).await?;
     given_up.abort();
-    stands(&a.election("e"), 0).await?;
+    has_candidates(&a.election("e"), 0).await?;
     leadership.resign().await?;
     ensure_eq!(a.election("e").leader().await?, None);
     Ok(())
@@ -182,7 +184,7 @@ async fn closing_the_coordinator_ends_the_term(context: Context) -> Result<(), F
     let leadership = a.election("e").campaign().await?;
     let next = candidate(&b, 1).await?;
     a.close().await;
-    ensure!(soon("the word of the loss", leadership.lost()).await.is_session_lost());
+    ensure!(soon("the notification of the loss", leadership.lost()).await.is_session_lost());
     drop(ends("the term of the next", next).await?);
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Groups: creation and deletion, membership, and what members tell of themselves.
+//! Groups: creation and deletion, membership, and capabilities.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
@@ -19,9 +19,9 @@ trials! { "group"
     what_is_not_created_cannot_be_used,
     join_and_leave,
     join_is_refused_while_the_member_is_there,
-    join_taking_over_tells_the_former,
+    join_taking_over_notifies_the_former_member,
     members_are_listed_in_the_order_of_joining,
-    member_tells_of_one,
+    member_returns_one_member,
     capabilities_are_of_any_type,
     update_changes_the_capabilities,
     dropping_a_membership_leaves,
@@ -128,12 +128,12 @@ async fn join_is_refused_while_the_member_is_there(context: Context) -> Result<(
     Ok(())
 }
 
-async fn join_taking_over_tells_the_former(context: Context) -> Result<(), Failure> {
+async fn join_taking_over_notifies_the_former_member(context: Context) -> Result<(), Failure> {
     let (a, twin) = (steady(&context, "a").await?, steady(&context, "a").await?);
     let group = created(&a).await?;
     let former = group.join("former").await?;
     let successor = twin.group("g").join_taking_over("successor").await?;
-    let cause = soon("the word of the take-over", former.lost()).await;
+    let cause = soon("the notification of the take-over", former.lost()).await;
     ensure!(cause.is_not_held(), "{cause}");
     ensure_eq!(former.incarnation(), None);
     fails(former.update(()).await, ErrorKind::MemberNotJoined);
@@ -158,7 +158,7 @@ async fn members_are_listed_in_the_order_of_joining(context: Context) -> Result<
     Ok(())
 }
 
-async fn member_tells_of_one(context: Context) -> Result<(), Failure> {
+async fn member_returns_one_member(context: Context) -> Result<(), Failure> {
     let (a, b) = pair(&context).await?;
     let membership = created(&a).await?.join(7).await?;
     ensure_eq!(b.group("g").member("a").await?.capabilities_as::<u8>()?, 7);
@@ -222,7 +222,7 @@ async fn closing_the_coordinator_leaves(context: Context) -> Result<(), Failure>
     let membership = a.group("g").join(()).await?;
     a.close().await;
     ensure!(group.members().await?.is_empty());
-    ensure!(soon("the word of the loss", membership.lost()).await.is_session_lost());
+    ensure!(soon("the notification of the loss", membership.lost()).await.is_session_lost());
     fails(membership.update(()).await, ErrorKind::SessionLost);
     Ok(())
 }
@@ -233,7 +233,7 @@ async fn join_dropped_at_any_await_leaves_nothing(context: Context) -> Result<()
     for polls in 0..10 {
         let join = poll_then_drop(polls, async { a.group("g").join(()).await });
         let joined = tokio::time::timeout(Duration::from_millis(100), join).await;
-        // The attempt before it may not have been withdrawn yet.
+        // The previous attempt may not have been withdrawn yet.
         if let Ok(Some(Err(error))) = joined {
             ensure_eq!(error.kind(), ErrorKind::MemberAlreadyExists, "{error}");
         }

@@ -1,4 +1,4 @@
-//! Watching a group: each change once and in order, and a partitioner that follows.
+//! Watching a group: each change once and in order, and a partitioner that follows the group.
 
 use std::collections::BTreeMap;
 
@@ -12,18 +12,18 @@ use crate::{Context, Failure, ensure, ensure_eq};
 
 trials! { "group"
     NOTHING:
-    watch_begins_with_those_who_are_there,
-    watch_beside_another_begins_with_what_was_done_before,
-    watch_that_lags_is_told_the_present,
-    watch_tells_each_change_once_and_in_order,
-    watch_tells_of_nothing_while_nothing_happens,
+    watch_begins_with_the_present_members,
+    a_second_watch_begins_with_the_present_members,
+    a_watch_that_lags_sees_the_present_members,
+    watch_reports_each_change_once_and_in_order,
+    watch_reports_nothing_without_a_change,
     watch_goes_on_after_it_was_dropped,
     watch_sees_a_take_over_as_another_incarnation,
     watch_ends_with_the_group,
-    watchers_agree_after_a_storm,
+    watchers_agree_after_many_changes,
     partitioner_follows_the_group,
     partitioner_gives_each_key_to_one_member,
-    partitioner_weighs_its_members;
+    partitioner_respects_weights;
 }
 
 #[derive(Debug, PartialEq)]
@@ -50,7 +50,7 @@ async fn join(coordinator: &Coordinator, value: i64) -> Result<Membership, Failu
     Ok(group.join(value).await?)
 }
 
-async fn watch_begins_with_those_who_are_there(context: Context) -> Result<(), Failure> {
+async fn watch_begins_with_the_present_members(context: Context) -> Result<(), Failure> {
     let (a, b) = pair(&context).await?;
     let (_first, _second) = (join(&b, 0).await?, join(&a, 0).await?);
     let mut watch = a.group("g").watch().await?;
@@ -60,7 +60,7 @@ async fn watch_begins_with_those_who_are_there(context: Context) -> Result<(), F
     Ok(())
 }
 
-async fn watch_beside_another_begins_with_what_was_done_before(context: Context) -> Result<(), Failure> {
+async fn a_second_watch_begins_with_the_present_members(context: Context) -> Result<(), Failure> {
     let (a, _) = pair(&context).await?;
     a.group("g").create().await?;
     let _other = a.group("g").watch().await?;
@@ -73,7 +73,7 @@ async fn watch_beside_another_begins_with_what_was_done_before(context: Context)
     Ok(())
 }
 
-async fn watch_that_lags_is_told_the_present(context: Context) -> Result<(), Failure> {
+async fn a_watch_that_lags_sees_the_present_members(context: Context) -> Result<(), Failure> {
     let (a, b) = pair(&context).await?;
     a.group("g").create().await?;
     let (mut first, mut second) = (a.group("g").watch().await?, a.group("g").watch().await?);
@@ -85,7 +85,7 @@ async fn watch_that_lags_is_told_the_present(context: Context) -> Result<(), Fai
     Ok(())
 }
 
-async fn watch_tells_each_change_once_and_in_order(context: Context) -> Result<(), Failure> {
+async fn watch_reports_each_change_once_and_in_order(context: Context) -> Result<(), Failure> {
     let (a, b) = pair(&context).await?;
     let first = join(&a, 0).await?;
     let mut watch = b.group("g").watch().await?;
@@ -105,7 +105,7 @@ async fn watch_tells_each_change_once_and_in_order(context: Context) -> Result<(
     Ok(())
 }
 
-async fn watch_tells_of_nothing_while_nothing_happens(context: Context) -> Result<(), Failure> {
+async fn watch_reports_nothing_without_a_change(context: Context) -> Result<(), Failure> {
     let (a, b) = pair(&context).await?;
     let membership = join(&a, 1).await?;
     let mut watch = b.group("g").watch().await?;
@@ -128,7 +128,7 @@ async fn watch_goes_on_after_it_was_dropped(context: Context) -> Result<(), Fail
         let dropped = tokio::time::timeout(std::time::Duration::from_millis(15), dropped);
         let (seen, membership) = tokio::join!(dropped, join(&a, 0));
         let membership = membership?;
-        // Either the dropped call has returned it, or the next one does.
+        // Either the dropped call returned the event, or the next call does.
         if seen.ok().flatten().transpose()?.is_none() {
             ensure_eq!(next(&mut watch).await?, Seen::Joined("a".into()));
         }
@@ -167,12 +167,12 @@ async fn watch_ends_with_the_group(context: Context) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Checks every event against what is known, until the member `end` joins; how many there were.
-async fn keep_books(mut watch: GroupWatch) -> Result<u32, Failure> {
+/// Checks every event against the known members until the member `end` joins, and returns the number of events.
+async fn check_events(mut watch: GroupWatch) -> Result<u32, Failure> {
     let (mut there, mut over) = (BTreeMap::<Incarnation, i64>::new(), Vec::new());
     let mut changes = 0;
     loop {
-        let event = soon("the next event of the storm", watch.next()).await?;
+        let event = soon("the next event", watch.next()).await?;
         changes += 1;
         match event {
             GroupEvent::Joined(member) if member.id().as_bytes() == b"end" => break,
@@ -197,7 +197,7 @@ async fn keep_books(mut watch: GroupWatch) -> Result<u32, Failure> {
     Ok(changes)
 }
 
-async fn storm(coordinator: Coordinator) -> Result<(), Failure> {
+async fn make_changes(coordinator: Coordinator) -> Result<(), Failure> {
     for round in 0..8 {
         let membership = coordinator.group("g").join(0).await?;
         for value in 1..=(round % 3) {
@@ -210,18 +210,18 @@ async fn storm(coordinator: Coordinator) -> Result<(), Failure> {
     Ok(())
 }
 
-async fn watchers_agree_after_a_storm(context: Context) -> Result<(), Failure> {
+async fn watchers_agree_after_many_changes(context: Context) -> Result<(), Failure> {
     let members = try_join_all(["a", "b", "c", "d"].map(|member| steady(&context, member))).await?;
     members[0].group("g").create().await?;
-    // Several of one coordinator too, which may share what they read.
+    // Several watches of one coordinator may share what they read.
     let watching = [0, 0, 0, 1, 1].map(|index| members[index].clone());
     let watches = try_join_all(watching.iter().map(|member| async { member.group("g").watch().await })).await?;
-    let watchers: Vec<_> = watches.into_iter().map(|watch| tokio::spawn(keep_books(watch))).collect();
-    try_join_all(members.iter().map(|member| storm(member.clone()))).await?;
+    let watchers: Vec<_> = watches.into_iter().map(|watch| tokio::spawn(check_events(watch))).collect();
+    try_join_all(members.iter().map(|member| make_changes(member.clone()))).await?;
     let last = steady(&context, "end").await?;
     let _end = last.group("g").join(0).await?;
     for watcher in watchers {
-        ensure!(ends("the end of the storm", watcher).await? > 0);
+        ensure!(ends("the end of a watcher", watcher).await? > 0);
     }
     Ok(())
 }
@@ -258,7 +258,7 @@ async fn partitioner_gives_each_key_to_one_member(context: Context) -> Result<()
     Ok(())
 }
 
-async fn partitioner_weighs_its_members(context: Context) -> Result<(), Failure> {
+async fn partitioner_respects_weights(context: Context) -> Result<(), Failure> {
     let (a, b) = pair(&context).await?;
     a.group("g").create().await?;
     let light = a.group("g").join(Capabilities::from_iter([("weight", 1)])).await?;

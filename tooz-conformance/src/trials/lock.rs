@@ -1,4 +1,4 @@
-//! Locks: exclusive and shared, who holds and who waits, breaking.
+//! Locks: exclusive and shared mode, order, inspection, breaking.
 
 use std::time::{Duration, Instant, SystemTime};
 
@@ -20,8 +20,8 @@ trials! { "lock"
     acquire_timeout_is_granted_in_time,
     readers_share_and_writers_do_not,
     a_waiting_writer_is_not_overtaken,
-    inspect_tells_who_holds_and_who_waits,
-    break_lock_tells_the_holder_and_lets_the_next_in,
+    inspect_lists_holders_and_waiters,
+    break_lock_notifies_the_holder_and_admits_the_next,
     break_lock_of_a_free_lock_breaks_nothing,
     the_lock_excludes_under_contention,
     many_locks_are_held_at_once,
@@ -38,7 +38,7 @@ async fn acquire_and_release(context: Context) -> Result<(), Failure> {
     guard.verify().await?;
     ensure!(b.lock("l").try_acquire().await?.is_none());
     guard.release().await?;
-    let next = b.lock("l").try_acquire().await?.expect("the lock is free");
+    let next = b.lock("l").try_acquire().await?.expect("expected: try_acquire succeeds on a free lock");
     next.release().await?;
     ensure_eq!(a.lock("l").inspect().await?, tooz_core::Queue::default());
     Ok(())
@@ -79,20 +79,20 @@ async fn waiters_are_served_in_order(context: Context) -> Result<(), Failure> {
     for place in 0..8 {
         let lock = if place % 2 == 0 { a.lock("l") } else { b.lock("l") };
         waiting.push(tokio::spawn(async move { lock.acquire().await }));
-        in_line(&a.lock("l"), place + 1).await?;
+        has_waiters(&a.lock("l"), place + 1).await?;
     }
     while !waiting.is_empty() {
         ensure!(waiting.iter().all(|task| !task.is_finished()));
         held.release().await?;
-        let next = ends("the turn of the first in line", waiting.remove(0)).await?;
+        let next = ends("the grant to the first waiter", waiting.remove(0)).await?;
         ensure_eq!(lock.inspect().await?.waiters.len(), waiting.len());
         held = next;
     }
     Ok(())
 }
 
-/// Waits until so many wait for the lock.
-async fn in_line(lock: &Lock, waiters: usize) -> Result<(), Failure> {
+/// Waits until the queue has this many waiters.
+async fn has_waiters(lock: &Lock, waiters: usize) -> Result<(), Failure> {
     let what = format!("{waiters} wait");
     let there = async || Ok(lock.inspect().await?.waiters.len() == waiters);
     Ok(eventually(&what, super::fixtures::PATIENCE, there).await?)
@@ -105,9 +105,9 @@ async fn acquire_timeout_gives_up_and_leaves_nothing(context: Context) -> Result
     let limit = Duration::from_millis(200);
     fails(soon("the end of acquire_timeout", b.lock("l").acquire_timeout(limit)).await, ErrorKind::Timeout);
     ensure!(began.elapsed() >= limit, "it gave up after {:?}", began.elapsed());
-    in_line(&a.lock("l"), 0).await?;
+    has_waiters(&a.lock("l"), 0).await?;
     guard.release().await?;
-    // Nobody who gave up is let in.
+    // A request that timed out is never granted.
     ensure!(a.lock("l").try_acquire().await?.is_some());
     Ok(())
 }
@@ -117,9 +117,9 @@ async fn acquire_timeout_is_granted_in_time(context: Context) -> Result<(), Fail
     let guard = a.lock("l").acquire().await?;
     let lock = b.lock("l");
     let waiting = tokio::spawn(async move { lock.acquire_timeout(Duration::from_secs(30)).await });
-    in_line(&a.lock("l"), 1).await?;
+    has_waiters(&a.lock("l"), 1).await?;
     guard.release().await?;
-    ensure!(ends("the turn", waiting).await?.is_held());
+    ensure!(ends("the grant", waiting).await?.is_held());
     Ok(())
 }
 
@@ -130,9 +130,9 @@ async fn readers_share_and_writers_do_not(context: Context) -> Result<(), Failur
     ensure!(a.lock("l").try_acquire().await?.is_none());
     let lock = a.lock("l");
     let writer = tokio::spawn(async move { lock.acquire().await });
-    in_line(&b.lock("l"), 1).await?;
+    has_waiters(&b.lock("l"), 1).await?;
     for reader in readers {
-        ensure!(!writer.is_finished(), "a writer was let in beside a reader");
+        ensure!(!writer.is_finished(), "a writer was admitted beside a reader");
         reader.release().await?;
     }
     let writer = ends("the turn of the writer", writer).await?;
@@ -147,55 +147,55 @@ async fn a_waiting_writer_is_not_overtaken(context: Context) -> Result<(), Failu
     let reader = a.lock("l").shared().acquire().await?;
     let lock = b.lock("l");
     let writer = tokio::spawn(async move { lock.acquire().await });
-    in_line(&a.lock("l"), 1).await?;
+    has_waiters(&a.lock("l"), 1).await?;
     ensure!(a.lock("l").shared().try_acquire().await?.is_none(), "a reader has overtaken a writer");
-    // A writer that gives up lets the readers behind it in.
+    // When a waiting writer gives up, the readers behind it are admitted.
     let lock = a.lock("l").shared();
     let late = tokio::spawn(async move { lock.acquire().await });
-    in_line(&a.lock("l"), 2).await?;
+    has_waiters(&a.lock("l"), 2).await?;
     writer.abort();
     ends("the turn of the reader behind", late).await?.release().await?;
     reader.release().await?;
     Ok(())
 }
 
-async fn inspect_tells_who_holds_and_who_waits(context: Context) -> Result<(), Failure> {
+async fn inspect_lists_holders_and_waiters(context: Context) -> Result<(), Failure> {
     let before = SystemTime::now() - Duration::from_secs(1);
     let (a, b) = pair(&context).await?;
     let guard = a.lock("l").shared().acquire().await?;
     let (writer, reader) = (b.lock("l"), a.lock("l").shared());
     let waiting = [tokio::spawn(async move { writer.acquire().await })];
-    in_line(&a.lock("l"), 1).await?;
+    has_waiters(&a.lock("l"), 1).await?;
     let late = tokio::spawn(async move { reader.acquire().await });
-    in_line(&a.lock("l"), 2).await?;
-    let line = b.lock("l").inspect().await?;
-    ensure_eq!(ids(&line), (vec!["a".to_owned()], vec!["b".to_owned(), "a".to_owned()]));
-    ensure_eq!(line.holders[0].token, guard.fencing_token());
-    ensure!(line.holders[0].shared && !line.waiters[0].shared && line.waiters[1].shared);
-    ensure!(line.waiters[1].token > line.waiters[0].token && line.waiters[0].token > line.holders[0].token);
+    has_waiters(&a.lock("l"), 2).await?;
+    let queue = b.lock("l").inspect().await?;
+    ensure_eq!(ids(&queue), (vec!["a".to_owned()], vec!["b".to_owned(), "a".to_owned()]));
+    ensure_eq!(queue.holders[0].token, guard.fencing_token());
+    ensure!(queue.holders[0].shared && !queue.waiters[0].shared && queue.waiters[1].shared);
+    ensure!(queue.waiters[1].token > queue.waiters[0].token && queue.waiters[0].token > queue.holders[0].token);
     let now = SystemTime::now() + Duration::from_secs(1);
-    let all = line.holders.iter().chain(&line.waiters);
+    let all = queue.holders.iter().chain(&queue.waiters);
     for one in all {
         ensure!(one.since >= before && one.since <= now, "the entry time is not the time of the call: {one:?}");
     }
     waiting.iter().for_each(tokio::task::JoinHandle::abort);
     late.abort();
-    in_line(&b.lock("l"), 0).await?;
+    has_waiters(&b.lock("l"), 0).await?;
     Ok(())
 }
 
-async fn break_lock_tells_the_holder_and_lets_the_next_in(context: Context) -> Result<(), Failure> {
+async fn break_lock_notifies_the_holder_and_admits_the_next(context: Context) -> Result<(), Failure> {
     let (a, b) = pair(&context).await?;
     let guard = a.lock("l").acquire().await?;
     let lock = b.lock("l");
     let waiting = tokio::spawn(async move { lock.acquire().await });
-    in_line(&b.lock("l"), 1).await?;
+    has_waiters(&b.lock("l"), 1).await?;
     let broken = b.lock("l").break_lock().await?;
     ensure_eq!(broken.len(), 1, "{broken:?}");
     ensure_eq!((&broken[0].member, broken[0].token), (a.member(), guard.fencing_token()));
-    let next = ends("the turn of the next", waiting).await?;
+    let next = ends("the grant to the next waiter", waiting).await?;
     ensure!(next.fencing_token() > guard.fencing_token());
-    let cause = soon("the word that the lock was broken", guard.lost()).await;
+    let cause = soon("the notification that the lock was broken", guard.lost()).await;
     ensure!(cause.is_not_held(), "{cause}");
     ensure!(!guard.is_held());
     fails(guard.verify().await, ErrorKind::NotHeld);
@@ -211,7 +211,7 @@ async fn break_lock_of_a_free_lock_breaks_nothing(context: Context) -> Result<()
     let readers = try_join_all((0..3).map(|_| async { a.lock("l").shared().acquire().await })).await?;
     ensure_eq!(a.lock("l").break_lock().await?.len(), 3, "every reader is evicted");
     for reader in readers {
-        soon("the word that the lock was broken", reader.lost()).await;
+        soon("the notification that the lock was broken", reader.lost()).await;
     }
     Ok(())
 }
@@ -285,7 +285,7 @@ async fn one_coordinator_excludes_itself(context: Context) -> Result<(), Failure
     ensure!(a.lock("l").try_acquire().await?.is_none(), "locks are not re-entrant");
     not_now("a second acquire", a.clone().lock("l").acquire()).await;
     guard.release().await?;
-    // The acquire that was dropped is withdrawn in the background.
+    // The dropped acquire is withdrawn in the background.
     soon("the turn after the release", a.lock("l").acquire()).await?.release().await?;
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Semaphores: never more holders than permits, first come, first served.
+//! Semaphores: never more holders than permits, granted in the order of requests.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -14,10 +14,10 @@ use crate::{Context, Failure, ensure, ensure_eq};
 trials! { "semaphore"
     NOTHING:
     it_admits_as_many_as_it_has_permits,
-    whoever_releases_lets_the_next_in,
+    any_release_admits_the_next_waiter,
     no_permits_at_all_is_refused,
     acquire_timeout_gives_up_and_leaves_nothing,
-    it_is_another_thing_than_a_lock_of_its_name,
+    a_semaphore_and_a_lock_of_one_name_are_separate,
     break_permits_evicts_all_holders,
     a_dropped_guard_gives_its_permit_back,
     it_never_admits_too_many_under_contention;
@@ -39,7 +39,7 @@ async fn it_admits_as_many_as_it_has_permits(context: Context) -> Result<(), Fai
     Ok(())
 }
 
-async fn whoever_releases_lets_the_next_in(context: Context) -> Result<(), Failure> {
+async fn any_release_admits_the_next_waiter(context: Context) -> Result<(), Failure> {
     let (a, b) = pair(&context).await?;
     for releasing in 0..3 {
         let name = format!("s{releasing}");
@@ -71,12 +71,12 @@ async fn acquire_timeout_gives_up_and_leaves_nothing(context: Context) -> Result
     let attempt = b.semaphore("s", 1).acquire_timeout(Duration::from_millis(100)).await;
     fails(attempt, ErrorKind::Timeout);
     let alone = async || Ok(a.semaphore("s", 1).inspect().await?.waiters.is_empty());
-    eventually("nobody waits any more", PATIENCE, alone).await?;
+    eventually("the queue has no waiter", PATIENCE, alone).await?;
     guard.release().await?;
     Ok(())
 }
 
-async fn it_is_another_thing_than_a_lock_of_its_name(context: Context) -> Result<(), Failure> {
+async fn a_semaphore_and_a_lock_of_one_name_are_separate(context: Context) -> Result<(), Failure> {
     let a = steady(&context, "a").await?;
     let _permit = a.semaphore("same", 1).acquire().await?;
     let _lock = soon("a lock of the same name", a.lock("same").acquire()).await?;
@@ -89,7 +89,7 @@ async fn break_permits_evicts_all_holders(context: Context) -> Result<(), Failur
     let guards = [a.semaphore("s", 2).acquire().await?, a.semaphore("s", 2).acquire().await?];
     ensure_eq!(b.semaphore("s", 2).break_permits().await?.len(), 2);
     for guard in guards {
-        ensure!(soon("the word that the permit was taken away", guard.lost()).await.is_not_held());
+        ensure!(soon("the notification that the permit was revoked", guard.lost()).await.is_not_held());
         fails(guard.release().await, ErrorKind::NotHeld);
     }
     ensure!(b.semaphore("s", 2).try_acquire().await?.is_some());
@@ -101,7 +101,7 @@ async fn a_dropped_guard_gives_its_permit_back(context: Context) -> Result<(), F
     let semaphore = a.semaphore("s", 4);
     drop(soon("four of four permits", try_join_all((0..4).map(|_| semaphore.acquire()))).await?);
     for _ in 0..4 {
-        // Kept until the end, so that each of the four is needed.
+        // The guard is kept until the end, so that each of the four permits is needed.
         std::mem::forget(soon("a permit that was given back", b.semaphore("s", 4).acquire()).await?);
     }
     Ok(())

@@ -1,4 +1,4 @@
-//! Topics: one order for all, each message once, and a word about what is gone.
+//! Topics: one order for all subscribers, each message once, and an error for a gap.
 
 use std::time::Duration;
 
@@ -15,13 +15,14 @@ trials! { "topic"
     earliest_begins_with_the_oldest,
     after_resumes_without_loss_or_repetition,
     subscribers_see_one_order,
-    a_subscriber_that_fell_behind_is_told_once,
+    a_subscriber_that_fell_behind_gets_one_gap_error,
     next_goes_on_after_it_was_dropped,
     closing_the_coordinator_ends_the_subscription,
     messages_wait_for_their_subscriber;
 }
 
-/// Two coordinators, unless the backend has no topics, which `a_backend_without_topics_says_so` checks.
+/// Two coordinators. The trial is ignored if the backend has no topics, which `a_backend_without_topics_says_so`
+/// checks.
 async fn with_topics(context: &Context) -> Result<(Coordinator, Coordinator), Failure> {
     match context.info()?.topics {
         true => pair(context).await,
@@ -80,7 +81,7 @@ async fn after_resumes_without_loss_or_repetition(context: Context) -> Result<()
     let mut position = a.topic("t").publish(b"0").await?;
     for round in 1..=5 {
         a.topic("t").publish(format!("{round}").as_bytes()).await?;
-        // A new reader each time, as after a restart.
+        // A new subscription each time, as after a restart.
         let mut subscription = b.topic("t").subscribe(StartAt::After(position)).await?;
         ensure_eq!(next(&mut subscription).await?.1, format!("{round}"));
         position = subscription.position();
@@ -123,13 +124,13 @@ async fn subscribers_see_one_order(context: Context) -> Result<(), Failure> {
     Ok(())
 }
 
-async fn a_subscriber_that_fell_behind_is_told_once(context: Context) -> Result<(), Failure> {
+async fn a_subscriber_that_fell_behind_gets_one_gap_error(context: Context) -> Result<(), Failure> {
     let (a, b) = with_topics(&context).await?;
     let topic = a.topic("t").keep(3);
     let first = topic.publish(b"0").await?;
     let mut subscription = b.topic("t").subscribe(StartAt::After(first)).await?;
     let mut published = 0;
-    // Retention may lag, so that what is kept is known only from trying.
+    // Retention may lag, so only a read shows what is kept.
     while !subscription_is_behind(&b, first).await? {
         ensure!(published < 1_000, "retention has removed nothing although 3 messages are kept");
         for _ in 0..20 {
@@ -137,7 +138,7 @@ async fn a_subscriber_that_fell_behind_is_told_once(context: Context) -> Result<
             topic.publish(format!("{published}").as_bytes()).await?;
         }
     }
-    fails(soon("the word of the gap", subscription.next()).await, ErrorKind::Gap);
+    fails(soon("the gap error", subscription.next()).await, ErrorKind::Gap);
     let (offset, text) = next(&mut subscription).await?;
     let number: u32 = text.parse()?;
     ensure!(offset > first && number > 1, "{text} is not behind the gap");
@@ -148,7 +149,7 @@ async fn a_subscriber_that_fell_behind_is_told_once(context: Context) -> Result<
     Ok(())
 }
 
-/// Whether a reader that begins after `first` has missed something.
+/// Whether a subscription after `first` has missed a message.
 async fn subscription_is_behind(coordinator: &Coordinator, first: Offset) -> Result<bool, Failure> {
     let mut probe = coordinator.topic("t").subscribe(StartAt::After(first)).await?;
     match tokio::time::timeout(Duration::from_secs(1), probe.next()).await {

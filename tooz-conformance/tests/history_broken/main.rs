@@ -76,8 +76,8 @@ noticed! {
     an_overtaken_waiter: Polls, Lock, Order;
     an_expiry_before_its_time: ExpiresEarly, Lock, LossFirst;
     a_holder_that_is_never_told: TellsNobody, Lock, Exclusion;
-    a_removal_that_is_not_told: EvictsSilently, Lock, LossTold;
-    a_deposed_leader_that_is_not_told: EvictsSilently, Election, LossTold;
+    a_removal_that_is_not_told: EvictsSilently, Lock, LossNotified;
+    a_deposed_leader_that_is_not_told: EvictsSilently, Election, LossNotified;
     a_loss_without_a_cause: LosesAtRandom, Lock, LossHasCause;
     a_release_that_lies: DeniesRelease, Lock, TrueRelease;
     a_lost_wake_up: ForgetsWakeUps, Lock, Wakeup;
@@ -89,7 +89,7 @@ noticed! {
     two_leaders_of_one_term: ReusesTokens, Election, OneLeader;
     a_watcher_that_misses_an_event: LosesEvents, Group, TrueMembers;
     a_watcher_that_is_told_twice: ShowsThePast, Group, OnceInOrder;
-    an_observer_that_is_told_an_error: FailsToWatch, Election, GoesOn;
+    an_observer_that_is_told_an_error: FailsToWatch, Election, Uninterrupted;
     a_message_that_is_skipped: SkipsMessages, Topic, NothingMissing;
     a_message_that_is_repeated: RepeatsMessages, Topic, NothingTwice;
     a_message_at_two_places: Renumbers, Topic, OneOrder;

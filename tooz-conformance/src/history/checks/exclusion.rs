@@ -1,20 +1,23 @@
-//! Never more holders at once than allowed.
+//! Mutual exclusion: the holders at any time are at most as many as mode and limit allow.
+//!
+//! The check sweeps over the intervals in which each client certainly believed that it held the object, in the order of
+//! their starts, and counts the intervals that overlap.
 
 use std::collections::BTreeMap;
 
+use super::rule::{Rule, Violation};
 use super::spans::{Disturbances, Span, nanos, spans};
-use super::{Rule, Violation};
 use crate::history::event::History;
 
-/// Sweeps over the times of certain belief. Two that touch do not overlap.
+/// Intervals that only touch do not overlap.
 pub(super) fn check(history: &History) -> Vec<Violation> {
     let disturbances = Disturbances::of(history);
-    // The deadline comes then at the latest, if nothing is heard before.
+    // Without a notification the holder's own deadline ends its belief after a TTL.
     let notice = nanos(history.timing.ttl);
     let mut objects: BTreeMap<u8, Vec<Span>> = BTreeMap::new();
     for mut span in spans(history) {
         let Some((granted, _)) = span.granted else { continue };
-        // What was ended by force could not be told before.
+        // A holder cannot be notified before the backend ends its session by force.
         let window = (span.held_until.saturating_sub(notice), span.held_until);
         if let Some(at) = disturbances.forced(span.id.0, window) {
             span.held_until = at.max(granted);
@@ -38,7 +41,12 @@ fn sweep(mut held: Vec<Span>) -> Vec<Violation> {
             let until = now.iter().map(|span| span.held_until).min().unwrap_or(granted);
             found.push(Violation {
                 rule: Rule::Exclusion,
-                text: format!("{} held object {} at once, {}", now.len(), span.request.object, describe(&now)),
+                text: format!(
+                    "{} clients held object {} at the same time: {}",
+                    now.len(),
+                    span.request.object,
+                    describe(&now)
+                ),
                 window: (granted, until),
                 ops: now.iter().map(|span| span.id).collect(),
             });

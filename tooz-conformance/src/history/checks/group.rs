@@ -1,21 +1,21 @@
-//! What watchers of a group are told.
+//! The events that watchers of a group receive.
 
 use std::collections::{BTreeSet, HashMap};
 
+use super::rule::{Rule, Violation};
 use super::spans::nanos;
-use super::{Rule, Violation};
 use crate::history::client_id::Client;
 use crate::history::event::{Act, Change, History};
 
-/// What one watcher knows.
+/// The members according to one watcher.
 #[derive(Debug, Default)]
-struct View {
+struct Watched {
     present: HashMap<String, String>,
     gone: BTreeSet<String>,
 }
 
 pub(super) fn check(history: &History) -> Vec<Violation> {
-    let mut views: HashMap<Client, View> = HashMap::new();
+    let mut views: HashMap<Client, Watched> = HashMap::new();
     let mut found = Vec::new();
     for event in &history.events {
         let Act::Notified(change) = &event.act else { continue };
@@ -28,9 +28,9 @@ pub(super) fn check(history: &History) -> Vec<Violation> {
     found
 }
 
-/// Each watcher's view is what was found at the end, apart from what has only just changed: a session may be lost at
-/// any time on a machine that is too busy.
-fn at_the_end(history: &History, views: &HashMap<Client, View>) -> Vec<Violation> {
+/// Each watcher ends with the members that were found at the end, except for the latest changes: a session may be lost
+/// at any time on a slow machine.
+fn at_the_end(history: &History, views: &HashMap<Client, Watched>) -> Vec<Violation> {
     let mut ends = history.events.iter().rev().filter_map(|event| match &event.act {
         Act::Members(members) => Some((event.at, members.iter().cloned().collect::<BTreeSet<_>>())),
         _ => None,
@@ -39,7 +39,7 @@ fn at_the_end(history: &History, views: &HashMap<Client, View>) -> Vec<Violation
     let to_the_end: BTreeSet<_> =
         history.events.iter().filter(|event| event.act == Act::ObservedToTheEnd).map(|event| event.client).collect();
     let fresh = changed_since(history, at.saturating_sub(nanos(history.timing.prompt)));
-    let differs = |(watcher, view): (&Client, &View)| {
+    let differs = |(watcher, view): (&Client, &Watched)| {
         let seen: BTreeSet<_> = view.present.keys().cloned().collect();
         let differs = seen.symmetric_difference(&truth).any(|incarnation| !fresh.contains(incarnation.as_str()));
         (to_the_end.contains(watcher) && differs).then(|| Violation {
@@ -52,7 +52,7 @@ fn at_the_end(history: &History, views: &HashMap<Client, View>) -> Vec<Violation
     views.iter().filter_map(differs).collect()
 }
 
-/// The incarnations that joined or left after the moment `since`, as far as anybody saw.
+/// The incarnations that joined or left after the time `since`, according to any client.
 fn changed_since(history: &History, since: u64) -> BTreeSet<&str> {
     let changed = history.events.iter().filter(|event| event.at > since).filter_map(|event| match &event.act {
         Act::Notified(Change::Joined(_, incarnation) | Change::Left(_, incarnation)) => Some(incarnation.as_str()),
@@ -62,7 +62,7 @@ fn changed_since(history: &History, since: u64) -> BTreeSet<&str> {
     changed.collect()
 }
 
-impl View {
+impl Watched {
     fn apply(&mut self, change: &Change) -> Result<(), String> {
         match change {
             Change::Joined(member, incarnation) => {
@@ -76,12 +76,12 @@ impl View {
             }
             Change::Left(member, incarnation) => {
                 if self.present.remove(incarnation).is_none() {
-                    return Err(format!("incarnation {incarnation} of {member} left without having joined"));
+                    return Err(format!("incarnation {incarnation} of {member} left although it had not joined"));
                 }
                 self.gone.insert(incarnation.clone());
             }
             Change::Updated(member, incarnation) if !self.present.contains_key(incarnation) => {
-                return Err(format!("incarnation {incarnation} of {member} changed without being there"));
+                return Err(format!("incarnation {incarnation} of {member} changed although it is not a member"));
             }
             Change::Updated(..) | Change::Resync => {}
         }

@@ -1,8 +1,7 @@
-//! A second opinion on the locks, by a checker that somebody else wrote: what was granted and given up can be put in one
-//! order that a lock, run by one thread, would have allowed.
+//! Linearizability of grants and releases, checked by an independent implementation: they fit into one order that a
+//! lock used by one thread would allow.
 //!
-//! The checker is that of `todc-utils`, after Wing, Gong and Lowe. `porcupine-rs` does the same, but has a benchmarking
-//! framework among its normal dependencies; `todc-utils` has no dependency at all.
+//! The checker is the Wing-Gong-Lowe algorithm of `todc-utils`, which has no dependencies.
 
 use std::cmp::Reverse;
 
@@ -10,18 +9,18 @@ use todc_utils::Specification;
 use todc_utils::linearizability::WGLChecker;
 use todc_utils::linearizability::history::{Action, History as Calls};
 
+use super::rule::{Rule, Violation};
 use super::spans::{Disturbances, Ending, Span, nanos, spans};
-use super::{Rule, Violation};
 use crate::history::event::{History, Request};
 
-/// What was done to a lock, a semaphore or an election.
+/// An operation on a lock, a semaphore or an election.
 #[derive(Clone, Debug)]
 enum Step {
     Acquire(Request, u64),
     Release(u64),
 }
 
-/// A lock: those who hold it, and the greatest token so far.
+/// The sequential specification of a lock: its holders, and the greatest token so far.
 struct LockSpec;
 
 impl Specification for LockSpec {
@@ -52,15 +51,16 @@ impl Specification for LockSpec {
     }
 }
 
-/// The last moment at which it was held, and that at which it was no longer, for certain.
+/// The last time at which it was certainly held, and the first at which it was certainly free.
 type End = (u64, u64);
 
-/// Whether each object was linearizable. A plan_of_process of a linearizable history is linearizable, too, hence what is reported is
-/// the shortest run of grants that is not.
+/// Reports, for each object that is not linearizable, the shortest run of grants that is not. This is sound because
+/// every part of a linearizable history is linearizable.
 pub(super) fn check(history: &History) -> Vec<Violation> {
     let disturbances = Disturbances::of(history);
-    let granted =
-        spans(history).into_iter().filter(|span| span.granted.is_some() && !span.is_stale(&disturbances, history));
+    let granted = spans(history)
+        .into_iter()
+        .filter(|span| span.granted.is_some() && !span.was_removed_before_grant(&disturbances, history));
     let mut held: Vec<(Span, End)> = granted.map(|span| (span.clone(), end(&span, &disturbances, history))).collect();
     held.sort_by_key(|(span, _)| span.granted);
     let mut objects: Vec<u8> = held.iter().map(|(span, _)| span.request.object).collect();
@@ -79,19 +79,12 @@ fn refused(held: &[(Span, End)]) -> Option<Violation> {
     let shortest = lengths.partition_point(|length| is_linearizable(&held[..*length])) + 1;
     let starts: Vec<usize> = (0..shortest).collect();
     let start = starts.partition_point(|start| !is_linearizable(&held[*start..shortest])) - 1;
-    let plan_of_process = &held[start..shortest];
+    let plan = &held[start..shortest];
     Some(Violation {
         rule: Rule::Linearizable,
-        text: format!(
-            "{} grants of object {} fit into no order",
-            plan_of_process.len(),
-            plan_of_process[0].0.request.object
-        ),
-        window: (
-            plan_of_process[0].0.asked,
-            plan_of_process.iter().filter_map(|(span, _)| Some(span.granted?.0)).max().unwrap_or(0),
-        ),
-        ops: plan_of_process.iter().map(|(span, _)| span.id).collect(),
+        text: format!("{} grants of object {} fit into no order of a lock", plan.len(), plan[0].0.request.object),
+        window: (plan[0].0.asked, plan.iter().filter_map(|(span, _)| Some(span.granted?.0)).max().unwrap_or(0)),
+        ops: plan.iter().map(|(span, _)| span.id).collect(),
     })
 }
 
@@ -105,13 +98,13 @@ fn is_linearizable(held: &[(Span, End)]) -> bool {
         actions.push(((*from).max(granted), 2 * index + 1, Action::Call(release.clone())));
         actions.push(((*to).max(granted), 2 * index + 1, Action::Response(release)));
     }
-    // Of one moment, what begins comes first: it may have been before all that ends.
+    // At equal times calls come before returns, because a call may have happened before every return of that time.
     actions.sort_by_key(|(at, _, action)| (*at, Reverse(matches!(action, Action::Call(_)))));
     let actions: Vec<_> = actions.into_iter().map(|(_, process, action)| (process, action)).collect();
     actions.is_empty() || WGLChecker::<LockSpec>::is_linearizable(Calls::from_actions(actions))
 }
 
-/// As long as it was not told that it was released, it may be standing.
+/// Until the release is known to have succeeded, the entry may still exist.
 fn end(span: &Span, disturbances: &Disturbances, history: &History) -> End {
     let window = (span.held_until.saturating_sub(nanos(history.timing.ttl)), span.held_until);
     let from = disturbances.forced(span.id.0, window).map_or(span.held_until, |at| at.min(span.held_until));

@@ -1,7 +1,7 @@
-//! What is free is granted to those who wait, and nothing is left behind.
+//! Liveness: a free lock is granted to a waiter in time, and no entry is left behind.
 
+use super::rule::{Rule, Violation};
 use super::spans::{Disturbances, Ending, Span, nanos, spans};
-use super::{Rule, Violation};
 use crate::history::event::{Act, History};
 
 pub(super) fn check(history: &History) -> Vec<Violation> {
@@ -10,11 +10,11 @@ pub(super) fn check(history: &History) -> Vec<Violation> {
     spans.iter().filter(waits).filter_map(|span| kept_waiting(span, &spans, &disturbances, history)).collect()
 }
 
-/// A waiter that can target the backend is granted within the TTL and a grace after the last holder was over, however
-///  that ended; and promptly if nothing was wrong.
+/// A connected waiter is granted within TTL and grace after the last holder ended, in whatever way; and promptly if no
+/// fault was active.
 fn kept_waiting(span: &Span, spans: &[Span], disturbances: &Disturbances, history: &History) -> Option<Violation> {
     let until = span.granted.map_or(span.over, |(at, _)| at);
-    // Also those who do not conflict: somebody between them and us in the line may conflict with both.
+    // Entries that do not conflict count too: an entry between them and this one in the queue may conflict with both.
     let others = || spans.iter().filter(|other| other.id != span.id && other.request.object == span.request.object);
     let held = others();
     let ends = held.filter_map(|other| {
@@ -23,7 +23,7 @@ fn kept_waiting(span: &Span, spans: &[Span], disturbances: &Disturbances, histor
     });
     let free = ends.max().unwrap_or(0).max(span.asked);
     let timing = history.timing;
-    // Somebody who stood in line before us may have been hit, too.
+    // A fault may have hit a client that was earlier in the queue.
     let in_line = others().chain([span]).filter(|other| other.asked <= until && other.over >= span.asked);
     let harm = in_line.map(|other| disturbances.last_harm(other.id.0, until, timing.expires)).max().unwrap_or(0);
     let since = free.max(disturbances.since(span.id.0, until)).max(harm);
@@ -31,16 +31,20 @@ fn kept_waiting(span: &Span, spans: &[Span], disturbances: &Disturbances, histor
     let bound = if calm { timing.prompt } else { timing.ttl + timing.grace };
     (until > since.saturating_add(nanos(bound))).then(|| Violation {
         rule: Rule::Wakeup,
-        text: format!("c{} waited for {:.3} s for what nobody held", span.id.0, (until - since) as f64 / 1e9),
+        text: format!(
+            "c{} waited for {:.3} s although no client held the object",
+            span.id.0,
+            (until - since) as f64 / 1e9
+        ),
         window: (since, until),
         ops: vec![span.id],
     })
 }
 
-/// When the holder had given it up in the backend's eyes, or will after a TTL without a renewal.
+/// When the backend considered the entry gone: after the release, or a TTL after the last renewal.
 fn free_again(span: &Span) -> u64 {
     match span.ending {
-        // The release may be repeated for a while.
+        // The client may repeat the release for a while.
         Ending::Released(_) | Ending::Lost(_) => span.over,
         _ => span.held_until,
     }
@@ -50,7 +54,7 @@ pub(super) fn check_leftovers(history: &History) -> Vec<Violation> {
     let left = history.events.iter().filter_map(|event| match event.act {
         Act::Leftover(object, entries) if entries > 0 => Some(Violation {
             rule: Rule::NothingLeft,
-            text: format!("{entries} entries of object {object} stand after all clients have gone"),
+            text: format!("{entries} entries of object {object} exist after all clients have ended"),
             window: (event.at, event.at),
             ops: Vec::new(),
         }),

@@ -1,9 +1,9 @@
-//! One leader a term, and observers never go back.
+//! Elections: each term has one leader, and observers never go back to an earlier term.
 
 use std::collections::HashMap;
 
+use super::rule::{Rule, Violation};
 use super::spans::spans;
-use super::{Rule, Violation};
 use crate::history::client_id::{Client, member};
 use crate::history::event::{Act, History};
 
@@ -36,12 +36,12 @@ pub(super) fn check(history: &History) -> Vec<Violation> {
     found
 }
 
-/// Whoever looks on is never told an error that it cannot help.
-pub(super) fn check_broken(history: &History) -> Vec<Violation> {
+/// An observer never receives an error of a fault that core can repair itself.
+pub(super) fn check_errors(history: &History) -> Vec<Violation> {
     let broken = history.events.iter().filter_map(|event| match &event.act {
         Act::UnexpectedError(error) => Some(Violation {
-            rule: Rule::GoesOn,
-            text: format!("c{} was told: {error}", event.client),
+            rule: Rule::Uninterrupted,
+            text: format!("c{} received the error: {error}", event.client),
             window: (event.at, event.at),
             ops: Vec::new(),
         }),

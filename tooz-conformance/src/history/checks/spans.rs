@@ -1,4 +1,4 @@
-//! The operations of a history: when each was asked for, believed held, and over.
+//! The attempts of a history: when each was requested, granted, last seen held, and over; and when faults were active.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -7,37 +7,38 @@ use crate::history::client_id::Client;
 use crate::history::event::{Act, Event, History, Op, Request};
 use crate::history::fault::{Fault, FaultKind};
 
-/// How an operation ended.
+/// How an attempt ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ending {
-    /// It never did, as far as was recorded.
+    /// The record has no end of it.
     Open,
     /// The client was killed.
     Killed,
-    /// Without a grant.
+    /// It was not granted.
     NotGranted,
-    /// The release began, and ended so.
+    /// It was released. The value is what the release returned, if that is known.
     Released(Option<bool>),
-    /// It was lost, and the holder learned of it.
+    /// It was lost, and the holder was notified.
     Lost(String),
 }
 
-/// One attempt to get something, and the time for which it was held.
+/// One attempt to acquire something, and the time for which it was held.
 #[derive(Clone, Debug)]
 pub struct Span {
-    /// Who, and which operation of his.
+    /// The client, and the number of its operation.
     pub id: (Client, Op),
-    /// What was asked for.
+    /// What was requested.
     pub request: Request,
-    /// When.
+    /// When it was requested.
     pub asked: u64,
-    /// When it was granted, at the latest; and the token.
+    /// The time at which it was certainly granted, and the token.
     pub granted: Option<(u64, u64)>,
-    /// The last moment at which it was held for certain in the holder's eyes. The grant itself if it was never looked.
+    /// The last time at which it was certainly held from the holder's point of view. The time of the grant if the
+    /// holder never checked.
     pub held_until: u64,
-    /// When it was over: no longer awaited, or no longer held.
+    /// When the client stopped waiting for it or holding it.
     pub over: u64,
-    /// How.
+    /// How it ended.
     pub ending: Ending,
 }
 
@@ -47,22 +48,23 @@ impl Span {
         self.granted.map(|(_, token)| token)
     }
 
-    /// Whether two of these may not be held at once when the limit is 1.
+    /// Whether a limit of 1 forbids holding both at once.
     pub fn conflicts(&self, other: &Self) -> bool {
         self.request.object == other.request.object && !(self.request.shared && other.request.shared)
     }
 }
 
 impl Span {
-    /// When the release ended, as far as that was recorded.
+    /// When the release ended, if that was recorded.
     pub fn left(&self, history: &History) -> Option<u64> {
         let left =
             |event: &&Event| event.client == self.id.0 && matches!(event.act, Act::Left(op, _) if op == self.id.1);
         history.events.iter().find(left).map(|event| event.at)
     }
 
-    /// Whether its entry was removed behind its back before the grant was noted: by then others may have followed.
-    pub fn is_stale(&self, disturbances: &Disturbances, history: &History) -> bool {
+    /// Whether its entry was removed by a fault before the grant was recorded. Other clients may have been granted by
+    /// then.
+    pub fn was_removed_before_grant(&self, disturbances: &Disturbances, history: &History) -> bool {
         self.granted.is_some_and(|(at, token)| {
             let removed = Act::Removed(self.request.object, token);
             disturbances.forced(self.id.0, (self.asked, at)).is_some()
@@ -71,7 +73,7 @@ impl Span {
     }
 }
 
-/// All attempts, in the order in which they were asked for.
+/// All attempts, in the order of their requests.
 pub fn spans(history: &History) -> Vec<Span> {
     let mut spans: BTreeMap<(Client, Op), Span> = BTreeMap::new();
     let mut order = Vec::new();
@@ -118,15 +120,15 @@ impl Span {
     }
 }
 
-/// When nothing was wrong.
+/// The times in which faults or stalls were active.
 #[derive(Clone, Debug)]
 pub struct Disturbances {
-    /// What was wrong from when to when, and for whom: `None` stands for everybody.
+    /// Start, end and fault of each disturbance. A stall has no fault and affects every client.
     troubles: Vec<(u64, u64, Option<Fault>)>,
 }
 
 impl Disturbances {
-    /// Reads the faults and stalls of a history.
+    /// Collects the faults and stalls of a history.
     pub fn of(history: &History) -> Self {
         let mut troubles = Vec::new();
         let mut open: Vec<(u64, Fault)> = Vec::new();
@@ -147,18 +149,18 @@ impl Disturbances {
         Self { troubles }
     }
 
-    /// Whether nothing was wrong, for anybody, from `slack` before the window on.
+    /// Whether no disturbance was active for any client from `slack` before the window to its end.
     pub fn all_through(&self, (from, to): (u64, u64), slack: Duration) -> bool {
         let from = from.saturating_sub(nanos(slack));
         !self.troubles.iter().any(|(since, until, _)| *since <= to && *until >= from)
     }
 
-    /// Whether this client may have been stopped, or cut off, in the window.
+    /// Whether this client may have been stopped or disconnected in the window.
     pub fn troubled(&self, client: Client, (from, to): (u64, u64)) -> bool {
         self.of_client(client).any(|(since, until)| since <= to && until >= from)
     }
 
-    /// Whether the process of this client may not have run at some time in the window.
+    /// Whether the process of this client may have been stopped at some time in the window.
     pub fn stopped(&self, client: Client, (from, to): (u64, u64)) -> bool {
         self.troubles.iter().any(|(since, until, fault)| {
             let stops = match fault {
@@ -169,13 +171,14 @@ impl Disturbances {
         })
     }
 
-    /// The last moment up to `to` at which something was wrong for this client.
+    /// The last time up to `to` at which a disturbance of this client was active.
     pub fn since(&self, client: Client, to: u64) -> u64 {
         let before = self.of_client(client).filter(|(since, _)| *since <= to);
         before.map(|(_, until)| until.min(to)).max().unwrap_or(0)
     }
 
-    /// When a client that is hit alone was last hit, or came to itself if it holds others up until then, up to `to`.
+    /// The last time up to `to` at which a fault hit this client alone. A frozen client whose session does not expire
+    /// blocks others until the end of the fault, so that end counts.
     pub fn last_harm(&self, client: Client, to: u64, expires: bool) -> u64 {
         let harms = self.troubles.iter().filter_map(|(since, until, fault)| {
             let fault = fault.as_ref().filter(|fault| fault.victims().is_some() && fault.hits(client))?;
@@ -185,7 +188,7 @@ impl Disturbances {
         harms.filter(|at| *at <= to).max().unwrap_or(0)
     }
 
-    /// When, in the window, the backend ended a session of this client or an entry of its was removed, if it was.
+    /// The first time in the window at which the backend ended a session of this client or removed one of its entries.
     pub fn forced(&self, client: Client, (from, to): (u64, u64)) -> Option<u64> {
         let forced = self.troubles.iter().filter_map(|(at, _, fault)| {
             let by_force = |fault: &&Fault| matches!(fault.kind(), FaultKind::Expire | FaultKind::Remove);
@@ -194,7 +197,7 @@ impl Disturbances {
         forced.filter(|at| (from..=to).contains(at)).min()
     }
 
-    /// Whether nothing was wrong for this client in the window, apart from removals of its entries.
+    /// Whether no disturbance of this client was active in the window, except removals of its entries.
     pub fn undisturbed(&self, client: Client, (from, to): (u64, u64)) -> bool {
         !self.troubles.iter().any(|(since, until, fault)| {
             let counts = fault.as_ref().is_none_or(|fault| fault.kind() != FaultKind::Remove && fault.hits(client));
@@ -208,7 +211,7 @@ impl Disturbances {
     }
 }
 
-/// As the events count.
+/// A duration in the unit of events.
 pub(super) fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }

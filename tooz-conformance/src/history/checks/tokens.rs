@@ -1,7 +1,7 @@
-//! Tokens rise with every grant, protect a store, and show the order of arrival.
+//! Fencing tokens: they rise with every grant, they protect a store, and they show the order of arrival.
 
+use super::rule::{Rule, Violation};
 use super::spans::{Disturbances, Span, nanos, spans};
-use super::{Rule, Violation};
 use crate::history::event::{Act, History};
 
 pub(super) fn check(history: &History) -> Vec<Violation> {
@@ -12,7 +12,7 @@ pub(super) fn check(history: &History) -> Vec<Violation> {
     let mut found = Vec::new();
     for object in objects {
         let mut granted: Vec<_> = spans.iter().filter(|span| span.request.object == object).collect();
-        granted.retain(|span| span.granted.is_some() && !span.is_stale(&disturbances, history));
+        granted.retain(|span| span.granted.is_some() && !span.was_removed_before_grant(&disturbances, history));
         granted.sort_by_key(|span| span.granted);
         found.extend(rising(&granted));
         found.extend(order(&granted, history));
@@ -21,22 +21,22 @@ pub(super) fn check(history: &History) -> Vec<Violation> {
     found
 }
 
-/// A grant that was complete before another was asked for has the smaller token; exclusive ones rise in any case.
+/// A grant that was complete before another was requested has the smaller token. Exclusive tokens rise in any case.
 fn rising(granted: &[&Span]) -> Option<Violation> {
-    // The greatest token of those granted so far, and of those granted to exclusive holders of a limit of one.
-    let mut alone: Option<&Span> = None;
+    // The exclusive grant with the greatest token so far, and all grants so far.
+    let mut exclusive: Option<&Span> = None;
     let mut seen: Vec<&Span> = Vec::new();
     for span in granted {
         let mutex = !span.request.shared && span.request.limit == 1;
         let before = seen.iter().filter(|other| other.granted.map(|(at, _)| at) < Some(span.asked));
-        let earlier = before.chain(alone.iter().filter(|_| mutex)).max_by_key(|other| other.token());
+        let earlier = before.chain(exclusive.iter().filter(|_| mutex)).max_by_key(|other| other.token());
         let twin = seen.iter().find(|other| other.token() == span.token());
         let greater = earlier.filter(|other| other.token() >= span.token()).or(twin);
         if let Some(other) = greater {
             return Some(Violation {
                 rule: Rule::RisingTokens,
                 text: format!(
-                    "c{} was granted token {} after c{} was granted {}",
+                    "c{} was granted token {} after c{} was granted token {}",
                     span.id.0,
                     span.token().unwrap_or_default(),
                     other.id.0,
@@ -46,19 +46,20 @@ fn rising(granted: &[&Span]) -> Option<Violation> {
                 ops: vec![other.id, span.id],
             });
         }
-        if mutex && alone.is_none_or(|other| other.token() < span.token()) {
-            alone = Some(span);
+        if mutex && exclusive.is_none_or(|other| other.token() < span.token()) {
+            exclusive = Some(span);
         }
         seen.push(span);
     }
     None
 }
 
-/// Who asked clearly earlier, with nothing wrong meanwhile, and waits, is granted earlier.
+/// Of two waiters, the one that clearly requested earlier is granted earlier, if no fault was active.
 fn order(granted: &[&Span], history: &History) -> Option<Violation> {
     let disturbances = Disturbances::of(history);
     let arrival = nanos(history.timing.arrival);
-    // Whoever lost its session in a fault that is over may be up to this late in opening the next one, and asks then.
+    // A client that lost its session in an earlier fault requests only after it has opened the next session, up to this
+    // much later.
     let reopening = nanos(history.timing.grace);
     let waiting: Vec<_> = granted.iter().filter(|span| span.request.waits && !span.request.shared).collect();
     for (index, late) in waiting.iter().enumerate() {
@@ -69,7 +70,7 @@ fn order(granted: &[&Span], history: &History) -> Option<Violation> {
             if late.request.limit == 1 && arrived < late.asked && calm() {
                 return Some(Violation {
                     rule: Rule::Order,
-                    text: format!("c{} asked before c{} and was granted after it", early.id.0, late.id.0),
+                    text: format!("c{} requested before c{} but was granted after it", early.id.0, late.id.0),
                     window: (early.asked, early.granted.map_or(early.asked, |(at, _)| at)),
                     ops: vec![early.id, late.id],
                 });
@@ -79,7 +80,8 @@ fn order(granted: &[&Span], history: &History) -> Option<Violation> {
     None
 }
 
-/// Each moment of certain belief is a write, with the token, to a store that refuses smaller tokens than it has seen.
+/// A store that refuses smaller tokens than it has seen accepts a write at each time at which a holder believes that it
+/// holds.
 fn fencing(granted: &[&Span], history: &History) -> Option<Violation> {
     let writers: std::collections::HashMap<_, _> = granted
         .iter()
@@ -98,7 +100,7 @@ fn fencing(granted: &[&Span], history: &History) -> Option<Violation> {
                 return Some(Violation {
                     rule: Rule::Fencing,
                     text: format!(
-                        "a write of c{} with token {} was refused, for c{} had written with {}",
+                        "a store refuses the write of c{} with token {}, because c{} wrote with token {} before",
                         span.id.0,
                         span.token().unwrap_or_default(),
                         other.id.0,

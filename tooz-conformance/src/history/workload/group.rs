@@ -1,4 +1,4 @@
-//! Clients that join and leave a group, and those who watch it.
+//! Clients that join and leave a group, and clients that watch it.
 
 use rand::Rng;
 use tokio::time::{sleep, sleep_until, timeout, timeout_at};
@@ -8,7 +8,7 @@ use super::kind::object_name;
 use super::simulated_client::SimulatedClient;
 use crate::history::event::{Act, Change};
 
-/// Joins, changes its capabilities and leaves; whoever is a member at the end stays until all has settled.
+/// Joins, changes its capabilities and leaves. A member at the end of the run stays until the settling time is over.
 pub(super) async fn join_and_leave(client: &mut SimulatedClient) {
     let Some(mut coordinator) = client.connect(client.until()).await else { return };
     let mut membership = None;
@@ -27,7 +27,7 @@ pub(super) async fn join_and_leave(client: &mut SimulatedClient) {
         let pause = client.rng.random_range(0.0..0.03);
         sleep(client.ttl().mul_f64(pause)).await;
     }
-    sleep_until(client.recorder.instant(client.plan_of_process.over)).await;
+    sleep_until(client.recorder.instant(client.plan.over)).await;
     drop(membership);
     coordinator.close().await;
 }
@@ -36,7 +36,7 @@ async fn join(client: &mut SimulatedClient, coordinator: &Coordinator) -> Option
     let op = client.next_op();
     let group = coordinator.group(object_name(0));
     let weight = client.rng.random_range(0..100_u32);
-    // An earlier incarnation of ours may stand until its TTL has passed.
+    // An earlier incarnation of this client may exist until its TTL has passed.
     let (refusing, patience) = (client.rng.random_bool(0.5), client.rng.random_range(0.01..1.0));
     let joining = async {
         match refusing {
@@ -67,7 +67,7 @@ async fn stay(client: &mut SimulatedClient, op: u32, membership: Membership) -> 
     }
 }
 
-/// Watches the group until all has settled.
+/// Watches the group until the settling time is over.
 pub(super) async fn watch(client: &mut SimulatedClient) {
     let Some(coordinator) = client.connect(client.settled()).await else { return };
     let group = coordinator.group(object_name(0));
@@ -97,7 +97,7 @@ fn change(event: &GroupEvent) -> Change {
         GroupEvent::Joined(member) => Change::Joined(of(member).0, of(member).1),
         GroupEvent::Left(member) => Change::Left(of(member).0, of(member).1),
         GroupEvent::Updated(member) => Change::Updated(of(member).0, of(member).1),
-        // `Resync`, or an event that histories do not know.
+        // `Resync`, or an event that histories do not distinguish.
         _ => Change::Resync,
     }
 }

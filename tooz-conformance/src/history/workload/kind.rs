@@ -1,4 +1,4 @@
-//! Which objects the clients of a run use, and how.
+//! The objects that the clients of a run use.
 
 use serde::{Deserialize, Serialize};
 
@@ -20,11 +20,11 @@ pub enum Workload {
 }
 
 impl Workload {
-    /// Each.
+    /// All workloads.
     pub const ALL: [Self; 6] =
         [Self::Lock, Self::SharedLock, Self::Semaphore, Self::Election, Self::Group, Self::Topic];
 
-    /// As in the names of trials.
+    /// The name, as in the names of trials.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Lock => "lock",
@@ -36,16 +36,16 @@ impl Workload {
         }
     }
 
-    /// Whether it needs somebody who only looks on.
+    /// Whether some clients only observe.
     pub(crate) fn is_observed(self) -> bool {
         matches!(self, Self::Election | Self::Group | Self::Topic)
     }
 }
 
-/// How many locks, semaphores or elections a run has.
+/// The number of locks, semaphores or elections of a run.
 pub(crate) const OBJECTS: u8 = 2;
 
-/// How many may hold a semaphore of a run.
+/// The limit of each semaphore of a run.
 pub(crate) const PERMITS: u32 = 2;
 
 /// The name of an object in the backend.

@@ -1,4 +1,4 @@
-//! Clients that take and leave locks, permits and leaderships, and those who observe who leads.
+//! Clients that acquire and release locks, permits and leaderships, and clients that observe elections.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use super::kind::{OBJECTS, PERMITS, Workload, object_name};
 use super::simulated_client::SimulatedClient;
 use crate::history::event::{Act, Op, Request};
 
-/// What is held.
+/// What a client holds.
 enum Held {
     Guard(Guard),
     Leadership(Leadership),
@@ -32,7 +32,7 @@ impl Held {
     }
 }
 
-/// Asks, holds and releases until the run is over.
+/// Requests, holds and releases until the run is over.
 pub(super) async fn acquire_and_release(client: &mut SimulatedClient) {
     while !client.is_over() {
         let Some(coordinator) = client.connect(client.until()).await else { return };
@@ -44,7 +44,7 @@ pub(super) async fn acquire_and_release(client: &mut SimulatedClient) {
             let pause = client.rng.random_range(0.0..0.004);
             sleep(client.ttl().mul_f64(pause)).await;
         }
-        // Some clients vanish without a word, as far as a process that lives on can.
+        // Some clients end without closing their session.
         if client.rng.random_bool(0.8) {
             coordinator.close().await;
         }
@@ -54,14 +54,13 @@ pub(super) async fn acquire_and_release(client: &mut SimulatedClient) {
 async fn attempt(client: &mut SimulatedClient, coordinator: &Coordinator) {
     let op = client.next_op();
     let request = draw_request(client);
-    // Some give up while they wait; all do when the run is over.
+    // Some requests time out while they wait. All do at the end of the run.
     let patience = match client.rng.random_bool(0.2) {
         true => Instant::now() + client.ttl().mul_f64(client.rng.random_range(0.0..0.2)),
         false => client.until(),
     };
     client.recorder.note(client.id, Act::Ask(op, request));
-    let outcome =
-        timeout_at(patience.min(client.until()), ask(coordinator, client.plan_of_process.workload, request)).await;
+    let outcome = timeout_at(patience.min(client.until()), acquire(coordinator, client.plan.workload, request)).await;
     let at = client.recorder.now();
     let act = match outcome {
         Ok(Ok(Some(held))) => return hold(client, op, held, at).await,
@@ -77,14 +76,14 @@ async fn attempt(client: &mut SimulatedClient, coordinator: &Coordinator) {
 }
 
 fn draw_request(client: &mut SimulatedClient) -> Request {
-    // One object is wanted by most.
+    // Most requests are for one object.
     let object = if client.rng.random_bool(0.75) { 0 } else { client.rng.random_range(0..OBJECTS) };
-    let shared = client.plan_of_process.workload == Workload::SharedLock && client.rng.random_bool(0.6);
-    let limit = if client.plan_of_process.workload == Workload::Semaphore { PERMITS } else { 1 };
+    let shared = client.plan.workload == Workload::SharedLock && client.rng.random_bool(0.6);
+    let limit = if client.plan.workload == Workload::Semaphore { PERMITS } else { 1 };
     Request { object, shared, limit, waits: client.rng.random_bool(0.8) }
 }
 
-async fn ask(coordinator: &Coordinator, workload: Workload, request: Request) -> Result<Option<Held>, Error> {
+async fn acquire(coordinator: &Coordinator, workload: Workload, request: Request) -> Result<Option<Held>, Error> {
     let name = object_name(request.object);
     Ok(match (workload, request.waits) {
         (Workload::Election, true) => Some(Held::Leadership(coordinator.election(name).campaign().await?)),
@@ -104,7 +103,7 @@ async fn ask(coordinator: &Coordinator, workload: Workload, request: Request) ->
     })
 }
 
-/// Holds for a while and looks, all the time, whether it is still held; granted at the moment `at`.
+/// Holds for a while and checks often whether it still holds. `at` is the time of the grant.
 async fn hold(client: &mut SimulatedClient, op: Op, held: Held, at: u64) {
     let guard = held.guard();
     if !guard.is_held() {
@@ -113,7 +112,7 @@ async fn hold(client: &mut SimulatedClient, op: Op, held: Held, at: u64) {
     }
     client.recorder.note_at(at, client.id, Act::Granted(op, guard.fencing_token().0));
     let end = Instant::now() + draw_hold(client);
-    let look = client.ttl() / 600;
+    let pause = client.ttl() / 600;
     while Instant::now() < end.min(client.until()) {
         tokio::select! {
             biased;
@@ -121,15 +120,15 @@ async fn hold(client: &mut SimulatedClient, op: Op, held: Held, at: u64) {
                 client.recorder.note(client.id, Act::Lost(op, cause.to_string()));
                 return after_loss(client, held).await;
             }
-            () = sleep_until((Instant::now() + look).min(end)) => {}
+            () = sleep_until((Instant::now() + pause).min(end)) => {}
         }
-        confirm(client, op, guard);
+        record_if_held(client, op, guard);
     }
     release(client, op, held).await;
 }
 
-/// The moment counts at which the question began: whatever delays us after it, it was held then if it is held now.
-fn confirm(client: &SimulatedClient, op: Op, guard: &Guard) {
+/// The recorded time is the start of the check: if the client holds afterwards, it held then.
+fn record_if_held(client: &SimulatedClient, op: Op, guard: &Guard) {
     let at = client.recorder.now();
     if guard.is_held() {
         client.recorder.note_at(at, client.id, Act::Held(op));
@@ -137,19 +136,19 @@ fn confirm(client: &SimulatedClient, op: Op, guard: &Guard) {
 }
 
 fn draw_hold(client: &mut SimulatedClient) -> Duration {
-    let plan_of_process = match client.rng.random_range(0..100) {
+    let plan = match client.rng.random_range(0..100) {
         0..90 => client.rng.random_range(0.0..0.005),
         90..97 => client.rng.random_range(0.0..0.1),
         97..99 => client.rng.random_range(0.0..0.5),
         _ => client.rng.random_range(0.5..1.5),
     };
-    client.ttl().mul_f64(plan_of_process)
+    client.ttl().mul_f64(plan)
 }
 
 async fn after_loss(client: &mut SimulatedClient, held: Held) {
     match client.rng.random_bool(0.5) {
         true => drop(held),
-        // A release of what was lost must not harm whoever holds it now.
+        // Releasing a lost lock must not affect its next holder.
         false => {
             let _ = held.release().await;
         }
@@ -157,7 +156,7 @@ async fn after_loss(client: &mut SimulatedClient, held: Held) {
 }
 
 async fn release(client: &mut SimulatedClient, op: Op, held: Held) {
-    confirm(client, op, held.guard());
+    record_if_held(client, op, held.guard());
     client.recorder.note(client.id, Act::Leave(op));
     let ours = match client.rng.random_range(0..10) {
         0..7 => match held.release().await {
@@ -169,7 +168,7 @@ async fn release(client: &mut SimulatedClient, op: Op, held: Held) {
             drop(held);
             None
         }
-        // Given up half-way, it goes on in the background.
+        // A release that is dropped half-way continues in the background.
         _ => {
             let _ = tokio::time::timeout(client.ttl() / 3000, held.release()).await;
             None
@@ -178,7 +177,7 @@ async fn release(client: &mut SimulatedClient, op: Op, held: Held) {
     client.recorder.note(client.id, Act::Left(op, ours));
 }
 
-/// Observes who leads until all has settled.
+/// Observes the election until the settling time is over.
 pub(super) async fn observe(client: &mut SimulatedClient) {
     let Some(coordinator) = client.connect(client.settled()).await else { return };
     let mut observation = coordinator.election(object_name(0)).observe();

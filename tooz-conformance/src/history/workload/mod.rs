@@ -1,4 +1,4 @@
-//! What the clients of a run do: with locks and the like, with groups, or with topics.
+//! What the clients of a run do: they use locks and the like, groups, or topics.
 
 mod group;
 mod kind;

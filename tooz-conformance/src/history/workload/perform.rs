@@ -9,19 +9,19 @@ use super::{group, lock_client, topic};
 use crate::history::client_id::is_observer;
 use crate::history::recorder::Recorder;
 
-/// Plays a plan_of_process to its end.
-pub async fn perform(plan_of_process: ProcessPlan, connect: Connect, recorder: Recorder) {
+/// Runs the clients of `plan` to their end.
+pub async fn perform(plan: ProcessPlan, connect: Connect, recorder: Recorder) {
     let stalls = {
         let recorder = recorder.clone();
-        let real_time = plan_of_process.real_time;
+        let real_time = plan.real_time;
         tokio::spawn(async move {
             if real_time {
                 recorder.watch_stalls().await;
             }
         })
     };
-    let clients = plan_of_process.clients.iter().map(|id| {
-        let client = SimulatedClient::new(*id, &plan_of_process, &connect, &recorder);
+    let clients = plan.clients.iter().map(|id| {
+        let client = SimulatedClient::new(*id, &plan, &connect, &recorder);
         tokio::spawn(play(client))
     });
     for outcome in join_all(clients.collect::<Vec<_>>()).await {
@@ -37,7 +37,7 @@ pub async fn perform(plan_of_process: ProcessPlan, connect: Connect, recorder: R
 
 async fn play(mut client: SimulatedClient) {
     let client = &mut client;
-    match (client.plan_of_process.workload, is_observer(client.id)) {
+    match (client.plan.workload, is_observer(client.id)) {
         (Workload::Group, false) => group::join_and_leave(client).await,
         (Workload::Group, true) => group::watch(client).await,
         (Workload::Topic, false) => topic::publish(client).await,

@@ -7,22 +7,22 @@ use serde::{Deserialize, Serialize};
 use super::kind::Workload;
 use crate::history::client_id::Client;
 
-/// What one process does. Moments are those of events.
+/// What one process does. Times are those of events.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ProcessPlan {
-    /// With what.
+    /// What the clients work with.
     pub workload: Workload,
-    /// What all choices of the clients are drawn from.
+    /// The source of the clients' random choices.
     pub seed: u64,
-    /// Which clients it plays.
+    /// The clients of this process.
     pub clients: Vec<Client>,
     /// The TTL of their sessions.
     pub ttl: Duration,
-    /// When they begin nothing new any more.
+    /// When clients stop starting new operations.
     pub until: u64,
-    /// Until when onlookers look.
+    /// When observers stop.
     pub settled: u64,
-    /// Until when members stay, at least.
+    /// When members leave at the earliest.
     pub over: u64,
     /// Whether the clock is that of the host.
     pub real_time: bool,

@@ -12,25 +12,25 @@ use super::process_plan::ProcessPlan;
 use crate::history::client_id::{Client, member};
 use crate::history::recorder::Recorder;
 
-/// How a client of this name begins to connect.
+/// Makes a builder of a coordinator for a member name.
 pub type Connect = Arc<dyn Fn(&str) -> Builder + Send + Sync>;
 
 /// One client.
 pub(super) struct SimulatedClient {
     pub(super) id: Client,
     pub(super) rng: StdRng,
-    pub(super) plan_of_process: ProcessPlan,
+    pub(super) plan: ProcessPlan,
     connect: Connect,
     pub(super) recorder: Recorder,
     ops: u32,
 }
 
 impl SimulatedClient {
-    pub(super) fn new(id: Client, plan_of_process: &ProcessPlan, connect: &Connect, recorder: &Recorder) -> Self {
+    pub(super) fn new(id: Client, plan: &ProcessPlan, connect: &Connect, recorder: &Recorder) -> Self {
         Self {
             id,
-            rng: StdRng::seed_from_u64(plan_of_process.seed.wrapping_mul(0x9e37_79b9).wrapping_add(u64::from(id))),
-            plan_of_process: plan_of_process.clone(),
+            rng: StdRng::seed_from_u64(plan.seed.wrapping_mul(0x9e37_79b9).wrapping_add(u64::from(id))),
+            plan: plan.clone(),
             connect: connect.clone(),
             recorder: recorder.clone(),
             ops: 0,
@@ -44,11 +44,11 @@ impl SimulatedClient {
     }
 
     pub(super) fn until(&self) -> Instant {
-        self.recorder.instant(self.plan_of_process.until)
+        self.recorder.instant(self.plan.until)
     }
 
     pub(super) fn settled(&self) -> Instant {
-        self.recorder.instant(self.plan_of_process.settled)
+        self.recorder.instant(self.plan.settled)
     }
 
     pub(super) fn is_over(&self) -> bool {
@@ -56,10 +56,10 @@ impl SimulatedClient {
     }
 
     pub(super) fn ttl(&self) -> Duration {
-        self.plan_of_process.ttl
+        self.plan.ttl
     }
 
-    /// Connects, again and again if need be; `None` if that did not work in time.
+    /// Connects, with retries. Returns `None` if it does not succeed before `limit`.
     pub(super) async fn connect(&self, limit: Instant) -> Option<Coordinator> {
         let attempt = async {
             loop {

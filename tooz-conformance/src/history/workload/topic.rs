@@ -1,4 +1,4 @@
-//! Clients that publish to a topic, and those who read it.
+//! Clients that publish to a topic, and clients that read it.
 
 use rand::Rng;
 use tokio::time::{sleep, timeout_at};
@@ -8,7 +8,7 @@ use super::kind::object_name;
 use super::simulated_client::SimulatedClient;
 use crate::history::event::Act;
 
-/// Publishes messages that nobody else publishes.
+/// Publishes unique messages.
 pub(super) async fn publish(client: &mut SimulatedClient) {
     let Some(coordinator) = client.connect(client.until()).await else { return };
     let topic = coordinator.topic(object_name(0));
@@ -25,7 +25,7 @@ pub(super) async fn publish(client: &mut SimulatedClient) {
     coordinator.close().await;
 }
 
-/// Reads everything from the beginning, and now and then ends and resumes where it stopped.
+/// Reads from the beginning. Sometimes ends the subscription and resumes at its position.
 pub(super) async fn read(client: &mut SimulatedClient) {
     let Some(coordinator) = client.connect(client.settled()).await else { return };
     let topic = coordinator.topic(object_name(0));

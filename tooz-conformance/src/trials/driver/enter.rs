@@ -1,4 +1,4 @@
-//! The driver face: entering a roster, in every mode, and what is seen of it.
+//! `enter`: entering a roster in every mode, and what snapshots show of it.
 
 use std::collections::BTreeSet;
 
@@ -13,10 +13,10 @@ trials! { "driver"
     enter_admits_exactly_the_limit,
     enter_is_idempotent_by_nonce,
     enter_is_idempotent_while_it_runs_twice,
-    enter_repeated_tells_the_present_standing,
+    a_repeated_enter_returns_the_present_standing,
     enter_that_withdraws_leaves_nothing,
     seq_rises_after_the_roster_was_empty,
-    shared_entries_stand_together,
+    shared_entries_are_admitted_together,
     a_waiting_writer_holds_back_later_readers,
     a_semaphore_admits_its_limit,
     members_never_wait,
@@ -86,7 +86,7 @@ async fn enter_is_idempotent_while_it_runs_twice(context: Context) -> Result<(),
     Ok(())
 }
 
-async fn enter_repeated_tells_the_present_standing(context: Context) -> Result<(), Failure> {
+async fn a_repeated_enter_returns_the_present_standing(context: Context) -> Result<(), Failure> {
     let (a, b, roster) = (Client::open(&context, "a").await?, Client::open(&context, "b").await?, lock());
     let held = a.hold(&roster).await?;
     let new = exclusive();
@@ -124,14 +124,14 @@ async fn seq_rises_after_the_roster_was_empty(context: Context) -> Result<(), Fa
             ensure!(client.leave(&roster, &ticket).await?);
             ensure!(client.seqs(&roster).await?.is_empty());
         }
-        // Once more while a session ends with an entry in the roster.
+        // Again, while a session ends with an entry in the roster.
         last = client.hold(&roster).await?.seq;
         client.close().await?;
     }
     Ok(())
 }
 
-async fn shared_entries_stand_together(context: Context) -> Result<(), Failure> {
+async fn shared_entries_are_admitted_together(context: Context) -> Result<(), Failure> {
     let (a, b, roster) = (Client::open(&context, "a").await?, Client::open(&context, "b").await?, lock());
     let first = admitted(a.enter(&roster, shared()).await?);
     let second = admitted(b.enter(&roster, shared()).await?);
@@ -163,7 +163,7 @@ async fn a_semaphore_admits_its_limit(context: Context) -> Result<(), Failure> {
     let fourth = entry(Mode::Exclusive, 3);
     let (ticket, blocked_by) = waiting(a.enter(&roster, fourth).await?);
     ensure_eq!(blocked_by, held[2].seq, "the nearest entry before it is named");
-    // The entry that leaves is not the one that was named.
+    // The entry that leaves is not the one in `blocked_by`.
     ensure!(a.leave(&roster, &held[0]).await?);
     ensure_eq!(admitted(a.enter(&roster, fourth).await?), ticket);
     waiting(a.enter(&roster, entry(Mode::Exclusive, 3)).await?);
@@ -202,7 +202,7 @@ async fn entries_keep_their_bytes(context: Context) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Names that a layout is tempted to mix up or cannot store as they are.
+/// Names that a layout may confuse or cannot store unchanged.
 pub(crate) fn awkward_names() -> Vec<Vec<u8>> {
     let long = |last: u8| [&[b'n'; 511][..], &[last]].concat();
     let texts = [
@@ -219,7 +219,7 @@ async fn rosters_have_any_name(context: Context) -> Result<(), Failure> {
     let mut held = Vec::new();
     for name in awkward_names() {
         let roster = roster(Kind::Lock, name);
-        // Not admitted if the name means the same as an earlier one.
+        // `hold` fails if the driver confuses the name with an earlier one.
         held.push((a.hold(&roster).await?, roster));
     }
     for (ticket, roster) in &held {
@@ -245,7 +245,7 @@ async fn kinds_are_separate(context: Context) -> Result<(), Failure> {
 
 async fn namespaces_are_separate(context: Context) -> Result<(), Failure> {
     let (own, roster) = (context.namespace(), lock());
-    // Names that a layout which only joins its parts would mix up.
+    // A layout that only joins its parts would confuse these names.
     let namespaces = [own.to_owned(), format!("{own}/lock"), format!("{own}/"), format!("{own}2"), format!("{own}:ü*")];
     let mut clients = Vec::new();
     for namespace in &namespaces {

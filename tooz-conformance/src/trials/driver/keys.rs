@@ -1,4 +1,4 @@
-//! The driver face: unique keys, and rosters that were declared.
+//! Unique keys, and declared rosters.
 
 use futures_util::future::{join_all, try_join_all};
 use tooz_core::driver::{IfTaken, Kind, NewEntry};
@@ -58,17 +58,17 @@ async fn a_unique_key_is_taken_once_by_many_at_a_time(context: Context) -> Resul
 async fn a_unique_key_is_taken_over(context: Context) -> Result<(), Failure> {
     let (a, b, group) = (Client::open(&context, "a").await?, Client::open(&context, "b").await?, group());
     let former = admitted(a.enter(&group, member(b"m", IfTaken::Refuse)).await?);
-    let bystander = admitted(a.enter(&group, member(b"n", IfTaken::Refuse)).await?);
+    let other = admitted(a.enter(&group, member(b"n", IfTaken::Refuse)).await?);
     let new = NewEntry { value: b"new", ..member(b"m", IfTaken::TakeOver) };
     let ticket = admitted(b.enter(&group, new).await?);
-    ensure!(ticket.seq > bystander.seq, "it does not stand behind the others");
-    a.told_of(former).await;
+    ensure!(ticket.seq > other.seq, "it does not stand behind the others");
+    a.is_notified_of(former).await;
     fails(a.replace(&group, &former, b"x").await, ErrorKind::NotHeld);
     ensure!(!a.leave(&group, &former).await?, "the former owner has removed its successor");
     a.withdraw(&group, former.nonce).await?;
     ensure_eq!(admitted(b.enter(&group, new).await?), ticket, "repeated, it finds its own entry");
     let entries = b.entries(&group).await?;
-    ensure_eq!(entries.iter().map(|entry| entry.seq).collect::<Vec<_>>(), [bystander.seq, ticket.seq]);
+    ensure_eq!(entries.iter().map(|entry| entry.seq).collect::<Vec<_>>(), [other.seq, ticket.seq]);
     ensure_eq!((entries[1].key.as_deref(), &entries[1].value[..]), (Some(&b"m"[..]), &b"new"[..]));
     fails(a.enter(&group, member(b"m", IfTaken::Refuse)).await, ErrorKind::MemberAlreadyExists);
     Ok(())
@@ -126,7 +126,7 @@ async fn declare_is_idempotent(context: Context) -> Result<(), Failure> {
     ensure_eq!(new.iter().filter(|new| **new).count(), 1, "{new:?}");
     ensure!(!a.declare(&group).await?);
     ensure!(b.snapshot(&group, None).await?.declared);
-    // A roster that is in use may be declared too.
+    // A roster with entries may be declared too.
     let used = roster(Kind::Group, "used");
     let ticket = a.hold(&used).await?;
     ensure!(b.declare(&used).await?);

@@ -1,4 +1,4 @@
-//! The driver face: leaving, withdrawing, replacing and evicting.
+//! `leave`, `withdraw`, `replace` and `evict`.
 
 use std::pin::pin;
 use std::time::Duration;
@@ -18,21 +18,21 @@ trials! { "driver"
     leave_compares_the_ticket,
     leave_is_idempotent,
     leave_admits_only_the_next,
-    leave_takes_a_waiter_out_of_the_line,
+    leave_removes_a_waiter_from_the_queue,
     withdraw_removes_the_entry,
     withdraw_touches_only_its_own_session,
-    withdraw_bars_a_late_enter,
+    withdraw_rejects_a_late_enter,
     withdraw_beats_an_enter_under_way,
     withdraw_after_a_dropped_enter_leaves_nothing,
     replace_changes_the_value_and_nothing_else,
     replace_compares_the_ticket,
     evict_removes_the_entry_of_another,
-    evict_tells_the_owner_once,
+    evict_notifies_the_owner_once,
     evict_wakes_the_next,
-    what_is_left_by_oneself_is_not_reported;
+    own_removals_are_not_reported;
 }
 
-/// Tickets that resemble `ticket` but are not it.
+/// Tickets that differ from `ticket` in one field.
 fn forgeries(ticket: Ticket) -> [Ticket; 4] {
     [
         Ticket { nonce: Nonce::random(), ..ticket },
@@ -80,7 +80,7 @@ async fn leave_admits_only_the_next(context: Context) -> Result<(), Failure> {
     Ok(())
 }
 
-async fn leave_takes_a_waiter_out_of_the_line(context: Context) -> Result<(), Failure> {
+async fn leave_removes_a_waiter_from_the_queue(context: Context) -> Result<(), Failure> {
     let (a, b, roster) = (Client::open(&context, "a").await?, Client::open(&context, "b").await?, lock());
     let held = a.hold(&roster).await?;
     let (second, third) = (b.queue(&roster).await?, a.queue(&roster).await?);
@@ -100,11 +100,11 @@ async fn withdraw_removes_the_entry(context: Context) -> Result<(), Failure> {
     let held = a.hold(&roster).await?;
     let (second, third) = (b.queue(&roster).await?, a.queue(&roster).await?);
     let turn = a.wait_in_background(&roster, third);
-    // One that waits, one that holds, and one that never was.
+    // A waiter, a holder, and a nonce without an entry.
     b.withdraw(&roster, second.nonce).await?;
     ensure_eq!(a.seqs(&roster).await?, [held.seq, third.seq]);
     a.withdraw(&roster, held.nonce).await?;
-    ends("the turn of the next", turn).await?;
+    ends("the grant to the next waiter", turn).await?;
     a.withdraw(&roster, held.nonce).await?;
     a.withdraw(&roster, Nonce::random()).await?;
     ensure_eq!(a.seqs(&roster).await?, [third.seq]);
@@ -126,7 +126,7 @@ fn roster_of_the_same_name() -> tooz_core::driver::Roster {
     roster(Kind::Semaphore, lock().name)
 }
 
-async fn withdraw_bars_a_late_enter(context: Context) -> Result<(), Failure> {
+async fn withdraw_rejects_a_late_enter(context: Context) -> Result<(), Failure> {
     let (a, roster) = (Client::open(&context, "a").await?, lock());
     for new in [exclusive(), entry(Mode::Member, 1), member(b"m", IfTaken::TakeOver)] {
         a.withdraw(&roster, new.nonce).await?;
@@ -181,7 +181,7 @@ async fn replace_changes_the_value_and_nothing_else(context: Context) -> Result<
         expected[0].value = value.to_vec();
         ensure_eq!(b.entries(&roster).await?, expected);
     }
-    // Neither a later entry nor a repeated `enter` changes it back.
+    // Neither a later entry nor a repeated `enter` restores the old value.
     admitted(a.enter(&roster, new).await?);
     ensure_eq!(b.entries(&roster).await?[0].value, [0xff; 5000]);
     ensure!(a.leave(&roster, &ticket).await?, "the ticket is no longer valid after replace");
@@ -217,15 +217,15 @@ async fn evict_removes_the_entry_of_another(context: Context) -> Result<(), Fail
     Ok(())
 }
 
-async fn evict_tells_the_owner_once(context: Context) -> Result<(), Failure> {
+async fn evict_notifies_the_owner_once(context: Context) -> Result<(), Failure> {
     let (a, b, roster) = (Client::open(&context, "a").await?, Client::open(&context, "b").await?, lock());
     let (holder, waiter) = (a.hold(&roster).await?, a.queue(&roster).await?);
-    // The report is not lost when nobody listens at the moment, or when a listener gives up.
+    // The report is kept while no call of `lost` waits, or when such a call is dropped.
     let _ = poll_then_drop(1, a.lost()).await;
     ensure!(b.evict(&roster, holder.seq).await?);
-    a.told_of(holder).await;
+    a.is_notified_of(holder).await;
     ensure!(b.evict(&roster, waiter.seq).await?);
-    a.told_of(waiter).await;
+    a.is_notified_of(waiter).await;
     not_now("a second report of the same removal", pin!(a.lost())).await;
     Ok(())
 }
@@ -240,16 +240,16 @@ async fn evict_wakes_the_next(context: Context) -> Result<(), Failure> {
     fails(ends("the end of an evicted waiter", turn).await, ErrorKind::NotHeld);
     ensure!(!next.is_finished());
     ensure!(b.evict(&roster, held.seq).await?);
-    ends("the turn of the next", next).await?;
+    ends("the grant to the next waiter", next).await?;
     Ok(())
 }
 
-async fn what_is_left_by_oneself_is_not_reported(context: Context) -> Result<(), Failure> {
+async fn own_removals_are_not_reported(context: Context) -> Result<(), Failure> {
     let (a, roster) = (Client::open(&context, "a").await?, lock());
     let (left, withdrawn) = (a.hold(&roster).await?, a.queue(&roster).await?);
     ensure!(a.leave(&roster, &left).await?);
     a.withdraw(&roster, withdrawn.nonce).await?;
-    // Longer than a renewal takes, which is how some backends learn of removals.
+    // This is longer than a renewal takes, because some backends learn of removals by renewals.
     let reported = tokio::time::timeout(Duration::from_millis(700), a.lost()).await;
     ensure!(reported.is_err(), "our own doing was reported: {reported:?}");
     Ok(())

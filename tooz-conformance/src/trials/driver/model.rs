@@ -1,4 +1,4 @@
-//! The driver face: long random sequences of verbs, compared step by step with a model in a few lines.
+//! Long random sequences of verbs, compared step by step with a small model.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ trials! { "driver"
 
 const STEPS: usize = 150;
 
-/// A number to start from, printed so that a failure can be repeated.
+/// A random number generator. Its seed is printed, so that a failure can be repeated.
 fn seeded() -> StdRng {
     let seed = match std::env::var("TOOZ_TEST_SEED").ok().and_then(|text| text.parse().ok()) {
         Some(seed) => seed,
@@ -27,7 +27,7 @@ fn seeded() -> StdRng {
     StdRng::seed_from_u64(seed)
 }
 
-/// What ought to stand in a roster, and whose it is.
+/// The entries that a roster must have, with their owners.
 #[derive(Debug, Default)]
 struct Model {
     entries: Vec<(usize, Entry)>,
@@ -43,7 +43,7 @@ impl Model {
         admission::blocker(&self.lines()[..before], mode, crate::trials::fixtures::limit(limit))
     }
 
-    /// Compares the answer to `enter` with what ought to be, and remembers the entry.
+    /// Compares the answer of `enter` with the model and adds the entry.
     fn entered(&mut self, client: usize, new: &NewEntry<'_>, standing: Standing) -> Result<(), Failure> {
         let place = self.entries.iter().position(|(_, entry)| entry.nonce == new.nonce);
         let before = place.unwrap_or(self.entries.len());
@@ -159,8 +159,8 @@ async fn await_turn_agrees_with_the_provided_one(context: Context) -> Result<(),
     Ok(())
 }
 
-/// Asks about the last entry that is admitted and the first that is not. What the provided implementation would say is
-/// known from a snapshot.
+/// Calls `await_turn` for the last admitted entry and for the first waiter. A snapshot shows what the provided
+/// implementation would return.
 async fn compare_turns(clients: &[Client], roster: &Roster, model: &Model) -> Result<(), Failure> {
     let lines = model.lines();
     let (admitted, waiting) = admission::partition(&lines);

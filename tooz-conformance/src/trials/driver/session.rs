@@ -1,4 +1,4 @@
-//! The driver face: sessions, and what their end takes with it.
+//! Sessions, and what ends with them.
 
 use std::time::{Duration, Instant};
 
@@ -15,7 +15,7 @@ use crate::{Context, Failure, ensure, ensure_eq, fail};
 
 trials! { "driver"
     NOTHING:
-    the_granted_ttl_is_told,
+    the_granted_ttl_is_reported,
     sessions_share_nothing,
     close_removes_every_entry,
     close_is_idempotent,
@@ -29,8 +29,8 @@ trials! { "driver"
     many_sessions_fit;
 }
 
-async fn the_granted_ttl_is_told(context: Context) -> Result<(), Failure> {
-    let (a, b) = (Client::open(&context, "a").await?, Client::open_mortal(&context, "b").await?);
+async fn the_granted_ttl_is_reported(context: Context) -> Result<(), Failure> {
+    let (a, b) = (Client::open(&context, "a").await?, Client::open_without_renewal(&context, "b").await?);
     match (a.ttl(), b.ttl()) {
         (None, None) => {}
         (Some(long), Some(short)) => ensure!(short <= long && !short.is_zero(), "{short:?}, {long:?}"),
@@ -41,7 +41,7 @@ async fn the_granted_ttl_is_told(context: Context) -> Result<(), Failure> {
 }
 
 async fn sessions_share_nothing(context: Context) -> Result<(), Failure> {
-    // The same member twice: what tells sessions apart is not the name of their member.
+    // The same member name twice: sessions are not identified by their member.
     let (a, b, roster) = (Client::open(&context, "a").await?, Client::open(&context, "a").await?, lock());
     let (held, next) = (a.hold(&roster).await?, b.queue(&roster).await?);
     let turn = b.wait_in_background(&roster, next);
@@ -97,7 +97,7 @@ async fn close_ends_every_verb(context: Context) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The verbs that must fail on a session that is over, however it ended.
+/// Checks the verbs that must fail on a session that is over.
 async fn every_owning_verb_is_lost(session: &dyn Session, roster: &Roster, ticket: &Ticket) {
     fails(soon("enter", session.enter(roster, exclusive())).await, ErrorKind::SessionLost);
     fails(soon("leave", session.leave(roster, ticket)).await, ErrorKind::SessionLost);
@@ -140,9 +140,11 @@ async fn close_ends_what_waits(context: Context) -> Result<(), Failure> {
     let watch = tokio::spawn(async move { session.snapshot(&watched, Some(seen)).await });
     sleep(Duration::from_millis(60)).await;
     a.close().await?;
-    let error = ends("the end of a waiter whose session was closed", turn).await.expect_err("it was never its turn");
+    let error = ends("the end of a waiter whose session was closed", turn)
+        .await
+        .expect_err("expected: an error, because the turn never came");
     ensure!(error.is_session_lost() || error.is_not_held(), "{error}");
-    // A watcher may still be told of the removal of our own entry.
+    // A watcher may still receive the removal of its own entry.
     if let Err(error) = ends("the end of a watcher whose session was closed", watch).await {
         ensure!(error.is_session_lost(), "{error}");
     }
@@ -150,7 +152,8 @@ async fn close_ends_what_waits(context: Context) -> Result<(), Failure> {
 }
 
 async fn renew_keeps_the_session_alive(context: Context) -> Result<(), Failure> {
-    let (a, b, roster) = (Client::open_mortal(&context, "a").await?, Client::open(&context, "b").await?, lock());
+    let (a, b, roster) =
+        (Client::open_without_renewal(&context, "a").await?, Client::open(&context, "b").await?, lock());
     let ticket = a.hold(&roster).await?;
     let next = b.queue(&roster).await?;
     let turn = b.wait_in_background(&roster, next);
@@ -159,21 +162,22 @@ async fn renew_keeps_the_session_alive(context: Context) -> Result<(), Failure> 
         a.renew().await?;
         sleep(Duration::from_millis(250)).await;
     }
-    ensure!(!turn.is_finished(), "the next was let in although the holder was renewed all the time");
+    ensure!(!turn.is_finished(), "the next was admitted although the holder was renewed all the time");
     ensure!(a.leave(&roster, &ticket).await?);
-    ends("the turn of the next", turn).await?;
+    ends("the grant to the next waiter", turn).await?;
     Ok(())
 }
 
-/// How long an entry of a session that ended without a word may stand.
+/// How long the entry of a session that was not closed may exist.
 fn longest_end(client: &Client) -> Duration {
     client.ttl().unwrap_or_default() + PATIENCE
 }
 
 async fn a_session_that_is_not_renewed_expires(context: Context) -> Result<(), Failure> {
-    let (a, b, roster) = (Client::open_mortal(&context, "a").await?, Client::open(&context, "b").await?, lock());
+    let (a, b, roster) =
+        (Client::open_without_renewal(&context, "a").await?, Client::open(&context, "b").await?, lock());
     if a.ttl().is_none() {
-        // Liveness does not depend on time, so it must not end by time.
+        // Liveness does not depend on time, so the session must not end by time.
         a.hold(&roster).await?;
         sleep(SHORT_TTL + Duration::from_secs(1)).await;
         ensure_eq!(b.seqs(&roster).await?.len(), 1, "it claims not to depend on time");
@@ -197,17 +201,18 @@ async fn a_session_that_is_not_renewed_expires(context: Context) -> Result<(), F
 }
 
 async fn an_expired_session_never_adds_an_entry(context: Context) -> Result<(), Failure> {
-    let (a, b, roster) = (Client::open_mortal(&context, "a").await?, Client::open(&context, "b").await?, lock());
+    let (a, b, roster) =
+        (Client::open_without_renewal(&context, "a").await?, Client::open(&context, "b").await?, lock());
     if a.ttl().is_none() {
         a.close().await?;
     }
-    // It never held anything, so only the session itself can tell that it is over.
+    // The session never had an entry, so only the session itself shows that it is over.
     let enters = async || a.enter(&roster, exclusive()).await;
     sleep(a.ttl().map_or(Duration::ZERO, |ttl| ttl + Duration::from_secs(2))).await;
     let deadline = Instant::now() + PATIENCE;
     while let Ok(standing) = enters().await {
         ensure!(Instant::now() < deadline, "a session that nobody renews still enters: {standing:?}");
-        // An entry must not renew the session either.
+        // Nor must an `enter` renew the session.
         a.leave(&roster, &admitted(standing)).await?;
         sleep(Duration::from_millis(500)).await;
     }
@@ -217,7 +222,8 @@ async fn an_expired_session_never_adds_an_entry(context: Context) -> Result<(), 
 }
 
 async fn a_dropped_session_ends_by_itself(context: Context) -> Result<(), Failure> {
-    let (a, b, roster) = (Client::open_mortal(&context, "a").await?, Client::open(&context, "b").await?, lock());
+    let (a, b, roster) =
+        (Client::open_without_renewal(&context, "a").await?, Client::open(&context, "b").await?, lock());
     a.hold(&roster).await?;
     let within = longest_end(&a);
     drop(a);

@@ -1,4 +1,4 @@
-//! The driver face: snapshots, which are compared with the state and not with events.
+//! `snapshot`: reading a roster, and waiting for changes of its state.
 
 use std::time::Duration;
 
@@ -13,19 +13,19 @@ use crate::{Context, Failure, ensure, ensure_eq, ensure_ne};
 
 trials! { "driver"
     NOTHING:
-    snapshot_reads_what_stands,
+    snapshot_returns_the_present_entries,
     snapshot_waits_until_something_changes,
-    snapshot_tells_of_every_kind_of_change,
+    snapshot_reports_every_kind_of_change,
     snapshot_misses_nothing_between_calls,
     snapshot_goes_on_after_it_was_dropped,
     snapshot_with_a_version_never_seen_returns_at_once,
     snapshot_is_not_woken_by_other_rosters,
     snapshots_of_many_watchers_agree,
-    watchers_who_know_different_things_all_hear,
+    watchers_with_different_versions_all_wake,
     a_thousand_members_fit_into_a_snapshot;
 }
 
-async fn snapshot_reads_what_stands(context: Context) -> Result<(), Failure> {
+async fn snapshot_returns_the_present_entries(context: Context) -> Result<(), Failure> {
     let (a, b, group) = (Client::open(&context, "a").await?, Client::open(&context, "b").await?, group());
     let empty = a.snapshot(&group, None).await?;
     ensure!(empty.entries.is_empty() && !empty.declared, "{empty:?}");
@@ -51,7 +51,7 @@ async fn snapshot_waits_until_something_changes(context: Context) -> Result<(), 
     Ok(())
 }
 
-/// Runs `change` while a snapshot is waited for; the snapshot after it.
+/// Runs `change` while a snapshot waits, and returns the snapshot after it.
 async fn seen_after<F: Future<Output = Result<()>>>(
     watcher: &Client,
     roster: &Roster,
@@ -68,7 +68,7 @@ async fn seen_after<F: Future<Output = Result<()>>>(
     Ok(after)
 }
 
-async fn snapshot_tells_of_every_kind_of_change(context: Context) -> Result<(), Failure> {
+async fn snapshot_reports_every_kind_of_change(context: Context) -> Result<(), Failure> {
     let (a, b, group) = (Client::open(&context, "a").await?, Client::open(&context, "b").await?, group());
     let c = Client::open(&context, "c").await?;
     let after = seen_after(&b, &group, "declare", async { a.declare(&group).await.map(drop) }).await?;
@@ -102,7 +102,7 @@ async fn snapshot_misses_nothing_between_calls(context: Context) -> Result<(), F
     for _ in 0..10 {
         let empty = b.snapshot(&roster, None).await?;
         let ticket = a.hold(&roster).await?;
-        // The change has happened, and nothing will follow it.
+        // The change has happened, and no other follows.
         let held = soon("a snapshot after a change", b.snapshot(&roster, Some(empty.version))).await?;
         ensure_eq!(held.entries.first().map(|entry| entry.seq), Some(ticket.seq));
         a.replace(&roster, &ticket, b"new").await?;
@@ -120,7 +120,7 @@ async fn snapshot_goes_on_after_it_was_dropped(context: Context) -> Result<(), F
     for polls in 0..10 {
         let before = b.snapshot(&roster, None).await?.version;
         let (watched, change) = (b.snapshot(&roster, Some(before)), a.enter(&roster, shared()));
-        // Dropped just before, while and just after the change arrives.
+        // Dropped just before, during and just after the arrival of the change.
         let dropped = tokio::time::timeout(Duration::from_millis(20), poll_then_drop(1 + polls % 3, watched));
         let (_, entered) = tokio::join!(dropped, change);
         let ticket = admitted(entered?);
@@ -187,8 +187,8 @@ async fn snapshots_of_many_watchers_agree(context: Context) -> Result<(), Failur
     Ok(())
 }
 
-/// One who comes to a roster with knowledge that the others' view lacks must not cost them their wake-up.
-async fn watchers_who_know_different_things_all_hear(context: Context) -> Result<(), Failure> {
+/// A watcher with a version that the others do not have must not cost the others their wake-up.
+async fn watchers_with_different_versions_all_wake(context: Context) -> Result<(), Failure> {
     let (a, b, roster) = (Client::open(&context, "a").await?, Client::open(&context, "b").await?, lock());
     for _ in 0..5 {
         let now = a.snapshot(&roster, None).await?.version;
@@ -198,7 +198,7 @@ async fn watchers_who_know_different_things_all_hear(context: Context) -> Result
         };
         let first = watch(now);
         sleep(Duration::from_millis(20)).await;
-        // Nobody has ever seen this one; it is told at once what there is.
+        // No client has ever seen this version, so the snapshot returns at once.
         let other = ends("what a watcher hears who knows something else", watch(Version(!now.0))).await?;
         ensure_eq!(other.version, now);
         let second = watch(now);
@@ -228,7 +228,7 @@ async fn a_thousand_members_fit_into_a_snapshot(context: Context) -> Result<(), 
     Ok(watched?)
 }
 
-/// Watches until nothing stands.
+/// Watches until the roster is empty.
 async fn empties(watcher: &Client, roster: &Roster) -> Result<()> {
     let mut seen = watcher.snapshot(roster, None).await?;
     while !seen.entries.is_empty() {

@@ -1,4 +1,4 @@
-//! The driver face: topics. A driver that says it has none must have none.
+//! Topics. A driver that reports no topics must have none.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -20,7 +20,7 @@ trials! { "driver"
     topic_read_respects_the_limit,
     topic_bounds_follow_the_log,
     topic_retention_keeps_the_newest,
-    topic_reader_that_fell_behind_is_told,
+    topic_reader_that_fell_behind_gets_a_gap_error,
     topic_payloads_are_any_bytes,
     topic_names_are_any_bytes,
     topic_messages_outlive_their_session;
@@ -34,7 +34,7 @@ async fn topics_are_there_if_claimed(context: Context) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Two clients, unless the driver has no topics, which `topics_are_there_if_claimed` checks.
+/// Two clients, or `None` if the driver has no topics, which `topics_are_there_if_claimed` checks.
 async fn two_clients(context: &Context) -> Result<Option<(Client, Client)>, Failure> {
     if !context.info()?.topics {
         return Ok(None);
@@ -50,7 +50,7 @@ fn topic() -> Name {
     Name::new("topic").expect("it is short")
 }
 
-/// Reads until `count` messages after `after` were seen.
+/// Reads `count` messages after `after`.
 async fn read(client: &Client, mut after: Offset, count: usize, limit: usize) -> Result<Vec<Message>, Failure> {
     let mut messages = Vec::new();
     while messages.len() < count {
@@ -95,14 +95,14 @@ async fn topic_read_waits_for_a_message(context: Context) -> Result<(), Failure>
     let Some((a, b)) = two_clients(&context).await? else { return Ok(()) };
     let mut last = Offset(0);
     for round in 0..3 {
-        not_now("a message that nobody has published", topics(&b).read(&topic(), last, 10)).await;
+        not_now("a message that was not published", topics(&b).read(&topic(), last, 10)).await;
         let reader = b.session();
         let reading = tokio::spawn(async move {
             let topics = reader.topics().expect("the driver says that it has topics");
             topics.read(&topic(), last, 10).await
         });
         sleep(Duration::from_millis(60)).await;
-        // A message in another topic is no news.
+        // A message in another topic does not end the read.
         topics(&a).publish(&Name::new("topic2")?, b"other", KEEP).await?;
         let offset = topics(&a).publish(&topic(), &[round], KEEP).await?;
         let batch = ends("the message", reading).await?;
@@ -151,7 +151,7 @@ async fn topic_bounds_follow_the_log(context: Context) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Publishes with a small `keep` until retention has removed something; the offsets of all messages.
+/// Publishes with a small `keep` until retention removes something, and returns the offsets of all messages.
 async fn publish_until_trimmed(client: &Client, keep: u64) -> Result<Vec<Offset>, Failure> {
     let mut offsets = Vec::new();
     for _ in 0..40 {
@@ -175,13 +175,13 @@ async fn topic_retention_keeps_the_newest(context: Context) -> Result<(), Failur
     let messages = read(&b, bounds.trimmed, kept.len(), 1000).await?;
     ensure_eq!(messages.iter().map(|message| message.offset).collect::<Vec<_>>(), kept);
     not_now("a message after the newest", topics(&b).read(&topic(), bounds.newest, 1)).await;
-    // Offsets are never used twice, also when all that had them is gone.
+    // Offsets are never reused, even when all their messages are gone.
     let known: BTreeSet<_> = offsets.into_iter().collect();
     ensure!(!known.contains(&topics(&a).publish(&topic(), b"x", 1).await?));
     Ok(())
 }
 
-async fn topic_reader_that_fell_behind_is_told(context: Context) -> Result<(), Failure> {
+async fn topic_reader_that_fell_behind_gets_a_gap_error(context: Context) -> Result<(), Failure> {
     let Some((a, b)) = two_clients(&context).await? else { return Ok(()) };
     let first = topics(&a).publish(&topic(), b"first", 5).await?;
     publish_until_trimmed(&a, 5).await?;
@@ -192,7 +192,7 @@ async fn topic_reader_that_fell_behind_is_told(context: Context) -> Result<(), F
     }
     loop {
         let read = soon("what is still there", topics(&b).read(&topic(), trimmed, 10)).await;
-        // Retention may lag, and so go on meanwhile.
+        // Retention may lag and continue meanwhile.
         let before = std::mem::replace(&mut trimmed, topics(&b).bounds(&topic()).await?.trimmed);
         match read {
             Err(error) if error.kind() == ErrorKind::Gap && trimmed > before => {}

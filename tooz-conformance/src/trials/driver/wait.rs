@@ -1,4 +1,4 @@
-//! The driver face: waiting for a turn.
+//! `await_turn`: waiting until an entry is admitted.
 
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ trials! { "driver"
     close_wakes_the_next_waiter,
     a_writer_waits_for_every_reader,
     readers_are_woken_together,
-    a_semaphore_wakes_its_waiter_whoever_leaves,
+    a_semaphore_wakes_its_waiter_when_any_holder_leaves,
     await_turn_goes_on_after_it_was_dropped,
     await_turn_may_be_called_twice_at_a_time,
     await_turn_that_races_with_leave_is_not_forgotten,
@@ -45,7 +45,7 @@ async fn await_turn_fails_when_the_entry_is_gone(context: Context) -> Result<(),
     let ticket = a.hold(&roster).await?;
     ensure!(a.leave(&roster, &ticket).await?);
     fails(soon("the answer", a.await_turn(&roster, &ticket)).await, ErrorKind::NotHeld);
-    // The place of the entry does not pass to somebody else, before or behind.
+    // The position of the entry does not pass to a later entry.
     let next = b.hold(&roster).await?;
     fails(soon("the answer", a.await_turn(&roster, &ticket)).await, ErrorKind::NotHeld);
     let gone = a.queue(&roster).await?;
@@ -74,12 +74,12 @@ async fn await_turn_fails_when_the_entry_goes(context: Context) -> Result<(), Fa
 async fn leave_wakes_the_next_waiter(context: Context) -> Result<(), Failure> {
     let (a, b, roster) = (Client::open(&context, "a").await?, Client::open(&context, "b").await?, lock());
     let mut held = a.hold(&roster).await?;
-    // Both directions, so that a session that once held is a sound waiter too.
+    // Both directions, so that a session that held before also waits.
     for (holder, waiter) in [(&a, &b), (&b, &a), (&a, &b)] {
         let next = waiter.queue(&roster).await?;
         let turn = waiter.wait_in_background(&roster, next);
         sleep(Duration::from_millis(60)).await;
-        ensure!(!turn.is_finished(), "the waiter was let in while another holds");
+        ensure!(!turn.is_finished(), "the waiter was admitted while another holds");
         ensure!(holder.leave(&roster, &held).await?);
         ends("the turn of the next waiter", turn).await?;
         held = next;
@@ -122,10 +122,10 @@ async fn a_writer_waits_for_every_reader(context: Context) -> Result<(), Failure
     let writer = b.queue(&roster).await?;
     let turn = b.wait_in_background(&roster, writer);
     sleep(Duration::from_millis(60)).await;
-    // The nearest one first: what the writer is told to wait for is not all that it waits for.
+    // The nearest reader leaves first: the entry in `blocked_by` is not the only one that blocks the writer.
     for reader in [readers[2], readers[0]] {
         ensure!(a.leave(&roster, &reader).await?);
-        not_now("the turn of the writer while somebody reads", b.await_turn(&roster, &writer)).await;
+        not_now("the turn of the writer while a reader holds", b.await_turn(&roster, &writer)).await;
     }
     ensure!(!turn.is_finished());
     ensure!(a.leave(&roster, &readers[1]).await?);
@@ -154,7 +154,7 @@ async fn readers_are_woken_together(context: Context) -> Result<(), Failure> {
     Ok(())
 }
 
-async fn a_semaphore_wakes_its_waiter_whoever_leaves(context: Context) -> Result<(), Failure> {
+async fn a_semaphore_wakes_its_waiter_when_any_holder_leaves(context: Context) -> Result<(), Failure> {
     let (a, b) = (Client::open(&context, "a").await?, Client::open(&context, "b").await?);
     for leaving in 0..3 {
         let roster = roster(Kind::Semaphore, format!("{leaving} leaves"));
@@ -181,7 +181,7 @@ async fn await_turn_goes_on_after_it_was_dropped(context: Context) -> Result<(),
         let next = b.queue(&roster).await?;
         let early =
             tokio::time::timeout(Duration::from_millis(30), poll_then_drop(polls, b.await_turn(&roster, &next)));
-        ensure!(!matches!(early.await, Ok(Some(_))), "it was let in while another holds");
+        ensure!(!matches!(early.await, Ok(Some(_))), "it was admitted while another holds");
         ensure!(a.leave(&roster, &held).await?);
         soon("the turn, asked for once more", b.await_turn(&roster, &next)).await?;
         ensure!(b.leave(&roster, &next).await?);
@@ -238,19 +238,19 @@ async fn a_thousand_waiters_are_served_in_order(context: Context) -> Result<(), 
     sleep(Duration::from_millis(200)).await;
     let mut holder = &clients[0];
     for (place, (ticket, client)) in line.iter().take(SERVED).enumerate() {
-        ensure!(turns.iter().all(|turn| !turn.is_finished()), "somebody was let in before the {place}th release");
+        ensure!(turns.iter().all(|turn| !turn.is_finished()), "a waiter was admitted before release {place}");
         ensure!(holder.leave(&roster, &held).await?);
-        ends("the turn of the next in line", turns.remove(0)).await?;
+        ends("the turn of the first waiter", turns.remove(0)).await?;
         (held, holder) = (*ticket, client);
     }
     sleep(Duration::from_millis(100)).await;
-    ensure!(turns.iter().all(|turn| !turn.is_finished()), "somebody was let in out of turn");
+    ensure!(turns.iter().all(|turn| !turn.is_finished()), "a waiter was admitted out of turn");
     check_that_closing_wakes(&clients, &roster, &line[SERVED..]).await?;
     turns.iter().for_each(tokio::task::JoinHandle::abort);
     Ok(())
 }
 
-/// Closes all sessions but the last, so that its first entry is admitted.
+/// Closes all sessions but the last, so that the first entry of the last session is admitted.
 async fn check_that_closing_wakes(
     clients: &[Client],
     roster: &Roster,
