@@ -1,4 +1,4 @@
-//! The memory driver beside locks and notifications of tokio, with everything in one process.
+//! The memory driver beside the locks and notifications of tokio, in one process.
 
 use std::collections::HashMap;
 use std::process::ExitCode;
@@ -17,7 +17,7 @@ fn main() -> ExitCode {
 
 type Turns = HashMap<(String, u64), Arc<Notify>>;
 
-/// Those who pass turns to each other meet here.
+/// The turns that contenders of this process pass to each other.
 static TURNS: LazyLock<Mutex<Turns>> = LazyLock::new(Mutex::default);
 
 struct Tokio {

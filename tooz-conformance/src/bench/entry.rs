@@ -10,7 +10,7 @@ use super::arguments::{Arguments, PARTS};
 use super::floor::Floor;
 use super::outcome::Outcome;
 use super::run::{Bench, OpenFloor};
-use super::{group, hand_over, pair, pin, report, size, topic, weight};
+use super::{group, hand_over, memory, pair, pin, report, size, topic};
 use crate::harness::RunningBackend;
 use crate::{Failure, Harness, Target, children};
 
@@ -27,7 +27,7 @@ where
         .role(hand_over::CONTENDER, hand_over::play_contender)
         .role(hand_over::PASSER, move |child| hand_over::play_passer(child, passing.clone()))
         .role(group::LEADER, group::lead)
-        .role(weight::WEIGHER, weight::weigh);
+        .role(memory::MEASURER, memory::measure);
     if let Some(code) = children::play_role(&harness) {
         return code;
     }
@@ -68,7 +68,7 @@ async fn measure_parts(bench: &Bench, only: Option<&str>) -> Result<(), Failure>
             "pairs" => pair::figures(bench).boxed(),
             "hand-over" => hand_over::figures(bench).boxed(),
             "size" => size::figures(bench).boxed(),
-            "memory" => weight::figures(bench).boxed(),
+            "memory" => memory::figures(bench).boxed(),
             "groups" => group::figures(bench).boxed(),
             _ => topic::figures(bench).boxed(),
         };

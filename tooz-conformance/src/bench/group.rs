@@ -7,7 +7,7 @@ use futures_util::future::try_join_all;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tooz_core::driver::{IfBlocked, IfTaken, Key, Kind, Mode, NewEntry, Nonce, Roster, Session};
-use tooz_core::{Coordinator, Group, GroupEvent, Name};
+use tooz_core::{Coordinator, Group, GroupEvent, GroupWatch, Name};
 
 use super::figure::{Figure, Round, now};
 use super::pair::close;
@@ -31,7 +31,7 @@ pub(super) async fn figures(bench: &Bench) -> Result<(), Failure> {
         bench.add(figure);
     }
     for members in [10, 100, 1000].map(|count| bench.count(count)) {
-        crowded(bench, members).await?;
+        with_members(bench, members).await?;
     }
     let mut resigned = Figure::new("resign to the next leader");
     for _ in 0..bench.rounds().min(3) {
@@ -57,24 +57,24 @@ pub(super) async fn figures(bench: &Bench) -> Result<(), Failure> {
 }
 
 /// From a join beside many members to the event at a watcher, and the time to read all members.
-async fn crowded(bench: &Bench, members: u64) -> Result<(), Failure> {
+async fn with_members(bench: &Bench, members: u64) -> Result<(), Failure> {
     let context = bench.fresh();
     let (watching, joining) = (context.coordinator("watching").await?, context.coordinator("joining").await?);
-    let group = joining.group("crowded");
+    let group = joining.group("members");
     group.create_if_missing().await?;
-    let crowd = context.session("crowd").await?;
-    fill(&*crowd, &group, members).await?;
+    let session = context.session("members").await?;
+    fill(&*session, &group, members).await?;
     let mut reads = Figure::new(format!("reading a group of {members}"));
     let mut joins = Figure::new(format!("join to event, beside {members} members"));
-    let mut watch = watching.group("crowded").watch().await?;
+    let mut watch = watching.group("members").watch().await?;
     // The watch starts with the present members.
     for _ in 0..members {
         watch.next().await?;
     }
     for _ in 0..bench.rounds().min(3) {
         // Nothing else renews a session of the driver itself.
-        crowd.renew().await?;
-        let (mut read, mut heard) = (Vec::new(), Vec::new());
+        session.renew().await?;
+        let (mut read, mut received) = (Vec::new(), Vec::new());
         for _ in 0..bench.count(15) {
             let began = now();
             let count = group.members().await?.len() as u64;
@@ -82,27 +82,33 @@ async fn crowded(bench: &Bench, members: u64) -> Result<(), Failure> {
             if count != members {
                 return Err(Failure::new(format!("{count} members were read, not {members}")));
             }
-            let hearing = tokio::spawn(hears_join(watch));
-            let began = now();
-            let membership = group.join(()).await?;
-            let (at, heard_by) = joined(hearing).await?;
-            heard.push(at.saturating_sub(began));
-            watch = heard_by;
-            membership.leave().await?;
+            let (took, next) = join_to_event(&group, watch).await?;
+            received.push(took);
+            watch = next;
         }
         reads.ours.push(Round::of_times(read, None)?);
-        joins.ours.push(Round::of_times(heard, None)?);
+        joins.ours.push(Round::of_times(received, None)?);
     }
     bench.add(reads);
     bench.add(joins);
-    crowd.close().await?;
+    session.close().await?;
     close(&[&watching, &joining]).await;
     Ok(())
 }
 
+/// The time from a join to its event at the watcher. Afterwards the member leaves.
+async fn join_to_event(group: &Group, watch: GroupWatch) -> Result<(u64, GroupWatch), Failure> {
+    let receiving = tokio::spawn(receives_join(watch));
+    let began = now();
+    let membership = group.join(()).await?;
+    let (at, watch) = joined(receiving).await?;
+    membership.leave().await?;
+    Ok((at.saturating_sub(began), watch))
+}
+
 /// Adds members through one session, each with the value of a real member.
 async fn fill(session: &dyn Session, group: &Group, members: u64) -> Result<(), Failure> {
-    let roster = Roster { kind: Kind::Group, name: Name::new("crowded")? };
+    let roster = Roster { kind: Kind::Group, name: Name::new("members")? };
     let pattern = group.join(()).await?;
     let value = session.snapshot(&roster, None).await?.entries.remove(0).value;
     pattern.leave().await?;
@@ -136,14 +142,14 @@ async fn joins(bench: &Bench, watchers: usize) -> Result<Round, Failure> {
         watches.push(watching.group("watched").watch().await?);
     }
     for _ in 0..bench.count(30) {
-        let hearing: Vec<_> = watches.drain(..).map(|watch| tokio::spawn(hears_join(watch))).collect();
+        let receiving: Vec<_> = watches.drain(..).map(|watch| tokio::spawn(receives_join(watch))).collect();
         tokio::time::sleep(Duration::from_millis(3)).await;
         let began = now();
         let membership = group.join(()).await?;
         let mut last = 0;
-        for hearing in hearing {
-            let (heard, watch) = joined(hearing).await?;
-            last = last.max(heard.saturating_sub(began));
+        for receiving in receiving {
+            let (received, watch) = joined(receiving).await?;
+            last = last.max(received.saturating_sub(began));
             watches.push(watch);
         }
         times.push(last);
@@ -154,10 +160,10 @@ async fn joins(bench: &Bench, watchers: usize) -> Result<Round, Failure> {
 }
 
 /// Waits for the next join and skips the events before it.
-async fn hears_join(mut watch: tooz_core::GroupWatch) -> Result<(u64, tooz_core::GroupWatch), Failure> {
+async fn receives_join(mut watch: GroupWatch) -> Result<(u64, GroupWatch), Failure> {
     loop {
         let event = timeout(PATIENCE, watch.next()).await;
-        if let GroupEvent::Joined(_) = event.map_err(|_| Failure::new("a join was not heard of for 20 s"))?? {
+        if let GroupEvent::Joined(_) = event.map_err(|_| Failure::new("a watcher received no join for 20 s"))?? {
             return Ok((now(), watch));
         }
     }
@@ -205,7 +211,7 @@ pub(super) async fn lead(child: ChildContext) -> Result<(), Failure> {
 async fn killed_leader(context: &Context) -> Result<Round, Failure> {
     let mut child = context.spawn(LEADER, &())?;
     child.receive::<()>().await?;
-    let coordinator = context.coordinator("heir").await?;
+    let coordinator = context.coordinator("successor").await?;
     let next = campaign(&coordinator);
     tokio::time::sleep(Duration::from_millis(300)).await;
     let began = now();

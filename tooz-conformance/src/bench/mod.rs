@@ -12,6 +12,7 @@ mod figure;
 mod floor;
 mod group;
 mod hand_over;
+mod memory;
 mod outcome;
 mod pair;
 mod pin;
@@ -19,7 +20,6 @@ mod report;
 mod run;
 mod size;
 mod topic;
-mod weight;
 
 pub use self::entry::main;
 pub use self::floor::{Floor, Targets};

@@ -40,7 +40,7 @@ pub(super) async fn figures(bench: &Bench) -> Result<(), Failure> {
     bench.add(shared.await?);
     let other = context.coordinator("other").await?;
     let held = other.lock("held").acquire().await?;
-    let tried = Figure::new("try_acquire on a held lock").beside("one look", None).measure(
+    let tried = Figure::new("try_acquire on a held lock").beside("one read", None).measure(
         bench.rounds(),
         || repeat(round, 1, |_| attempt(coordinator.lock("held"))),
         || repeat(round, 1, |_| look(floor.clone())),
@@ -104,7 +104,7 @@ fn attempt(lock: Lock) -> impl Fn() -> Step {
         Box::pin(async move {
             match lock.try_acquire().await? {
                 None => Ok(()),
-                Some(_) => Err(Failure::new("a held lock was granted")),
+                Some(_) => Err(Failure::new("try_acquire returned a guard although the lock is held")),
             }
         })
     }

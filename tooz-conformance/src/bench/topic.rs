@@ -66,7 +66,7 @@ async fn receipts(bench: &Bench, subscribers: usize) -> Result<Round, Failure> {
     }
     let (mut times, start) = (Vec::new(), Instant::now());
     while times.is_empty() || start.elapsed() < bench.slice(500) {
-        let hearing: Vec<_> = subscriptions
+        let receiving: Vec<_> = subscriptions
             .drain(..)
             .map(|mut subscription| {
                 tokio::spawn(async move {
@@ -79,9 +79,9 @@ async fn receipts(bench: &Bench, subscribers: usize) -> Result<Round, Failure> {
         tokio::time::sleep(Duration::from_millis(3)).await;
         let (began, mut last) = (now(), 0);
         topic.publish(&PAYLOAD).await?;
-        for hearing in hearing {
-            let (heard, subscription) = joined(hearing).await?;
-            last = last.max(heard.saturating_sub(began));
+        for receiving in receiving {
+            let (received, subscription) = joined(receiving).await?;
+            last = last.max(received.saturating_sub(began));
             subscriptions.push(subscription);
         }
         times.push(last);

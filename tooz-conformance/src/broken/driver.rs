@@ -39,7 +39,7 @@ impl Driver for Broken {
     async fn open(&self, options: &SessionOptions) -> Result<Box<dyn Session>> {
         let mut options = options.clone();
         if self.fault == Some(FaultKind::MixesNamespaces) {
-            options.namespace = "everybody".to_owned();
+            options.namespace = "shared".to_owned();
         }
         let inner = self.inner.open(&options).await?;
         Ok(Box::new(BrokenSession::new(inner.into(), self.fault)))

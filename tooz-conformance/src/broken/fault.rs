@@ -8,7 +8,7 @@ pub struct Fault {
     /// The name, as in the URL.
     pub name: &'static str,
     /// The trials that must fail.
-    pub noticed_by: &'static [&'static str],
+    pub detected_by: &'static [&'static str],
     pub(super) kind: FaultKind,
 }
 
@@ -23,7 +23,7 @@ macro_rules! faults {
         impl Fault {
             /// Every fault of the broken driver.
             pub const ALL: &'static [Self] =
-                &[$(Self { name: $name, noticed_by: &[$($trial),+], kind: FaultKind::$kind }),*];
+                &[$(Self { name: $name, detected_by: &[$($trial),+], kind: FaultKind::$kind }),*];
         }
     };
 }
@@ -45,7 +45,7 @@ faults! {
         "driver::a_semaphore_wakes_its_waiter_when_any_holder_leaves", "driver::a_writer_waits_for_every_reader",
         "semaphore::any_release_admits_the_next_waiter";
     /// `await_turn` succeeds although the entry is gone.
-    TurnOfTheDead = "turn-of-the-dead":
+    AdmitsTheRemoved = "admits-the-removed":
         "driver::await_turn_fails_when_the_entry_is_gone";
     /// Two consecutive entries have the same seq.
     ReusesTokens = "reuses-tokens":

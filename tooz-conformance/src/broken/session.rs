@@ -61,7 +61,7 @@ impl BrokenSession {
         if self.fault == Some(F::ReusesTokens) { Seq(seq.0.div_ceil(2)) } else { seq }
     }
 
-    fn spoilt(&self, standing: Standing) -> Standing {
+    fn falsified(&self, standing: Standing) -> Standing {
         let shown = |ticket: Ticket| Ticket { seq: self.shown(ticket.seq), ..ticket };
         match standing {
             Standing::Waiting { ticket, .. } if self.fault == Some(F::GrantsTwice) => Standing::Admitted(ticket),
@@ -74,7 +74,7 @@ impl BrokenSession {
     }
 
     /// Removes the first entry of any owner.
-    async fn leave_any(&self, roster: &Roster) -> Result<bool> {
+    async fn remove_first(&self, roster: &Roster) -> Result<bool> {
         match self.inner.snapshot(roster, None).await?.entries.first() {
             Some(first) => self.inner.evict(roster, first.seq).await,
             None => Ok(false),
@@ -82,7 +82,7 @@ impl BrokenSession {
     }
 
     /// Removes the entry but leaves no tombstone.
-    async fn withdraw_for_now(&self, roster: &Roster, nonce: Nonce) -> Result<()> {
+    async fn withdraw_without_tombstone(&self, roster: &Roster, nonce: Nonce) -> Result<()> {
         let entries = self.inner.snapshot(roster, None).await?.entries;
         if let Some(entry) = entries.iter().find(|entry| entry.nonce == nonce) {
             let ticket = Ticket { seq: entry.seq, nonce, mode: entry.mode, limit: entry.limit };
@@ -101,8 +101,8 @@ impl BrokenSession {
         Ok(())
     }
 
-    async fn retract_by_force(&self, roster: &Roster) -> Result<()> {
-        while self.leave_any(roster).await? {}
+    async fn retract_with_entries(&self, roster: &Roster) -> Result<()> {
+        while self.remove_first(roster).await? {}
         self.inner.retract(roster).await
     }
 }
@@ -147,14 +147,14 @@ impl Session for BrokenSession {
             (Some(F::LeavesTheBlocked), Standing::Waiting { blocked_by, .. }) if withdraws => {
                 Ok(Standing::Withdrawn { blocked_by })
             }
-            _ => Ok(self.spoilt(standing)),
+            _ => Ok(self.falsified(standing)),
         }
     }
 
     async fn leave(&self, roster: &Roster, ticket: &Ticket) -> Result<bool> {
         let roster = self.roster(roster);
         if self.fault == Some(F::IgnoresTickets) {
-            return self.leave_any(&roster).await;
+            return self.remove_first(&roster).await;
         }
         self.inner.leave(&roster, &self.ticket(&roster, ticket).await?).await
     }
@@ -163,7 +163,7 @@ impl Session for BrokenSession {
         let roster = self.roster(roster);
         match self.fault {
             Some(F::WithdrawsNothing) => Ok(()),
-            Some(F::AdmitsTheWithdrawn) => self.withdraw_for_now(&roster, nonce).await,
+            Some(F::AdmitsTheWithdrawn) => self.withdraw_without_tombstone(&roster, nonce).await,
             _ => self.inner.withdraw(&roster, nonce).await,
         }
     }
@@ -201,7 +201,7 @@ impl Session for BrokenSession {
                 let entries = self.inner.snapshot(&roster, None).await?.entries;
                 if admission::blocker_of(&entries, &ticket)?.is_some() { pending().await } else { Ok(()) }
             }
-            Some(F::TurnOfTheDead) => match self.inner.await_turn(&roster, &ticket).await {
+            Some(F::AdmitsTheRemoved) => match self.inner.await_turn(&roster, &ticket).await {
                 Err(error) if error.kind() == ErrorKind::NotHeld => Ok(()),
                 outcome => outcome,
             },
@@ -216,7 +216,7 @@ impl Session for BrokenSession {
     async fn retract(&self, roster: &Roster) -> Result<()> {
         let roster = self.roster(roster);
         match self.fault {
-            Some(F::RetractsTheUsed) => self.retract_by_force(&roster).await,
+            Some(F::RetractsTheUsed) => self.retract_with_entries(&roster).await,
             _ => self.inner.retract(&roster).await,
         }
     }

@@ -134,8 +134,8 @@ impl History {
     /// restarts slower than planned leaves less time.
     pub fn is_settled(&self, at: u64) -> bool {
         let rest = self.timing.settling().as_nanos() as u64;
-        let harm = |act: &Act| matches!(act, Act::Fault(_) | Act::Healed(_));
-        let last = self.events.iter().rev().find(|event| harm(&event.act));
+        let is_fault = |act: &Act| matches!(act, Act::Fault(_) | Act::Healed(_));
+        let last = self.events.iter().rev().find(|event| is_fault(&event.act));
         last.is_none_or(|last| last.at + rest <= at)
     }
 

@@ -19,17 +19,17 @@ const LENGTH: Duration = Duration::from_secs(6);
 const SEED: u64 = 1;
 
 pub(crate) fn trials() -> Vec<Trial> {
-    let harmless = Workload::ALL.map(|workload| {
+    let without_server_faults = Workload::ALL.map(|workload| {
         Trial::new(format!("history::{}", workload.as_str()), Needs::NOTHING, move |context| {
             short(context, workload, false)
         })
     });
-    let harmful = [Workload::Lock, Workload::Group, Workload::Topic].map(|workload| {
+    let with_server_faults = [Workload::Lock, Workload::Group, Workload::Topic].map(|workload| {
         Trial::new(format!("history::{}_while_servers_fail", workload.as_str()), Needs::OWN_SERVER, move |context| {
             short(context, workload, true)
         })
     });
-    harmless.into_iter().chain(harmful).collect()
+    without_server_faults.into_iter().chain(with_server_faults).collect()
 }
 
 async fn short(context: Context, workload: Workload, with_server_faults: bool) -> Result<(), Failure> {

@@ -52,9 +52,9 @@ pub(crate) async fn forward(mut client: TcpStream, mut server: TcpStream, state:
 
 /// Why a direction ended.
 enum End {
-    /// Its sender closed it.
+    /// The sender closed the connection.
     Closed,
-    /// The proxy broke it.
+    /// The proxy cut the connection.
     Cut,
 }
 
@@ -79,18 +79,9 @@ async fn copy(
         if direction == Direction::ToClient && connection.last.load(Ordering::SeqCst) {
             return Ok(End::Cut);
         }
-        let delay = faults.borrow().delay;
-        if !delay.is_zero() {
-            sleep(delay).await;
-        }
-        let treatment = faults.borrow().treatment(direction);
-        match treatment {
-            Treatment::Pass => {}
-            Treatment::Discard => {
-                connection.broken.store(true, Ordering::SeqCst);
-                continue;
-            }
-            Treatment::Hold => healed(&mut faults, direction).await,
+        if !may_pass(&mut faults, direction).await {
+            connection.broken.store(true, Ordering::SeqCst);
+            continue;
         }
         let last = direction == Direction::ToServer && state.is_last_chunk();
         connection.last.fetch_or(last, Ordering::SeqCst);
@@ -100,6 +91,23 @@ async fn copy(
             // The other direction ends the connection as soon as the server has answered.
             sleep(GRACE).await;
             return Ok(End::Cut);
+        }
+    }
+}
+
+/// Delays or holds a chunk as the faults require. Returns whether it may pass; if not, it is discarded.
+async fn may_pass(faults: &mut Receiver<Faults>, direction: Direction) -> bool {
+    let delay = faults.borrow().delay;
+    if !delay.is_zero() {
+        sleep(delay).await;
+    }
+    let treatment = faults.borrow().treatment(direction);
+    match treatment {
+        Treatment::Pass => true,
+        Treatment::Discard => false,
+        Treatment::Hold => {
+            healed(faults, direction).await;
+            true
         }
     }
 }

@@ -120,7 +120,7 @@ async fn accept(listener: TcpListener, upstream: String, state: Arc<State>) {
         state.traffic.connections.fetch_add(1, Ordering::Relaxed);
         let (upstream, state) = (upstream.clone(), state.clone());
         tokio::spawn(async move {
-            // Whoever cannot target the server is told so by the end of the connection.
+            // A client whose server is unreachable sees the end of its connection.
             if let Ok(server) = TcpStream::connect(upstream).await {
                 forward(client, server, &state).await;
             }

@@ -67,7 +67,7 @@ const ALL: [Characteristic; 10] = {
 
 async fn every_characteristic_that_is_claimed_can_be_required(context: Context) -> Result<(), Failure> {
     let claimed = context.info()?.characteristics;
-    ensure!(claimed.contains(&Characteristic::DistributedAcrossThreads), "this very trial needs that");
+    ensure!(claimed.contains(&Characteristic::DistributedAcrossThreads), "every driver must work across threads");
     let builder = claimed.iter().fold(context.builder("a"), |builder, one| builder.require(*one));
     let coordinator = builder.connect().await?;
     let depends_on_time = coordinator.lock("l").acquire().await?.remaining().is_some();
@@ -99,7 +99,10 @@ async fn an_unknown_option_is_refused_by_name(context: Context) -> Result<(), Fa
         .expect_err("expected: an error for an unknown option");
     ensure_eq!(error.kind(), ErrorKind::InvalidOption, "{error}");
     let text = error.to_string();
-    ensure!(text.contains("no_such_option") && text.contains("ttl"), "it names neither it nor the valid ones: {text}");
+    ensure!(
+        text.contains("no_such_option") && text.contains("ttl"),
+        "the error does not name the option and the valid ones: {text}"
+    );
     Ok(())
 }
 
@@ -179,10 +182,10 @@ async fn a_missing_server_is_reported_in_time(context: Context) -> Result<(), Fa
     let began = Instant::now();
     let builder = unreachable.builder("a").timeout(Duration::from_secs(2));
     let error = builder.connect().await.expect_err("expected: an error without a server");
-    ensure!(began.elapsed() < Duration::from_secs(10), "it took {:?}", began.elapsed());
+    ensure!(began.elapsed() < Duration::from_secs(10), "connect failed only after {:?}", began.elapsed());
     ensure_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
     ensure!(error.is_retryable());
-    ensure!(error.to_string().contains("127.0.0.1"), "it does not name the address: {error}");
+    ensure!(error.to_string().contains("127.0.0.1"), "the error does not name the address: {error}");
     Ok(())
 }
 

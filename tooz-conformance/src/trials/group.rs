@@ -112,7 +112,11 @@ async fn join_and_leave(context: Context) -> Result<(), Failure> {
     membership.leave().await?;
     ensure!(group.members().await?.is_empty());
     let again = a.group("g").join(()).await?;
-    ensure_ne!(again.incarnation(), Some(members[0].incarnation()), "who comes back is another incarnation");
+    ensure_ne!(
+        again.incarnation(),
+        Some(members[0].incarnation()),
+        "a member that returns must be another incarnation"
+    );
     Ok(())
 }
 

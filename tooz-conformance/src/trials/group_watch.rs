@@ -39,7 +39,11 @@ async fn next(watch: &mut GroupWatch) -> Result<Seen, Failure> {
         GroupEvent::Joined(member) => Seen::Joined(member.id().to_string()),
         GroupEvent::Left(member) => Seen::Left(member.id().to_string()),
         GroupEvent::Updated(member) => Seen::Updated(member.id().to_string(), member.capabilities_as()?),
-        GroupEvent::Resync => return Err(Failure::new("the view was interrupted although the session never was")),
+        GroupEvent::Resync => {
+            return Err(Failure::new(
+                "expected: no Resync while the session is uninterrupted\nactual: the watch returned Resync",
+            ));
+        }
         other => return Err(Failure::new(format!("an unexpected event: {other:?}"))),
     })
 }
@@ -81,7 +85,11 @@ async fn a_watch_that_lags_sees_the_present_members(context: Context) -> Result<
     ensure_eq!(next(&mut first).await?, Seen::Joined("a".into()));
     membership.leave().await?;
     let _membership = join(&b, 0).await?;
-    ensure_eq!(next(&mut second).await?, Seen::Joined("b".into()), "who joined and left long ago is no news");
+    ensure_eq!(
+        next(&mut second).await?,
+        Seen::Joined("b".into()),
+        "the watch reports a member that joined and left before"
+    );
     Ok(())
 }
 
@@ -101,7 +109,7 @@ async fn watch_reports_each_change_once_and_in_order(context: Context) -> Result
     b.group("g").member("b").await?;
     drop(second);
     ensure_eq!(next(&mut watch).await?, Seen::Left("b".into()));
-    not_now("an event that tells of nothing new", watch.next()).await;
+    not_now("an event without a change", watch.next()).await;
     Ok(())
 }
 
@@ -146,9 +154,13 @@ async fn watch_sees_a_take_over_as_another_incarnation(context: Context) -> Resu
     let incarnation = former.incarnation();
     let successor = twin.group("g").join_taking_over(1).await?;
     let left = soon("the end of the former", watch.next()).await?;
-    let GroupEvent::Left(left) = left else { panic!("the former should leave first, but {left:?}") };
+    let GroupEvent::Left(left) = left else {
+        panic!("expected: the watch reports the leave of the former member first\nactual: {left:?}")
+    };
     let joined = soon("the successor", watch.next()).await?;
-    let GroupEvent::Joined(joined) = joined else { panic!("the successor should join then, but {joined:?}") };
+    let GroupEvent::Joined(joined) = joined else {
+        panic!("expected: the watch reports the join of the successor next\nactual: {joined:?}")
+    };
     ensure_eq!((Some(left.incarnation()), Some(joined.incarnation())), (incarnation, successor.incarnation()));
     Ok(())
 }
@@ -182,18 +194,22 @@ async fn check_events(mut watch: GroupWatch) -> Result<u32, Failure> {
             }
             GroupEvent::Updated(member) => {
                 let value = member.capabilities_as()?;
-                let before = there.insert(member.incarnation(), value).expect("an update without a join");
+                let before = there.insert(member.incarnation(), value).expect("expected: a join before an update");
                 ensure!(value > before, "an update from {before} to {value} goes back");
             }
             GroupEvent::Left(member) => {
-                there.remove(&member.incarnation()).expect("a member left that was not there");
+                there.remove(&member.incarnation()).expect("expected: a join before a leave");
                 over.push(member.incarnation());
             }
-            GroupEvent::Resync => return Err(Failure::new("the view was interrupted although the session never was")),
+            GroupEvent::Resync => {
+                return Err(Failure::new(
+                    "expected: no Resync while the session is uninterrupted\nactual: the watch returned Resync",
+                ));
+            }
             other => return Err(Failure::new(format!("an unexpected event: {other:?}"))),
         }
     }
-    ensure!(there.is_empty(), "{there:?} never left");
+    ensure!(there.is_empty(), "these members never left: {there:?}");
     Ok(changes)
 }
 
@@ -233,11 +249,11 @@ async fn partitioner_follows_the_group(context: Context) -> Result<(), Failure> 
     ensure!((0..100).all(|key| partitioner.belongs_to_me(format!("key-{key}"))));
     let second = join(&b, 0).await?;
     let shared = async || Ok((0..100).any(|key| !partitioner.belongs_to_me(format!("key-{key}"))));
-    eventually("the new member gets work", PATIENCE, shared).await?;
+    eventually("the new member gets keys", PATIENCE, shared).await?;
     ensure_eq!(partitioner.members_for("key", 5).len(), 2);
     second.leave().await?;
     let alone = async || Ok((0..100).all(|key| partitioner.belongs_to_me(format!("key-{key}"))));
-    eventually("the work of one who left comes back", PATIENCE, alone).await?;
+    eventually("the keys of the member that left come back", PATIENCE, alone).await?;
     Ok(())
 }
 
@@ -266,8 +282,8 @@ async fn partitioner_respects_weights(context: Context) -> Result<(), Failure> {
     let partitioner = a.group("g").partitioner().await?;
     let own = async || (0..1000).filter(|key| partitioner.belongs_to_me(format!("key-{key}"))).count();
     let share = own().await;
-    ensure!((50..400).contains(&share), "with a fifth of the weight it has {share} of 1000 keys");
+    ensure!((50..400).contains(&share), "the member with a fifth of the weight has {share} of 1000 keys");
     light.update(Capabilities::from_iter([("weight", 0)])).await?;
-    eventually("a member without weight has no work", PATIENCE, async || Ok(own().await == 0)).await?;
+    eventually("a member without weight has no key", PATIENCE, async || Ok(own().await == 0)).await?;
     Ok(())
 }

@@ -71,7 +71,7 @@ async fn run_returns_what_the_work_returns(context: Context) -> Result<(), Failu
 async fn run_drops_its_work_at_the_loss(context: Context) -> Result<(), Failure> {
     let (a, b) = pair(&context).await?;
     let guard = a.lock("l").acquire().await?;
-    let (dropped, told) = tokio::sync::oneshot::channel::<()>();
+    let (dropped, ended) = tokio::sync::oneshot::channel::<()>();
     let work = async move {
         let _alive = dropped;
         std::future::pending::<tooz_core::Result<()>>().await
@@ -82,7 +82,7 @@ async fn run_drops_its_work_at_the_loss(context: Context) -> Result<(), Failure>
     });
     broken?;
     fails(outcome, ErrorKind::NotHeld);
-    ensure!(told.await.is_err(), "the work goes on");
+    ensure!(ended.await.is_err(), "the work still runs after the loss");
     fails(guard.run(async { Ok::<_, tooz_core::Error>(()) }).await, ErrorKind::NotHeld);
     Ok(())
 }
@@ -98,7 +98,7 @@ async fn remaining_follows_the_renewals(context: Context) -> Result<(), Failure>
     // The backend may grant a longer TTL than requested, so only the change over time is checked.
     ensure!(!first.is_zero());
     sleep(SHORT_TTL * 2).await;
-    let later = guard.remaining().expect("liveness depends on time, as it did before");
+    let later = guard.remaining().expect("expected: remaining() stays Some, because liveness depends on time");
     ensure!(!later.is_zero() && guard.is_held(), "{later:?} remain although the session was renewed all the time");
     guard.release().await?;
     Ok(())

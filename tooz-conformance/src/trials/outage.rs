@@ -56,7 +56,7 @@ async fn is_empty_soon(coordinator: &Coordinator) -> Result<(), Failure> {
         let queue = coordinator.lock("l").inspect().await?;
         Ok(queue.holders.is_empty() && queue.waiters.is_empty())
     };
-    Ok(eventually("nothing is left behind", RECOVERY, clean).await?)
+    Ok(eventually("the lock has no holder and no waiter", RECOVERY, clean).await?)
 }
 
 async fn an_acquire_whose_reply_was_lost_holds_once(context: Context) -> Result<(), Failure> {
@@ -141,7 +141,7 @@ async fn an_acquire_dropped_in_an_outage_leaves_nothing(context: Context) -> Res
     for _ in 0..3 {
         proxies.drop_replies();
         let given_up = timeout(Duration::from_millis(300), a.lock("l").acquire()).await;
-        ensure!(given_up.is_err(), "no reply can have arrived");
+        ensure!(given_up.is_err(), "the acquire returned although no reply could arrive");
         proxies.heal().await?;
         is_empty_soon(&b).await?;
     }
@@ -206,12 +206,12 @@ async fn a_partitioned_holder_is_notified_before_another_is_granted(context: Con
     });
     proxies.black_hole(Direction::Both);
     let cause = timeout(most + PATIENCE, guard.lost()).await;
-    let told = Instant::now();
-    ensure!(cause.is_ok_and(|cause| cause.is_session_lost()), "the loss was not told");
+    let notified = Instant::now();
+    ensure!(cause.is_ok_and(|cause| cause.is_session_lost()), "the holder was not notified of the loss");
     ensure!(!guard.is_held());
     let (granted, at) =
         recovered_within(most * 2 + RECOVERY, "the next waiter is granted the lock", joined(next)).await??;
-    ensure!(at > told, "the next was granted {:?} before the loss was told", told - at);
+    ensure!(at > notified, "the next was granted {:?} before the holder was notified of its loss", notified - at);
     ensure!(granted.fencing_token() > guard.fencing_token());
     Ok(())
 }
@@ -233,7 +233,7 @@ async fn a_session_that_was_lost_is_followed_by_another(context: Context) -> Res
     let mut seen = Vec::new();
     while seen.last() != Some(&SessionState::Lost) {
         let state = recovered("the session is lost", states.next()).await?;
-        seen.push(state.expect("the coordinator is not closed"));
+        seen.push(state.expect("expected: the session is lost, but its states ended"));
     }
     ensure!(matches!(seen[0], SessionState::Suspended { until: Some(_) }), "{seen:?}");
     ensure!(!guard.is_held());
@@ -292,7 +292,7 @@ async fn a_frozen_server_is_noticed_in_time(context: Context) -> Result<(), Fail
     let most = guard.remaining().unwrap_or(SHORT_TTL);
     context.server()?.pause().await?;
     let cause = timeout(most + PATIENCE, guard.lost()).await;
-    ensure!(cause.is_ok_and(|cause| cause.is_session_lost()), "the loss was not told");
+    ensure!(cause.is_ok_and(|cause| cause.is_session_lost()), "the holder was not notified of the loss");
     ensure!(!guard.is_held());
     context.server()?.resume().await?;
     let lock = a.lock("l");
@@ -313,7 +313,7 @@ async fn a_server_that_was_killed_serves_again(context: Context) -> Result<(), F
     // Whether the lock survives depends on what the server stores. In either case it has one holder.
     let (token, kept) = (guard.fencing_token(), guard.verify().await.is_ok());
     let released = guard.release().await.is_ok();
-    ensure!(kept || !released, "it was released although it was lost");
+    ensure!(kept || !released, "the release succeeded although the lock was lost");
     if let Ok(next) = ends("the end of the waiter", waiting).await {
         ensure!(next.fencing_token() > token);
         drop(next);

@@ -91,7 +91,9 @@ fn work_alone(directory: &std::path::Path, token: FencingToken) -> Result<(), Fa
     std::fs::File::create_new(&busy)?;
     let before: u64 = std::fs::read_to_string(&last).ok().and_then(|text| text.parse().ok()).unwrap_or_default();
     if token.0 <= before {
-        return Err(Failure::new(format!("token {token} was granted after {before}")));
+        return Err(Failure::new(format!(
+            "expected: tokens rise\nactual: token {token} was granted after token {before}"
+        )));
     }
     std::fs::write(&last, token.to_string())?;
     Ok(std::fs::remove_file(&busy)?)
@@ -101,7 +103,7 @@ async fn holder(context: &Context) -> Result<(Child, u64, bool), Failure> {
     let mut child = context.spawn("holder", &())?;
     match child.receive().await? {
         Message::Holds { token, timed } => Ok((child, token, timed)),
-        other => Err(Failure::new(format!("the child should hold, but it says {other:?}"))),
+        other => Err(Failure::new(format!("expected: the child holds the lock\nactual: it sends {other:?}"))),
     }
 }
 
@@ -153,7 +155,8 @@ async fn a_killed_member_leaves_its_group(context: Context) -> Result<(), Failur
     ensure!(matches!(&joined, GroupEvent::Joined(member) if member.id().as_bytes() == b"child"), "{joined:?}");
     child.kill().await?;
     let left = tokio::time::timeout(notice(&context), watch.next()).await;
-    let left = left.map_err(|_| Failure::new("a killed member is still in its group"))??;
+    let left =
+        left.map_err(|_| Failure::new("expected: the killed member leaves its group\nactual: it is still a member"))??;
     ensure!(matches!(&left, GroupEvent::Left(member) if member.id().as_bytes() == b"child"), "{left:?}");
     ensure!(a.group("g").members().await?.is_empty());
     Ok(())

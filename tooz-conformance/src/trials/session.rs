@@ -36,8 +36,8 @@ async fn open_fails_on_a_frozen_server(context: Context) -> Result<(), Failure> 
 async fn open_is_unavailable(context: &Context) -> Result<(), Failure> {
     let limit = context.session_options("a")?.timeout + Duration::from_secs(3);
     match tokio::time::timeout(limit, context.session("a")).await {
-        Err(_) => Err(Failure::new(format!("open hung for {limit:?}"))),
-        Ok(Ok(_)) => Err(Failure::new("a session was opened")),
+        Err(_) => Err(Failure::new(format!("expected: open fails within {limit:?}\nactual: it did not return"))),
+        Ok(Ok(_)) => Err(Failure::new("expected: open fails without a server\nactual: it returned a session")),
         Ok(Err(_)) => {
             let error = context.driver()?.open(&context.session_options("a")?).await.err();
             ensure_eq!(error.map(|error| error.kind()), Some(ErrorKind::Unavailable));

@@ -96,7 +96,7 @@ mod tests {
     use crate::history::event::{Act, Change};
     use crate::history::test_support::{SECOND, broken, history};
 
-    fn told(changes: &[Change], members: &[&str]) -> Vec<Rule> {
+    fn rules_broken_by(changes: &[Change], members: &[&str]) -> Vec<Rule> {
         let mut events: Vec<_> = changes.iter().map(|change| (1, 9, Act::Notified(change.clone()))).collect();
         let members = members.iter().map(|member| (*member).to_owned()).collect();
         events.push((5 * SECOND, 9, Act::ObservedToTheEnd));
@@ -108,19 +108,22 @@ mod tests {
     fn each_incarnation_joins_once_and_leaves_once() {
         let joined = |incarnation: &str| Change::Joined("a".into(), incarnation.into());
         let left = |incarnation: &str| Change::Left("a".into(), incarnation.into());
-        assert_eq!(told(&[joined("1"), left("1"), joined("2")], &["2"]), []);
-        assert_eq!(told(&[joined("1"), joined("2"), left("1")], &["2"]), [Rule::OnceInOrder, Rule::TrueMembers]);
-        assert_eq!(told(&[joined("1"), left("1"), joined("1")], &[]), [Rule::OnceInOrder]);
-        assert_eq!(told(&[joined("1"), left("1"), left("1")], &[]), [Rule::OnceInOrder]);
-        assert_eq!(told(&[Change::Updated("a".into(), "1".into())], &[]), [Rule::OnceInOrder]);
-        assert_eq!(told(&[joined("1"), joined("2")], &["1", "2"]), [Rule::OnceInOrder, Rule::TrueMembers]);
+        assert_eq!(rules_broken_by(&[joined("1"), left("1"), joined("2")], &["2"]), []);
+        assert_eq!(
+            rules_broken_by(&[joined("1"), joined("2"), left("1")], &["2"]),
+            [Rule::OnceInOrder, Rule::TrueMembers]
+        );
+        assert_eq!(rules_broken_by(&[joined("1"), left("1"), joined("1")], &[]), [Rule::OnceInOrder]);
+        assert_eq!(rules_broken_by(&[joined("1"), left("1"), left("1")], &[]), [Rule::OnceInOrder]);
+        assert_eq!(rules_broken_by(&[Change::Updated("a".into(), "1".into())], &[]), [Rule::OnceInOrder]);
+        assert_eq!(rules_broken_by(&[joined("1"), joined("2")], &["1", "2"]), [Rule::OnceInOrder, Rule::TrueMembers]);
     }
 
     #[test]
     fn a_watcher_that_ends_elsewhere_is_found() {
         let joined = Change::Joined("a".into(), "1".into());
-        assert_eq!(told(std::slice::from_ref(&joined), &["1"]), []);
-        assert_eq!(told(&[joined], &[]), [Rule::TrueMembers]);
+        assert_eq!(rules_broken_by(std::slice::from_ref(&joined), &["1"]), []);
+        assert_eq!(rules_broken_by(&[joined], &[]), [Rule::TrueMembers]);
     }
 
     #[test]

@@ -24,9 +24,9 @@ fn kept_waiting(span: &Span, spans: &[Span], disturbances: &Disturbances, histor
     let free = ends.max().unwrap_or(0).max(span.asked);
     let timing = history.timing;
     // A fault may have hit a client that was earlier in the queue.
-    let in_line = others().chain([span]).filter(|other| other.asked <= until && other.over >= span.asked);
-    let harm = in_line.map(|other| disturbances.last_harm(other.id.0, until, timing.expires)).max().unwrap_or(0);
-    let since = free.max(disturbances.since(span.id.0, until)).max(harm);
+    let overlapping = others().chain([span]).filter(|other| other.asked <= until && other.over >= span.asked);
+    let hit = overlapping.map(|other| disturbances.last_hit(other.id.0, until, timing.expires)).max().unwrap_or(0);
+    let since = free.max(disturbances.since(span.id.0, until)).max(hit);
     let calm = disturbances.all_through((free, until), timing.ttl + timing.grace);
     let bound = if calm { timing.prompt } else { timing.ttl + timing.grace };
     (until > since.saturating_add(nanos(bound))).then(|| Violation {
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn a_waiter_that_is_killed_waits_no_more() {
+    fn a_waiter_that_is_killed_is_no_longer_granted() {
         let mut events = release_and_grant(0, None);
         events.push((5, 2, Act::Ask(0, request())));
         events.push((6, OUTSIDE, Act::Fault(Fault::of(FaultKind::KillClient, vec![2]))));

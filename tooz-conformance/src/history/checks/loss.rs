@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn a_removal_that_its_holder_never_hears_of_is_found() {
+    fn a_removal_that_is_never_reported_is_found() {
         let removal = || Fault::of(FaultKind::Remove, vec![0]);
         let held_until = |last: u64| {
             history([

@@ -110,7 +110,7 @@ impl Span {
             Act::Refused(_) | Act::Failed(..) | Act::Cancelled(_) => self.end(at, Ending::NotGranted),
             Act::Lost(_, why) => self.end(at, Ending::Lost(why.clone())),
             Act::Leave(_) => self.end(at, Ending::Released(None)),
-            Act::Left(_, ours) => self.ending = Ending::Released(*ours),
+            Act::Left(_, held) => self.ending = Ending::Released(*held),
             _ => {}
         }
     }
@@ -124,13 +124,13 @@ impl Span {
 #[derive(Clone, Debug)]
 pub struct Disturbances {
     /// Start, end and fault of each disturbance. A stall has no fault and affects every client.
-    troubles: Vec<(u64, u64, Option<Fault>)>,
+    periods: Vec<(u64, u64, Option<Fault>)>,
 }
 
 impl Disturbances {
     /// Collects the faults and stalls of a history.
     pub fn of(history: &History) -> Self {
-        let mut troubles = Vec::new();
+        let mut periods = Vec::new();
         let mut open: Vec<(u64, Fault)> = Vec::new();
         for event in &history.events {
             match &event.act {
@@ -138,31 +138,31 @@ impl Disturbances {
                 Act::Healed(fault) => {
                     if let Some(index) = open.iter().position(|(_, other)| other == fault) {
                         let (since, fault) = open.swap_remove(index);
-                        troubles.push((since, event.at, Some(fault)));
+                        periods.push((since, event.at, Some(fault)));
                     }
                 }
-                Act::Stalled(nanos) => troubles.push((event.at.saturating_sub(*nanos), event.at, None)),
+                Act::Stalled(nanos) => periods.push((event.at.saturating_sub(*nanos), event.at, None)),
                 _ => {}
             }
         }
-        troubles.extend(open.into_iter().map(|(since, fault)| (since, history.end(), Some(fault))));
-        Self { troubles }
+        periods.extend(open.into_iter().map(|(since, fault)| (since, history.end(), Some(fault))));
+        Self { periods }
     }
 
     /// Whether no disturbance was active for any client from `slack` before the window to its end.
     pub fn all_through(&self, (from, to): (u64, u64), slack: Duration) -> bool {
         let from = from.saturating_sub(nanos(slack));
-        !self.troubles.iter().any(|(since, until, _)| *since <= to && *until >= from)
+        !self.periods.iter().any(|(since, until, _)| *since <= to && *until >= from)
     }
 
     /// Whether this client may have been stopped or disconnected in the window.
-    pub fn troubled(&self, client: Client, (from, to): (u64, u64)) -> bool {
+    pub fn disturbed(&self, client: Client, (from, to): (u64, u64)) -> bool {
         self.of_client(client).any(|(since, until)| since <= to && until >= from)
     }
 
     /// Whether the process of this client may have been stopped at some time in the window.
     pub fn stopped(&self, client: Client, (from, to): (u64, u64)) -> bool {
-        self.troubles.iter().any(|(since, until, fault)| {
+        self.periods.iter().any(|(since, until, fault)| {
             let stops = match fault {
                 None => true,
                 Some(fault) => fault.kind() == FaultKind::FreezeClient && fault.hits(client),
@@ -179,18 +179,18 @@ impl Disturbances {
 
     /// The last time up to `to` at which a fault hit this client alone. A frozen client whose session does not expire
     /// blocks others until the end of the fault, so that end counts.
-    pub fn last_harm(&self, client: Client, to: u64, expires: bool) -> u64 {
-        let harms = self.troubles.iter().filter_map(|(since, until, fault)| {
+    pub fn last_hit(&self, client: Client, to: u64, expires: bool) -> u64 {
+        let hits = self.periods.iter().filter_map(|(since, until, fault)| {
             let fault = fault.as_ref().filter(|fault| fault.victims().is_some() && fault.hits(client))?;
             let freezes = fault.kind() == FaultKind::FreezeClient && !expires;
             Some(if freezes { *until } else { *since })
         });
-        harms.filter(|at| *at <= to).max().unwrap_or(0)
+        hits.filter(|at| *at <= to).max().unwrap_or(0)
     }
 
     /// The first time in the window at which the backend ended a session of this client or removed one of its entries.
     pub fn forced(&self, client: Client, (from, to): (u64, u64)) -> Option<u64> {
-        let forced = self.troubles.iter().filter_map(|(at, _, fault)| {
+        let forced = self.periods.iter().filter_map(|(at, _, fault)| {
             let by_force = |fault: &&Fault| matches!(fault.kind(), FaultKind::Expire | FaultKind::Remove);
             fault.as_ref().filter(by_force).filter(|fault| fault.hits(client)).map(|_| *at)
         });
@@ -199,7 +199,7 @@ impl Disturbances {
 
     /// Whether no disturbance of this client was active in the window, except removals of its entries.
     pub fn undisturbed(&self, client: Client, (from, to): (u64, u64)) -> bool {
-        !self.troubles.iter().any(|(since, until, fault)| {
+        !self.periods.iter().any(|(since, until, fault)| {
             let counts = fault.as_ref().is_none_or(|fault| fault.kind() != FaultKind::Remove && fault.hits(client));
             counts && *since <= to && *until >= from
         })
@@ -207,7 +207,7 @@ impl Disturbances {
 
     fn of_client(&self, client: Client) -> impl Iterator<Item = (u64, u64)> {
         let hits = move |fault: &Option<Fault>| fault.as_ref().is_none_or(|fault| fault.hits(client));
-        self.troubles.iter().filter(move |(_, _, fault)| hits(fault)).map(|(since, until, _)| (*since, *until))
+        self.periods.iter().filter(move |(_, _, fault)| hits(fault)).map(|(since, until, _)| (*since, *until))
     }
 }
 

@@ -158,7 +158,7 @@ async fn after_loss(client: &mut SimulatedClient, held: Held) {
 async fn release(client: &mut SimulatedClient, op: Op, held: Held) {
     record_if_held(client, op, held.guard());
     client.recorder.note(client.id, Act::Leave(op));
-    let ours = match client.rng.random_range(0..10) {
+    let held_until_release = match client.rng.random_range(0..10) {
         0..7 => match held.release().await {
             Ok(()) => Some(true),
             Err(error) if error.is_retryable() => None,
@@ -174,7 +174,7 @@ async fn release(client: &mut SimulatedClient, op: Op, held: Held) {
             None
         }
     };
-    client.recorder.note(client.id, Act::Left(op, ours));
+    client.recorder.note(client.id, Act::Left(op, held_until_release));
 }
 
 /// Observes the election until the settling time is over.

@@ -37,7 +37,7 @@ async fn enter_admits_exactly_the_limit(context: Context) -> Result<(), Failure>
         let mut standings = try_join_all(enters).await?;
         standings.sort_by_key(|standing| ticket_of(standing).seq);
         let seqs: BTreeSet<_> = standings.iter().map(|standing| ticket_of(standing).seq).collect();
-        ensure_eq!(seqs.len(), 64, "a seq was given twice");
+        ensure_eq!(seqs.len(), 64, "two entries have the same seq");
         let (first, rest) = standings.split_at(limit as usize);
         let mut before = Seq(0);
         for standing in first {
@@ -45,7 +45,7 @@ async fn enter_admits_exactly_the_limit(context: Context) -> Result<(), Failure>
         }
         for standing in rest {
             let (ticket, blocked_by) = waiting(*standing);
-            ensure_eq!(blocked_by, before, "{} is blocked by its neighbour in line", ticket.seq);
+            ensure_eq!(blocked_by, before, "{} must be blocked by the entry before it", ticket.seq);
             before = ticket.seq;
         }
         ensure_eq!(b.seqs(&roster).await?, Vec::from_iter(seqs));
@@ -56,7 +56,7 @@ async fn enter_admits_exactly_the_limit(context: Context) -> Result<(), Failure>
 fn ticket_of(standing: &Standing) -> Ticket {
     match standing {
         Standing::Admitted(ticket) | Standing::Waiting { ticket, .. } => *ticket,
-        other => panic!("the entry was to wait, but it is {other:?}"),
+        other => panic!("expected: the entry waits\nactual: {other:?}"),
     }
 }
 
@@ -162,7 +162,7 @@ async fn a_semaphore_admits_its_limit(context: Context) -> Result<(), Failure> {
     }
     let fourth = entry(Mode::Exclusive, 3);
     let (ticket, blocked_by) = waiting(a.enter(&roster, fourth).await?);
-    ensure_eq!(blocked_by, held[2].seq, "the nearest entry before it is named");
+    ensure_eq!(blocked_by, held[2].seq, "blocked_by must be the nearest entry before it");
     // The entry that leaves is not the one in `blocked_by`.
     ensure!(a.leave(&roster, &held[0]).await?);
     ensure_eq!(admitted(a.enter(&roster, fourth).await?), ticket);

@@ -31,7 +31,11 @@ async fn a_unique_key_refuses_a_second_entry(context: Context) -> Result<(), Fai
         let ticket = admitted(a.enter(&group, first).await?);
         fails(b.enter(&group, member(key, IfTaken::Refuse)).await, ErrorKind::MemberAlreadyExists);
         fails(a.enter(&group, member(key, IfTaken::Refuse)).await, ErrorKind::MemberAlreadyExists);
-        ensure_eq!(admitted(a.enter(&group, first).await?), ticket, "the same nonce finds its own entry");
+        ensure_eq!(
+            admitted(a.enter(&group, first).await?),
+            ticket,
+            "a repeated request must return the ticket of its entry"
+        );
     }
     let entries = b.entries(&group).await?;
     ensure_eq!(entries.iter().map(|entry| entry.key.as_deref().unwrap_or(b"none")).collect::<Vec<_>>(), keys);
@@ -61,12 +65,12 @@ async fn a_unique_key_is_taken_over(context: Context) -> Result<(), Failure> {
     let other = admitted(a.enter(&group, member(b"n", IfTaken::Refuse)).await?);
     let new = NewEntry { value: b"new", ..member(b"m", IfTaken::TakeOver) };
     let ticket = admitted(b.enter(&group, new).await?);
-    ensure!(ticket.seq > other.seq, "it does not stand behind the others");
+    ensure!(ticket.seq > other.seq, "the entry that took over is not behind the others");
     a.is_notified_of(former).await;
     fails(a.replace(&group, &former, b"x").await, ErrorKind::NotHeld);
     ensure!(!a.leave(&group, &former).await?, "the former owner has removed its successor");
     a.withdraw(&group, former.nonce).await?;
-    ensure_eq!(admitted(b.enter(&group, new).await?), ticket, "repeated, it finds its own entry");
+    ensure_eq!(admitted(b.enter(&group, new).await?), ticket, "a repeated request must return the ticket of its entry");
     let entries = b.entries(&group).await?;
     ensure_eq!(entries.iter().map(|entry| entry.seq).collect::<Vec<_>>(), [other.seq, ticket.seq]);
     ensure_eq!((entries[1].key.as_deref(), &entries[1].value[..]), (Some(&b"m"[..]), &b"new"[..]));
@@ -197,7 +201,7 @@ async fn retract_is_atomic_against_enter(context: Context) -> Result<(), Failure
                 ensure_eq!(error.kind(), ErrorKind::GroupNotCreated, "{error}");
                 ensure!(!snapshot.declared && snapshot.entries.is_empty(), "round {round}: {snapshot:?}");
             }
-            other => panic!("round {round}: one of the two must win, but {other:?}"),
+            other => panic!("round {round}: expected: either enter or retract succeeds\nactual: {other:?}"),
         }
     }
     Ok(())

@@ -199,7 +199,7 @@ async fn replace_compares_the_ticket(context: Context) -> Result<(), Failure> {
     ensure_eq!(a.entries(&roster).await?[0].value, b"");
     ensure!(a.leave(&roster, &ticket).await?);
     fails(a.replace(&roster, &ticket, b"x").await, ErrorKind::NotHeld);
-    ensure!(a.entries(&roster).await?.is_empty(), "a replaced value stands although its entry has left");
+    ensure!(a.entries(&roster).await?.is_empty(), "a replaced value exists although its entry has left");
     Ok(())
 }
 
@@ -251,6 +251,6 @@ async fn own_removals_are_not_reported(context: Context) -> Result<(), Failure> 
     a.withdraw(&roster, withdrawn.nonce).await?;
     // This is longer than a renewal takes, because some backends learn of removals by renewals.
     let reported = tokio::time::timeout(Duration::from_millis(700), a.lost()).await;
-    ensure!(reported.is_err(), "our own doing was reported: {reported:?}");
+    ensure!(reported.is_err(), "the session reported a removal that it made itself: {reported:?}");
     Ok(())
 }

@@ -35,12 +35,12 @@ struct Model {
 }
 
 impl Model {
-    fn lines(&self) -> Vec<Entry> {
+    fn present(&self) -> Vec<Entry> {
         self.entries.iter().map(|(_, entry)| entry.clone()).collect()
     }
 
     fn blocker(&self, mode: Mode, limit: u32, before: usize) -> Option<Seq> {
-        admission::blocker(&self.lines()[..before], mode, crate::trials::fixtures::limit(limit))
+        admission::blocker(&self.present()[..before], mode, crate::trials::fixtures::limit(limit))
     }
 
     /// Compares the answer of `enter` with the model and adds the entry.
@@ -52,9 +52,9 @@ impl Model {
             Standing::Admitted(ticket) => (Some(ticket), None),
             Standing::Waiting { ticket, blocked_by } => (Some(ticket), Some(blocked_by)),
             Standing::Withdrawn { blocked_by } => (None, Some(blocked_by)),
-            other => panic!("the model does not know {other:?}"),
+            other => panic!("expected: an outcome that the model knows\nactual: {other:?}"),
         };
-        ensure_eq!(blocked_by, expected, "{new:?} behind {:?}", self.lines());
+        ensure_eq!(blocked_by, expected, "{new:?} behind {:?}", self.present());
         let withdraws = place.is_none() && expected.is_some() && new.if_blocked == IfBlocked::Withdraw;
         ensure_eq!(ticket.is_none(), withdraws, "{new:?}: {standing:?}");
         let Some(Ticket { seq, nonce, mode, limit }) = ticket else { return Ok(()) };
@@ -135,8 +135,8 @@ async fn standing_agrees_with_admission(context: Context) -> Result<(), Failure>
     let (roster, mut model) = (roster(Kind::Lock, "random"), Model::default());
     for number in 0..STEPS {
         step(&clients, &roster, &mut model, &mut random).await?;
-        let stands = clients[number % clients.len()].entries(&roster).await?;
-        ensure_eq!(stands, model.lines(), "after step {number}");
+        let entries = clients[number % clients.len()].entries(&roster).await?;
+        ensure_eq!(entries, model.present(), "after step {number}");
     }
     Ok(())
 }
@@ -162,8 +162,8 @@ async fn await_turn_agrees_with_the_provided_one(context: Context) -> Result<(),
 /// Calls `await_turn` for the last admitted entry and for the first waiter. A snapshot shows what the provided
 /// implementation would return.
 async fn compare_turns(clients: &[Client], roster: &Roster, model: &Model) -> Result<(), Failure> {
-    let lines = model.lines();
-    let (admitted, waiting) = admission::partition(&lines);
+    let present = model.present();
+    let (admitted, waiting) = admission::partition(&present);
     for entry in admitted.last().into_iter().chain(waiting.first()) {
         let owner = model.entries.iter().find(|(_, other)| other.seq == entry.seq).map_or(0, |(by, _)| *by);
         let (client, ticket) = (&clients[owner], ticket_of(entry));
@@ -172,7 +172,7 @@ async fn compare_turns(clients: &[Client], roster: &Roster, model: &Model) -> Re
             None => soon("the turn of one that is admitted", turn).await?,
             Some(blocked_by) => {
                 let early = tokio::time::timeout(Duration::from_millis(15), turn).await;
-                ensure!(early.is_err(), "{early:?} although {blocked_by} blocks {} in {lines:?}", entry.seq);
+                ensure!(early.is_err(), "{early:?} although {blocked_by} blocks {} in {present:?}", entry.seq);
             }
         }
     }

@@ -34,7 +34,7 @@ async fn the_granted_ttl_is_reported(context: Context) -> Result<(), Failure> {
     match (a.ttl(), b.ttl()) {
         (None, None) => {}
         (Some(long), Some(short)) => ensure!(short <= long && !short.is_zero(), "{short:?}, {long:?}"),
-        other => panic!("whether liveness depends on time is constant, but {other:?}"),
+        other => panic!("expected: all sessions of a driver have a TTL, or none\nactual: {other:?}"),
     }
     ensure_eq!(a.ttl(), a.ttl());
     Ok(())
@@ -123,7 +123,7 @@ async fn close_beats_an_enter_under_way(context: Context) -> Result<(), Failure>
                 ensure!(error.is_session_lost() || error.is_retryable(), "{error}");
             }
         }
-        ensure!(b.seqs(&roster).await?.is_empty(), "an entry stands although its session was closed");
+        ensure!(b.seqs(&roster).await?.is_empty(), "an entry exists although its session was closed");
     }
     sleep(A_WHILE).await;
     ensure!(b.seqs(&roster).await?.is_empty(), "an entry was added after its session was closed");
@@ -211,7 +211,7 @@ async fn an_expired_session_never_adds_an_entry(context: Context) -> Result<(), 
     sleep(a.ttl().map_or(Duration::ZERO, |ttl| ttl + Duration::from_secs(2))).await;
     let deadline = Instant::now() + PATIENCE;
     while let Ok(standing) = enters().await {
-        ensure!(Instant::now() < deadline, "a session that nobody renews still enters: {standing:?}");
+        ensure!(Instant::now() < deadline, "a session that was not renewed still enters: {standing:?}");
         // Nor must an `enter` renew the session.
         a.leave(&roster, &admitted(standing)).await?;
         sleep(Duration::from_millis(500)).await;

@@ -199,11 +199,11 @@ async fn watchers_with_different_versions_all_wake(context: Context) -> Result<(
         let first = watch(now);
         sleep(Duration::from_millis(20)).await;
         // No client has ever seen this version, so the snapshot returns at once.
-        let other = ends("what a watcher hears who knows something else", watch(Version(!now.0))).await?;
+        let other = ends("the snapshot of a watcher with another version", watch(Version(!now.0))).await?;
         ensure_eq!(other.version, now);
         let second = watch(now);
         sleep(Duration::from_millis(20)).await;
-        ensure!(!first.is_finished() && !second.is_finished(), "a watcher was told of nothing");
+        ensure!(!first.is_finished() && !second.is_finished(), "a watcher returned without a change");
         let ticket = b.hold(&roster).await?;
         for (watcher, watch) in [("the first", first), ("the second", second)] {
             ensure_eq!(ends(watcher, watch).await?.entries.len(), 1, "{watcher} watcher");

@@ -30,7 +30,7 @@ const KEEP: u64 = 10_000;
 
 async fn topics_are_there_if_claimed(context: Context) -> Result<(), Failure> {
     let (a, claimed) = (Client::open(&context, "a").await?, context.info()?.topics);
-    ensure_eq!(a.topics().is_some(), claimed, "what the driver says of itself and what its sessions have differ");
+    ensure_eq!(a.topics().is_some(), claimed, "the driver reports topics, but its sessions have none, or the reverse");
     Ok(())
 }
 
@@ -43,11 +43,11 @@ async fn two_clients(context: &Context) -> Result<Option<(Client, Client)>, Fail
 }
 
 fn topics(client: &Client) -> &dyn Topics {
-    client.topics().expect("the driver says that it has topics")
+    client.topics().expect("expected: topics, because the driver reports them")
 }
 
 fn topic() -> Name {
-    Name::new("topic").expect("it is short")
+    Name::new("topic").expect("trials use valid names")
 }
 
 /// Reads `count` messages after `after`.
@@ -80,14 +80,18 @@ async fn topic_order_is_the_same_for_all(context: Context) -> Result<(), Failure
     );
     let (from_a, from_b, seen) = (from_a?, from_b?, seen_by_a?);
     ensure_eq!(seen, seen_by_b?);
-    ensure!(seen.is_sorted_by(|one, next| one.offset < next.offset), "offsets rise");
+    ensure!(seen.is_sorted_by(|one, next| one.offset < next.offset), "the offsets do not rise");
     ensure_eq!(seen.len(), 100, "a message was read twice");
     for (sender, offsets) in [(0, from_a), (1, from_b)] {
         let sent =
             offsets.into_iter().zip(0..).map(|(offset, number)| Message { offset, payload: vec![sender, number] });
         ensure!(seen.iter().filter(|message| message.payload[0] == sender).cloned().eq(sent), "sender {sender}");
     }
-    ensure_eq!(read(&b, seen[39].offset, 60, 100).await?, seen[40..], "resumed from the middle");
+    ensure_eq!(
+        read(&b, seen[39].offset, 60, 100).await?,
+        seen[40..],
+        "a read after the 40th message returned other messages"
+    );
     Ok(())
 }
 
@@ -98,7 +102,7 @@ async fn topic_read_waits_for_a_message(context: Context) -> Result<(), Failure>
         not_now("a message that was not published", topics(&b).read(&topic(), last, 10)).await;
         let reader = b.session();
         let reading = tokio::spawn(async move {
-            let topics = reader.topics().expect("the driver says that it has topics");
+            let topics = reader.topics().expect("expected: topics, because the driver reports them");
             topics.read(&topic(), last, 10).await
         });
         sleep(Duration::from_millis(60)).await;

@@ -199,7 +199,7 @@ async fn await_turn_may_be_called_twice_at_a_time(context: Context) -> Result<()
     given_up.abort();
     ensure!(a.leave(&roster, &held).await?);
     for turn in turns {
-        ends("the turn, for each who waits for it", turn).await?;
+        ends("the turn, in each call that waits for it", turn).await?;
     }
     Ok(())
 }
@@ -227,17 +227,17 @@ async fn a_thousand_waiters_are_served_in_order(context: Context) -> Result<(), 
     let clients = try_join_all(["a", "b", "c", "d"].map(|member| Client::open(&context, member))).await?;
     let roster = lock();
     let mut held = clients[0].hold(&roster).await?;
-    let mut line = Vec::new();
+    let mut queue = Vec::new();
     for batch in 0..WAITERS / 50 {
         let client = &clients[batch % clients.len()];
         let enters = try_join_all((0..50).map(|_| client.enter(&roster, exclusive()))).await?;
-        line.extend(enters.into_iter().map(|standing| (waiting(standing).0, client)));
+        queue.extend(enters.into_iter().map(|standing| (waiting(standing).0, client)));
     }
-    line.sort_by_key(|(ticket, _)| ticket.seq);
-    let mut turns: Vec<_> = line.iter().map(|(ticket, client)| client.wait_in_background(&roster, *ticket)).collect();
+    queue.sort_by_key(|(ticket, _)| ticket.seq);
+    let mut turns: Vec<_> = queue.iter().map(|(ticket, client)| client.wait_in_background(&roster, *ticket)).collect();
     sleep(Duration::from_millis(200)).await;
     let mut holder = &clients[0];
-    for (place, (ticket, client)) in line.iter().take(SERVED).enumerate() {
+    for (place, (ticket, client)) in queue.iter().take(SERVED).enumerate() {
         ensure!(turns.iter().all(|turn| !turn.is_finished()), "a waiter was admitted before release {place}");
         ensure!(holder.leave(&roster, &held).await?);
         ends("the turn of the first waiter", turns.remove(0)).await?;
@@ -245,7 +245,7 @@ async fn a_thousand_waiters_are_served_in_order(context: Context) -> Result<(), 
     }
     sleep(Duration::from_millis(100)).await;
     ensure!(turns.iter().all(|turn| !turn.is_finished()), "a waiter was admitted out of turn");
-    check_that_closing_wakes(&clients, &roster, &line[SERVED..]).await?;
+    check_that_closing_wakes(&clients, &roster, &queue[SERVED..]).await?;
     turns.iter().for_each(tokio::task::JoinHandle::abort);
     Ok(())
 }

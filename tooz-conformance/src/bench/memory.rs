@@ -14,7 +14,7 @@ use super::size::hold;
 use crate::Failure;
 use crate::children::ChildContext;
 
-pub(super) const WEIGHER: &str = "bench-weigher";
+pub(super) const MEASURER: &str = "bench-memory";
 
 /// What is measured.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
@@ -32,7 +32,7 @@ pub(super) async fn figures(bench: &Bench) -> Result<(), Failure> {
         let count = bench.count(count);
         let mut figure = Figure { unit: "kB", ..Figure::new(format!("memory of a {what} in the client")) };
         for _ in 0..bench.rounds().min(3) {
-            let mut child = bench.fresh().spawn(WEIGHER, &(thing, count))?;
+            let mut child = bench.fresh().spawn(MEASURER, &(thing, count))?;
             let grown: u64 = child.receive().await?;
             figure.ours.push(Round::of_value(grown as f64 / count as f64 / 1000.0));
         }
@@ -42,7 +42,7 @@ pub(super) async fn figures(bench: &Bench) -> Result<(), Failure> {
 }
 
 /// The child: creates many of one thing and reports how many bytes its memory grew.
-pub(super) async fn weigh(child: ChildContext) -> Result<(), Failure> {
+pub(super) async fn measure(child: ChildContext) -> Result<(), Failure> {
     let (thing, count): (Thing, u64) = child.args()?;
     // The cost of the first one is not part of the cost of each.
     let first = child.coordinator("first").await?;
