@@ -1,4 +1,4 @@
-//! The memory driver beside locks and notifications of tokio, with everything in one process.
+//! The memory driver beside the locks and notifications of tokio, in one process.
 
 use std::collections::HashMap;
 use std::process::ExitCode;
@@ -7,17 +7,17 @@ use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use async_trait::async_trait;
 use tokio::sync::Notify;
 use tooz_conformance::bench::{self, Floor};
-use tooz_conformance::{Failure, Harness, Reach};
+use tooz_conformance::{Failure, Harness, Target};
 use tooz_core::memory;
 
 fn main() -> ExitCode {
     let harness = Harness::in_process("memory", memory::DRIVER, |word| format!("memory://{word}"));
-    bench::main(harness, |reach| async move { Ok(Tokio::new(&reach)) })
+    bench::main(harness, |target| async move { Ok(Tokio::new(&target)) })
 }
 
 type Turns = HashMap<(String, u64), Arc<Notify>>;
 
-/// Those who pass turns to each other meet here.
+/// The turns that contenders of this process pass to each other.
 static TURNS: LazyLock<Mutex<Turns>> = LazyLock::new(Mutex::default);
 
 struct Tokio {
@@ -27,9 +27,9 @@ struct Tokio {
 }
 
 impl Tokio {
-    fn new(reach: &Reach) -> Self {
+    fn new(target: &Target) -> Self {
         let locks = (0..64).map(|_| tokio::sync::Mutex::default()).collect();
-        Self { namespace: reach.namespace().to_owned(), locks, log: Mutex::default() }
+        Self { namespace: target.namespace().to_owned(), locks, log: Mutex::default() }
     }
 
     fn turn(&self, turn: u64) -> Arc<Notify> {

@@ -1,7 +1,8 @@
-//! The behaviour suite for tooz drivers, ours or not: real servers, faults, and trials.
+//! The conformance suite for tooz drivers, for ours and for yours: trials on real servers, with injected faults.
 //!
-//! A driver's `tests/conformance.rs` (with `harness = false` in `Cargo.toml`) is one [`Harness`] handed to [`main`]. Its
-//! trials then run as `cargo test` runs tests, with the same arguments:
+//! # How to test a driver
+//! A driver's `tests/conformance.rs` (with `harness = false` in `Cargo.toml`) hands one [`Harness`] to [`main`]. The trials
+//! then run as tests of `cargo test`, with the same arguments:
 //!
 //! ```no_run
 //! use std::process::ExitCode;
@@ -21,44 +22,37 @@
 //!     let session = context.session("a").await?;
 //!     context.server()?.nodes()[0].restart().await?;
 //!     let outcome = session.renew().await;
-//!     ensure!(outcome.is_err(), "a server without persistence remembered the session");
+//!     ensure!(outcome.is_err(), "a server without persistence kept the session over a restart");
 //!     Ok(())
 //! }
 //! ```
 //!
-//! # By which means servers are run
-//! The first of these that there is; the run says which one it was:
+//! # How servers are provided
+//! The suite uses the first of these that exists, and prints which one it is:
 //!
-//! 1. the URL in `TOOZ_TEST_<NAME>_URL`, after the harness's name: a server that runs already. Trials that would harm
-//!    it are ignored then.
+//! 1. the URL in `TOOZ_TEST_<NAME>_URL`, where `<NAME>` is the harness's name: a server that runs already. Trials that
+//!    would disturb it are ignored.
 //! 2. a container on the host's network, bound to 127.0.0.1: the image in `TOOZ_TEST_<PRODUCT>_IMAGE`, else the stock
-//!    image, else the one that `cargo xtask images` builds.
+//!    image, else the image that `cargo xtask images` builds.
 //! 3. the server's own program on the PATH.
 //!
-//! `TOOZ_TEST_MEANS=program` leaves containers out, `TOOZ_TEST_REPORT=<directory>` asks for the outcome as a file.
+//! `TOOZ_TEST_PROVISION=program` skips containers. `TOOZ_TEST_REPORT=<directory>` writes the outcome to a file.
 //! Servers end with the test process, also when it is killed: programs at once, containers when the suite runs next.
+//!
+//! # How to read a failure
+//! A failure shows what was expected, what the driver did, where the trial checked it, and the rule. A trial that failed
+//! while it did not get the processor is repeated, at most three times, and the run says so.
 
-mod backend;
+mod harness;
+
 pub mod bench;
 pub mod broken;
 pub mod children;
-mod context;
-mod failure;
-mod harness;
 pub mod history;
 pub mod proxy;
-mod reach;
-mod report;
-mod runner;
 pub mod servers;
-mod trial;
 mod trials;
 
-pub use self::context::Context;
-pub use self::failure::Failure;
-pub use self::harness::{Harness, UrlOf};
-pub use self::reach::Reach;
-pub use self::runner::{main, outcome};
-pub use self::trial::{Needs, Trial};
-/// A future as a [`Trial`] returns it.
+pub use self::harness::{Context, Failure, Harness, Needs, Target, Trial, UrlOf, main, outcome};
+/// The future that a [`Trial`] returns.
 pub use futures_util::future::BoxFuture;

@@ -1,9 +1,10 @@
-//! The harness itself: what fails a run, and what becomes of servers and children when their parent is killed.
+//! The harness itself: what fails a run, and that servers and children end when their parent is killed.
 //!
-//! Each case is this program again, told by its environment to run another harness.
+//! Each case starts this program again, with the name of a case in its environment.
 
 use std::path::Path;
 use std::process::{ExitCode, Output, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt, BufReader};
@@ -22,19 +23,25 @@ fn main() -> ExitCode {
         Ok("empty") => harness,
         Ok("only_ignored") => harness.trial("a", Needs::NOTHING, |_| async { Err(Failure::ignored("no reason")) }),
         Ok("failure") => harness.trial("a", Needs::NOTHING, |_| async { fail!("one is not {}", 2) }),
-        Ok("panic") => harness.trial("a", Needs::NOTHING, |_| async { panic!("at the wheel") }),
+        Ok("panic") => harness.trial("a", Needs::NOTHING, |_| async { panic!("out of range") }),
         Ok("slow") => harness.trial("a", Needs::NOTHING.within(Duration::from_millis(50)), |_| std::future::pending()),
         Ok("unmet") => harness.trial("a", Needs::NOTHING, |context| async move { context.server().map(drop) }),
-        Ok("parent") => harness.trial("a", Needs::NOTHING, be_killed),
+        Ok("starved_once") => harness.trial("a", Needs::NOTHING, |_| starve(1)),
+        Ok("starved_always") => harness.trial("a", Needs::NOTHING, |_| starve(usize::MAX)),
+        Ok("parent") => harness.trial("a", Needs::NOTHING, wait_to_be_killed),
         _ => harness
             .trial("run::fails_without_a_trial", Needs::NOTHING, |_| fails("empty", "no trial of harness was executed"))
             .trial("run::fails_if_all_are_ignored", Needs::NOTHING, |_| fails("only_ignored", "no trial"))
-            .trial("run::tells_why_a_trial_failed", Needs::NOTHING, |_| fails("failure", "one is not 2"))
-            .trial("run::tells_why_a_trial_panicked", Needs::NOTHING, |_| fails("panic", "at the wheel"))
-            .trial("run::ends_a_slow_trial", Needs::NOTHING, |_| fails("slow", "a did not end within 50ms"))
-            .trial("run::gives_no_shared_server_away", Needs::NOTHING, |_| fails("unmet", "Needs::OWN_SERVER"))
-            .trial("children::talk_and_suffer", Needs::NOTHING, children_talk_and_suffer)
-            .trial("children::and_servers_die_with_a_killed_parent", Needs::NOTHING, all_die_with_a_killed_parent),
+            .trial("run::shows_why_a_trial_failed", Needs::NOTHING, |_| fails("failure", "one is not 2"))
+            .trial("run::shows_why_a_trial_panicked", Needs::NOTHING, |_| fails("panic", "out of range"))
+            .trial("run::ends_a_slow_trial", Needs::NOTHING, |_| fails("slow", "the trial did not end within 50ms"))
+            .trial("run::refuses_to_disturb_a_shared_server", Needs::NOTHING, |_| fails("unmet", "Needs::OWN_SERVER"))
+            .trial("run::repeats_a_starved_trial", Needs::NOTHING, |_| repeats_a_starved_trial())
+            .trial("run::fails_a_trial_that_is_always_starved", Needs::NOTHING, |_| {
+                fails("starved_always", "as in 3 runs before")
+            })
+            .trial("children::talk_and_freeze_and_die", Needs::NOTHING, children_talk_and_freeze_and_die)
+            .trial("children::and_servers_end_with_a_killed_parent", Needs::NOTHING, all_end_with_a_killed_parent),
     })
 }
 
@@ -42,7 +49,29 @@ async fn fails(case: &str, words: &str) -> Result<(), Failure> {
     let Output { status, stdout, stderr } = again(case)?.output().await?;
     let text = String::from_utf8_lossy(&[stdout, stderr].concat()).into_owned();
     ensure!(!status.success(), "{case} succeeded: {text}");
-    ensure!(text.contains(words), "{case} does not say {words:?}: {text}");
+    ensure!(text.contains(words), "{case} does not print {words:?}: {text}");
+    Ok(())
+}
+
+/// Takes the processor away from the trial, which then fails, in the first `times` runs.
+async fn starve(times: usize) -> Result<(), Failure> {
+    static RUNS: AtomicUsize = AtomicUsize::new(0);
+    if RUNS.fetch_add(1, Ordering::SeqCst) >= times {
+        return Ok(());
+    }
+    let blocking = || tokio::spawn(async { std::thread::sleep(Duration::from_millis(600)) });
+    let blocking: Vec<_> = (0..4).map(|_| blocking()).collect();
+    for task in blocking {
+        task.await?;
+    }
+    fail!("a deadline was missed")
+}
+
+async fn repeats_a_starved_trial() -> Result<(), Failure> {
+    let Output { status, stdout, stderr } = again("starved_once")?.output().await?;
+    let text = String::from_utf8_lossy(&[stdout, stderr].concat()).into_owned();
+    ensure!(status.success(), "the repeated trial failed: {text}");
+    ensure!(text.contains("a: starved, repeated (1 of 3)"), "the run does not report the repetition: {text}");
     Ok(())
 }
 
@@ -52,48 +81,48 @@ fn again(case: &str) -> Result<Command, Failure> {
     Ok(command)
 }
 
-/// A child that says everything twice.
+/// A child that sends every text back twice.
 async fn echo(context: ChildContext) -> Result<(), Failure> {
-    context.say(&context.args::<u32>()?)?;
+    context.send(&context.args::<u32>()?)?;
     loop {
-        let word: String = context.hear().await?;
-        println!("noise that is not for the parent");
-        context.say(&format!("{word}{word}"))?;
+        let word: String = context.receive().await?;
+        println!("a line that is not for the parent");
+        context.send(&format!("{word}{word}"))?;
     }
 }
 
-async fn children_talk_and_suffer(context: Context) -> Result<(), Failure> {
+async fn children_talk_and_freeze_and_die(context: Context) -> Result<(), Failure> {
     let mut child = context.spawn("echo", &7)?;
-    ensure_eq!(child.hear::<u32>().await?, 7);
-    child.tell(&"ab").await?;
-    ensure_eq!(child.hear::<String>().await?, "abab");
+    ensure_eq!(child.receive::<u32>().await?, 7);
+    child.send(&"ab").await?;
+    ensure_eq!(child.receive::<String>().await?, "abab");
     child.pause()?;
-    child.tell(&"cd").await?;
-    let silence = tokio::time::timeout(Duration::from_millis(100), child.hear::<String>()).await;
-    ensure!(silence.is_err(), "a frozen child said {silence:?}");
+    child.send(&"cd").await?;
+    let silence = tokio::time::timeout(Duration::from_millis(100), child.receive::<String>()).await;
+    ensure!(silence.is_err(), "a frozen child sent {silence:?}");
     child.resume()?;
-    ensure_eq!(child.hear::<String>().await?, "cdcd");
+    ensure_eq!(child.receive::<String>().await?, "cdcd");
     child.pause()?;
     child.kill().await?;
-    ensure!(child.hear::<String>().await.is_err(), "a killed child goes on");
+    ensure!(child.receive::<String>().await.is_err(), "a killed child sent a value");
     Ok(())
 }
 
-/// Starts a server and a frozen child, says where their traces are, and waits to be killed.
-async fn be_killed(context: Context) -> Result<(), Failure> {
+/// Starts a server and a frozen child, prints their pid and address, and waits.
+async fn wait_to_be_killed(context: Context) -> Result<(), Failure> {
     let mut child = context.spawn("echo", &1)?;
-    child.hear::<u32>().await?;
+    child.receive::<u32>().await?;
     child.pause()?;
     let server = Deployment::start(&redis::single()).await?;
     println!("@{} {}", child.id().unwrap_or_default(), server.nodes()[0].address());
     std::future::pending().await
 }
 
-async fn all_die_with_a_killed_parent(_: Context) -> Result<(), Failure> {
+async fn all_end_with_a_killed_parent(_: Context) -> Result<(), Failure> {
     if !Path::new("/usr/bin/setpriv").exists() || !Path::new("/usr/bin/redis-server").exists() {
         return Err(Failure::ignored("needs setpriv and redis-server as programs"));
     }
-    let mut parent = again("parent")?.env("TOOZ_TEST_MEANS", "program").stdout(Stdio::piped()).spawn()?;
+    let mut parent = again("parent")?.env("TOOZ_TEST_PROVISION", "program").stdout(Stdio::piped()).spawn()?;
     let output = parent.stdout.take().ok_or_else(|| Failure::new("no output"))?;
     let mut lines = BufReader::new(output).lines();
     let traces = loop {
@@ -106,18 +135,20 @@ async fn all_die_with_a_killed_parent(_: Context) -> Result<(), Failure> {
     parent.kill().await?;
     let (mut child_lives, mut server_lives) = (true, true);
     for _ in 0..100 {
-        child_lives = lives(child);
+        child_lives = is_alive(child);
         server_lives = tokio::net::TcpStream::connect(server).await.is_ok();
         if !child_lives && !server_lives {
             return Ok(());
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    fail!("child {child} lives: {child_lives}, server {server} lives: {server_lives}, though their parent was killed")
+    fail!(
+        "expected: child and server end with their killed parent\nactual: child {child} runs: {child_lives}, server {server} runs: {server_lives}"
+    )
 }
 
-/// Whether a process runs or is frozen; one that nobody has waited for yet is dead all the same.
-fn lives(pid: &str) -> bool {
+/// Whether a process runs or is frozen. A zombie does not count.
+fn is_alive(pid: &str) -> bool {
     let stat = std::fs::read_to_string(Path::new("/proc").join(pid).join("stat")).unwrap_or_default();
     stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with('Z'))
 }

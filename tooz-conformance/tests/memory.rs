@@ -1,4 +1,4 @@
-//! The memory driver, which is the reference, against the suite.
+//! The conformance suite on the memory driver, which is the reference.
 
 use std::process::ExitCode;
 

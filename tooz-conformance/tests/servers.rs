@@ -1,4 +1,4 @@
-//! Every deployment, as real servers: they start, suffer each fault and come back.
+//! Every deployment with real servers: they start, survive each fault and serve again.
 
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -19,17 +19,17 @@ fn main() -> ExitCode {
         ("zookeeper_ensemble", zookeeper::ensemble()),
     ];
     for (name, spec) in specs {
-        let trial = move |_: Context| suffers_and_comes_back(spec.clone());
+        let trial = move |_: Context| survives_faults(spec.clone());
         let limit = Needs::NOTHING.within(Duration::from_secs(120));
-        harness = harness.trial(&format!("{name}::suffers_and_comes_back"), limit, trial);
+        harness = harness.trial(&format!("{name}::survives_faults"), limit, trial);
     }
     tooz_conformance::main(harness)
 }
 
-async fn suffers_and_comes_back(spec: DeploymentSpec) -> Result<(), Failure> {
+async fn survives_faults(spec: DeploymentSpec) -> Result<(), Failure> {
     let start = Instant::now();
     let deployment = Deployment::start(&spec).await?;
-    eprintln!("{} by {} serves after {:?}", deployment.version(), deployment.means(), start.elapsed());
+    eprintln!("{}, provided by {}, serves after {:?}", deployment.version(), deployment.provision(), start.elapsed());
     let outcome = faults(&deployment).await;
     deployment.remove().await?;
     outcome

@@ -6,12 +6,12 @@ use async_trait::async_trait;
 use etcd_client::{Client, Compare, CompareOp, EventType, KvClient, LeaseClient, PutOptions, Txn, TxnOp, WatchClient};
 use tooz_conformance::bench::{self, Floor, Targets};
 use tooz_conformance::servers::etcd;
-use tooz_conformance::{Failure, Harness, Reach};
+use tooz_conformance::{Failure, Harness, Target};
 
 fn main() -> ExitCode {
     let url = |addresses: &[String]| format!("etcd://{}", addresses.join(","));
     let harness = Harness::new("etcd", tooz_etcd::DRIVER, etcd::single(), url);
-    bench::main(harness, |reach| async move { Raw::open(&reach).await })
+    bench::main(harness, |target| async move { Raw::open(&target).await })
 }
 
 struct Raw {
@@ -23,12 +23,12 @@ struct Raw {
 }
 
 impl Raw {
-    async fn open(reach: &Reach) -> Result<Self, Failure> {
-        let hosts = reach.url().trim_start_matches("etcd://").split('?').next().unwrap_or_default().to_owned();
+    async fn open(target: &Target) -> Result<Self, Failure> {
+        let hosts = target.url().trim_start_matches("etcd://").split('?').next().unwrap_or_default().to_owned();
         let client = Client::connect(hosts.split(',').collect::<Vec<_>>(), None).await?;
         let mut leases: LeaseClient = client.lease_client();
         let lease = leases.grant(1200, None).await?.id();
-        let namespace = format!("{}-floor", reach.namespace());
+        let namespace = format!("{}-floor", target.namespace());
         Ok(Self { kv: client.kv_client(), watch: client.watch_client(), lease, namespace })
     }
 

@@ -14,12 +14,12 @@ use async_trait::async_trait;
 use rusqlite::Connection;
 use rustix::fs::{FlockOperation, flock};
 use tooz_conformance::bench::{self, Floor, Targets};
-use tooz_conformance::{Failure, Harness, Reach};
+use tooz_conformance::{Failure, Harness, Target};
 
 fn main() -> ExitCode {
     let url = |directory: &std::path::Path| format!("file://{}", directory.display());
     let harness = Harness::in_directory("file", tooz_file::DRIVER, url);
-    bench::main(harness, |reach| async move { Raw::open(&reach) })
+    bench::main(harness, |target| async move { Raw::open(&target) })
 }
 
 struct Raw {
@@ -30,9 +30,9 @@ struct Raw {
 }
 
 impl Raw {
-    fn open(reach: &Reach) -> Result<Self, Failure> {
-        let url = reach.url().trim_start_matches("file://").split('?').next().unwrap_or_default().to_owned();
-        let directory = PathBuf::from(url).join(format!("floor-{}", reach.namespace()));
+    fn open(target: &Target) -> Result<Self, Failure> {
+        let url = target.url().trim_start_matches("file://").split('?').next().unwrap_or_default().to_owned();
+        let directory = PathBuf::from(url).join(format!("floor-{}", target.namespace()));
         fs::create_dir_all(&directory)?;
         // The switch to WAL fails at once while another process is at the same.
         let opening = File::create(directory.join("opening"))?;

@@ -9,12 +9,12 @@ use fred::types::config::{Config, PerformanceConfig};
 use fred::types::{ClusterHash, CustomCommand, RespVersion, Value};
 use tooz_conformance::bench::{self, Floor, Targets};
 use tooz_conformance::servers::redis;
-use tooz_conformance::{Failure, Harness, Reach};
+use tooz_conformance::{Failure, Harness, Target};
 
 fn main() -> ExitCode {
     let url = |addresses: &[String]| format!("redis://{}/0", addresses[0]);
     let harness = Harness::new("redis", tooz_redis::DRIVER, redis::single(), url);
-    bench::main(harness, |reach| async move { Fred::open(&reach).await })
+    bench::main(harness, |target| async move { Fred::open(&target).await })
 }
 
 /// The least that a lock with an owner needs: set it if nobody has it, remove it if it is ours.
@@ -30,10 +30,10 @@ struct Fred {
 }
 
 impl Fred {
-    async fn open(reach: &Reach) -> Result<Self, Failure> {
-        let (commands, waiting) = (connect(reach).await?, connect(reach).await?);
+    async fn open(target: &Target) -> Result<Self, Failure> {
+        let (commands, waiting) = (connect(target).await?, connect(target).await?);
         let (take, give) = (commands.script_load(TAKE).await?, commands.script_load(GIVE).await?);
-        Ok(Self { commands, waiting, namespace: reach.namespace().to_owned(), take, give })
+        Ok(Self { commands, waiting, namespace: target.namespace().to_owned(), take, give })
     }
 
     fn key(&self, what: &str, number: impl std::fmt::Display) -> String {
@@ -41,8 +41,8 @@ impl Fred {
     }
 }
 
-async fn connect(reach: &Reach) -> Result<Client, Failure> {
-    let config = Config { version: RespVersion::RESP3, ..Config::from_url(reach.url())? };
+async fn connect(target: &Target) -> Result<Client, Failure> {
+    let config = Config { version: RespVersion::RESP3, ..Config::from_url(target.url())? };
     let client = Client::new(config, Some(PerformanceConfig::default()), None, None);
     client.init().await?;
     Ok(client)

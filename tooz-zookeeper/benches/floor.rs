@@ -7,13 +7,13 @@ use async_trait::async_trait;
 use tokio::sync::oneshot;
 use tooz_conformance::bench::{self, Floor, Targets};
 use tooz_conformance::servers::zookeeper;
-use tooz_conformance::{Failure, Harness, Reach};
+use tooz_conformance::{Failure, Harness, Target};
 use zookeeper_async::{Acl, CreateMode, ZkError, ZooKeeper};
 
 fn main() -> ExitCode {
     let url = |addresses: &[String]| format!("zookeeper://{}", addresses.join(","));
     let harness = Harness::new("zookeeper", tooz_zookeeper::DRIVER, zookeeper::single(), url);
-    bench::main(harness, |reach| async move { Raw::open(&reach).await })
+    bench::main(harness, |target| async move { Raw::open(&target).await })
 }
 
 struct Raw {
@@ -22,10 +22,10 @@ struct Raw {
 }
 
 impl Raw {
-    async fn open(reach: &Reach) -> Result<Self, Failure> {
-        let hosts = reach.url().trim_start_matches("zookeeper://").split('?').next().unwrap_or_default().to_owned();
+    async fn open(target: &Target) -> Result<Self, Failure> {
+        let hosts = target.url().trim_start_matches("zookeeper://").split('?').next().unwrap_or_default().to_owned();
         let client = ZooKeeper::connect(&hosts, Duration::from_secs(10), |_| {}).await?;
-        let raw = Self { client, root: format!("/{}-floor", reach.namespace()) };
+        let raw = Self { client, root: format!("/{}-floor", target.namespace()) };
         raw.make(&raw.root).await?;
         for task in 0..64 {
             raw.make(&format!("{}/{task}", raw.root)).await?;

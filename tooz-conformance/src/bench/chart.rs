@@ -1,16 +1,16 @@
-//! A bar chart as SVG: the ratios of a run, with their spreads and targets.
+//! A bar chart as SVG: the ratios of a run with their spreads and targets.
 
 use std::fmt::Write;
 
 use super::figure::{Figure, Spread};
-use super::report::{Outcome, typical};
+use super::outcome::{Outcome, typical};
 
 const LEFT: f64 = 330.0;
 const WIDTH: f64 = 420.0;
 const ROW: f64 = 26.0;
 const TOP: f64 = 64.0;
 
-/// Draws every figure that has something beside it. A bar that ends at 1 costs nothing.
+/// Draws every figure that has a base. A bar that ends at 1 takes as long as its base.
 pub(super) fn draw(outcome: &Outcome) -> String {
     let rows: Vec<(&Figure, Spread)> =
         outcome.figures.iter().filter_map(|figure| Some((figure, figure.ratio()?))).collect();
@@ -21,10 +21,10 @@ pub(super) fn draw(outcome: &Outcome) -> String {
     let mut svg = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"960\" height=\"{height}\" font-family=\"sans-serif\" font-size=\"12\">\n\
          <rect width=\"960\" height=\"{height}\" fill=\"#fff\"/>\n\
-         <text x=\"16\" y=\"24\" font-size=\"15\" font-weight=\"bold\">{}: times what it is compared with (1 is the same)</text>\n\
+         <text x=\"16\" y=\"24\" font-size=\"15\" font-weight=\"bold\">{}: time relative to the raw client (1.0 = equal; lower is better)</text>\n\
          <text x=\"16\" y=\"44\" fill=\"#555\">{}</text>\n",
         escape(&outcome.name),
-        escape(&outcome.place()),
+        escape(&outcome.conditions()),
     );
     for (index, (figure, ratio)) in rows.iter().enumerate() {
         bar(&mut svg, TOP + ROW * index as f64, scale, figure, *ratio);
@@ -34,7 +34,7 @@ pub(super) fn draw(outcome: &Outcome) -> String {
     writeln!(svg, "<line x1=\"{one}\" x2=\"{one}\" y1=\"{TOP}\" y2=\"{}\" stroke=\"#222\"/>", height - 26.0).ok();
     writeln!(
         svg,
-        "<text x=\"16\" y=\"{}\" fill=\"#555\">Thin line: least to greatest round. Red mark: target.</text>\n</svg>",
+        "<text x=\"16\" y=\"{}\" fill=\"#555\">Thin line: least to greatest ratio of a round. Red mark: target.</text>\n</svg>",
         height - 8.0
     )
     .ok();

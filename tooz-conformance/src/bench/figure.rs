@@ -1,4 +1,4 @@
-//! What was measured: rounds of samples, and what they come to.
+//! Measured figures: rounds of samples, and their ratios.
 
 use std::future::Future;
 
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Failure;
 
-/// Nanoseconds of a clock that all processes of this host share.
+/// The time in nanoseconds of a clock that all processes of this host share.
 pub(super) fn now() -> u64 {
     let time = clock_gettime(ClockId::Monotonic);
     time.tv_sec.unsigned_abs() * 1_000_000_000 + time.tv_nsec.unsigned_abs()
@@ -22,7 +22,7 @@ pub(super) struct Round {
 }
 
 impl Round {
-    /// A round of times in nanoseconds; the figures are microseconds.
+    /// A round of times in nanoseconds. Its figures are in microseconds.
     pub(super) fn of_times(mut times: Vec<u64>, per_second: Option<f64>) -> Result<Self, Failure> {
         times.sort_unstable();
         let Some(last) = times.len().checked_sub(1) else { return Err(Failure::new("a round without a sample")) };
@@ -30,7 +30,7 @@ impl Round {
         Ok(Self { p50: at(50), p99: at(99), per_second })
     }
 
-    /// A round that is one number.
+    /// A round with a single value.
     pub(super) fn of_value(value: f64) -> Self {
         Self { p50: value, p99: value, per_second: None }
     }
@@ -41,13 +41,13 @@ impl Round {
 pub(super) struct Figure {
     pub(super) name: String,
     pub(super) unit: &'static str,
-    /// What `base` is, if there is one.
+    /// What `base` is, if the figure has a base.
     pub(super) base_is: Option<String>,
     pub(super) ours: Vec<Round>,
     pub(super) base: Vec<Round>,
-    /// The greatest ratio to the base that was promised.
+    /// The greatest ratio to the base that the project promises.
     pub(super) target: Option<f64>,
-    /// Compared by what goes through in a second: how long one of many takes is mostly a matter of who goes first.
+    /// Whether rates are compared: with many tasks the time of one operation mostly depends on their order.
     pub(super) by_rate: bool,
 }
 
@@ -62,13 +62,13 @@ impl Figure {
         self
     }
 
-    /// Compares by the rate if several tasks work at once.
+    /// Compares rates if several tasks work at once.
     pub(super) fn of_tasks(mut self, tasks: usize) -> Self {
         self.by_rate = tasks > 1;
         self
     }
 
-    /// Measures both sides `rounds` times in turn, each first every other time, so that drift hits both.
+    /// Measures both sides in turn, `rounds` times. The first side alternates, so that drift affects both.
     pub(super) async fn measure<A, B>(
         mut self,
         rounds: usize,
@@ -91,7 +91,8 @@ impl Figure {
         Ok(self)
     }
 
-    /// Median, least and greatest ratio of our p50, or time per operation, to the base's in the same round.
+    /// Median, least and greatest ratio of the driver's p50, or time per operation, to that of the base in the same
+    /// round.
     pub(super) fn ratio(&self) -> Option<Spread> {
         let ratio = |(ours, base): (&Round, &Round)| match (ours.per_second, base.per_second) {
             (Some(ours), Some(base)) if self.by_rate => base / ours,
@@ -101,13 +102,13 @@ impl Figure {
         Spread::of(ratios.filter(|ratio| ratio.is_finite()))
     }
 
-    /// Whether the median keeps what was promised, if anything was.
+    /// Whether the median keeps the target, if the figure has one.
     pub(super) fn keeps_target(&self) -> Option<bool> {
         Some(self.ratio()?.median <= self.target?)
     }
 }
 
-/// The median of several rounds, with the least and the greatest of them.
+/// The median, least and greatest value of several rounds.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub(super) struct Spread {
     pub(super) median: f64,

@@ -1,4 +1,4 @@
-//! Groups and leaders: how soon others hear of a change.
+//! Groups and elections: the time until other clients receive a change.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -7,20 +7,21 @@ use futures_util::future::try_join_all;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tooz_core::driver::{IfBlocked, IfTaken, Key, Kind, Mode, NewEntry, Nonce, Roster, Session};
-use tooz_core::{Coordinator, Group, GroupEvent, Name};
+use tooz_core::{Coordinator, Group, GroupEvent, GroupWatch, Name};
 
-use super::Bench;
 use super::figure::{Figure, Round, now};
 use super::pair::close;
+use super::run::Bench;
 use crate::children::ChildContext;
+use crate::harness::joined;
 use crate::{Context, Failure};
 
 pub(super) const LEADER: &str = "bench-leader";
-/// Nothing measured here takes longer.
+/// The longest time that any measurement here takes.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// From join to the event at the last watcher or beside many members, from resign to the next leader, and from kill -9
-/// to it at several TTLs.
+/// From join to the event at the last watcher, the same beside many members, from resign to the next leader, and from
+/// `kill -9` to the next leader at several TTLs.
 pub(super) async fn figures(bench: &Bench) -> Result<(), Failure> {
     for watchers in [1, 10, 100] {
         let mut figure = Figure::new(format!("join to event, the last of {watchers} watchers"));
@@ -30,7 +31,7 @@ pub(super) async fn figures(bench: &Bench) -> Result<(), Failure> {
         bench.add(figure);
     }
     for members in [10, 100, 1000].map(|count| bench.count(count)) {
-        crowded(bench, members).await?;
+        with_members(bench, members).await?;
     }
     let mut resigned = Figure::new("resign to the next leader");
     for _ in 0..bench.rounds().min(3) {
@@ -41,13 +42,13 @@ pub(super) async fn figures(bench: &Bench) -> Result<(), Failure> {
     if !context.has_processes() {
         return Ok(());
     }
-    // Where liveness does not depend on time there is one figure only.
+    // A backend whose liveness does not depend on time has one figure only.
     let timed = context.session("asks").await?.ttl().is_some();
     let ttls: Vec<_> = [1, 2, 3].iter().take(if timed { 3 } else { 1 }).map(|factor| context.ttl() * *factor).collect();
     let mut killed: Vec<_> =
         ttls.iter().map(|ttl| Figure::new(format!("kill -9 to the next leader, ttl {ttl:?}"))).collect();
     for _ in 0..bench.rounds().min(3) {
-        // All at once, since each does nothing but wait for most of the time.
+        // The measurements run concurrently, because each of them mostly waits.
         let led = ttls.iter().map(|ttl| async { killed_leader(&bench.fresh().with_ttl(*ttl)).await });
         killed.iter_mut().zip(try_join_all(led).await?).for_each(|(figure, round)| figure.ours.push(round));
     }
@@ -55,25 +56,25 @@ pub(super) async fn figures(bench: &Bench) -> Result<(), Failure> {
     Ok(())
 }
 
-/// One join beside many members, to the event at a watcher; and reading them all.
-async fn crowded(bench: &Bench, members: u64) -> Result<(), Failure> {
+/// From a join beside many members to the event at a watcher, and the time to read all members.
+async fn with_members(bench: &Bench, members: u64) -> Result<(), Failure> {
     let context = bench.fresh();
     let (watching, joining) = (context.coordinator("watching").await?, context.coordinator("joining").await?);
-    let group = joining.group("crowded");
+    let group = joining.group("members");
     group.create_if_missing().await?;
-    let crowd = context.session("crowd").await?;
-    fill(&*crowd, &group, members).await?;
+    let session = context.session("members").await?;
+    fill(&*session, &group, members).await?;
     let mut reads = Figure::new(format!("reading a group of {members}"));
     let mut joins = Figure::new(format!("join to event, beside {members} members"));
-    let mut watch = watching.group("crowded").watch().await?;
-    // Those who are there come first.
+    let mut watch = watching.group("members").watch().await?;
+    // The watch starts with the present members.
     for _ in 0..members {
         watch.next().await?;
     }
     for _ in 0..bench.rounds().min(3) {
-        // A session of the driver's own is renewed by nobody else.
-        crowd.renew().await?;
-        let (mut read, mut heard) = (Vec::new(), Vec::new());
+        // Nothing else renews a session of the driver itself.
+        session.renew().await?;
+        let (mut read, mut received) = (Vec::new(), Vec::new());
         for _ in 0..bench.count(15) {
             let began = now();
             let count = group.members().await?.len() as u64;
@@ -81,27 +82,33 @@ async fn crowded(bench: &Bench, members: u64) -> Result<(), Failure> {
             if count != members {
                 return Err(Failure::new(format!("{count} members were read, not {members}")));
             }
-            let hearing = tokio::spawn(hears_join(watch));
-            let began = now();
-            let membership = group.join(()).await?;
-            let (at, heard_by) = hearing.await??;
-            heard.push(at.saturating_sub(began));
-            watch = heard_by;
-            membership.leave().await?;
+            let (took, next) = join_to_event(&group, watch).await?;
+            received.push(took);
+            watch = next;
         }
         reads.ours.push(Round::of_times(read, None)?);
-        joins.ours.push(Round::of_times(heard, None)?);
+        joins.ours.push(Round::of_times(received, None)?);
     }
     bench.add(reads);
     bench.add(joins);
-    crowd.close().await?;
+    session.close().await?;
     close(&[&watching, &joining]).await;
     Ok(())
 }
 
-/// Adds members, all of one session, that look as if each had joined by itself.
+/// The time from a join to its event at the watcher. Afterwards the member leaves.
+async fn join_to_event(group: &Group, watch: GroupWatch) -> Result<(u64, GroupWatch), Failure> {
+    let receiving = tokio::spawn(receives_join(watch));
+    let began = now();
+    let membership = group.join(()).await?;
+    let (at, watch) = joined(receiving).await?;
+    membership.leave().await?;
+    Ok((at.saturating_sub(began), watch))
+}
+
+/// Adds members through one session, each with the value of a real member.
 async fn fill(session: &dyn Session, group: &Group, members: u64) -> Result<(), Failure> {
-    let roster = Roster { kind: Kind::Group, name: Name::new("crowded")? };
+    let roster = Roster { kind: Kind::Group, name: Name::new("members")? };
     let pattern = group.join(()).await?;
     let value = session.snapshot(&roster, None).await?.entries.remove(0).value;
     pattern.leave().await?;
@@ -135,14 +142,14 @@ async fn joins(bench: &Bench, watchers: usize) -> Result<Round, Failure> {
         watches.push(watching.group("watched").watch().await?);
     }
     for _ in 0..bench.count(30) {
-        let hearing: Vec<_> = watches.drain(..).map(|watch| tokio::spawn(hears_join(watch))).collect();
+        let receiving: Vec<_> = watches.drain(..).map(|watch| tokio::spawn(receives_join(watch))).collect();
         tokio::time::sleep(Duration::from_millis(3)).await;
         let began = now();
         let membership = group.join(()).await?;
         let mut last = 0;
-        for hearing in hearing {
-            let (heard, watch) = hearing.await??;
-            last = last.max(heard.saturating_sub(began));
+        for receiving in receiving {
+            let (received, watch) = joined(receiving).await?;
+            last = last.max(received.saturating_sub(began));
             watches.push(watch);
         }
         times.push(last);
@@ -152,11 +159,11 @@ async fn joins(bench: &Bench, watchers: usize) -> Result<Round, Failure> {
     Round::of_times(times, None)
 }
 
-/// Passes over what became of the one before.
-async fn hears_join(mut watch: tooz_core::GroupWatch) -> Result<(u64, tooz_core::GroupWatch), Failure> {
+/// Waits for the next join and skips the events before it.
+async fn receives_join(mut watch: GroupWatch) -> Result<(u64, GroupWatch), Failure> {
     loop {
         let event = timeout(PATIENCE, watch.next()).await;
-        if let GroupEvent::Joined(_) = event.map_err(|_| Failure::new("a join was not heard of for 20 s"))?? {
+        if let GroupEvent::Joined(_) = event.map_err(|_| Failure::new("a watcher received no join for 20 s"))?? {
             return Ok((now(), watch));
         }
     }
@@ -178,7 +185,7 @@ async fn resigns(bench: &Bench) -> Result<Round, Failure> {
     Round::of_times(times, None)
 }
 
-/// The moment at which the coordinator leads; it resigns at once.
+/// The time at which the coordinator leads. It resigns at once.
 fn campaign(coordinator: &Coordinator) -> JoinHandle<Result<u64, Failure>> {
     let election = coordinator.election("e");
     tokio::spawn(async move {
@@ -190,21 +197,21 @@ fn campaign(coordinator: &Coordinator) -> JoinHandle<Result<u64, Failure>> {
 }
 
 async fn ended(next: JoinHandle<Result<u64, Failure>>) -> Result<u64, Failure> {
-    timeout(PATIENCE, next).await.map_err(|_| Failure::new("nobody led for 20 s"))??
+    timeout(PATIENCE, joined(next)).await.map_err(|_| Failure::new("no candidate was elected within 20 s"))?
 }
 
-/// A child that leads until it is killed.
+/// The child: leads until it is killed.
 pub(super) async fn lead(child: ChildContext) -> Result<(), Failure> {
     let coordinator = child.coordinator("killed").await?;
     let _leadership = coordinator.election("e").campaign().await?;
-    child.say(&())?;
-    child.hear().await
+    child.send(&())?;
+    child.receive().await
 }
 
 async fn killed_leader(context: &Context) -> Result<Round, Failure> {
     let mut child = context.spawn(LEADER, &())?;
-    child.hear::<()>().await?;
-    let coordinator = context.coordinator("heir").await?;
+    child.receive::<()>().await?;
+    let coordinator = context.coordinator("successor").await?;
     let next = campaign(&coordinator);
     tokio::time::sleep(Duration::from_millis(300)).await;
     let began = now();

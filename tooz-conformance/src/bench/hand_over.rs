@@ -1,4 +1,5 @@
-//! Contention: from the call of release to the return of acquire in whoever is next, and who gets how much.
+//! Contention: the time from the call of release to the return of acquire in the next waiter, and the share of each
+//! waiter.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,21 +8,22 @@ use serde::{Deserialize, Serialize};
 use tokio::time::sleep;
 
 use super::figure::{Figure, Round, now};
+use super::floor::Floor;
 use super::pair::close;
-use super::{Bench, Floor, OpenFloor};
+use super::run::{Bench, OpenFloor};
 use crate::children::ChildContext;
-use crate::reach::Reach;
-use crate::{Context, Failure};
+use crate::harness::joined;
+use crate::{Context, Failure, Target};
 
-/// Long enough that the next one stands in line when a holder gives the lock away.
+/// Long enough that the next contender waits in the queue when a holder releases.
 const HOLD: Duration = Duration::from_millis(4);
-/// Who asked later than this before the release was perhaps not in line yet: not counted.
-const IN_LINE: u64 = 1_000_000;
+/// A contender that requested later than this before the release may not have been in the queue, so it does not count.
+const QUEUED: u64 = 1_000_000;
 
 pub(super) const CONTENDER: &str = "bench-contender";
 pub(super) const PASSER: &str = "bench-passer";
 
-/// One turn of one contender; times as [`now`] tells them.
+/// One turn of one contender. Times are those of [`now`].
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct Turn {
     order: u64,
@@ -30,31 +32,31 @@ struct Turn {
     gave: u64,
 }
 
-/// Which contender, and how many turns it takes.
+/// The number of a contender, and how many turns it takes.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-struct Part {
+struct Assignment {
     index: u64,
     turns: u64,
 }
 
-/// Between 2 and 8 processes, the share of each of 8, and with few and many waiters.
+/// Between 2 and 8 processes, the least share of 8 contenders, and with few and many waiters.
 pub(super) async fn figures(bench: &Bench) -> Result<(), Failure> {
     let (context, turns) = (bench.fresh(), bench.count(60));
     let floor = bench.floor(&context).await?;
-    let who = if context.has_processes() { "processes" } else { "tasks" };
-    let two = Figure::new(format!("hand-over between 2 {who}"));
-    let two = two.beside("a raw token, passed on", floor.targets().hand_over).measure(
+    let clients = if context.has_processes() { "processes" } else { "tasks" };
+    let two = Figure::new(format!("hand-over between 2 {clients}"));
+    let two = two.beside("a raw token", floor.targets().hand_over).measure(
         bench.rounds(),
         || async { times(&play(bench, &bench.fresh(), CONTENDER, 2, turns).await?) },
         || async { times(&play(bench, &bench.fresh(), PASSER, 2, turns).await?) },
     );
     let two = two.await?;
-    let mut trips = Figure::new(format!("hand-over between 2 {who}")).beside("one look after such a pause", None);
+    let mut trips = Figure::new(format!("hand-over between 2 {clients}")).beside("one read after the same pause", None);
     trips.ours = two.ours.clone();
     for _ in 0..bench.rounds() {
-        trips.base.push(rested_looks(&*floor, turns).await?);
+        trips.base.push(reads_after_pauses(&*floor, turns).await?);
     }
-    let mut eight = Figure::new(format!("hand-over between 8 {who}")).beside("between 2", None);
+    let mut eight = Figure::new(format!("hand-over between 8 {clients}")).beside("between 2", None);
     eight.base = two.ours.clone();
     let mut share = Figure { unit: "%", ..Figure::new("least share of 8 contenders") };
     bench.add(two);
@@ -67,17 +69,17 @@ pub(super) async fn figures(bench: &Bench) -> Result<(), Failure> {
     bench.add(eight);
     bench.add(share);
     let many = bench.count(1000);
-    let crowd = Figure::new(format!("hand-over, {many} waiters")).beside("2 waiters", Some(1.5)).measure(
+    let many_waiters = Figure::new(format!("hand-over, {many} waiters")).beside("2 waiters", Some(1.5)).measure(
         bench.rounds().min(3),
-        || crowd(bench, usize::try_from(many).unwrap_or(1000)),
-        || crowd(bench, 2),
+        || many_waiters(bench, usize::try_from(many).unwrap_or(1000)),
+        || many_waiters(bench, 2),
     );
-    bench.add(crowd.await?);
+    bench.add(many_waiters.await?);
     Ok(())
 }
 
-/// Raw round trips, each after a pause as long as a holder keeps the lock: what was at rest is slower to answer.
-async fn rested_looks(floor: &dyn Floor, count: u64) -> Result<Round, Failure> {
+/// Raw round trips, each after a pause as long as a hold, because an idle connection answers more slowly.
+async fn reads_after_pauses(floor: &dyn Floor, count: u64) -> Result<Round, Failure> {
     let mut times = Vec::new();
     for _ in 0..count {
         sleep(HOLD).await;
@@ -88,14 +90,14 @@ async fn rested_looks(floor: &dyn Floor, count: u64) -> Result<Round, Failure> {
     Round::of_times(times, None)
 }
 
-/// Lets `count` processes, or tasks where there cannot be several processes, take turns.
+/// Lets `count` processes take turns, or tasks if the backend cannot be shared by processes.
 async fn play(bench: &Bench, context: &Context, role: &str, count: u64, turns: u64) -> Result<Vec<Vec<Turn>>, Failure> {
-    let parts = (0..count).map(|index| Part { index, turns });
+    let parts = (0..count).map(|index| Assignment { index, turns });
     if !context.has_processes() {
-        let running = parts.map(|part| {
-            let (reach, open, contends) = (Reach::clone(context), bench.open.clone(), role == CONTENDER);
+        let running = parts.map(|assignment| {
+            let (target, open, contends) = (Target::clone(context), bench.open.clone(), role == CONTENDER);
             tokio::spawn(async move {
-                if contends { contend(&reach, part).await } else { pass(open(reach).await?, part).await }
+                if contends { contend(&target, assignment).await } else { pass(open(target).await?, assignment).await }
             })
         });
         let running: Vec<_> = running.collect();
@@ -106,14 +108,14 @@ async fn play(bench: &Bench, context: &Context, role: &str, count: u64, turns: u
         children.push(context.spawn(role, &part)?);
     }
     for child in &mut children {
-        child.hear::<()>().await?;
+        child.receive::<()>().await?;
     }
     for child in &mut children {
-        child.tell(&()).await?;
+        child.send(&()).await?;
     }
     let mut outcome = Vec::new();
     for child in &mut children {
-        outcome.push(child.hear().await?);
+        outcome.push(child.receive().await?);
     }
     Ok(outcome)
 }
@@ -121,34 +123,34 @@ async fn play(bench: &Bench, context: &Context, role: &str, count: u64, turns: u
 async fn gather<T>(running: Vec<tokio::task::JoinHandle<Result<T, Failure>>>) -> Result<Vec<T>, Failure> {
     let mut outcome = Vec::new();
     for task in running {
-        outcome.push(task.await??);
+        outcome.push(joined(task).await?);
     }
     Ok(outcome)
 }
 
-/// A child that takes turns with the lock.
+/// The child: takes turns with the lock.
 pub(super) async fn play_contender(child: ChildContext) -> Result<(), Failure> {
     let warm = child.coordinator("warm").await?;
-    child.say(&())?;
-    child.hear::<()>().await?;
-    child.say(&contend(&child, child.args()?).await?)?;
+    child.send(&())?;
+    child.receive::<()>().await?;
+    child.send(&contend(&child, child.args()?).await?)?;
     warm.close().await;
     Ok(())
 }
 
-/// A child that takes turns with the floor's token.
+/// The child: takes turns with the floor's token.
 pub(super) async fn play_passer(child: ChildContext, open: OpenFloor) -> Result<(), Failure> {
-    let floor = open(Reach::clone(&child)).await?;
-    child.say(&())?;
-    child.hear::<()>().await?;
-    child.say(&pass(floor, child.args()?).await?)
+    let floor = open(Target::clone(&child)).await?;
+    child.send(&())?;
+    child.receive::<()>().await?;
+    child.send(&pass(floor, child.args()?).await?)
 }
 
-async fn contend(reach: &Reach, part: Part) -> Result<Vec<Turn>, Failure> {
-    let coordinator = reach.coordinator(&format!("contender-{}", part.index)).await?;
+async fn contend(target: &Target, assignment: Assignment) -> Result<Vec<Turn>, Failure> {
+    let coordinator = target.coordinator(&format!("contender-{}", assignment.index)).await?;
     let lock = coordinator.lock("contended");
     let mut turns = Vec::new();
-    for _ in 0..part.turns {
+    for _ in 0..assignment.turns {
         let asked = now();
         let guard = lock.acquire().await?;
         let got = now();
@@ -162,10 +164,10 @@ async fn contend(reach: &Reach, part: Part) -> Result<Vec<Turn>, Failure> {
     Ok(turns)
 }
 
-/// The first of two has the even turns, and begins; the second has the odd ones.
-async fn pass(floor: Arc<dyn Floor>, part: Part) -> Result<Vec<Turn>, Failure> {
+/// The first of two contenders has the even turns and begins. The second has the odd turns.
+async fn pass(floor: Arc<dyn Floor>, assignment: Assignment) -> Result<Vec<Turn>, Failure> {
     let mut turns = Vec::new();
-    for order in (0..part.turns).map(|turn| 2 * turn + part.index) {
+    for order in (0..assignment.turns).map(|turn| 2 * turn + assignment.index) {
         let asked = now();
         if order > 0 {
             floor.receive(order).await?;
@@ -181,15 +183,15 @@ async fn pass(floor: Arc<dyn Floor>, part: Part) -> Result<Vec<Turn>, Failure> {
     Ok(turns)
 }
 
-/// How long it took each who stood in line from the release before.
+/// The times from a release to the grant of the next contender in the queue.
 fn times(parts: &[Vec<Turn>]) -> Result<Round, Failure> {
     let mut turns = parts.concat();
     turns.sort_by_key(|turn| turn.order);
-    let pairs = turns.windows(2).filter(|pair| pair[1].asked + IN_LINE < pair[0].gave);
+    let pairs = turns.windows(2).filter(|pair| pair[1].asked + QUEUED < pair[0].gave);
     Round::of_times(pairs.map(|pair| pair[1].got.saturating_sub(pair[0].gave)).collect(), None)
 }
 
-/// The least share in percent of the grants while all contend.
+/// The least share of the grants in percent while all contend.
 fn least_share(parts: &[Vec<Turn>]) -> f64 {
     let begin = parts.iter().filter_map(|part| part.first()).map(|turn| turn.asked).max().unwrap_or_default();
     let end = parts.iter().filter_map(|part| part.last()).map(|turn| turn.got).min().unwrap_or_default();
@@ -199,11 +201,11 @@ fn least_share(parts: &[Vec<Turn>]) -> f64 {
     least as f64 * 100.0 / counts.iter().sum::<usize>().max(1) as f64
 }
 
-/// Many waiters in one process: each keeps the lock for a moment and stands in line again.
-async fn crowd(bench: &Bench, waiters: usize) -> Result<Round, Failure> {
+/// Many waiters in one process. Each holds the lock for a moment and enters the queue again.
+async fn many_waiters(bench: &Bench, waiters: usize) -> Result<Round, Failure> {
     let context = bench.fresh();
-    let coordinator = context.coordinator("crowd").await?;
-    let lock = coordinator.lock("crowded");
+    let coordinator = context.coordinator("waiters").await?;
+    let lock = coordinator.lock("waited-for");
     let first = lock.acquire().await?;
     let (sender, mut turns) = tokio::sync::mpsc::unbounded_channel();
     let running: Vec<_> = (0..waiters)
@@ -233,7 +235,7 @@ async fn crowd(bench: &Bench, waiters: usize) -> Result<Round, Failure> {
         let turn = tokio::time::timeout(Duration::from_secs(10), turns.recv()).await;
         seen.push(
             turn.map_err(|_| Failure::new("no waiter was granted the lock for 10 s"))?
-                .ok_or_else(|| Failure::new("all waiters are gone"))?,
+                .ok_or_else(|| Failure::new("all waiters have ended"))?,
         );
     }
     running.iter().for_each(tokio::task::JoinHandle::abort);
@@ -251,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn only_those_in_line_count() {
+    fn only_queued_contenders_count() {
         let parts = [vec![turn(1, 0, 1, 10), turn(3, 19, 21, 30)], vec![turn(2, 2, 13, 20)]];
         assert_eq!(times(&parts).unwrap().p50, 3000.0);
     }

@@ -1,4 +1,4 @@
-//! Operations that nobody contends for: how long each takes, alone and among 64 tasks.
+//! Uncontended operations: the time of each, with one task and with 64.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -8,13 +8,14 @@ use futures_util::future::try_join_all;
 use tooz_core::{Coordinator, Lock};
 
 use super::figure::{Figure, Round};
-use super::{Bench, Floor};
+use super::floor::Floor;
+use super::run::Bench;
 use crate::{BoxFuture, Failure};
 
-/// One run of what is measured.
+/// One measured operation.
 type Step = BoxFuture<'static, Result<(), Failure>>;
 
-/// Acquire and release, by one task and by 64; a shared lock; a try on a held lock.
+/// Acquire and release with one task and with 64, a shared lock, and a try on a held lock.
 pub(super) async fn figures(bench: &Bench) -> Result<(), Failure> {
     let context = bench.fresh();
     let coordinator = context.coordinator("bench").await?;
@@ -39,7 +40,7 @@ pub(super) async fn figures(bench: &Bench) -> Result<(), Failure> {
     bench.add(shared.await?);
     let other = context.coordinator("other").await?;
     let held = other.lock("held").acquire().await?;
-    let tried = Figure::new("try_acquire on a held lock").beside("one look", None).measure(
+    let tried = Figure::new("try_acquire on a held lock").beside("one read", None).measure(
         bench.rounds(),
         || repeat(round, 1, |_| attempt(coordinator.lock("held"))),
         || repeat(round, 1, |_| look(floor.clone())),
@@ -50,7 +51,7 @@ pub(super) async fn figures(bench: &Bench) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Runs what `make` returns again and again in `tasks` tasks until the time is over.
+/// Repeats an operation in `tasks` tasks until the time is over.
 pub(super) async fn repeat<W, F>(length: Duration, tasks: usize, make: impl Fn(usize) -> W) -> Result<Round, Failure>
 where
     W: Fn() -> F + Send + 'static,
@@ -103,7 +104,7 @@ fn attempt(lock: Lock) -> impl Fn() -> Step {
         Box::pin(async move {
             match lock.try_acquire().await? {
                 None => Ok(()),
-                Some(_) => Err(Failure::new("a held lock was granted")),
+                Some(_) => Err(Failure::new("try_acquire returned a guard although the lock is held")),
             }
         })
     }

@@ -1,20 +1,19 @@
-//! Server and clients on different cores: where the scheduler puts them together, times double by chance.
+//! Pins server and clients to different cores. Times vary by a factor of two if the scheduler places them together.
 
 use std::process::Command;
 use std::thread::available_parallelism;
 
-use crate::Harness;
-use crate::harness::Backend;
+use crate::harness::{Backend, DriverUnderTest};
 
-/// Moves us, and so the servers that we start, to the first core. Says whether that was possible.
-pub(super) fn to_server_cores(harness: &Harness) -> bool {
-    let servers = matches!(harness.backend, Backend::Servers { .. });
+/// Pins this process, and the servers that it starts next, to the first core. Returns whether that succeeded.
+pub(super) fn to_server_cores(subject: &DriverUnderTest) -> bool {
+    let servers = matches!(subject.backend, Backend::Servers { .. });
     servers && available_parallelism().is_ok_and(|cores| cores.get() > 1) && pin("0")
 }
 
-/// Moves all our threads, and so our children, to the other cores.
+/// Pins all threads of this process, and the children that it starts next, to the other cores.
 pub(super) fn to_client_cores() -> bool {
-    // More than we have: the kernel takes those that exist.
+    // The kernel ignores the cores that do not exist.
     pin("1-63")
 }
 

@@ -1,113 +1,28 @@
-//! The outcome: a table for people, JSON for machines, a chart for the documentation.
+//! Writes an outcome: as a table on the terminal, as JSON, and as a chart for the documentation.
 
 use std::fs;
 use std::path::Path;
 
-use serde_json::{Value, json};
-
 use super::chart;
-use super::figure::{Figure, Round, Spread};
+use super::outcome::{Outcome, line};
 use crate::Failure;
 
-/// Everything that a run has found.
-#[derive(Debug)]
-pub(super) struct Outcome {
-    pub(super) name: String,
-    means: (String, String),
-    full: bool,
-    pinned: bool,
-    load: String,
-    pub(super) figures: Vec<Figure>,
-}
-
-impl Outcome {
-    pub(super) fn new(name: &str, means: (String, String), (full, pinned): (bool, bool), figures: Vec<Figure>) -> Self {
-        let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
-        let load = load.split(' ').next().unwrap_or_default().to_owned();
-        Self { name: name.to_owned(), means, full, pinned, load, figures }
-    }
-
-    /// Where and how it was measured, in a line.
-    pub(super) fn place(&self) -> String {
-        let cores = std::thread::available_parallelism().map_or(0, usize::from);
-        let pinned = if self.pinned { ", server and clients pinned to different cores" } else { "" };
-        let short = if self.full { "" } else { "; a short trial run, not a measurement" };
-        let version = &self.means.1;
-        format!("{} {version}, {cores} usable cores, load {}{pinned}{short}", self.name, self.load)
-    }
-
-    pub(super) fn print(&self) {
-        println!("\n{}", self.place());
-        self.figures.iter().for_each(|figure| println!("{}", line(figure)));
-        let missed: Vec<_> = self.figures.iter().filter(|figure| figure.keeps_target() == Some(false)).collect();
-        for figure in missed {
-            println!("misses its target of {}: {}", figure.target.unwrap_or_default(), figure.name);
-        }
-    }
-
-    pub(super) fn write(&self, json: Option<&Path>, svg: Option<&Path>) -> Result<(), Failure> {
-        if let Some(path) = json {
-            fs::write(path, serde_json::to_string_pretty(&self.to_json())?)?;
-        }
-        if let Some(path) = svg {
-            fs::write(path, chart::draw(self))?;
-        }
-        Ok(())
-    }
-
-    fn to_json(&self) -> Value {
-        let figure = |figure: &Figure| {
-            let mut value = json!(figure);
-            value["ratio"] = json!(figure.ratio());
-            value
-        };
-        json!({
-            "name": self.name, "means": self.means.0, "version": self.means.1, "full": self.full,
-            "pinned": self.pinned, "load": self.load,
-            "figures": self.figures.iter().map(figure).collect::<Vec<_>>(),
-        })
+/// Prints the table, and the figures that miss their target.
+pub(super) fn print(outcome: &Outcome) {
+    println!("\n{}", outcome.conditions());
+    outcome.figures.iter().for_each(|figure| println!("{}", line(figure)));
+    for figure in outcome.figures.iter().filter(|figure| figure.keeps_target() == Some(false)) {
+        println!("{} misses its target ratio of {}", figure.name, figure.target.unwrap_or_default());
     }
 }
 
-/// A line of the table: ours (least to greatest round), p99, rate; the base and the ratio with its spread.
-pub(super) fn line(figure: &Figure) -> String {
-    let Some(ours) = spread(&figure.ours) else { return format!("{:<46} nothing", figure.name) };
-    let numbers = format!("{} [{}-{}]", number(ours.median), number(ours.least), number(ours.greatest));
-    let mut text = format!("{:<46} {numbers:>24} {:<4}", figure.name, figure.unit);
-    let p99 = Spread::of(figure.ours.iter().map(|round| round.p99));
-    if let Some(p99) = p99.filter(|_| figure.unit == "µs") {
-        text.push_str(&format!(" p99 {:>7}", number(p99.median)));
+/// Writes the files that were asked for.
+pub(super) fn write(outcome: &Outcome, json: Option<&Path>, svg: Option<&Path>) -> Result<(), Failure> {
+    if let Some(path) = json {
+        fs::write(path, serde_json::to_string_pretty(&outcome.to_json())?)?;
     }
-    if let Some(rate) = Spread::of(figure.ours.iter().filter_map(|round| round.per_second)) {
-        text.push_str(&format!(" {:>7}/s", number(rate.median)));
+    if let Some(path) = svg {
+        fs::write(path, chart::draw(outcome))?;
     }
-    if let (Some(ratio), Some(name)) = (figure.ratio(), &figure.base_is) {
-        let Spread { median, least, greatest } = ratio;
-        text.push_str(&format!(
-            "  {median:.2} times [{least:.2}-{greatest:.2}] {name}: {}",
-            typical(figure, &figure.base)
-        ));
-    }
-    text
-}
-
-/// What one side took or, where rates are compared, how many went through.
-pub(super) fn typical(figure: &Figure, rounds: &[Round]) -> String {
-    let value = |round: &Round| if figure.by_rate { round.per_second } else { Some(round.p50) };
-    let median = Spread::of(rounds.iter().filter_map(value)).map_or(f64::NAN, |spread| spread.median);
-    format!("{}{}", number(median), if figure.by_rate { "/s" } else { "" })
-}
-
-pub(super) fn spread(rounds: &[Round]) -> Option<Spread> {
-    Spread::of(rounds.iter().map(|round| round.p50))
-}
-
-/// Three digits, as far as they say something.
-pub(super) fn number(value: f64) -> String {
-    match value {
-        value if value < 1.0 => format!("{value:.3}"),
-        value if value < 10.0 => format!("{value:.2}"),
-        value if value < 100.0 => format!("{value:.1}"),
-        value => format!("{value:.0}"),
-    }
+    Ok(())
 }

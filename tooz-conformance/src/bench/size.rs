@@ -1,4 +1,4 @@
-//! What size costs: locks acquired beside many held ones, and traffic; and a coordinator that does nothing.
+//! Cost by size: locks beside many held locks, renewal traffic, and an idle coordinator.
 
 use std::time::Duration;
 
@@ -6,16 +6,16 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use tokio::time::sleep;
 use tooz_core::{Coordinator, Guard};
 
-use super::Bench;
 use super::figure::{Figure, Round};
 use super::pair::{close, pair, repeat};
+use super::run::Bench;
 use crate::proxy::Traffic;
 use crate::{Context, Failure};
 
-/// How many are acquired at once.
+/// How many locks are acquired concurrently.
 const AT_ONCE: usize = 64;
 
-/// Pairs beside up to 10,000 held locks, renewal traffic, processor time when idle.
+/// Pairs beside up to 10,000 held locks, renewal traffic, and processor time when idle.
 pub(super) async fn figures(bench: &Bench) -> Result<(), Failure> {
     let length = bench.slice(250);
     for held in [1000, 10_000].map(|count| bench.count(count)) {
@@ -46,7 +46,7 @@ pub(super) async fn hold(coordinator: &Coordinator, count: u64) -> Result<Vec<Gu
     locks.buffer_unordered(AT_ONCE).try_collect().await
 }
 
-/// Bytes and requests a second while locks are only held; a proxy counts them.
+/// Bytes and requests per second while locks are only held, counted by a proxy.
 async fn renewals(bench: &Bench, held: u64) -> Result<(), Failure> {
     let direct = bench.fresh();
     let (context, proxies): (Context, _) = match direct.proxied().await {
@@ -55,7 +55,7 @@ async fn renewals(bench: &Bench, held: u64) -> Result<(), Failure> {
     };
     let coordinator = context.coordinator("renews").await?;
     let guards = hold(&coordinator, held).await?;
-    // What follows an acquire is not a renewal.
+    // The traffic right after an acquire is not renewal traffic.
     sleep(bench.slice(500)).await;
     let window = if bench.full { context.ttl() * 2 } else { context.ttl() / 3 };
     let before = proxies.traffic();
@@ -94,7 +94,7 @@ async fn idle(bench: &Bench) -> Result<(), Failure> {
     Ok(())
 }
 
-/// What all threads of this process have used.
+/// The processor time of all threads of this process.
 fn processor_time() -> Duration {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
     Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or_default())

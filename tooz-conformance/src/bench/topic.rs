@@ -1,4 +1,4 @@
-//! Topics: how quickly messages go in, and how soon they come out.
+//! Topics: the cost of publishing, and the time until subscribers receive a message.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -7,13 +7,15 @@ use tokio::time::timeout;
 use tooz_core::StartAt;
 
 use super::figure::{Figure, Round, now};
+use super::floor::Floor;
 use super::pair::repeat;
-use super::{Bench, Floor};
+use super::run::Bench;
 use crate::Failure;
+use crate::harness::joined;
 
 const PAYLOAD: [u8; 100] = [b'x'; 100];
 
-/// Publishing, and from the call of publish to the last of 1 to 16 subscribers.
+/// Publishing, and the time from publish to the last of 1 to 16 subscribers.
 pub(super) async fn figures(bench: &Bench) -> Result<(), Failure> {
     let context = bench.fresh();
     let coordinator = context.coordinator("bench").await?;
@@ -64,7 +66,7 @@ async fn receipts(bench: &Bench, subscribers: usize) -> Result<Round, Failure> {
     }
     let (mut times, start) = (Vec::new(), Instant::now());
     while times.is_empty() || start.elapsed() < bench.slice(500) {
-        let hearing: Vec<_> = subscriptions
+        let receiving: Vec<_> = subscriptions
             .drain(..)
             .map(|mut subscription| {
                 tokio::spawn(async move {
@@ -77,9 +79,9 @@ async fn receipts(bench: &Bench, subscribers: usize) -> Result<Round, Failure> {
         tokio::time::sleep(Duration::from_millis(3)).await;
         let (began, mut last) = (now(), 0);
         topic.publish(&PAYLOAD).await?;
-        for hearing in hearing {
-            let (heard, subscription) = hearing.await??;
-            last = last.max(heard.saturating_sub(began));
+        for receiving in receiving {
+            let (received, subscription) = joined(receiving).await?;
+            last = last.max(received.saturating_sub(began));
             subscriptions.push(subscription);
         }
         times.push(last);

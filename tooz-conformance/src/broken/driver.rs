@@ -1,4 +1,4 @@
-//! The broken driver: the memory driver behind sessions that have a fault.
+//! The broken driver: the memory driver with sessions that have a fault.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use super::Fault;
 use super::fault::FaultKind;
 use super::session::BrokenSession;
 
-/// `broken://name?fault=…`. Not registered, so that nobody meets it by accident.
+/// `broken://name?fault=…`. It is not registered, so that no user gets it by accident.
 pub const DRIVER: DriverEntry = DriverEntry { name: "broken", schemes: &["broken"], open };
 
 fn open(url: &ServiceUrl) -> Result<Arc<dyn Driver>> {
@@ -39,7 +39,7 @@ impl Driver for Broken {
     async fn open(&self, options: &SessionOptions) -> Result<Box<dyn Session>> {
         let mut options = options.clone();
         if self.fault == Some(FaultKind::MixesNamespaces) {
-            options.namespace = "everybody".to_owned();
+            options.namespace = "shared".to_owned();
         }
         let inner = self.inner.open(&options).await?;
         Ok(Box::new(BrokenSession::new(inner.into(), self.fault)))

@@ -1,6 +1,6 @@
-//! A driver that is broken on purpose, in one way at a time: the proof that the suite notices.
+//! A driver that is broken on purpose, in one way at a time. It proves that the trials detect each fault.
 //!
-//! `broken://name?fault=grants-twice` is the memory driver with one [`Fault`]; without a fault it is sound.
+//! `broken://name?fault=grants-twice` is the memory driver with one [`Fault`]. Without a fault it is correct.
 
 mod driver;
 mod fault;

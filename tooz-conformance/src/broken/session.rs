@@ -1,4 +1,4 @@
-//! Sessions with a fault. What a fault does not concern goes to the memory driver unchanged.
+//! Sessions with a fault. Calls that the fault does not concern go to the memory driver unchanged.
 
 use std::future::pending;
 use std::num::NonZeroU32;
@@ -33,7 +33,7 @@ impl BrokenSession {
         Self { inner, fault }
     }
 
-    /// The roster that is really used.
+    /// The roster that is used in place of `roster`.
     fn roster(&self, roster: &Roster) -> Roster {
         let mut roster = roster.clone();
         match self.fault {
@@ -46,7 +46,7 @@ impl BrokenSession {
         roster
     }
 
-    /// The ticket that the memory driver gave, from the one that was shown.
+    /// The ticket of the memory driver for a ticket that the caller has.
     async fn ticket(&self, roster: &Roster, ticket: &Ticket) -> Result<Ticket> {
         if self.fault != Some(F::ReusesTokens) {
             return Ok(*ticket);
@@ -56,12 +56,12 @@ impl BrokenSession {
         Ok(Ticket { seq, ..*ticket })
     }
 
-    /// The seq that is shown.
+    /// The seq that the caller sees.
     fn shown(&self, seq: Seq) -> Seq {
         if self.fault == Some(F::ReusesTokens) { Seq(seq.0.div_ceil(2)) } else { seq }
     }
 
-    fn spoilt(&self, standing: Standing) -> Standing {
+    fn falsified(&self, standing: Standing) -> Standing {
         let shown = |ticket: Ticket| Ticket { seq: self.shown(ticket.seq), ..ticket };
         match standing {
             Standing::Waiting { ticket, .. } if self.fault == Some(F::GrantsTwice) => Standing::Admitted(ticket),
@@ -73,16 +73,16 @@ impl BrokenSession {
         }
     }
 
-    /// Removes the first entry, whosever it is.
-    async fn leave_any(&self, roster: &Roster) -> Result<bool> {
+    /// Removes the first entry of any owner.
+    async fn remove_first(&self, roster: &Roster) -> Result<bool> {
         match self.inner.snapshot(roster, None).await?.entries.first() {
             Some(first) => self.inner.evict(roster, first.seq).await,
             None => Ok(false),
         }
     }
 
-    /// Removes the entry but leaves its nonce free.
-    async fn withdraw_for_now(&self, roster: &Roster, nonce: Nonce) -> Result<()> {
+    /// Removes the entry but leaves no tombstone.
+    async fn withdraw_without_tombstone(&self, roster: &Roster, nonce: Nonce) -> Result<()> {
         let entries = self.inner.snapshot(roster, None).await?.entries;
         if let Some(entry) = entries.iter().find(|entry| entry.nonce == nonce) {
             let ticket = Ticket { seq: entry.seq, nonce, mode: entry.mode, limit: entry.limit };
@@ -91,7 +91,7 @@ impl BrokenSession {
         Ok(())
     }
 
-    /// Waits until the entry that blocks now is gone.
+    /// Waits until the entry that blocks at present is gone.
     async fn await_one_blocker(&self, roster: &Roster, ticket: &Ticket) -> Result<()> {
         let mut snapshot = self.inner.snapshot(roster, None).await?;
         let Some(blocker) = admission::blocker_of(&snapshot.entries, ticket)? else { return Ok(()) };
@@ -101,8 +101,8 @@ impl BrokenSession {
         Ok(())
     }
 
-    async fn retract_by_force(&self, roster: &Roster) -> Result<()> {
-        while self.leave_any(roster).await? {}
+    async fn retract_with_entries(&self, roster: &Roster) -> Result<()> {
+        while self.remove_first(roster).await? {}
         self.inner.retract(roster).await
     }
 }
@@ -147,14 +147,14 @@ impl Session for BrokenSession {
             (Some(F::LeavesTheBlocked), Standing::Waiting { blocked_by, .. }) if withdraws => {
                 Ok(Standing::Withdrawn { blocked_by })
             }
-            _ => Ok(self.spoilt(standing)),
+            _ => Ok(self.falsified(standing)),
         }
     }
 
     async fn leave(&self, roster: &Roster, ticket: &Ticket) -> Result<bool> {
         let roster = self.roster(roster);
         if self.fault == Some(F::IgnoresTickets) {
-            return self.leave_any(&roster).await;
+            return self.remove_first(&roster).await;
         }
         self.inner.leave(&roster, &self.ticket(&roster, ticket).await?).await
     }
@@ -163,7 +163,7 @@ impl Session for BrokenSession {
         let roster = self.roster(roster);
         match self.fault {
             Some(F::WithdrawsNothing) => Ok(()),
-            Some(F::AdmitsTheWithdrawn) => self.withdraw_for_now(&roster, nonce).await,
+            Some(F::AdmitsTheWithdrawn) => self.withdraw_without_tombstone(&roster, nonce).await,
             _ => self.inner.withdraw(&roster, nonce).await,
         }
     }
@@ -201,7 +201,7 @@ impl Session for BrokenSession {
                 let entries = self.inner.snapshot(&roster, None).await?.entries;
                 if admission::blocker_of(&entries, &ticket)?.is_some() { pending().await } else { Ok(()) }
             }
-            Some(F::TurnOfTheDead) => match self.inner.await_turn(&roster, &ticket).await {
+            Some(F::AdmitsTheRemoved) => match self.inner.await_turn(&roster, &ticket).await {
                 Err(error) if error.kind() == ErrorKind::NotHeld => Ok(()),
                 outcome => outcome,
             },
@@ -216,7 +216,7 @@ impl Session for BrokenSession {
     async fn retract(&self, roster: &Roster) -> Result<()> {
         let roster = self.roster(roster);
         match self.fault {
-            Some(F::RetractsTheUsed) => self.retract_by_force(&roster).await,
+            Some(F::RetractsTheUsed) => self.retract_with_entries(&roster).await,
             _ => self.inner.retract(&roster).await,
         }
     }

@@ -8,8 +8,8 @@ use super::fault::FaultKind as F;
 use super::session::BrokenSession;
 
 impl BrokenSession {
-    fn sound(&self) -> Result<&dyn Topics> {
-        self.inner.topics().ok_or_else(|| Error::new(ErrorKind::Unsupported, "the memory driver has topics"))
+    fn inner_topics(&self) -> Result<&dyn Topics> {
+        self.inner.topics().ok_or_else(|| Error::new(ErrorKind::Unsupported, "the memory driver has no topics"))
     }
 }
 
@@ -18,13 +18,13 @@ impl Topics for BrokenSession {
     async fn publish(&self, topic: &Name, payload: &[u8], keep: u64) -> Result<Offset> {
         let keep = if self.fault == Some(F::KeepsTooFew) { keep.min(2) } else { keep };
         if self.fault == Some(F::RepeatsMessages) {
-            self.sound()?.publish(topic, payload, keep).await?;
+            self.inner_topics()?.publish(topic, payload, keep).await?;
         }
-        self.sound()?.publish(topic, payload, keep).await
+        self.inner_topics()?.publish(topic, payload, keep).await
     }
 
     async fn read(&self, topic: &Name, after: Offset, limit: usize) -> Result<Vec<Message>> {
-        let topics = self.sound()?;
+        let topics = self.inner_topics()?;
         let after = match self.fault {
             Some(F::HidesGaps) => after.max(topics.bounds(topic).await?.trimmed),
             _ => after,
@@ -37,6 +37,6 @@ impl Topics for BrokenSession {
     }
 
     async fn bounds(&self, topic: &Name) -> Result<Bounds> {
-        self.sound()?.bounds(topic).await
+        self.inner_topics()?.bounds(topic).await
     }
 }

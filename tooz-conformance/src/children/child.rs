@@ -1,4 +1,4 @@
-//! The parent's side: start a child, talk to it, harm it.
+//! The parent's side: starts a child, exchanges lines with it, kills it or freezes it.
 
 use std::env;
 use std::path::PathBuf;
@@ -11,10 +11,10 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{ChildStdin, ChildStdout, Command};
 use tokio::time::timeout;
 
-use super::{MARK, Orders, PATIENCE, VARIABLE};
+use super::protocol::{Assignment, MARK, PATIENCE, VARIABLE};
 use crate::Failure;
 
-/// Another process of a trial; it is killed when this is dropped.
+/// A child process of a trial. It is killed when this is dropped.
 #[derive(Debug)]
 pub struct Child {
     role: String,
@@ -24,9 +24,9 @@ pub struct Child {
 }
 
 impl Child {
-    pub(crate) fn spawn(orders: Orders) -> Result<Self, Failure> {
+    pub(crate) fn spawn(assignment: Assignment) -> Result<Self, Failure> {
         let mut process = command()?
-            .env(VARIABLE, serde_json::to_string(&orders)?)
+            .env(VARIABLE, serde_json::to_string(&assignment)?)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .kill_on_drop(true)
@@ -34,27 +34,27 @@ impl Child {
         let (input, output) = (process.stdin.take(), process.stdout.take());
         match (input, output) {
             (Some(input), Some(output)) => {
-                Ok(Self { role: orders.role, process, input, output: BufReader::new(output).lines() })
+                Ok(Self { role: assignment.role, process, input, output: BufReader::new(output).lines() })
             }
             _ => Err(Failure::new("the child has no pipes")),
         }
     }
 
-    /// Sends a value; the child [hears](super::ChildContext::hear) it.
+    /// Sends a value, which the child [receives](super::ChildContext::receive).
     ///
     /// # Errors
-    /// The child is gone.
-    pub async fn tell(&mut self, value: &(impl Serialize + Sync)) -> Result<(), Failure> {
+    /// The child has ended.
+    pub async fn send(&mut self, value: &(impl Serialize + Sync)) -> Result<(), Failure> {
         let line = format!("{}\n", serde_json::to_string(value)?);
         self.input.write_all(line.as_bytes()).await?;
         Ok(self.input.flush().await?)
     }
 
-    /// Waits, for at most 30 s, for what the child [says](super::ChildContext::say) next.
+    /// Waits, for at most 30 s, for the next value that the child [sends](super::ChildContext::send).
     ///
     /// # Errors
-    /// The child ended (then with its own failure), said nothing, or said something else.
-    pub async fn hear<T: DeserializeOwned>(&mut self) -> Result<T, Failure> {
+    /// The child ended, sent nothing, or sent a line that does not deserialize as `T`.
+    pub async fn receive<T: DeserializeOwned>(&mut self) -> Result<T, Failure> {
         let next = async {
             while let Some(line) = self.output.next_line().await? {
                 match line.strip_prefix(MARK) {
@@ -64,45 +64,45 @@ impl Child {
             }
             Err(Failure::new(format!("the child {} ended", self.role)))
         };
-        timeout(PATIENCE, next).await.map_err(|_| Failure::new("the child said nothing for 30 s"))?
+        timeout(PATIENCE, next).await.map_err(|_| Failure::new("the child sent nothing for 30 s"))?
     }
 
-    /// Kills the child with SIGKILL, also a frozen one, and waits for its end.
+    /// Kills the child with SIGKILL, even if it is frozen, and waits for its end.
     ///
     /// # Errors
-    /// The system refuses.
+    /// The kernel refuses the signal.
     pub async fn kill(&mut self) -> Result<(), Failure> {
         Ok(self.process.kill().await?)
     }
 
-    /// Freezes the child with SIGSTOP. Hear something from it first: one that is frozen while it starts could outlive
-    /// a parent that is killed.
+    /// Freezes the child with SIGSTOP. Receive a value from it first: a child that is frozen while it starts could
+    /// outlive a parent that is killed.
     ///
     /// # Errors
-    /// The child is gone.
+    /// The child has ended.
     pub fn pause(&self) -> Result<(), Failure> {
         self.signal(Signal::STOP)
     }
 
-    /// Lets a frozen child go on.
+    /// Resumes a frozen child with SIGCONT.
     ///
     /// # Errors
-    /// The child is gone.
+    /// The child has ended.
     pub fn resume(&self) -> Result<(), Failure> {
         self.signal(Signal::CONT)
     }
 
-    /// Waits, for at most 30 s, for the child's end.
+    /// Waits, for at most 30 s, until the child ends.
     ///
     /// # Errors
-    /// It goes on.
+    /// The child still runs.
     pub async fn wait(&mut self) -> Result<ExitStatus, Failure> {
         Ok(timeout(PATIENCE, self.process.wait())
             .await
             .map_err(|_| Failure::new("the child did not end in 30 s"))??)
     }
 
-    /// The process id, while it runs.
+    /// The process id, while the child runs.
     pub fn id(&self) -> Option<u32> {
         self.process.id()
     }
@@ -114,7 +114,7 @@ impl Child {
     }
 }
 
-/// This program again; the kernel kills it with us where `setpriv` is there to ask for that.
+/// This program. Where `setpriv` is installed, the kernel kills the child together with its parent.
 fn command() -> Result<Command, Failure> {
     let program = env::current_exe()?;
     let path = env::var_os("PATH").unwrap_or_default();

@@ -1,11 +1,9 @@
-//! The child's side: find out the role, play it, talk to the parent.
+//! The child's side: roles, and what a role is given.
 
-use std::env;
 use std::fmt;
 use std::future::Future;
-use std::io::{BufRead, Write};
+use std::io::Write;
 use std::ops::Deref;
-use std::process::ExitCode;
 use std::sync::Arc;
 
 use futures_util::FutureExt;
@@ -14,19 +12,18 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::sync::Mutex;
-use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::sync::mpsc::UnboundedReceiver;
 
-use super::{MARK, Orders, VARIABLE};
-use crate::reach::Reach;
-use crate::{Failure, Harness};
+use super::protocol::MARK;
+use crate::{Failure, Target};
 
 type Play = dyn Fn(ChildContext) -> BoxFuture<'static, Result<(), Failure>> + Send + Sync;
 
-/// Something that a child can be told to do.
+/// A program for a child process.
 #[derive(Clone)]
 pub struct Role {
-    name: &'static str,
-    play: Arc<Play>,
+    pub(super) name: &'static str,
+    pub(super) play: Arc<Play>,
 }
 
 impl Role {
@@ -45,19 +42,19 @@ impl fmt::Debug for Role {
     }
 }
 
-/// What a child is given: the way to the backend, its arguments, and lines from and to the parent.
+/// What a role is given: where to connect to, its arguments, and lines from and to the parent.
 #[derive(Clone, Debug)]
 pub struct ChildContext {
-    reach: Reach,
-    args: Value,
-    lines: Arc<Mutex<UnboundedReceiver<String>>>,
+    pub(super) target: Target,
+    pub(super) args: Value,
+    pub(super) lines: Arc<Mutex<UnboundedReceiver<String>>>,
 }
 
 impl Deref for ChildContext {
-    type Target = Reach;
+    type Target = Target;
 
-    fn deref(&self) -> &Reach {
-        &self.reach
+    fn deref(&self) -> &Target {
+        &self.target
     }
 }
 
@@ -65,62 +62,28 @@ impl ChildContext {
     /// The arguments that the parent gave to [`Context::spawn`](crate::Context::spawn).
     ///
     /// # Errors
-    /// They have another shape.
+    /// They do not deserialize as `T`.
     pub fn args<T: DeserializeOwned>(&self) -> Result<T, Failure> {
         Ok(serde_json::from_value(self.args.clone())?)
     }
 
-    /// Says something to the parent.
+    /// Sends a value to the parent.
     ///
     /// # Errors
-    /// The parent is gone.
-    pub fn say(&self, value: &impl Serialize) -> Result<(), Failure> {
+    /// The parent has ended.
+    pub fn send(&self, value: &impl Serialize) -> Result<(), Failure> {
         let line = format!("{MARK}{}\n", serde_json::to_string(value)?);
         let mut output = std::io::stdout().lock();
         output.write_all(line.as_bytes())?;
         Ok(output.flush()?)
     }
 
-    /// Waits for what the parent [tells](super::Child::tell) next, for as long as it lives.
+    /// Waits for the next value that the parent [sends](super::Child::send), as long as the parent runs.
     ///
     /// # Errors
-    /// It is of another shape.
-    pub async fn hear<T: DeserializeOwned>(&self) -> Result<T, Failure> {
+    /// The line does not deserialize as `T`, or the parent has ended.
+    pub async fn receive<T: DeserializeOwned>(&self) -> Result<T, Failure> {
         let line = self.lines.lock().await.recv().await;
-        Ok(serde_json::from_str(&line.ok_or_else(|| Failure::new("the parent is gone"))?)?)
+        Ok(serde_json::from_str(&line.ok_or_else(|| Failure::new("the parent has ended"))?)?)
     }
-}
-
-/// Plays a role if this process is a child; a parent gets `None`.
-pub(crate) fn play_role(harness: &Harness) -> Option<ExitCode> {
-    let orders = env::var(VARIABLE).ok()?;
-    match play(harness, &orders) {
-        Ok(()) => Some(ExitCode::SUCCESS),
-        Err(failure) => {
-            eprintln!("child: {failure}");
-            Some(ExitCode::FAILURE)
-        }
-    }
-}
-
-fn play(harness: &Harness, orders: &str) -> Result<(), Failure> {
-    let orders: Orders = serde_json::from_str(orders)?;
-    let role = harness.roles.iter().find(|role| role.name == orders.role);
-    let role = role.ok_or_else(|| Failure::new(format!("the harness has no role {}", orders.role)))?;
-    let reach = Reach { driver: harness.driver, url: orders.url, namespace: orders.namespace, ttl: orders.ttl };
-    let (sender, lines) = unbounded_channel();
-    std::thread::spawn(move || {
-        for line in std::io::stdin().lock().lines().map_while(Result::ok) {
-            if sender.send(line).is_err() {
-                return;
-            }
-        }
-        // The parent is gone: nothing may be left of it.
-        std::process::exit(0);
-    });
-    let context = ChildContext { reach, args: orders.args, lines: Arc::new(Mutex::new(lines)) };
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    let outcome = runtime.block_on((role.play)(context));
-    runtime.shutdown_background();
-    outcome
 }

@@ -1,4 +1,4 @@
-//! What happened in a run, event by event, on one clock: the monotonic clock of the host, which all its processes share.
+//! The events of a run on one clock: the monotonic clock of the host, which all its processes share.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -6,208 +6,146 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::client_id::{Client, OUTSIDE};
 use super::fault::{Fault, FaultKind};
-
-/// Who did it. `OUTSIDE` is the run itself.
-pub type Client = u16;
-
-/// A client that takes the place of one that was killed has the number of that one and this much more.
-pub(super) const GENERATION: Client = 1000;
-
-/// From this number on, a client only looks on: an observer, a watcher or a reader.
-const ONLOOKERS: Client = 500;
-
-/// The number of an onlooker.
-pub(super) fn onlooker(index: usize) -> Client {
-    ONLOOKERS + Client::try_from(index).unwrap_or_default()
-}
-
-/// Whether a client only looks on.
-pub(super) fn is_onlooker(client: Client) -> bool {
-    client % GENERATION >= ONLOOKERS
-}
-
-/// The member name of a client's coordinators, and of those who take its place.
-pub(super) fn member(client: Client) -> String {
-    format!("c{}", client % GENERATION)
-}
-
-/// The client number of faults and of what is found at the end.
-pub const OUTSIDE: Client = Client::MAX;
+use super::timing::Timing;
 
 /// The number of an operation among those of its client.
 pub type Op = u32;
 
-/// One event. What is recorded is always a bound that is safe: a hold begins no earlier and ends no later than its
-/// events say, however long the process was stopped between an action and its recording.
+/// One event. Recorded times are safe bounds: a hold certainly begins no earlier and ends no later than its events say,
+/// even if the process was stopped between an action and its record.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Event {
-    /// Nanoseconds of the monotonic clock.
+    /// The time in nanoseconds of the monotonic clock.
     pub at: u64,
-    /// Who.
+    /// The client.
     pub client: Client,
-    /// What.
+    /// What happened.
     pub act: Act,
 }
 
-/// How something is asked for.
+/// A request for a lock, a permit or a leadership.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Wish {
-    /// Which of the run's locks, semaphores or elections.
+pub struct Request {
+    /// The number of the lock, semaphore or election.
     pub object: u8,
-    /// Shared mode.
+    /// Whether the mode is shared.
     pub shared: bool,
-    /// How many may hold it at once, in exclusive mode.
+    /// The limit of holders in exclusive mode.
     pub limit: u32,
-    /// Whether it stands in line.
+    /// Whether the request waits in the queue. Otherwise it is a try.
     pub waits: bool,
 }
 
 /// What happened.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Act {
-    /// Begins to ask for a lock, permit or leadership.
-    Ask(Op, Wish),
-    /// Got it; recorded before the check that it is held.
+    /// The client requests a lock, permit or leadership.
+    Ask(Op, Request),
+    /// The request is granted with this token. Recorded before the client checks that it holds.
     Granted(Op, u64),
-    /// It was not free.
+    /// A try found the object held.
     Refused(Op),
-    /// The attempt failed.
+    /// The request failed.
     Failed(Op, String),
-    /// The attempt was given up, by dropping its future.
+    /// The client dropped the request.
     Cancelled(Op),
-    /// It is held: recorded before the check that said so.
+    /// The client holds. Recorded before the check that said so.
     Held(Op),
-    /// The holder was told, or saw, that it is lost.
+    /// The holder was notified that it lost the object.
     Lost(Op, String),
-    /// Begins to release.
+    /// The client begins to release.
     Leave(Op),
-    /// The release ended; whether it was ours until then, or `None` if that is not known.
+    /// The release returned: whether the client held until then, or `None` if that is unknown.
     Left(Op, Option<bool>),
-    /// An observer saw this leader and term.
-    Saw(Option<(String, u64)>),
-    /// Became a member.
+    /// An observer received this leader and term.
+    ObservedLeader(Option<(String, u64)>),
+    /// The client joined the group.
     Joined(Op, String),
-    /// Left the group cleanly.
-    Parted(Op),
-    /// A watcher was told of a change.
-    Told(Change),
-    /// The members as they were found when all was quiet: incarnations.
+    /// The client left the group.
+    LeftGroup(Op),
+    /// A watcher received a change.
+    Notified(Change),
+    /// The incarnations of the members when no fault had been active for a while.
     Members(Vec<String>),
-    /// Begins to publish this.
+    /// The client begins to publish this payload.
     Publish(String),
-    /// It was acknowledged with this offset.
+    /// The publication was acknowledged with this offset.
     Published(String, u64),
-    /// A reader got this; `stream` numbers the subscriptions of the reader that continue each other.
+    /// A reader received this offset and payload.
     Read(u64, String),
-    /// An onlooker looked on until all was quiet.
-    LookedOn,
-    /// An onlooker was told an error that should not have been.
-    Broken(String),
+    /// An observer observed until the end of the settling time.
+    ObservedToTheEnd,
+    /// An observer received an error that it must not receive.
+    UnexpectedError(String),
     /// A fault begins.
     Fault(Fault),
-    /// It is over.
+    /// A fault ends.
     Healed(Fault),
-    /// The entry with this token was removed from this object, behind its owner's back.
+    /// A fault removed the entry with this token from this object.
     Removed(u8, u64),
-    /// The whole process could not run for so long, ending now.
+    /// The whole process was stopped for this many nanoseconds, ending now.
     Stalled(u64),
-    /// So many entries stand although all clients have gone, in this object.
+    /// This many entries of this object exist although all clients have ended.
     Leftover(u8, usize),
 }
 
 /// A change of a group.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Change {
-    /// This incarnation of this member is there.
+    /// This incarnation of this member joined.
     Joined(String, String),
     /// It left.
     Left(String, String),
     /// It changed its capabilities.
     Updated(String, String),
-    /// The view was interrupted.
+    /// The watch was interrupted.
     Resync,
 }
 
-/// The events of one run in the order of the clock, and what the run promised.
+/// The events of one run in the order of the clock, and the times that the run relies on.
 #[derive(Clone, Debug, Default)]
 pub struct History {
-    /// In the order of `at`.
+    /// The events, in the order of `at`.
     pub events: Vec<Event>,
-    /// What the checkers need to know of the run.
-    pub terms: Terms,
-}
-
-/// What a run may take for granted.
-#[derive(Clone, Copy, Debug)]
-pub struct Terms {
-    /// The TTL of the sessions.
-    pub ttl: Duration,
-    /// How soon a free lock must be granted when nothing is wrong.
-    pub prompt: Duration,
-    /// How much earlier than another somebody must have asked for his place to be earlier for certain.
-    pub arrival: Duration,
-    /// How late the backend may notice a crash, beyond the TTL.
-    pub grace: Duration,
-    /// Whether sessions expire: a client that is frozen then holds nothing up for ever.
-    pub expires: bool,
-    /// Whether the clock is that of the host, so that a process may be stopped without having been told.
-    pub real_time: bool,
-}
-
-impl Default for Terms {
-    fn default() -> Self {
-        Self {
-            ttl: Duration::from_secs(3),
-            prompt: Duration::from_secs(2),
-            arrival: Duration::from_secs(1),
-            grace: Duration::from_secs(2),
-            expires: true,
-            real_time: true,
-        }
-    }
-}
-
-impl Terms {
-    /// How long it takes until nothing of a fault is left: sessions have expired, and clients have come back.
-    pub fn settling(&self) -> Duration {
-        self.ttl + self.grace
-    }
+    /// The times that the checks need.
+    pub timing: Timing,
 }
 
 impl History {
-    /// Puts the events in the order of the clock; those of one moment keep their order.
-    pub fn new(mut events: Vec<Event>, terms: Terms) -> Self {
+    /// Sorts the events by time. Events of the same time keep their order.
+    pub fn new(mut events: Vec<Event>, timing: Timing) -> Self {
         events.sort_by_key(|event| event.at);
-        Self { events, terms }
+        Self { events, timing }
     }
 
-    /// When the first event was.
+    /// The time of the first event.
     pub fn start(&self) -> u64 {
         self.events.first().map_or(0, |event| event.at)
     }
 
-    /// When the last event was.
+    /// The time of the last event.
     pub fn end(&self) -> u64 {
         self.events.last().map_or(0, |event| event.at)
     }
 
-    /// Whether nothing was wrong for long enough before this moment that all must have come back. A server that took
-    /// longer to restart than was planned leaves less time.
+    /// Whether the last fault ended so long before this time that every client must have recovered. A server that
+    /// restarts slower than planned leaves less time.
     pub fn is_settled(&self, at: u64) -> bool {
-        let rest = self.terms.settling().as_nanos() as u64;
-        let harm = |act: &Act| matches!(act, Act::Fault(_) | Act::Healed(_));
-        let last = self.events.iter().rev().find(|event| harm(&event.act));
+        let rest = self.timing.settling().as_nanos() as u64;
+        let is_fault = |act: &Act| matches!(act, Act::Fault(_) | Act::Healed(_));
+        let last = self.events.iter().rev().find(|event| is_fault(&event.act));
         last.is_none_or(|last| last.at + rest <= at)
     }
 
-    /// The operations that were begun, of all kinds.
+    /// The number of operations of all kinds.
     pub fn operations(&self) -> usize {
         let begins = |act: &Act| matches!(act, Act::Ask(..) | Act::Joined(..) | Act::Publish(_) | Act::Read(..));
         self.events.iter().filter(|event| begins(&event.act)).count()
     }
 
-    /// How many faults of each kind there were.
+    /// The number of faults of each kind.
     pub fn faults(&self) -> BTreeMap<FaultKind, usize> {
         let mut count = BTreeMap::new();
         for event in &self.events {
@@ -220,7 +158,7 @@ impl History {
 }
 
 impl Act {
-    /// The operation that it is a part of.
+    /// The operation that the event belongs to.
     pub fn op(&self) -> Option<Op> {
         match self {
             Self::Ask(op, _)
@@ -233,7 +171,7 @@ impl Act {
             | Self::Leave(op)
             | Self::Left(op, _)
             | Self::Joined(op, _)
-            | Self::Parted(op) => Some(*op),
+            | Self::LeftGroup(op) => Some(*op),
             _ => None,
         }
     }

@@ -1,4 +1,4 @@
-//! Faults, and a schedule of them drawn from a seed.
+//! Faults, and a schedule of faults drawn from a seed.
 
 use std::fmt;
 use std::time::Duration;
@@ -8,22 +8,22 @@ use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
 use serde::{Deserialize, Serialize};
 
-use super::event::{Client, GENERATION};
+use super::client_id::{Client, GENERATION};
 
-/// A kind of fault that a site can have.
+/// A kind of fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum FaultKind {
-    /// The backend ends a session that is alive.
+    /// The backend ends a live session.
     Expire,
-    /// One client is cut off: nothing gets through, and nobody is told.
+    /// One client is disconnected without an error: no bytes pass.
     Partition,
     /// The connections of all clients break.
     Cut,
-    /// Nothing gets through between any client and the backend, and nobody is told.
+    /// No bytes pass between any client and the backend, without an error.
     BlackHole,
-    /// Requests get through, replies do not.
+    /// Requests pass, replies do not.
     DropReplies,
-    /// Requests arrive late, but they arrive: when nobody waits for their replies any more.
+    /// Requests arrive late: after their clients have stopped waiting for the replies.
     Hold,
     /// One of the next requests of some clients is carried out, and its connection breaks before the reply.
     CutReply,
@@ -33,11 +33,12 @@ pub enum FaultKind {
     FreezeServer,
     /// The server is killed and started again.
     RestartServer,
-    /// A client process is killed; another takes its place.
+    /// A client process is killed and replaced by another.
     KillClient,
     /// A client process is frozen.
     FreezeClient,
-    /// Entries are removed behind their owners' backs: of the holder and of the last who waits, or of a member.
+    /// Entries are removed without their owners' knowledge: those of the holder and of the last waiter, or that of a
+    /// member.
     Remove,
 }
 
@@ -61,7 +62,7 @@ impl fmt::Display for FaultKind {
     }
 }
 
-/// One fault: which, and whom it hits.
+/// One fault: its kind, and the clients that it hits.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fault {
     kind: FaultKind,
@@ -69,7 +70,7 @@ pub struct Fault {
 }
 
 impl Fault {
-    /// A fault that hits everybody.
+    /// A fault that hits every client.
     pub fn of_all(kind: FaultKind) -> Self {
         Self { kind, victims: None }
     }
@@ -79,7 +80,7 @@ impl Fault {
         Self { kind, victims: Some(victims) }
     }
 
-    /// Which.
+    /// The kind.
     pub fn kind(&self) -> FaultKind {
         self.kind
     }
@@ -89,25 +90,25 @@ impl Fault {
         self.victims.as_ref().is_none_or(|victims| victims.contains(&(client % GENERATION)))
     }
 
-    /// Whom it hits, if not everybody.
+    /// The clients that it hits, or `None` if it hits every client.
     pub fn victims(&self) -> Option<&[Client]> {
         self.victims.as_deref()
     }
 }
 
-/// A fault to come.
+/// A scheduled fault.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Planned {
-    /// After the beginning of the run.
+    /// When it begins, after the beginning of the run.
     pub after: Duration,
-    /// For how long.
+    /// How long it is active.
     pub lasts: Duration,
-    /// What.
+    /// The fault.
     pub fault: Fault,
 }
 
-/// Draws faults for a run of `length`, one after another with pauses between. `groups` are the clients that a fault of
-/// some clients hits together: the clients of one process. The same seed draws the same schedule.
+/// Draws faults for a run of `length`, one after another with pauses. `groups` are the clients of each process, which a
+/// fault hits together. The same seed draws the same schedule.
 pub fn schedule(
     seed: u64,
     kinds: &[FaultKind],
@@ -115,7 +116,7 @@ pub fn schedule(
     length: Duration,
     ttl: Duration,
 ) -> Vec<Planned> {
-    // Another stream than that of the clients, whose seeds derive from the same number.
+    // The stream of random numbers differs from that of the clients, whose seeds derive from the same number.
     let mut rng = StdRng::seed_from_u64(seed ^ 0x5eed_fa17);
     let mut planned = Vec::new();
     let mut at = ttl.mul_f64(rng.random_range(0.05..0.5));
@@ -126,7 +127,7 @@ pub fn schedule(
             | FaultKind::Cut
             | FaultKind::RestartServer
             | FaultKind::Remove => Duration::ZERO,
-            // Sometimes shorter than the TTL, sometimes longer.
+            // A fault is sometimes shorter and sometimes longer than the TTL.
             _ => ttl.mul_f64(rng.random_range(0.05..1.6)),
         };
         if at + lasts + ttl / 4 > length {
@@ -141,7 +142,7 @@ pub fn schedule(
             _ => Fault::of_all(kind),
         };
         planned.push(Planned { after: at, lasts, fault });
-        // Now and then there is time for everything to come to rest.
+        // Some pauses are long enough for everything to settle.
         let pause = if rng.random_bool(0.2) { 2.0..3.0 } else { 0.05..1.0 };
         at += lasts + ttl.mul_f64(rng.random_range(pause));
     }

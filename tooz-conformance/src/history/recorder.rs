@@ -1,4 +1,4 @@
-//! Records events: in memory, or, in a process that may be killed at any moment, as lines of a file.
+//! Records events: in memory or, in a process that may be killed at any moment, as lines of a file.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Write};
@@ -9,15 +9,16 @@ use std::time::Duration;
 use rustix::time::{ClockId, clock_gettime};
 use tokio::time::{Instant, sleep};
 
-use super::event::{Act, Client, Event, OUTSIDE};
+use super::client_id::{Client, OUTSIDE};
+use super::event::{Act, Event};
 
-/// How often a process looks whether it was stopped, and from what length on that counts.
+/// How often a process checks whether it was stopped, and the least delay that counts as a stall.
 const LOOK: Duration = Duration::from_millis(10);
 const STALL: Duration = Duration::from_millis(60);
-/// By how many nanoseconds the clocks of two processes may differ in a record.
+/// The greatest difference in nanoseconds between the clocks of two processes in a record.
 const SKEW: u64 = 20_000;
 
-/// Takes down what happens. Clones share one record.
+/// Records events. Clones share one record.
 #[derive(Clone, Debug)]
 pub struct Recorder(Arc<Inner>);
 
@@ -40,16 +41,16 @@ impl Recorder {
         Self::new(Sink::Memory(Vec::new()))
     }
 
-    /// Records as lines of JSON; each is handed to the kernel at once and survives a kill.
+    /// Records as lines of JSON. Each line goes to the kernel at once, so it survives a kill.
     ///
     /// # Errors
-    /// The file cannot be made.
+    /// The file cannot be created.
     pub fn in_file(path: &Path) -> io::Result<Self> {
         Ok(Self::new(Sink::File(File::create(path)?)))
     }
 
     fn new(sink: Sink) -> Self {
-        // If we were stopped between the two clocks, all our events would seem to be earlier than they are.
+        // A stop between the two clock readings would date all later events too early.
         let (epoch, epoch_nanos) = loop {
             let (before, epoch, after) = (monotonic_nanos(), Instant::now(), monotonic_nanos());
             if after - before < SKEW {
@@ -59,23 +60,23 @@ impl Recorder {
         Self(Arc::new(Inner { epoch, epoch_nanos, sink: Mutex::new(sink) }))
     }
 
-    /// The moment, as events carry it: the monotonic clock of the host, or the runtime's if that is paused.
+    /// The current time as events carry it: the monotonic clock of the host, or the runtime's clock if that is paused.
     pub fn now(&self) -> u64 {
         let since = u64::try_from(self.0.epoch.elapsed().as_nanos()).unwrap_or(u64::MAX);
         self.0.epoch_nanos.saturating_add(since)
     }
 
-    /// The moment `at` of an event, as the runtime counts.
+    /// Converts the time of an event to an instant of the runtime.
     pub fn instant(&self, at: u64) -> Instant {
         self.0.epoch + Duration::from_nanos(at.saturating_sub(self.0.epoch_nanos))
     }
 
-    /// Records what happens now.
+    /// Records an event that happens now.
     pub fn note(&self, client: Client, act: Act) {
         self.note_at(self.now(), client, act);
     }
 
-    /// Records what happened at the moment `at`.
+    /// Records an event that happened at the time `at`.
     pub fn note_at(&self, at: u64, client: Client, act: Act) {
         let event = Event { at, client, act };
         match &mut *self.0.sink.lock().unwrap_or_else(PoisonError::into_inner) {
@@ -89,7 +90,7 @@ impl Recorder {
         }
     }
 
-    /// Takes what was recorded in memory.
+    /// Takes the events that were recorded in memory.
     pub fn take(&self) -> Vec<Event> {
         match &mut *self.0.sink.lock().unwrap_or_else(PoisonError::into_inner) {
             Sink::Memory(events) => std::mem::take(events),
@@ -97,8 +98,8 @@ impl Recorder {
         }
     }
 
-    /// Records whenever this process could not run for a while: frozen, or on a machine that is too busy. Runs until
-    /// it is dropped.
+    /// Records each stall of this process: a time in which it was frozen or did not get the processor. Runs until it is
+    /// dropped.
     pub async fn watch_stalls(&self) {
         loop {
             let before = Instant::now();
@@ -117,7 +118,7 @@ fn monotonic_nanos() -> u64 {
     u64::try_from(nanos).unwrap_or(u64::MAX)
 }
 
-/// Reads what a process recorded; a last line that is cut short was never completed.
+/// Reads the record of a process. An incomplete last line is left out.
 ///
 /// # Errors
 /// The file cannot be read.

@@ -1,4 +1,4 @@
-//! Entries that are removed behind their owners' backs: by an operator, or by whoever cleans up too much.
+//! The fault that removes entries without their owners' knowledge, as an operator may do.
 
 use std::time::Duration;
 
@@ -6,18 +6,20 @@ use tooz_core::Error;
 use tooz_core::driver::{Entry, Kind, Roster, Seq, Session};
 use tooz_core::{Coordinator, Name};
 
-use super::event::{Act, Client, OUTSIDE};
+use super::client_id::{Client, OUTSIDE};
+use super::environment::Environment;
+use super::event::Act;
 use super::fault::{Fault, FaultKind};
-use super::part::{OBJECTS, PERMITS, Workload, object_name};
 use super::recorder::Recorder;
-use super::run::Site;
+use super::workload::{OBJECTS, PERMITS, Workload, object_name};
 
-/// Evicts, with the driver's own verb, who stands first and who stands last in each line, or the first member; records
-/// each as a fault of its owner. Who that is depends on the moment; the moment is that of the schedule.
-pub(super) async fn remove(workload: Workload, site: &dyn Site, recorder: &Recorder) {
+/// Evicts the first holder and the last waiter of each queue, or the first member of the group, with the driver's own
+/// verb. Each eviction is recorded as a fault of its owner. The schedule determines the time, and the time determines
+/// the owner.
+pub(super) async fn remove(workload: Workload, environment: &dyn Environment, recorder: &Recorder) {
     let patience = Duration::from_secs(2);
-    // The backend may not have come round from the fault before. Then there is nothing to be removed.
-    let Ok(Ok((session, coordinator))) = tokio::time::timeout(patience, reach(site)).await else { return };
+    // The backend may not have recovered from the previous fault. Then nothing is removed.
+    let Ok(Ok((session, coordinator))) = tokio::time::timeout(patience, connect(environment)).await else { return };
     for object in 0..OBJECTS {
         let _ = tokio::time::timeout(patience, remove_from(workload, object, &*session, &coordinator, recorder)).await;
     }
@@ -25,8 +27,8 @@ pub(super) async fn remove(workload: Workload, site: &dyn Site, recorder: &Recor
     let _ = session.close().await;
 }
 
-async fn reach(site: &dyn Site) -> Result<(Box<dyn Session>, Coordinator), Error> {
-    Ok((site.session().await?, site.builder("remover").connect().await?))
+async fn connect(environment: &dyn Environment) -> Result<(Box<dyn Session>, Coordinator), Error> {
+    Ok((environment.session().await?, environment.builder("remover").connect().await?))
 }
 
 async fn remove_from(
@@ -41,7 +43,7 @@ async fn remove_from(
     for (owner, seq) in chosen(workload, object, session, &roster, coordinator).await? {
         let fault = Fault::of(FaultKind::Remove, vec![owner]);
         recorder.note(OUTSIDE, Act::Fault(fault.clone()));
-        // An error leaves it open whether it was removed; the fault was recorded in any case.
+        // After an error the outcome is unknown. The fault is recorded in either case.
         let removed = session.evict(&roster, seq).await;
         if let Ok(true) = removed {
             recorder.note(OUTSIDE, Act::Removed(object, seq.0));
@@ -65,12 +67,12 @@ async fn chosen(
         return Ok(entries.first().and_then(owner).into_iter().collect());
     }
     let name = object_name(object);
-    let line = match workload {
+    let queue = match workload {
         Workload::Election => coordinator.election(name).inspect().await?,
         Workload::Semaphore => coordinator.semaphore(name, PERMITS).inspect().await?,
         _ => coordinator.lock(name).inspect().await?,
     };
-    let chosen = line.holders.first().into_iter().chain(line.waiters.last());
+    let chosen = queue.holders.first().into_iter().chain(queue.waiters.last());
     Ok(chosen.filter_map(|one| Some((client(one.member.as_bytes())?, Seq(one.token.0)))).collect())
 }
 
@@ -84,7 +86,7 @@ fn kind(workload: Workload) -> Option<Kind> {
     }
 }
 
-/// The client whose member name this is.
+/// The client with this member name.
 fn client(member: &[u8]) -> Option<Client> {
     std::str::from_utf8(member).ok()?.strip_prefix('c')?.parse().ok()
 }

@@ -1,20 +1,22 @@
-//! Cuts a history down to what shows a violation.
+//! Reduces a history to the events that show a violation: it drops operations one by one as long as the rule stays
+//! broken.
 
 use std::collections::BTreeSet;
 
-use super::checks::{Rule, Violation, check, second_opinion};
-use super::event::{Act, Client, Event, History, Op};
+use super::checks::{Rule, Violation, check, check_linearizability};
+use super::client_id::Client;
+use super::event::{Act, Event, History, Op};
 
-/// The most operations that are tried out one by one.
+/// The greatest number of operations that are dropped one by one.
 const TRIES: usize = 200;
 
-/// A part of `history`, as small as simple means make it, that breaks the same rule.
+/// A small part of `history` that breaks the same rule.
 pub fn shrink(history: &History, violation: &Violation) -> History {
     let rule = violation.rule;
     let mut ops: BTreeSet<(Client, Op)> = violation.ops.iter().copied().collect();
     let mut small = only(history, violation, &ops);
     if !breaks(&small, rule) {
-        // The neighbours are needed too.
+        // The operations of the violation alone do not show it, so those of the same time are added.
         let near = |event: &&Event| (violation.window.0..=violation.window.1).contains(&event.at);
         let neighbours = history.events.iter().filter(near);
         ops.extend(neighbours.filter_map(|event| Some((event.client, event.act.op()?))));
@@ -35,28 +37,28 @@ pub fn shrink(history: &History, violation: &Violation) -> History {
 }
 
 fn breaks(history: &History, rule: Rule) -> bool {
-    let found = if rule == Rule::Linearizable { second_opinion(history) } else { check(history) };
+    let found = if rule == Rule::Linearizable { check_linearizability(history) } else { check(history) };
     found.iter().any(|violation| violation.rule == rule)
 }
 
-/// These operations, the faults, and what else happened in the window.
+/// These operations, the faults, and the other events in the window.
 fn only(history: &History, violation: &Violation, ops: &BTreeSet<(Client, Op)>) -> History {
     let (from, to) = violation.window;
-    // What went wrong a little before may be the cause; what came later is not.
-    let cause = from.saturating_sub(3 * u64::try_from(history.terms.ttl.as_nanos()).unwrap_or_default())..=to;
+    // A fault shortly before the window may be the cause. A fault after it cannot be.
+    let cause = from.saturating_sub(3 * u64::try_from(history.timing.ttl.as_nanos()).unwrap_or_default())..=to;
     let keep = |event: &&Event| match &event.act {
         Act::Fault(_) | Act::Healed(_) | Act::Stalled(_) | Act::Removed(..) => cause.contains(&event.at),
-        Act::Told(_) | Act::Members(_) | Act::LookedOn => violation.ops.is_empty(),
+        Act::Notified(_) | Act::Members(_) | Act::ObservedToTheEnd => violation.ops.is_empty(),
         act => match act.op() {
             Some(op) => ops.contains(&(event.client, op)),
             None => violation.ops.is_empty() && (from..=to).contains(&event.at),
         },
     };
     let events = history.events.iter().filter(keep).cloned().collect();
-    History { events, terms: history.terms }
+    History { events, timing: history.timing }
 }
 
-/// Of many looks in a row that say the same, the last is enough.
+/// Of several equal checks in a row, only the last is kept.
 fn without_repetition(history: &History, rule: Rule) -> History {
     let mut events: Vec<Event> = Vec::new();
     for (index, event) in history.events.iter().enumerate() {
@@ -66,26 +68,26 @@ fn without_repetition(history: &History, rule: Rule) -> History {
             events.push(event.clone());
         }
     }
-    let smaller = History { events, terms: history.terms };
+    let smaller = History { events, timing: history.timing };
     if breaks(&smaller, rule) { smaller } else { history.clone() }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::history::test_support::{history, wish};
+    use crate::history::test_support::{history, request};
 
     #[test]
     fn what_is_beside_the_point_is_cut_away() {
         let mut events = Vec::new();
         for op in 0..50 {
             let at = 10 * u64::from(op);
-            events.push((at, 0, Act::Ask(op, wish())));
+            events.push((at, 0, Act::Ask(op, request())));
             events.push((at + 1, 0, Act::Granted(op, at + 1)));
             events.extend((2..5).map(|more| (at + more, 0, Act::Held(op))));
             events.push((at + 5, 0, Act::Leave(op)));
         }
-        let stolen = [(301, 1, Act::Ask(0, wish())), (302, 1, Act::Granted(0, 302)), (304, 1, Act::Held(0))];
+        let stolen = [(301, 1, Act::Ask(0, request())), (302, 1, Act::Granted(0, 302)), (304, 1, Act::Held(0))];
         let history = history(events.into_iter().chain(stolen));
         let violation = check(&history).into_iter().find(|violation| violation.rule == Rule::Exclusion).unwrap();
         let small = shrink(&history, &violation);

@@ -1,4 +1,4 @@
-//! Long runs: one after another, each from a seed of its own, on a backend that is harmed, until the time is over.
+//! Long tests: one run after another, each from its own seed, on a backend with faults, until the time is over.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::env;
@@ -11,35 +11,35 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::fault::FaultKind;
-use super::part::Workload;
 use super::trials::play;
 use super::verdict::Verdict;
-use crate::backend::Target;
-use crate::{Context, Failure, Harness};
+use super::workload::Workload;
+use crate::harness::{DriverUnderTest, RunningBackend};
+use crate::{Context, Failure};
 
-/// Set in the environment by `cargo xtask soak`: what to do, instead of trials.
+/// The environment variable with which `cargo xtask soak` starts a long test instead of trials.
 const VARIABLE: &str = "TOOZ_SOAK";
 
-/// How long the clients of one run are at work.
+/// How long the clients of one run work.
 const LENGTH: Duration = Duration::from_secs(20);
 
 #[derive(Debug, Deserialize)]
-struct Orders {
+struct Assignment {
     minutes: f64,
     seed: u64,
-    /// Whether standard output gets the summary as JSON, and nothing else.
+    /// Whether standard output gets only the summary, as JSON.
     json: bool,
 }
 
-/// What was done so far.
+/// The sums over all runs so far.
 #[derive(Debug, Default)]
 struct Sum {
     runs: BTreeMap<Workload, (u64, usize, usize)>,
     faults: BTreeMap<FaultKind, usize>,
-    /// What was broken, and what repeats it.
+    /// The runs that broke rules, with the seeds that repeat them.
     broken: Vec<Broken>,
-    /// Runs that say nothing, since something other than the driver failed.
-    void: u64,
+    /// The number of runs without a verdict, because something other than the driver failed.
+    without_verdict: u64,
 }
 
 /// A run that broke rules.
@@ -50,14 +50,14 @@ struct Broken {
     rules: BTreeSet<String>,
 }
 
-/// Soaks the backend if that is what this process is told to do.
-pub(crate) fn soak(harness: &Arc<Harness>) -> Option<ExitCode> {
-    let orders = env::var(VARIABLE).ok()?;
-    let outcome = serde_json::from_str(&orders).map_err(Failure::from).and_then(|orders: Orders| {
+/// Runs the long test if the environment asks for one.
+pub(crate) fn soak(subject: &Arc<DriverUnderTest>) -> Option<ExitCode> {
+    let assignment = env::var(VARIABLE).ok()?;
+    let outcome = serde_json::from_str(&assignment).map_err(Failure::from).and_then(|assignment: Assignment| {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-        let sum = runtime.block_on(soak_all(harness.clone(), &orders));
+        let sum = runtime.block_on(soak_all(subject.clone(), &assignment));
         runtime.shutdown_background();
-        sum.map(|sum| sum.tell(orders.json))
+        sum.map(|sum| sum.print(assignment.json))
     });
     Some(outcome.unwrap_or_else(|failure| {
         eprintln!("error: {failure}");
@@ -65,38 +65,38 @@ pub(crate) fn soak(harness: &Arc<Harness>) -> Option<ExitCode> {
     }))
 }
 
-async fn soak_all(harness: Arc<Harness>, orders: &Orders) -> Result<Sum, Failure> {
-    let target = Arc::new(Target::start(&harness, true).await?);
-    let harms_servers = target.deployment.is_some();
-    let (means, version) = target.means(&harness);
+async fn soak_all(subject: Arc<DriverUnderTest>, assignment: &Assignment) -> Result<Sum, Failure> {
+    let backend = Arc::new(RunningBackend::start(&subject, true).await?);
+    let with_server_faults = backend.deployment.is_some();
+    let (provision, version) = backend.provision(&subject);
     eprintln!(
-        "{} {version} is soaked by {means} for {} minutes, from seed {}",
-        harness.name, orders.minutes, orders.seed
+        "soaking {} {version}, provided by {provision}, for {} minutes, from seed {}",
+        subject.name, assignment.minutes, assignment.seed
     );
-    let end = Instant::now() + Duration::from_secs_f64(orders.minutes * 60.0);
+    let end = Instant::now() + Duration::from_secs_f64(assignment.minutes * 60.0);
     let mut sum = Sum::default();
-    for seed in orders.seed.. {
-        // From the seed alone, so that it repeats the run whichever came before.
+    for seed in assignment.seed.. {
+        // The workload follows from the seed alone, so that a seed repeats its run.
         let workload = Workload::ALL[(seed % Workload::ALL.len() as u64) as usize];
         if Instant::now() >= end {
             break;
         }
-        let context = Context::new(harness.clone(), target.clone());
+        let context = Context::new(subject.clone(), backend.clone());
         if workload == Workload::Topic && !context.info()?.topics {
             continue;
         }
-        // Half of the runs leave the servers alone, so that clients and networks get their share.
-        let harms_servers = harms_servers && (seed / Workload::ALL.len() as u64).is_multiple_of(2);
-        match play(&context, workload, seed, LENGTH, harms_servers).await {
+        // Half of the runs inject no faults into servers, so that clients and networks get their share.
+        let with_server_faults = with_server_faults && (seed / Workload::ALL.len() as u64).is_multiple_of(2);
+        match play(&context, workload, seed, LENGTH, with_server_faults).await {
             Ok(verdict) => sum.add(verdict),
             Err(failure) => {
-                sum.void += 1;
+                sum.without_verdict += 1;
                 eprintln!("seed {seed}, workload {}: the run failed: {failure}", workload.as_str());
             }
         }
         eprintln!("{}", sum.progress(seed, workload, end));
     }
-    target.remove().await?;
+    backend.remove().await?;
     Ok(sum)
 }
 
@@ -142,12 +142,12 @@ impl Sum {
         let faults: BTreeMap<_, _> = self.faults.iter().map(|(kind, count)| (kind.to_string(), count)).collect();
         json!({
             "runs": runs, "operations": operations, "faults": faults,
-            "violations": violations, "broken": self.broken, "void": self.void,
+            "violations": violations, "broken": self.broken, "void": self.without_verdict,
         })
     }
 
-    /// Prints the summary. A violation, or that nothing was tried, is a failure.
-    fn tell(&self, as_json: bool) -> ExitCode {
+    /// Prints the summary. A violation, or no run at all, is a failure.
+    fn print(&self, as_json: bool) -> ExitCode {
         let (runs, _, violations, _) = self.totals();
         if as_json {
             println!("{}", self.to_json());
@@ -170,7 +170,7 @@ impl fmt::Display for Sum {
         for (kind, count) in &self.faults {
             writeln!(f, "{:<16} {count:>6}", kind.to_string())?;
         }
-        writeln!(f, "{:<16} {faults:>6}\n\nruns without a verdict: {}", "all", self.void)?;
+        writeln!(f, "{:<16} {faults:>6}\n\nruns without a verdict: {}", "all", self.without_verdict)?;
         for Broken { seed, workload, rules } in &self.broken {
             let rules: Vec<_> = rules.iter().map(String::as_str).collect();
             writeln!(f, "broken: seed {seed}, workload {workload}: {}", rules.join(", "))?;
@@ -183,15 +183,15 @@ impl fmt::Display for Sum {
 mod tests {
     use super::*;
     use crate::history::event::Act;
-    use crate::history::test_support::{history, wish};
+    use crate::history::test_support::{history, request};
     use crate::history::{Plan, judge};
 
     #[test]
     fn a_summary_names_the_seeds_and_the_rules_that_they_broke() {
-        let granted = |client| [(1, client, Act::Ask(0, wish())), (2, client, Act::Granted(0, 5))];
+        let granted = |client| [(1, client, Act::Ask(0, request())), (2, client, Act::Granted(0, 5))];
         let history = history(granted(0).into_iter().chain(granted(1)));
-        let (length, cast) = (LENGTH, (1, 2));
-        let plan = Plan { workload: Workload::Lock, seed: 77, length, cast, terms: history.terms };
+        let (length, processes) = (LENGTH, (1, 2));
+        let plan = Plan { workload: Workload::Lock, seed: 77, length, processes, timing: history.timing };
         let mut sum = Sum::default();
         sum.add(judge(&plan, &history));
         assert!(sum.to_string().ends_with("broken: seed 77, workload lock: Linearizable, RisingTokens\n"), "{sum}");

@@ -1,36 +1,36 @@
-//! What is to be said of a history: nothing, or what it broke, shown as shortly as possible.
+//! The result of a run: its counts, and the violations with a short history that shows the first.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
-use super::checks::{Rule, Violation, check, second_opinion};
+use super::checks::{Rule, Violation, check, check_linearizability};
 use super::event::History;
 use super::fault::FaultKind;
-use super::run::Plan;
+use super::plan::Plan;
 use super::shrink::shrink;
 
-/// The longest history that is printed, in events.
+/// The greatest number of events that are printed.
 const PRINTED: usize = 60;
 
-/// What came of a run.
+/// The result of a run.
 #[derive(Clone, Debug)]
 pub struct Verdict {
-    /// What was carried out.
+    /// The plan that was carried out.
     pub plan: Plan,
-    /// How many operations there were.
+    /// The number of operations.
     pub operations: usize,
-    /// How many faults of each kind.
+    /// The number of faults of each kind.
     pub faults: BTreeMap<FaultKind, usize>,
-    /// What is wrong.
+    /// The rules that were broken.
     pub violations: Vec<Violation>,
-    /// The first violation, shown.
+    /// A short history that shows the first violation.
     pub shown: Option<History>,
 }
 
-/// Checks the history that `plan` led to.
+/// Checks the history of `plan`.
 pub fn judge(plan: &Plan, history: &History) -> Verdict {
     let mut violations = check(history);
-    violations.extend(second_opinion(history));
+    violations.extend(check_linearizability(history));
     let shown = violations.first().map(|violation| shrink(history, violation));
     Verdict { plan: plan.clone(), operations: history.operations(), faults: history.faults(), violations, shown }
 }
@@ -41,7 +41,7 @@ impl Verdict {
         self.violations.iter().any(|violation| violation.rule == rule)
     }
 
-    /// As an outcome: the text says everything that is known.
+    /// The verdict, or a text that describes the violations.
     ///
     /// # Errors
     /// A rule was broken.
@@ -61,8 +61,8 @@ impl fmt::Display for Verdict {
             writeln!(f, "  {violation}")?;
         }
         let more = shown.events.len().saturating_sub(PRINTED);
-        writeln!(f, "The shortest history that shows the first:")?;
-        let last = History { events: shown.events[more..].to_vec(), terms: shown.terms };
+        writeln!(f, "A short history that shows the first violation:")?;
+        let last = History { events: shown.events[more..].to_vec(), timing: shown.timing };
         if more > 0 {
             writeln!(f, "  ({more} earlier events are left out)")?;
         }

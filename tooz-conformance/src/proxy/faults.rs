@@ -1,48 +1,48 @@
-//! What a proxy does to its connections at the moment, and what it has counted.
+//! The faults of a proxy that are active, and its traffic counters.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::sync::watch;
 
-use super::{Direction, Traffic};
+use super::traffic::{Direction, Traffic};
 
 /// What happens to the bytes of one direction.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Fate {
+pub(crate) enum Treatment {
     #[default]
     Pass,
-    Swallow,
+    Discard,
     Hold,
 }
 
-/// The faults in force.
+/// The active faults.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Faults {
-    pub(crate) to_server: Fate,
-    pub(crate) to_client: Fate,
+    pub(crate) to_server: Treatment,
+    pub(crate) to_client: Treatment,
     pub(crate) delay: Duration,
 }
 
 impl Faults {
-    pub(crate) fn swallow(&mut self, direction: Direction) {
-        self.set(direction, Fate::Swallow);
+    pub(crate) fn discard(&mut self, direction: Direction) {
+        self.set(direction, Treatment::Discard);
     }
 
     pub(crate) fn hold(&mut self, direction: Direction) {
-        self.set(direction, Fate::Hold);
+        self.set(direction, Treatment::Hold);
     }
 
-    fn set(&mut self, direction: Direction, fate: Fate) {
+    fn set(&mut self, direction: Direction, treatment: Treatment) {
         if direction != Direction::ToClient {
-            self.to_server = fate;
+            self.to_server = treatment;
         }
         if direction != Direction::ToServer {
-            self.to_client = fate;
+            self.to_client = treatment;
         }
     }
 
-    pub(crate) fn fate(&self, direction: Direction) -> Fate {
+    pub(crate) fn treatment(&self, direction: Direction) -> Treatment {
         if direction == Direction::ToServer { self.to_server } else { self.to_client }
     }
 }
@@ -51,17 +51,17 @@ impl Faults {
 #[derive(Debug)]
 pub(crate) struct State {
     pub(crate) faults: watch::Sender<Faults>,
-    /// Counts the cuts; a connection that sees it change ends.
+    /// Counts the cuts. A connection ends when the count changes.
     pub(crate) cuts: watch::Sender<u64>,
-    /// How many chunks more may pass to the server before a connection is cut; 0 is no limit.
-    pub(crate) fuse: AtomicU64,
+    /// The number of chunks that may still pass to the server before a connection is cut. 0 means no limit.
+    pub(crate) cut_after: AtomicU64,
     pub(crate) traffic: Counters,
 }
 
 impl Default for State {
     fn default() -> Self {
         let (faults, cuts) = (watch::Sender::new(Faults::default()), watch::Sender::new(0));
-        Self { faults, cuts, fuse: AtomicU64::new(0), traffic: Counters::default() }
+        Self { faults, cuts, cut_after: AtomicU64::new(0), traffic: Counters::default() }
     }
 }
 
@@ -74,10 +74,10 @@ impl State {
         self.faults.send_modify(change);
     }
 
-    /// Whether the chunk that is about to pass to the server is the last one of its connection.
-    pub(crate) fn burns_down(&self) -> bool {
+    /// Whether the next chunk to the server is the last one of its connection.
+    pub(crate) fn is_last_chunk(&self) -> bool {
         let less = |left: u64| left.checked_sub(1);
-        self.fuse.fetch_update(Ordering::SeqCst, Ordering::SeqCst, less) == Ok(1)
+        self.cut_after.fetch_update(Ordering::SeqCst, Ordering::SeqCst, less) == Ok(1)
     }
 }
 

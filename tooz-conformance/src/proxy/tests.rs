@@ -10,7 +10,7 @@ use tokio::time::timeout;
 
 use super::{Direction, Proxy};
 
-/// An echo server behind a proxy; the channel tells what the server read.
+/// An echo server behind a proxy. The channel carries what the server read.
 async fn echo() -> (Proxy, mpsc::UnboundedReceiver<Vec<u8>>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
@@ -37,13 +37,13 @@ async fn connect(proxy: &Proxy) -> TcpStream {
     TcpStream::connect(proxy.address()).await.unwrap()
 }
 
-/// Sends `word` and returns what comes back: nothing after 200 ms is a `TimedOut`, an end is an empty string.
-async fn say(stream: &mut TcpStream, word: &str) -> io::Result<String> {
+/// Sends `word` and returns the answer: `TimedOut` after 200 ms, an empty string at the end of the connection.
+async fn send(stream: &mut TcpStream, word: &str) -> io::Result<String> {
     stream.write_all(word.as_bytes()).await?;
-    hear(stream).await
+    receive(stream).await
 }
 
-async fn hear(stream: &mut TcpStream) -> io::Result<String> {
+async fn receive(stream: &mut TcpStream) -> io::Result<String> {
     let mut chunk = [0; 100];
     let count = timeout(Duration::from_millis(200), stream.read(&mut chunk)).await??;
     Ok(String::from_utf8_lossy(&chunk[..count]).into_owned())
@@ -64,8 +64,8 @@ fn is_silent(answer: &io::Result<String>) -> bool {
 async fn forwards_and_counts() {
     let (proxy, _seen) = echo().await;
     let mut stream = connect(&proxy).await;
-    assert_eq!(say(&mut stream, "one").await.unwrap(), "one");
-    assert_eq!(say(&mut stream, "two").await.unwrap(), "two");
+    assert_eq!(send(&mut stream, "one").await.unwrap(), "one");
+    assert_eq!(send(&mut stream, "two").await.unwrap(), "two");
     let traffic = proxy.traffic();
     assert_eq!((traffic.bytes_to_server, traffic.bytes_to_client), (6, 6));
     assert_eq!((traffic.chunks_to_server, traffic.connections), (2, 1));
@@ -75,18 +75,18 @@ async fn forwards_and_counts() {
 async fn cut_ends_connections_and_serves_new_ones() {
     let (proxy, _seen) = echo().await;
     let mut stream = connect(&proxy).await;
-    say(&mut stream, "one").await.unwrap();
+    send(&mut stream, "one").await.unwrap();
     proxy.cut();
-    assert!(is_over(&hear(&mut stream).await));
-    assert_eq!(say(&mut connect(&proxy).await, "two").await.unwrap(), "two");
+    assert!(is_over(&receive(&mut stream).await));
+    assert_eq!(send(&mut connect(&proxy).await, "two").await.unwrap(), "two");
 }
 
 #[tokio::test]
-async fn refuse_looks_as_if_nobody_listened_until_healed() {
+async fn refuse_rejects_connections_until_healed() {
     let (proxy, _seen) = echo().await;
     let mut stream = connect(&proxy).await;
     proxy.refuse();
-    assert!(is_over(&say(&mut stream, "one").await));
+    assert!(is_over(&send(&mut stream, "one").await));
     let refused = async {
         while TcpStream::connect(proxy.address()).await.is_ok() {
             tokio::time::sleep(Duration::from_millis(1)).await;
@@ -94,18 +94,18 @@ async fn refuse_looks_as_if_nobody_listened_until_healed() {
     };
     timeout(Duration::from_secs(2), refused).await.unwrap();
     proxy.heal().await.unwrap();
-    assert_eq!(say(&mut connect(&proxy).await, "two").await.unwrap(), "two");
+    assert_eq!(send(&mut connect(&proxy).await, "two").await.unwrap(), "two");
 }
 
 #[tokio::test]
-async fn a_black_hole_swallows_and_is_cut_when_healed() {
+async fn a_black_hole_discards_bytes_and_resets_when_healed() {
     let (proxy, mut seen) = echo().await;
     let mut stream = connect(&proxy).await;
-    say(&mut stream, "one").await.unwrap();
+    send(&mut stream, "one").await.unwrap();
     proxy.black_hole(Direction::Both);
-    assert!(is_silent(&say(&mut stream, "two").await));
+    assert!(is_silent(&send(&mut stream, "two").await));
     proxy.heal().await.unwrap();
-    assert!(is_over(&hear(&mut stream).await));
+    assert!(is_over(&receive(&mut stream).await));
     assert_eq!(seen.recv().await.unwrap(), b"one");
     assert!(seen.try_recv().is_err());
 }
@@ -115,7 +115,7 @@ async fn dropped_replies_were_requests_that_arrived() {
     let (proxy, mut seen) = echo().await;
     let mut stream = connect(&proxy).await;
     proxy.drop_replies();
-    assert!(is_silent(&say(&mut stream, "one").await));
+    assert!(is_silent(&send(&mut stream, "one").await));
     assert_eq!(seen.recv().await.unwrap(), b"one");
 }
 
@@ -124,10 +124,10 @@ async fn held_bytes_arrive_when_healed() {
     let (proxy, mut seen) = echo().await;
     let mut stream = connect(&proxy).await;
     proxy.hold(Direction::ToServer);
-    assert!(is_silent(&say(&mut stream, "one").await));
+    assert!(is_silent(&send(&mut stream, "one").await));
     assert!(seen.try_recv().is_err());
     proxy.heal().await.unwrap();
-    assert_eq!(hear(&mut stream).await.unwrap(), "one");
+    assert_eq!(receive(&mut stream).await.unwrap(), "one");
 }
 
 #[tokio::test]
@@ -136,7 +136,7 @@ async fn delay_delays_both_ways() {
     let mut stream = connect(&proxy).await;
     proxy.delay(Duration::from_millis(40));
     let start = Instant::now();
-    assert_eq!(say(&mut stream, "one").await.unwrap(), "one");
+    assert_eq!(send(&mut stream, "one").await.unwrap(), "one");
     assert!(start.elapsed() >= Duration::from_millis(80));
 }
 
@@ -145,9 +145,9 @@ async fn cut_after_loses_only_the_reply() {
     let (proxy, mut seen) = echo().await;
     let mut stream = connect(&proxy).await;
     proxy.cut_after(2);
-    assert_eq!(say(&mut stream, "one").await.unwrap(), "one");
-    assert!(is_over(&say(&mut stream, "two").await));
+    assert_eq!(send(&mut stream, "one").await.unwrap(), "one");
+    assert!(is_over(&send(&mut stream, "two").await));
     assert_eq!(seen.recv().await.unwrap(), b"one");
     assert_eq!(seen.recv().await.unwrap(), b"two");
-    assert_eq!(say(&mut connect(&proxy).await, "three").await.unwrap(), "three");
+    assert_eq!(send(&mut connect(&proxy).await, "three").await.unwrap(), "three");
 }

@@ -1,4 +1,4 @@
-//! Certificates for one run: an authority, a server and a client that it vouches for, and a stranger.
+//! Certificates for one run: an authority, a server and a client that it signed, and a self-signed stranger.
 
 use std::io;
 use std::path::Path;
@@ -9,42 +9,42 @@ use tempfile::TempDir;
 use tokio::io::AsyncWriteExt;
 use tokio::time::timeout;
 
-/// How long a server may take for its answer.
+/// How long a server may take to answer.
 const LIMIT: Duration = Duration::from_secs(5);
 
-/// PEM files that openssl has made; removed when this is dropped.
+/// PEM files made by openssl. They are removed when this is dropped.
 #[derive(Debug)]
 pub struct Certificates(TempDir);
 
 impl Certificates {
-    /// Makes `ca`, `server` and `client`, which `ca` vouches for at 127.0.0.1, and `stranger`, which nobody does:
-    /// for each a `.pem` and a `.key`.
+    /// Makes `ca`; `server` and `client`, which `ca` signs for 127.0.0.1; and `stranger`, which no authority signs.
+    /// Each has a `.pem` and a `.key` file.
     ///
     /// # Errors
-    /// openssl is not installed, or fails.
+    /// openssl is not installed, or it fails.
     pub fn make() -> io::Result<Self> {
         let directory = tempfile::Builder::new().prefix("tooz-certificates-").tempdir()?;
         let new = "req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes";
-        for who in ["ca", "stranger"] {
-            openssl(&directory, &format!("{new} -x509 -keyout {who}.key -out {who}.pem -days 2 -subj /CN={who}"))?;
+        for name in ["ca", "stranger"] {
+            openssl(&directory, &format!("{new} -x509 -keyout {name}.key -out {name}.pem -days 2 -subj /CN={name}"))?;
         }
         std::fs::write(directory.path().join("names"), "subjectAltName=DNS:localhost,IP:127.0.0.1\n")?;
-        for who in ["server", "client"] {
-            openssl(&directory, &format!("{new} -keyout {who}.key -out {who}.csr -subj /CN={who}"))?;
-            let vouch = "x509 -req -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile names";
-            openssl(&directory, &format!("{vouch} -in {who}.csr -out {who}.pem"))?;
+        for name in ["server", "client"] {
+            openssl(&directory, &format!("{new} -keyout {name}.key -out {name}.csr -subj /CN={name}"))?;
+            let sign = "x509 -req -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile names";
+            openssl(&directory, &format!("{sign} -in {name}.csr -out {name}.pem"))?;
         }
         Ok(Self(directory))
     }
 
-    /// Where a file is, such as `ca.pem`.
+    /// The path of a file, such as `ca.pem`.
     pub fn path(&self, file: &str) -> String {
         self.0.path().join(file).display().to_string()
     }
 
-    /// Says something to a server over TLS, as the client that `ca` vouches for, and returns what it answers before it
-    /// closes the connection.
-    pub(super) async fn say(&self, port: u16, words: &str) -> io::Result<String> {
+    /// Sends a request to a server over TLS, with the client certificate, and returns the answer up to the end of the
+    /// connection.
+    pub(super) async fn request(&self, port: u16, words: &str) -> io::Result<String> {
         let talk = format!("s_client -quiet -connect 127.0.0.1:{port} -CAfile ca.pem -cert client.pem -key client.key");
         let mut command = tokio::process::Command::new("openssl");
         command.args(talk.split(' ')).current_dir(self.0.path()).kill_on_drop(true);
@@ -56,7 +56,7 @@ impl Certificates {
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
 
-    /// What is in a file; empty if there is none, which a server then says.
+    /// The content of a file. It is empty if the file does not exist, and the server then reports that.
     pub(super) fn content(&self, file: &str) -> String {
         std::fs::read_to_string(self.0.path().join(file)).unwrap_or_default()
     }

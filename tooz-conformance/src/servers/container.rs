@@ -12,17 +12,17 @@ use testcontainers::{ContainerAsync, GenericImage, ImageExt};
 
 use super::spec::Launch;
 
-/// Whose container it is: host, process id and the process's start time, so that a reused pid is not taken for us.
+/// The label with the owner of a container: host, process id and start time of the process, because pids are reused.
 const OWNER: &str = "tooz-conformance.owner";
-/// Where a container's data directory is.
+/// The data directory inside a container.
 pub(crate) const DATA: &str = "/data";
 
-/// One container; it may be started again after it ended, with the same data.
+/// One container. It can be started again after it ended, with the same data.
 #[derive(Debug)]
 pub(crate) struct Container(ContainerAsync<GenericImage>);
 
 impl Container {
-    /// Creates the container and starts it. `program` is found by the image's own PATH.
+    /// Creates and starts the container. The image finds `program` on its own PATH.
     pub(crate) async fn start_new(image: &str, program: &str, launch: &Launch) -> io::Result<Self> {
         let (name, tag) = split_tag(image);
         let command = std::iter::once(program.to_owned()).chain(launch.args.iter().cloned());
@@ -53,7 +53,7 @@ impl Container {
     pub(crate) async fn kill(&self) -> io::Result<()> {
         let docker = docker_client_instance().await.map_err(io::Error::other)?;
         docker.kill_container(self.0.id(), None).await.map_err(io::Error::other)?;
-        // The engine answers before the container is quite gone, and would then refuse to start it again.
+        // The engine acknowledgements before the container has ended, and would then refuse to start it again.
         for _ in 0..500 {
             if !self.is_running().await {
                 return Ok(());
@@ -81,7 +81,7 @@ impl Container {
         self.0.rm().await.map_err(io::Error::other)
     }
 
-    /// The end of what the server wrote.
+    /// The end of the server's log.
     pub(crate) async fn log(&self) -> String {
         let mut text = Vec::new();
         for part in [self.0.stdout_to_vec().await, self.0.stderr_to_vec().await] {
@@ -92,7 +92,7 @@ impl Container {
     }
 }
 
-/// An anonymous volume is faster than the container's own layer and goes with the container.
+/// An anonymous volume is faster than the container's own layer, and is removed with the container.
 fn keep_data_in_a_volume(config: &mut HostConfig) {
     let volume = Mount { target: Some(DATA.to_owned()), typ: Some(MountType::VOLUME), ..Mount::default() };
     config.mounts.get_or_insert_default().push(volume);
@@ -115,8 +115,8 @@ pub(crate) async fn remove_stale() -> io::Result<()> {
     .await
 }
 
-/// Removes every container of this process; for an end that runs no destructors.
-pub(crate) async fn remove_ours() -> io::Result<()> {
+/// Removes every container of this process, for an end without destructors.
+pub(crate) async fn remove_own() -> io::Result<()> {
     let ours = owner(std::process::id());
     remove_where(|label| Some(label) == ours.as_deref()).await
 }
@@ -128,7 +128,7 @@ async fn remove_where(unwanted: impl Fn(&str) -> bool) -> io::Result<()> {
         let label = container.labels.as_ref().and_then(|labels| labels.get(OWNER));
         if let (Some(id), true) = (&container.id, label.is_some_and(|label| unwanted(label))) {
             let force = RemoveContainerOptionsBuilder::new().force(true).v(true).build();
-            // Another test process may be removing it at this moment.
+            // Another test process may remove it at the same time.
             docker.remove_container(id, Some(force)).await.ok();
         }
     }

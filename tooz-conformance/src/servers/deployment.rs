@@ -3,52 +3,52 @@
 use std::io;
 
 use super::container;
-use super::means::Means;
 use super::node::Node;
 use super::ports::free_ports;
 use super::process::Process;
+use super::provision::Provision;
 use super::runtime::on_servers;
-use super::spec::{DeploymentSpec, Place};
+use super::spec::{DeploymentSpec, Location};
 use super::unit::Unit;
 
-/// How often other ports are tried when a server does not come up.
+/// How many sets of ports are tried until the servers start.
 const ATTEMPTS: usize = 4;
 
 /// A running backend.
 ///
-/// [`remove`](Self::remove) ends it; what is dropped without that is ended too, at the latest when this process ends.
+/// [`remove`](Self::remove) ends it. A deployment that is only dropped ends with this process at the latest.
 #[derive(Debug)]
 pub struct Deployment {
     nodes: Vec<Node>,
-    means: Means,
+    provision: Provision,
     version: String,
 }
 
 impl Deployment {
-    /// Starts the nodes, forms the backend and waits until all of them serve.
+    /// Starts the nodes, forms the backend and waits until all nodes serve.
     ///
     /// # Errors
-    /// There are no means to run the product, or a server does not come up; the error has the end of its log.
+    /// The product cannot be provided, or a server does not start; the error contains the end of its log.
     pub async fn start(spec: &DeploymentSpec) -> io::Result<Self> {
-        let means = Means::of(spec.product).await?;
+        let provision = Provision::of(spec.product).await?;
         let mut attempt = 1;
         loop {
-            match Self::attempt(spec, &means).await {
+            match Self::attempt(spec, &provision).await {
                 Ok(deployment) => return Ok(deployment),
                 Err(error) if attempt == ATTEMPTS => return Err(error),
-                // A port may have been taken between its choice and the server's start.
+                // Another process may have taken a port before the server bound it.
                 Err(_) => attempt += 1,
             }
         }
     }
 
-    async fn attempt(spec: &DeploymentSpec, means: &Means) -> io::Result<Self> {
-        let (spec, means) = (spec.clone(), means.clone());
-        let mut deployment = Self { nodes: Vec::new(), means, version: String::new() };
+    async fn attempt(spec: &DeploymentSpec, provision: &Provision) -> io::Result<Self> {
+        let (spec, provision) = (spec.clone(), provision.clone());
+        let mut deployment = Self { nodes: Vec::new(), provision, version: String::new() };
         match deployment.bring_up(&spec).await {
             Ok(()) => Ok(deployment),
             Err(error) => {
-                // What counts is why it did not start.
+                // The first error is the useful one.
                 deployment.remove().await.ok();
                 Err(error)
             }
@@ -56,35 +56,35 @@ impl Deployment {
     }
 
     async fn bring_up(&mut self, spec: &DeploymentSpec) -> io::Result<()> {
-        let (mut places, mut homes) = (Vec::new(), Vec::new());
+        let (mut locations, mut homes) = (Vec::new(), Vec::new());
         let mut ports = free_ports(spec.nodes.iter().map(|node| node.ports).sum())?;
         for node in &spec.nodes {
-            let home = matches!(self.means, Means::Program(_)).then(Process::home).transpose()?;
+            let home = matches!(self.provision, Provision::Program(_)).then(Process::home).transpose()?;
             let data = home.as_ref().map_or(container::DATA.to_owned(), |home| home.path().display().to_string());
-            places.push(Place { ports: ports.split_off(ports.len() - node.ports), data });
+            locations.push(Location { ports: ports.split_off(ports.len() - node.ports), data });
             homes.push(home);
         }
         for (index, (node, home)) in spec.nodes.iter().zip(homes).enumerate() {
             if node.after_others {
                 self.ready().await?;
             }
-            let (product, means, launch) = (spec.product, self.means.clone(), node.launch(&places, index));
-            let unit = on_servers(async move { Unit::launch(product, &means, home, launch).await }).await?;
-            self.nodes.push(Node::new(node.clone(), places[index].clone(), unit));
+            let (product, provision, launch) = (spec.product, self.provision.clone(), node.launch(&locations, index));
+            let unit = on_servers(async move { Unit::launch(product, &provision, home, launch).await }).await?;
+            self.nodes.push(Node::new(node.clone(), locations[index].clone(), unit));
         }
         self.ready().await?;
         if let Some(form) = &spec.form {
             form(self.nodes.iter().map(Node::port).collect()).await?;
         }
         self.version =
-            (spec.product.version)(self.nodes[0].asked_port()).await.unwrap_or_else(|error| error.to_string());
+            (spec.product.version)(self.nodes[0].health_port()).await.unwrap_or_else(|error| error.to_string());
         Ok(())
     }
 
     /// Waits until every node serves.
     ///
     /// # Errors
-    /// As [`Node::ready`].
+    /// Those of [`Node::ready`].
     pub async fn ready(&self) -> io::Result<()> {
         futures_util::future::try_join_all(self.nodes.iter().map(Node::ready)).await.map(drop)
     }
@@ -97,23 +97,23 @@ impl Deployment {
     /// The node with this name.
     ///
     /// # Errors
-    /// There is none.
+    /// The deployment has no such node.
     pub fn node(&self, name: &str) -> io::Result<&Node> {
         let found = self.nodes.iter().find(|node| node.name() == name);
         found.ok_or_else(|| io::Error::other(format!("the deployment has no node {name}")))
     }
 
-    /// The addresses that a client's URL names.
+    /// The addresses for the URL of clients.
     pub fn addresses(&self) -> Vec<String> {
         self.nodes.iter().filter(|node| node.is_for_clients()).map(Node::address).collect()
     }
 
-    /// By which means it runs.
-    pub fn means(&self) -> &Means {
-        &self.means
+    /// How the servers are provided.
+    pub fn provision(&self) -> &Provision {
+        &self.provision
     }
 
-    /// The version that the first node says of itself.
+    /// The version that the first node reports.
     pub fn version(&self) -> &str {
         &self.version
     }

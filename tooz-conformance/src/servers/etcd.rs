@@ -1,4 +1,4 @@
-//! etcd: a single member, three, and one that speaks TLS alone.
+//! etcd: a single member, three members, and one that requires TLS.
 
 use std::io;
 use std::sync::{Arc, LazyLock};
@@ -7,7 +7,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
 use super::certificates::Certificates;
-use super::spec::{DeploymentSpec, Launch, NodeSpec, Place, Product};
+use super::spec::{DeploymentSpec, Launch, Location, NodeSpec, Product};
 use super::wire;
 
 /// etcd. It has no stock image with a short name; `TOOZ_TEST_ETCD_IMAGE` names one.
@@ -27,8 +27,8 @@ pub fn single() -> DeploymentSpec {
 
 /// One member with further arguments.
 pub fn with_args(args: &'static [&'static str]) -> DeploymentSpec {
-    let plan = move |places: &[Place], index: usize| {
-        let mut launch = member(places, index);
+    let plan = move |locations: &[Location], index: usize| {
+        let mut launch = member(locations, index);
         launch.args.extend(args.iter().map(|arg| (*arg).to_owned()));
         launch
     };
@@ -40,27 +40,27 @@ pub fn three() -> DeploymentSpec {
     members(&["member-1", "member-2", "member-3"])
 }
 
-/// One member whose clients must speak TLS and show a certificate. A further port is in the clear, and tells its health.
+/// One member whose clients must use TLS and a certificate. A further port serves health checks without TLS.
 pub fn secure(certificates: Arc<LazyLock<Certificates>>) -> DeploymentSpec {
-    let plan = move |places: &[Place], index: usize| {
-        let mut launch = member(places, index);
-        let place = &places[index];
-        let http = format!("http://127.0.0.1:{}", place.port());
+    let plan = move |locations: &[Location], index: usize| {
+        let mut launch = member(locations, index);
+        let location = &locations[index];
+        let http = format!("http://127.0.0.1:{}", location.port());
         for arg in &mut launch.args {
             *arg = arg.replace(&http, &http.replace("http", "https"));
         }
-        launch.args.push(format!("--listen-metrics-urls=http://127.0.0.1:{}", place.ports[HEALTH]));
+        launch.args.push(format!("--listen-metrics-urls=http://127.0.0.1:{}", location.ports[HEALTH]));
         launch.args.push("--client-cert-auth".to_owned());
         for (option, file) in [("cert", "server.pem"), ("key", "server.key"), ("trusted-ca", "ca.pem")] {
-            launch.args.push(format!("--{option}-file={}/{file}", place.data));
+            launch.args.push(format!("--{option}-file={}/{file}", location.data));
             launch.files.push((file.to_owned(), certificates.content(file)));
         }
         launch
     };
-    DeploymentSpec::new(&PRODUCT, vec![NodeSpec::new("member-1", plan, ready).ports(3).asked_at(HEALTH)])
+    DeploymentSpec::new(&PRODUCT, vec![NodeSpec::new("member-1", plan, ready).ports(3).health_port(HEALTH)])
 }
 
-/// The port of a secure member that is in the clear.
+/// The port of a secure member without TLS.
 const HEALTH: usize = 2;
 
 fn members(names: &[&'static str]) -> DeploymentSpec {
@@ -68,20 +68,21 @@ fn members(names: &[&'static str]) -> DeploymentSpec {
     DeploymentSpec::new(&PRODUCT, names.iter().map(node).collect())
 }
 
-fn member(places: &[Place], index: usize) -> Launch {
-    let place = &places[index];
-    let client = format!("http://127.0.0.1:{}", place.port());
-    let peer = |place: &Place| format!("http://127.0.0.1:{}", place.ports[1]);
-    let all: Vec<String> = places.iter().enumerate().map(|(at, place)| format!("m{at}={}", peer(place))).collect();
+fn member(locations: &[Location], index: usize) -> Launch {
+    let location = &locations[index];
+    let client = format!("http://127.0.0.1:{}", location.port());
+    let peer = |location: &Location| format!("http://127.0.0.1:{}", location.ports[1]);
+    let all: Vec<String> =
+        locations.iter().enumerate().map(|(at, location)| format!("m{at}={}", peer(location))).collect();
     let args = [
         format!("--name=m{index}"),
-        format!("--data-dir={}/etcd", place.data),
+        format!("--data-dir={}/etcd", location.data),
         format!("--listen-client-urls={client}"),
         format!("--advertise-client-urls={client}"),
-        format!("--listen-peer-urls={}", peer(place)),
-        format!("--initial-advertise-peer-urls={}", peer(place)),
+        format!("--listen-peer-urls={}", peer(location)),
+        format!("--initial-advertise-peer-urls={}", peer(location)),
         format!("--initial-cluster={}", all.join(",")),
-        format!("--initial-cluster-token=tooz-{}", places[0].port()),
+        format!("--initial-cluster-token=tooz-{}", locations[0].port()),
         "--heartbeat-interval=100".to_owned(),
         "--election-timeout=1000".to_owned(),
         "--log-level=warn".to_owned(),

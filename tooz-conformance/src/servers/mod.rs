@@ -1,14 +1,15 @@
-//! Real backends for tests: how a server is started on this machine, and how it is harmed.
+//! Real backends for tests: how servers are started on this machine, and how they are disturbed.
 //!
-//! [`DeploymentSpec`] says what to run, [`Means`] by which means it is run here, [`Deployment`] is the running thing.
+//! [`DeploymentSpec`] says what to run, [`Provision`] says how it is provided, and [`Deployment`] is the running
+//! backend.
 
 mod certificates;
 mod container;
 mod deployment;
-mod means;
 mod node;
 mod ports;
 mod process;
+mod provision;
 mod runtime;
 mod spec;
 mod unit;
@@ -19,10 +20,10 @@ pub mod redis;
 pub mod zookeeper;
 
 pub use self::certificates::Certificates;
-pub(crate) use self::container::remove_ours;
+pub(crate) use self::container::remove_own;
 pub use self::deployment::Deployment;
-pub use self::means::Means;
 pub use self::node::Node;
 pub(crate) use self::ports::free_ports;
+pub use self::provision::Provision;
 pub(crate) use self::runtime::on_servers;
-pub use self::spec::{DeploymentSpec, Launch, NodeSpec, Place, Product};
+pub use self::spec::{DeploymentSpec, Launch, Location, NodeSpec, Product};

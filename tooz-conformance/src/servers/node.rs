@@ -1,4 +1,4 @@
-//! One running server of a deployment, and what can be done to it.
+//! One running server of a deployment, and how to disturb it.
 
 use std::io;
 use std::sync::Arc;
@@ -10,41 +10,41 @@ use tokio::sync::Mutex;
 use tokio::time::sleep;
 
 use super::runtime::on_servers;
-use super::spec::{NodeSpec, Place};
+use super::spec::{Location, NodeSpec};
 use super::unit::Unit;
 
 /// How long a server may take until it serves.
 const START: Duration = Duration::from_secs(60);
 
-/// One server of a deployment. Each method returns when its effect has been seen.
+/// One server of a deployment. Each method returns when its effect is visible.
 #[derive(Clone, Debug)]
 pub struct Node(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
     spec: NodeSpec,
-    place: Place,
+    location: Location,
     unit: Mutex<Option<Unit>>,
 }
 
 impl Node {
-    pub(crate) fn new(spec: NodeSpec, place: Place, unit: Unit) -> Self {
-        Self(Arc::new(Inner { spec, place, unit: Mutex::new(Some(unit)) }))
+    pub(crate) fn new(spec: NodeSpec, location: Location, unit: Unit) -> Self {
+        Self(Arc::new(Inner { spec, location, unit: Mutex::new(Some(unit)) }))
     }
 
-    /// What the node is called inside its deployment, such as `master`.
+    /// The name of the node inside its deployment, such as `master`.
     pub fn name(&self) -> &str {
         &self.0.spec.name
     }
 
     /// The port that clients use, on 127.0.0.1.
     pub fn port(&self) -> u16 {
-        self.0.place.port()
+        self.0.location.port()
     }
 
-    /// A further port, if its spec asked for more: `extra_port(1)` is the second one.
+    /// A further port of the node: `extra_port(1)` is the second one.
     pub fn extra_port(&self, index: usize) -> Option<u16> {
-        self.0.place.ports.get(index).copied()
+        self.0.location.ports.get(index).copied()
     }
 
     /// The address that clients use.
@@ -52,16 +52,16 @@ impl Node {
         format!("127.0.0.1:{}", self.port())
     }
 
-    /// The port that tells whether the server serves, and its version.
-    pub(crate) fn asked_port(&self) -> u16 {
-        self.0.place.ports[self.0.spec.asked]
+    /// The port for health and version checks.
+    pub(crate) fn health_port(&self) -> u16 {
+        self.0.location.ports[self.0.spec.health]
     }
 
     pub(crate) fn is_for_clients(&self) -> bool {
         self.0.spec.for_clients
     }
 
-    /// Kills the server with SIGKILL, also a paused one.
+    /// Kills the server with SIGKILL, even if it is paused.
     ///
     /// # Errors
     /// The server does not run.
@@ -69,7 +69,7 @@ impl Node {
         self.with(|unit| unit.kill().boxed()).await
     }
 
-    /// Freezes the server: connections stay open and nothing answers.
+    /// Freezes the server: connections stay open and nothing acknowledgements.
     ///
     /// # Errors
     /// The server does not run.
@@ -77,7 +77,7 @@ impl Node {
         self.with(|unit| unit.pause().boxed()).await
     }
 
-    /// Lets a frozen server go on.
+    /// Resumes a frozen server.
     ///
     /// # Errors
     /// The server does not run.
@@ -85,7 +85,7 @@ impl Node {
         self.with(|unit| unit.resume().boxed()).await
     }
 
-    /// Asks the server to end in its own way, and kills it if it takes more than 10 s.
+    /// Asks the server to stop, and kills it after 10 s.
     ///
     /// # Errors
     /// The server does not run.
@@ -105,7 +105,7 @@ impl Node {
     /// Kills the server and starts it again; see [`start`](Self::start).
     ///
     /// # Errors
-    /// As `kill` and `start`.
+    /// Those of `kill` and `start`.
     pub async fn restart(&self) -> io::Result<()> {
         self.kill().await?;
         self.start().await
@@ -114,12 +114,12 @@ impl Node {
     /// Waits until the server serves.
     ///
     /// # Errors
-    /// It ended, or does not serve within 60 s; the error has the end of its log.
+    /// It ended, or does not serve within 60 s; the error contains the end of its log.
     pub async fn ready(&self) -> io::Result<()> {
         let deadline = Instant::now() + START;
         loop {
             let outcome = self.serves().await;
-            // Somebody else's server may have answered on this port: only a running one of ours counts.
+            // The server of another process may have answered on this port, so this server must run too.
             if !self.with(|unit| unit.is_running().map(Ok).boxed()).await? {
                 return Err(self.failure("ended").await);
             }
@@ -134,9 +134,9 @@ impl Node {
     }
 
     async fn serves(&self) -> io::Result<()> {
-        (self.0.spec.ready)(self.asked_port()).await?;
-        match &self.0.spec.greet {
-            Some(greet) => greet(self.port()).await,
+        (self.0.spec.ready)(self.health_port()).await?;
+        match &self.0.spec.ready_for_clients {
+            Some(ready_for_clients) => ready_for_clients(self.port()).await,
             None => Ok(()),
         }
     }
@@ -158,7 +158,7 @@ impl Node {
         .await
     }
 
-    /// Works on the unit on the servers' runtime.
+    /// Runs `work` on the servers' runtime.
     async fn with<T: Send + 'static>(
         &self,
         work: impl for<'a> FnOnce(&'a mut Unit) -> BoxFuture<'a, io::Result<T>> + Send + 'static,

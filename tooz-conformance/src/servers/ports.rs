@@ -1,16 +1,16 @@
-//! Loopback ports for servers and proxies that must be able to come back on the same port.
+//! Loopback ports for servers and proxies that must restart on the same port.
 
 use std::io;
 use std::net::{Ipv4Addr, TcpListener};
 
 use rand::Rng;
 
-/// Ports of the kernel's ephemeral range are avoided: an outgoing connection could take one while its server is down.
+/// The kernel's ephemeral range is avoided: an outgoing connection could take a port of it while its server is down.
 const RANGE: std::ops::Range<u16> = 11_000..32_000;
 
-/// `count` different ports that nobody listens on at the moment.
+/// `count` different ports that are free at the moment.
 ///
-/// Another process may take one before it is used, so whoever starts a server on it tries again with other ports.
+/// Another process may take one before it is used, so a caller whose server does not start tries other ports.
 pub(crate) fn free_ports(count: usize) -> io::Result<Vec<u16>> {
     let mut held: Vec<(u16, TcpListener)> = Vec::with_capacity(count);
     for _ in 0..count * 100 {

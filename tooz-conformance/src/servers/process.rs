@@ -1,4 +1,4 @@
-//! A server run as a plain program, guarded by a small shell that ends it when the test process is gone.
+//! A server run as a plain program, under a small shell that ends it when the test process ends.
 
 use std::fs::{self, File};
 use std::io;
@@ -14,26 +14,29 @@ use tokio::time::timeout;
 
 use super::spec::Launch;
 
-/// Runs the program, then obeys signal names on its standard input, until `end` or the end of file. Then the program is
-/// killed; without an `end` the test process is gone, and nobody else would remove the data. The shell does not wait meanwhile, so the pid stays its own. Descriptor 3 is what
-/// was the shell's output: whoever reads it sees the end of file when the program is gone. Each order is acknowledged
-/// on the shell's standard error.
-const GUARD: &str = r#"
+/// The shell starts the program, then reads signal names from its standard input and sends them to the program, until
+/// it reads `end` or the end of the input. Then it kills the program.
+///
+/// - Without an `end` the test process itself has ended, so the shell removes the data too.
+/// - The shell does not wait for the program before that, so the program's pid is not reused.
+/// - The program inherits the shell's output as descriptor 3: a reader sees its end when the program ends.
+/// - The shell acknowledges each signal on its standard error.
+const SHELL: &str = r#"
 "$@" </dev/null 3>&1 >>"$TOOZ_SERVER_HOME/server.log" 2>&1 &
 server=$!
 exec >/dev/null
-while read -r order; do
-  [ "$order" = end ] && break
-  kill -s "$order" "$server" 2>/dev/null
+while read -r word; do
+  [ "$word" = end ] && break
+  kill -s "$word" "$server" 2>/dev/null
   echo sent >&2
 done
 exec 2>/dev/null
 kill -s KILL "$server"
 wait "$server"
-[ "$order" = end ] || rm -rf "$TOOZ_SERVER_HOME"
+[ "$word" = end ] || rm -rf "$TOOZ_SERVER_HOME"
 "#;
 
-/// One program with its data directory; it may be started again after it ended.
+/// One program with its data directory. It can be started again after it ended.
 #[derive(Debug)]
 pub(crate) struct Process {
     program: PathBuf,
@@ -44,14 +47,14 @@ pub(crate) struct Process {
 
 #[derive(Debug)]
 struct Running {
-    guard: Child,
-    orders: ChildStdin,
-    answers: BufReader<ChildStderr>,
+    shell: Child,
+    signals: ChildStdin,
+    acknowledgements: BufReader<ChildStderr>,
     ended: JoinHandle<()>,
 }
 
 impl Process {
-    /// A fresh data directory, in memory where the system has a place for that.
+    /// A new data directory, in memory where the system has `/dev/shm`.
     pub(crate) fn home() -> io::Result<TempDir> {
         let memory = Path::new("/dev/shm");
         let builder = || tempfile::Builder::new().prefix("tooz-server-").to_owned();
@@ -63,7 +66,7 @@ impl Process {
         builder().tempdir()
     }
 
-    /// Writes the files; nothing runs yet.
+    /// Writes the files. The program does not run yet.
     pub(crate) fn prepare(program: PathBuf, home: TempDir, launch: Launch) -> io::Result<Self> {
         for (name, content) in &launch.files {
             let path = home.path().join(name);
@@ -78,8 +81,8 @@ impl Process {
 
     /// Starts the program.
     pub(crate) fn start(&mut self) -> io::Result<()> {
-        let mut guard = Command::new("sh")
-            .args(["-c", GUARD, "guard"])
+        let mut shell = Command::new("sh")
+            .args(["-c", SHELL, "shell"])
             .arg(&self.program)
             .args(&self.launch.args)
             .envs(self.launch.env.iter().map(|(name, value)| (name, value)))
@@ -90,17 +93,17 @@ impl Process {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()?;
-        let pipes = (guard.stdin.take(), guard.stdout.take(), guard.stderr.take());
-        let (Some(orders), Some(mut output), Some(answers)) = pipes else {
-            return Err(io::Error::other("the guard has no pipes"));
+        let pipes = (shell.stdin.take(), shell.stdout.take(), shell.stderr.take());
+        let (Some(signals), Some(mut output), Some(acknowledgements)) = pipes else {
+            return Err(io::Error::other("the shell has no pipes"));
         };
-        let answers = BufReader::new(answers);
+        let acknowledgements = BufReader::new(acknowledgements);
         let ended = tokio::spawn(async move { while matches!(output.read(&mut [0; 64]).await, Ok(1..)) {} });
-        self.running = Some(Running { guard, orders, answers, ended });
+        self.running = Some(Running { shell, signals, acknowledgements, ended });
         Ok(())
     }
 
-    /// Whether the program still runs (a paused one does).
+    /// Whether the program still runs. A paused program runs.
     pub(crate) fn is_running(&self) -> bool {
         self.running.as_ref().is_some_and(|running| !running.ended.is_finished())
     }
@@ -108,32 +111,32 @@ impl Process {
     /// Sends a signal by its name, without `SIG`.
     pub(crate) async fn signal(&mut self, name: &str) -> io::Result<()> {
         let running = self.running.as_mut().ok_or_else(|| io::Error::other("the server does not run"))?;
-        running.orders.write_all(format!("{name}\n").as_bytes()).await?;
-        running.orders.flush().await?;
-        running.answers.read_line(&mut String::new()).await.map(drop)
+        running.signals.write_all(format!("{name}\n").as_bytes()).await?;
+        running.signals.flush().await?;
+        running.acknowledgements.read_line(&mut String::new()).await.map(drop)
     }
 
-    /// Kills the program with SIGKILL, also a paused one, and waits for its end.
+    /// Kills the program with SIGKILL, even if it is paused, and waits for its end.
     pub(crate) async fn kill(&mut self) -> io::Result<()> {
         if let Some(mut running) = self.running.take() {
-            running.orders.write_all(b"end\n").await?;
-            running.orders.flush().await?;
-            running.guard.wait().await?;
+            running.signals.write_all(b"end\n").await?;
+            running.signals.flush().await?;
+            running.shell.wait().await?;
         }
         Ok(())
     }
 
-    /// Asks the program to end and waits; after `limit` it is killed.
+    /// Asks the program to end and waits. After `limit` the program is killed.
     pub(crate) async fn stop(&mut self, limit: Duration) -> io::Result<()> {
         self.signal("TERM").await?;
         if let Some(running) = self.running.as_mut() {
-            // Whoever does not end in time is killed below.
+            // A program that does not end in time is killed below.
             timeout(limit, &mut running.ended).await.ok();
         }
         self.kill().await
     }
 
-    /// The end of what the program wrote.
+    /// The end of the program's log.
     pub(crate) fn log(&self) -> String {
         let log = fs::read(self.home.path().join("server.log")).unwrap_or_default();
         let from = log.len().saturating_sub(2000);

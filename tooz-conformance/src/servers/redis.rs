@@ -7,7 +7,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tokio::time::{Instant, sleep};
 
-use super::spec::{DeploymentSpec, Launch, NodeSpec, Place, Product};
+use super::spec::{DeploymentSpec, Launch, Location, NodeSpec, Product};
 use super::wire;
 
 /// The name under which [`sentinel`] watches its master.
@@ -24,7 +24,7 @@ pub static PRODUCT: Product = Product {
     version: |port| version(port).boxed(),
 };
 
-/// Valkey, which goes on from Redis 7.2.
+/// Valkey, a fork of Redis 7.2.
 pub static VALKEY: Product = Product {
     name: "valkey",
     image: Some("valkey/valkey:8.1"),
@@ -34,36 +34,37 @@ pub static VALKEY: Product = Product {
     version: |port| version(port).boxed(),
 };
 
-/// One server, which keeps nothing on disk.
+/// One server without persistence.
 pub fn single() -> DeploymentSpec {
     one(&PRODUCT)
 }
 
-/// One Valkey server, which survives as [`persistent`] does.
+/// One Valkey server with the persistence of [`persistent`].
 pub fn valkey() -> DeploymentSpec {
     one(&VALKEY).args(PERSISTENT)
 }
 
 fn one(product: &'static Product) -> DeploymentSpec {
-    DeploymentSpec::new(product, vec![NodeSpec::new("server", |places, index| server(&places[index]), ready)])
+    DeploymentSpec::new(product, vec![NodeSpec::new("server", |locations, index| server(&locations[index]), ready)])
 }
 
-/// One server that writes every command to disk before it answers, so that it survives `kill -9` with its data.
+/// One server that writes every command to disk before it acknowledgements, so that its data survives `kill -9`.
 pub fn persistent() -> DeploymentSpec {
     single().args(PERSISTENT)
 }
 
-/// One master, two replicas and three sentinels, which promote a replica about 2 s after the master went away.
-/// Clients are given the sentinels.
+/// One master, two replicas and three sentinels, which promote a replica about 2 s after the master ends. Clients get
+/// the addresses of the sentinels.
 pub fn sentinel() -> DeploymentSpec {
-    let mut nodes = vec![NodeSpec::new("master", |places, index| master(&places[index]), ready).not_for_clients()];
+    let mut nodes =
+        vec![NodeSpec::new("master", |locations, index| master(&locations[index]), ready).not_for_clients()];
     for name in ["replica-1", "replica-2"] {
-        let replica = NodeSpec::new(name, |places, index| replica_of(&places[0], &places[index]), follows);
+        let replica = NodeSpec::new(name, |locations, index| replica_of(&locations[0], &locations[index]), follows);
         nodes.push(replica.not_for_clients());
     }
     for (index, name) in ["sentinel-1", "sentinel-2", "sentinel-3"].into_iter().enumerate() {
-        let node = NodeSpec::new(name, |places, index| watcher_of(&places[0], &places[index]), ready);
-        // A sentinel asks for replicas when it starts, and then again only after 10 s.
+        let node = NodeSpec::new(name, |locations, index| sentinel_of(&locations[0], &locations[index]), ready);
+        // A sentinel looks for replicas when it starts, and then again only after 10 s.
         nodes.push(if index == 0 { node.after_others() } else { node });
     }
     DeploymentSpec::new(&PRODUCT, nodes)
@@ -73,52 +74,52 @@ pub fn sentinel() -> DeploymentSpec {
 
 /// Three masters that share the slots, without replicas.
 pub fn cluster() -> DeploymentSpec {
-    let node = |name| NodeSpec::new(name, |places, index| cluster_node(&places[index]), ready).ports(2);
+    let node = |name| NodeSpec::new(name, |locations, index| cluster_node(&locations[index]), ready).ports(2);
     DeploymentSpec::new(&PRODUCT, ["node-1", "node-2", "node-3"].map(node).to_vec())
         .formed_by(|ports| form_cluster(ports).boxed())
         .advertises_addresses()
 }
 
-fn server(place: &Place) -> Launch {
-    let port = place.port().to_string();
-    let args = ["--port", &port, "--bind", "127.0.0.1", "--dir", &place.data, "--save", "", "--appendonly", "no"];
+fn server(location: &Location) -> Launch {
+    let port = location.port().to_string();
+    let args = ["--port", &port, "--bind", "127.0.0.1", "--dir", &location.data, "--save", "", "--appendonly", "no"];
     Launch { args: args.map(str::to_owned).to_vec(), ..Launch::default() }
 }
 
-/// It sends its data at once to a replica that asks, instead of waiting 5 s for others.
-fn master(place: &Place) -> Launch {
-    let mut launch = server(place);
+/// The master sends its data to a replica at once, instead of waiting 5 s for other replicas.
+fn master(location: &Location) -> Launch {
+    let mut launch = server(location);
     launch.args.extend(["--repl-diskless-sync-delay", "0"].map(str::to_owned));
     launch
 }
 
-fn replica_of(master: &Place, place: &Place) -> Launch {
-    let mut launch = server(place);
+fn replica_of(master: &Location, location: &Location) -> Launch {
+    let mut launch = server(location);
     launch.args.extend(["--replicaof".to_owned(), "127.0.0.1".to_owned(), master.port().to_string()]);
     launch
 }
 
-fn watcher_of(master: &Place, place: &Place) -> Launch {
+fn sentinel_of(master: &Location, location: &Location) -> Launch {
     let config = format!(
         "port {}\nbind 127.0.0.1\ndir {}\nsentinel monitor {MASTER_NAME} 127.0.0.1 {} 2\n\
          sentinel down-after-milliseconds {MASTER_NAME} 1500\nsentinel failover-timeout {MASTER_NAME} 5000\n",
-        place.port(),
-        place.data,
+        location.port(),
+        location.data,
         master.port(),
     );
-    let args = vec![format!("{}/sentinel.conf", place.data), "--sentinel".to_owned()];
+    let args = vec![format!("{}/sentinel.conf", location.data), "--sentinel".to_owned()];
     Launch { args, files: vec![("sentinel.conf".to_owned(), config)], ..Launch::default() }
 }
 
-fn cluster_node(place: &Place) -> Launch {
-    let mut launch = server(place);
-    let bus = place.ports[1].to_string();
+fn cluster_node(location: &Location) -> Launch {
+    let mut launch = server(location);
+    let bus = location.ports[1].to_string();
     let args = ["--cluster-enabled", "yes", "--cluster-port", &bus, "--cluster-node-timeout", "2000"];
     launch.args.extend(args.map(str::to_owned));
     launch
 }
 
-/// A server that wants a password serves too; one that still loads its data does not.
+/// A server that requires a password serves. A server that still loads its data does not.
 fn ready(port: u16) -> BoxFuture<'static, io::Result<()>> {
     async move {
         match wire::redis(port, &["PING"]).await {
@@ -130,7 +131,7 @@ fn ready(port: u16) -> BoxFuture<'static, io::Result<()>> {
     .boxed()
 }
 
-/// A replica that has its master's data; one that was promoted serves too.
+/// A replica serves when it has its master's data, or when it was promoted.
 fn follows(port: u16) -> BoxFuture<'static, io::Result<()>> {
     async move {
         let info = wire::redis(port, &["INFO", "replication"]).await?;
@@ -145,7 +146,7 @@ fn follows(port: u16) -> BoxFuture<'static, io::Result<()>> {
 async fn version(port: u16) -> io::Result<String> {
     let info = wire::redis(port, &["INFO", "server"]).await?;
     let field = |name| info.lines().find_map(|line| line.strip_prefix(name));
-    // Valkey also tells which Redis it is compatible with.
+    // Valkey also reports the Redis version that it is compatible with.
     let line = field("valkey_version:").or_else(|| field("redis_version:"));
     Ok(line.unwrap_or("unknown").trim().to_owned())
 }

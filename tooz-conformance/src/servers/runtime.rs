@@ -1,4 +1,4 @@
-//! One runtime for all servers of the process: they outlive the runtimes of the trials that use them.
+//! One runtime for all servers of the process. It outlives the runtimes of the trials that use them.
 
 use std::future::Future;
 use std::io;
@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 
 use tokio::runtime::{Builder, Runtime};
 
-/// Runs `work` on the servers' runtime; dropping the returned future does not stop it.
+/// Runs `work` on the servers' runtime. Dropping the returned future does not stop the work.
 pub(crate) async fn on_servers<T: Send + 'static>(
     work: impl Future<Output = io::Result<T>> + Send + 'static,
 ) -> io::Result<T> {
@@ -19,7 +19,7 @@ fn runtime() -> io::Result<&'static Runtime> {
         return Ok(runtime);
     }
     let runtime = Builder::new_multi_thread().worker_threads(1).thread_name("servers").enable_all().build()?;
-    // If two threads were here at once, the second runtime is dropped unused, away from any async context's thread.
+    // If two threads get here at once, the second runtime is shut down unused.
     if let Err(unused) = RUNTIME.set(runtime) {
         unused.shutdown_background();
     }

@@ -1,4 +1,4 @@
-//! What to run: products, nodes and whole deployments, independent of the means.
+//! What to run: products, nodes and whole deployments, independent of how servers are provided.
 
 use std::fmt;
 use std::io;
@@ -6,33 +6,33 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 
-/// A server product and the ways to get it.
+/// A server product, and where to get it.
 #[derive(Debug)]
 pub struct Product {
     /// The name in lowercase, as in `TOOZ_TEST_<NAME>_IMAGE`.
     pub name: &'static str,
-    /// The stock image with its tag, if there is one that every Docker host can pull by this short name.
+    /// The stock image with its tag, if the product has one that every Docker host can pull by this short name.
     pub image: Option<&'static str>,
-    /// What `cargo xtask images` builds from Debian packages.
+    /// The image that `cargo xtask images` builds from Debian packages.
     pub local_image: &'static str,
-    /// Names or absolute paths of the server program, the first that exists is used.
+    /// Names or absolute paths of the server program. The first that exists is used.
     pub programs: &'static [&'static str],
-    /// The Debian package that has the program.
+    /// The Debian package of the program.
     pub package: &'static str,
     /// Asks a running node for its version.
     pub version: fn(u16) -> BoxFuture<'static, io::Result<String>>,
 }
 
-/// Where a node lives, known before anything is started.
+/// Ports and directory of a node, known before any node starts.
 #[derive(Clone, Debug)]
-pub struct Place {
+pub struct Location {
     /// The node's ports; the first is the one that clients use.
     pub ports: Vec<u16>,
-    /// Its data directory, as the server itself sees it.
+    /// Its data directory, as the server sees it.
     pub data: String,
 }
 
-impl Place {
+impl Location {
     /// The port that clients use.
     pub fn port(&self) -> u16 {
         self.ports[0]
@@ -42,7 +42,7 @@ impl Place {
 /// The command of one node.
 #[derive(Clone, Debug, Default)]
 pub struct Launch {
-    /// The arguments after the program. `{data}` and `{port.N}` are filled in.
+    /// The arguments after the program. `{data}` and `{port.N}` are replaced.
     pub args: Vec<String>,
     /// Environment variables.
     pub env: Vec<(String, String)>,
@@ -51,11 +51,11 @@ pub struct Launch {
 }
 
 impl Launch {
-    /// Fills in what an argument could not know.
-    pub(crate) fn resolved(mut self, place: &Place) -> Self {
+    /// Replaces `{data}` and `{port.N}`.
+    pub(crate) fn resolved(mut self, location: &Location) -> Self {
         for arg in self.args.iter_mut().chain(self.env.iter_mut().map(|(_, value)| value)) {
-            *arg = arg.replace("{data}", &place.data);
-            for (index, port) in place.ports.iter().enumerate() {
+            *arg = arg.replace("{data}", &location.data);
+            for (index, port) in location.ports.iter().enumerate() {
                 *arg = arg.replace(&format!("{{port.{index}}}"), &port.to_string());
             }
         }
@@ -63,7 +63,7 @@ impl Launch {
     }
 }
 
-type Plan = dyn Fn(&[Place], usize) -> Launch + Send + Sync;
+type Plan = dyn Fn(&[Location], usize) -> Launch + Send + Sync;
 type Check = dyn Fn(u16) -> BoxFuture<'static, io::Result<()>> + Send + Sync;
 type Form = dyn Fn(Vec<u16>) -> BoxFuture<'static, io::Result<()>> + Send + Sync;
 
@@ -72,32 +72,32 @@ type Form = dyn Fn(Vec<u16>) -> BoxFuture<'static, io::Result<()>> + Send + Sync
 pub struct NodeSpec {
     pub(crate) name: String,
     pub(crate) ports: usize,
-    pub(crate) asked: usize,
+    pub(crate) health: usize,
     pub(crate) for_clients: bool,
     pub(crate) after_others: bool,
     pub(crate) plan: Arc<Plan>,
     pub(crate) ready: Arc<Check>,
-    pub(crate) greet: Option<Arc<Check>>,
+    pub(crate) ready_for_clients: Option<Arc<Check>>,
     pub(crate) extra: Launch,
 }
 
 impl NodeSpec {
-    /// A node with one port. `plan` gets the places of all nodes and this one's index; `ready` fails until it serves.
+    /// A node with one port. `plan` gets the locations of all nodes and this one's index; `ready` fails until it serves.
     pub fn new(
         name: impl Into<String>,
-        plan: impl Fn(&[Place], usize) -> Launch + Send + Sync + 'static,
+        plan: impl Fn(&[Location], usize) -> Launch + Send + Sync + 'static,
         ready: impl Fn(u16) -> BoxFuture<'static, io::Result<()>> + Send + Sync + 'static,
     ) -> Self {
         let (plan, ready) = (Arc::new(plan), Arc::new(ready));
         Self {
             name: name.into(),
             ports: 1,
-            asked: 0,
+            health: 0,
             for_clients: true,
             after_others: false,
             plan,
             ready,
-            greet: None,
+            ready_for_clients: None,
             extra: Launch::default(),
         }
     }
@@ -111,18 +111,18 @@ impl NodeSpec {
 
     /// The port, by its index, that is asked in the clear whether the node serves, where the one for clients is not.
     #[must_use]
-    pub fn asked_at(mut self, index: usize) -> Self {
-        self.asked = index;
+    pub fn health_port(mut self, index: usize) -> Self {
+        self.health = index;
         self
     }
 
     /// What must succeed too, at the port for clients, before the node serves.
     #[must_use]
-    pub fn greeted_by(
+    pub fn also_ready_when(
         mut self,
-        greet: impl Fn(u16) -> BoxFuture<'static, io::Result<()>> + Send + Sync + 'static,
+        ready_for_clients: impl Fn(u16) -> BoxFuture<'static, io::Result<()>> + Send + Sync + 'static,
     ) -> Self {
-        self.greet = Some(Arc::new(greet));
+        self.ready_for_clients = Some(Arc::new(ready_for_clients));
         self
     }
 
@@ -140,12 +140,12 @@ impl NodeSpec {
         self
     }
 
-    pub(crate) fn launch(&self, places: &[Place], index: usize) -> Launch {
-        let mut launch = (self.plan)(places, index);
+    pub(crate) fn launch(&self, locations: &[Location], index: usize) -> Launch {
+        let mut launch = (self.plan)(locations, index);
         launch.args.extend(self.extra.args.iter().cloned());
         launch.env.extend(self.extra.env.iter().cloned());
         launch.files.extend(self.extra.files.iter().cloned());
-        launch.resolved(&places[index])
+        launch.resolved(&locations[index])
     }
 }
 
@@ -155,7 +155,7 @@ impl fmt::Debug for NodeSpec {
     }
 }
 
-/// One or several nodes that together are a backend.
+/// One or several nodes that form one backend.
 #[derive(Clone)]
 pub struct DeploymentSpec {
     pub(crate) product: &'static Product,
@@ -165,12 +165,12 @@ pub struct DeploymentSpec {
 }
 
 impl DeploymentSpec {
-    /// These nodes of `product`.
+    /// A deployment of these nodes of `product`.
     pub fn new(product: &'static Product, nodes: Vec<NodeSpec>) -> Self {
         Self { product, nodes, form: None, advertises: false }
     }
 
-    /// What makes one backend of the started nodes, given the first port of each. It may be repeated.
+    /// Sets what forms one backend from the started nodes, given the first port of each. It may be called repeatedly.
     #[must_use]
     pub fn formed_by(
         mut self,
@@ -180,7 +180,7 @@ impl DeploymentSpec {
         self
     }
 
-    /// Says that nodes tell clients each other's addresses, so that a proxy in between would be passed by.
+    /// Declares that the nodes advertise their own addresses, so that clients would bypass a proxy.
     #[must_use]
     pub fn advertises_addresses(mut self) -> Self {
         self.advertises = true;

@@ -1,4 +1,4 @@
-//! A server's process or container: the same verbs for both.
+//! A server's process or container, with the same methods for both.
 
 use std::io;
 use std::time::Duration;
@@ -6,14 +6,14 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use super::container::Container;
-use super::means::Means;
 use super::process::Process;
+use super::provision::Provision;
 use super::spec::{Launch, Product};
 
-/// How long a server may take to end by itself.
+/// How long a server may take to stop by itself.
 const STOP: Duration = Duration::from_secs(10);
 
-/// What runs a node.
+/// The process or container that runs a node.
 #[derive(Debug)]
 pub(crate) enum Unit {
     Process(Box<Process>),
@@ -24,21 +24,21 @@ impl Unit {
     /// Starts a server for the first time. `home` is the data directory of a program.
     pub(crate) async fn launch(
         product: &'static Product,
-        means: &Means,
+        provision: &Provision,
         home: Option<TempDir>,
         launch: Launch,
     ) -> io::Result<Self> {
-        match (means, home) {
-            (Means::Program(path), Some(home)) => {
+        match (provision, home) {
+            (Provision::Program(path), Some(home)) => {
                 let mut process = Process::prepare(path.clone(), home, launch)?;
                 process.start()?;
                 Ok(Self::Process(Box::new(process)))
             }
-            // An image has the program on its own PATH, whatever its path is here.
-            (Means::Container(image), _) => {
+            // An image has the program on its own PATH, which may differ from the host's.
+            (Provision::Container(image), _) => {
                 Container::start_new(image, product.programs[0], &launch).await.map(Box::new).map(Self::Container)
             }
-            _ => Err(io::Error::other("a server behind a URL is not ours to launch")),
+            _ => Err(io::Error::other("a server behind a URL cannot be launched by the suite")),
         }
     }
 

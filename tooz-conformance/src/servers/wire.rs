@@ -1,4 +1,4 @@
-//! The few bytes of each server's protocol that tell whether it serves, without a client library.
+//! The few bytes of each server's protocol that show whether it serves, without a client library.
 
 use std::io;
 use std::time::Duration;
@@ -10,11 +10,11 @@ use tokio::time::timeout;
 const MARKER: &str = "end";
 const LIMIT: Duration = Duration::from_secs(2);
 
-/// Sends one command to a Redis server and returns the reply as text; a reply that is an error is an `Err`.
+/// Sends one command to a Redis server and returns the reply as text. An error reply is an `Err`.
 pub(crate) async fn redis(port: u16, command: &[&str]) -> io::Result<String> {
     let mut request = Vec::new();
     encode(&mut request, command);
-    // The reply to a second command shows where the first one's ends, so that replies need not be parsed.
+    // The reply to a second command marks the end of the first reply, so that replies need not be parsed.
     encode(&mut request, &["PING", MARKER]);
     let text = exchange(port, &request, |reply| reply.ends_with(b"end\r\n") || reply.starts_with(b"-")).await?;
     match text.strip_prefix('-') {

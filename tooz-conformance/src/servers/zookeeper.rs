@@ -8,7 +8,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
 use super::certificates::Certificates;
-use super::spec::{DeploymentSpec, Launch, NodeSpec, Place, Product};
+use super::spec::{DeploymentSpec, Launch, Location, NodeSpec, Product};
 use super::wire;
 
 /// ZooKeeper.
@@ -21,12 +21,11 @@ pub static PRODUCT: Product = Product {
     version: |port| version(port).boxed(),
 };
 
-/// A small heap, and no fsync: what is tested is the client, and a killed server still has what it wrote.
+/// A small heap and no fsync: the trials test the client, and a killed server still has what it wrote.
 const JVM: &str = "-Xmx256m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Dzookeeper.forceSync=no \
                    -Dzookeeper.extendedTypesEnabled=true -Dzookeeper.admin.enableServer=false";
 
-/// Ciphers are quick only with all of the compiler, and a connection that is busy should not keep others waiting, which
-/// share its thread.
+/// Ciphers need the optimizing compiler, and a busy connection must not block others on its thread.
 const TLS_JVM: &str = "-Dio.netty.eventLoopThreads=16 ";
 
 /// One standalone server. It grants sessions from 1 s to 60 s.
@@ -39,42 +38,42 @@ pub fn ensemble() -> DeploymentSpec {
     servers(&["server-1", "server-2", "server-3"])
 }
 
-/// One standalone server whose clients must speak TLS and show a certificate. A second port is in the clear.
+/// One standalone server whose clients must use TLS and a certificate. A second port is without TLS.
 pub fn secure(certificates: Arc<LazyLock<Certificates>>) -> DeploymentSpec {
     let known = certificates.clone();
-    // The first handshake of a JVM takes long.
-    let greet = move |port| {
+    // The first handshake of a JVM is slow, so the server counts as ready after it.
+    let ready_for_clients = move |port| {
         let known = known.clone();
-        async move { serves(&known.say(port, "srvr").await?) }.boxed()
+        async move { serves(&known.request(port, "srvr").await?) }.boxed()
     };
-    let plan = move |places: &[Place], index: usize| {
-        let place = &places[index];
-        let mut launch = server(places, index);
-        let data = &place.data;
+    let plan = move |locations: &[Location], index: usize| {
+        let location = &locations[index];
+        let mut launch = server(locations, index);
+        let data = &location.data;
         let secure = format!(
             "secureClientPort={}\nsecureClientPortAddress=127.0.0.1\n\
              serverCnxnFactory=org.apache.zookeeper.server.NettyServerCnxnFactory\n\
              ssl.keyStore.location={data}/server.pem\nssl.keyStore.type=PEM\n\
              ssl.trustStore.location={data}/ca.pem\nssl.trustStore.type=PEM\n",
-            place.port(),
+            location.port(),
         );
         for (_, value) in launch.env.iter_mut().filter(|(name, _)| name == "SERVER_JVMFLAGS") {
             *value = TLS_JVM.to_owned() + &value.replace("-XX:TieredStopAtLevel=1", "");
         }
         launch.files[0].1 = launch.files[0].1.replace(
-            &format!("clientPort={}\n", place.port()),
-            &format!("clientPort={}\n{secure}", place.ports[PLAIN]),
+            &format!("clientPort={}\n", location.port()),
+            &format!("clientPort={}\n{secure}", location.ports[PLAIN]),
         );
         let identity = certificates.content("server.key") + &certificates.content("server.pem");
         launch.files.push(("server.pem".to_owned(), identity));
         launch.files.push(("ca.pem".to_owned(), certificates.content("ca.pem")));
         launch
     };
-    let node = NodeSpec::new("server-1", plan, ready).ports(3).asked_at(PLAIN).greeted_by(greet);
+    let node = NodeSpec::new("server-1", plan, ready).ports(3).health_port(PLAIN).also_ready_when(ready_for_clients);
     DeploymentSpec::new(&PRODUCT, vec![node])
 }
 
-/// The port of a secure server that is in the clear.
+/// The port of a secure server without TLS.
 const PLAIN: usize = 1;
 
 fn servers(names: &[&'static str]) -> DeploymentSpec {
@@ -82,27 +81,31 @@ fn servers(names: &[&'static str]) -> DeploymentSpec {
     DeploymentSpec::new(&PRODUCT, names.iter().map(node).collect())
 }
 
-fn server(places: &[Place], index: usize) -> Launch {
-    let place = &places[index];
+fn server(locations: &[Location], index: usize) -> Launch {
+    let location = &locations[index];
     let mut config = format!(
         "dataDir={data}\nclientPort={port}\nclientPortAddress=127.0.0.1\ntickTime=500\ninitLimit=20\nsyncLimit=10\n\
          minSessionTimeout=1000\nmaxSessionTimeout=60000\nmaxClientCnxns=0\n4lw.commands.whitelist=*\n\
          admin.enableServer=false\nextendedTypesEnabled=true\n",
-        data = place.data,
-        port = place.port(),
+        data = location.data,
+        port = location.port(),
     );
-    if places.len() > 1 {
+    if locations.len() > 1 {
         config.push_str("standaloneEnabled=false\n");
-        for (at, place) in places.iter().enumerate() {
-            let (quorum, election) = (place.ports[1], place.ports[2]);
+        for (at, location) in locations.iter().enumerate() {
+            let (quorum, election) = (location.ports[1], location.ports[2]);
             // Writing to a String cannot fail.
             writeln!(config, "server.{}=127.0.0.1:{quorum}:{election}", at + 1).ok();
         }
     }
-    let env =
-        [("SERVER_JVMFLAGS", JVM), ("JMXDISABLE", "true"), ("ZOO_LOG_DIR", &place.data), ("ZOOCFGDIR", &place.data)];
+    let env = [
+        ("SERVER_JVMFLAGS", JVM),
+        ("JMXDISABLE", "true"),
+        ("ZOO_LOG_DIR", &location.data),
+        ("ZOOCFGDIR", &location.data),
+    ];
     Launch {
-        args: vec!["start-foreground".to_owned(), format!("{}/zoo.cfg", place.data)],
+        args: vec!["start-foreground".to_owned(), format!("{}/zoo.cfg", location.data)],
         env: env.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec(),
         files: vec![("zoo.cfg".to_owned(), config), ("myid".to_owned(), format!("{}\n", index + 1))],
     }
@@ -112,7 +115,7 @@ fn ready(port: u16) -> BoxFuture<'static, io::Result<()>> {
     async move { serves(&wire::four_letters(port, "srvr").await?) }.boxed()
 }
 
-/// What the answer to `srvr` says.
+/// Checks the answer to `srvr`.
 fn serves(answer: &str) -> io::Result<()> {
     match answer.contains("Mode:") {
         true => Ok(()),

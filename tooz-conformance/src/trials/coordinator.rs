@@ -1,40 +1,40 @@
-//! Coordinators: connecting, every kind of refusal, states, and the end.
+//! Coordinators: connecting, every refusal, session states, and closing.
 
 use std::time::{Duration, Instant};
 
 use tooz_core::{Characteristic, Coordinator, ErrorKind, Registry, SessionState, StartAt};
 
-use super::people::{pair, steady};
-use super::stage::{SHORT_TTL, fails, soon};
-use crate::{Context, Failure, Needs, Trial};
+use super::coordinators::{pair, steady};
+use super::fixtures::{SHORT_TTL, fails, soon};
+use crate::{Context, Failure, ensure, ensure_eq, ensure_ne};
 
 trials! { "coordinator"
     NOTHING:
-    it_tells_what_it_is,
+    it_reports_member_namespace_and_driver,
     members_have_names_of_their_own_by_default,
     every_characteristic_that_is_claimed_can_be_required,
     a_missing_characteristic_is_refused,
     an_unknown_option_is_refused_by_name,
     malformed_options_are_refused,
-    a_url_that_is_none_is_refused,
+    an_invalid_url_is_refused,
     a_scheme_without_driver_is_refused_with_advice,
     names_that_are_too_short_or_too_long_are_refused,
     errors_name_what_was_attempted_on_what,
-    nobody_there_is_told_in_time,
+    a_missing_server_is_reported_in_time,
     closing_ends_every_call,
     closing_twice_is_fine,
     states_begin_with_the_present_one_and_end,
     dropping_the_last_clone_ends_the_session,
     two_with_the_same_member_id_are_two,
-    namespaces_do_not_meet;
+    namespaces_are_separate;
 }
 
-async fn it_tells_what_it_is(context: Context) -> Result<(), Failure> {
+async fn it_reports_member_namespace_and_driver(context: Context) -> Result<(), Failure> {
     let (a, info) = (steady(&context, "a").await?, context.info()?);
-    assert_eq!(a.member().as_bytes(), b"a");
-    assert_eq!(a.namespace(), context.namespace());
-    assert_eq!((a.driver_name(), a.characteristics()), (info.name, info.characteristics));
-    assert_eq!(a.state(), SessionState::Connected);
+    ensure_eq!(a.member().as_bytes(), b"a");
+    ensure_eq!(a.namespace(), context.namespace());
+    ensure_eq!((a.driver_name(), a.characteristics()), (info.name, info.characteristics));
+    ensure_eq!(a.state(), SessionState::Connected);
     Ok(())
 }
 
@@ -44,8 +44,8 @@ async fn members_have_names_of_their_own_by_default(context: Context) -> Result<
         Coordinator::builder(context.url()).registry(registry).namespace(context.namespace())
     };
     let (one, other) = (builder().connect().await?, builder().connect().await?);
-    assert_ne!(one.member(), other.member());
-    assert!(one.member().to_string().contains(&std::process::id().to_string()), "{}", one.member());
+    ensure_ne!(one.member(), other.member());
+    ensure!(one.member().to_string().contains(&std::process::id().to_string()), "{}", one.member());
     Ok(())
 }
 
@@ -67,38 +67,56 @@ const ALL: [Characteristic; 10] = {
 
 async fn every_characteristic_that_is_claimed_can_be_required(context: Context) -> Result<(), Failure> {
     let claimed = context.info()?.characteristics;
-    assert!(claimed.contains(&Characteristic::DistributedAcrossThreads), "this very trial needs that");
+    ensure!(claimed.contains(&Characteristic::DistributedAcrossThreads), "every driver must work across threads");
     let builder = claimed.iter().fold(context.builder("a"), |builder, one| builder.require(*one));
     let coordinator = builder.connect().await?;
     let depends_on_time = coordinator.lock("l").acquire().await?.remaining().is_some();
-    assert_eq!(claimed.contains(&Characteristic::NonTimeoutBased), !depends_on_time);
+    ensure_eq!(claimed.contains(&Characteristic::NonTimeoutBased), !depends_on_time);
     Ok(())
 }
 
 async fn a_missing_characteristic_is_refused(context: Context) -> Result<(), Failure> {
     let claimed = context.info()?.characteristics;
     for missing in ALL.iter().filter(|one| !claimed.contains(one)) {
-        let error = context.builder("a").require(*missing).connect().await.expect_err("it is missing");
-        assert_eq!(error.kind(), ErrorKind::DriverChosenPoorly, "{error}");
-        assert!(error.to_string().contains(&missing.to_string()), "{error}");
+        let error = context
+            .builder("a")
+            .require(*missing)
+            .connect()
+            .await
+            .expect_err("expected: an error for a missing characteristic");
+        ensure_eq!(error.kind(), ErrorKind::DriverChosenPoorly, "{error}");
+        ensure!(error.to_string().contains(&missing.to_string()), "{error}");
     }
     Ok(())
 }
 
 async fn an_unknown_option_is_refused_by_name(context: Context) -> Result<(), Failure> {
-    let error = context.builder("a").option("no_such_option", "1").connect().await.expect_err("it is unknown");
-    assert_eq!(error.kind(), ErrorKind::InvalidOption, "{error}");
+    let error = context
+        .builder("a")
+        .option("no_such_option", "1")
+        .connect()
+        .await
+        .expect_err("expected: an error for an unknown option");
+    ensure_eq!(error.kind(), ErrorKind::InvalidOption, "{error}");
     let text = error.to_string();
-    assert!(text.contains("no_such_option") && text.contains("ttl"), "it names neither it nor the valid ones: {text}");
+    ensure!(
+        text.contains("no_such_option") && text.contains("ttl"),
+        "the error does not name the option and the valid ones: {text}"
+    );
     Ok(())
 }
 
 async fn malformed_options_are_refused(context: Context) -> Result<(), Failure> {
-    // The harness sets the TTL by itself, which outweighs the URL, so the other options are tried.
+    // The harness sets the TTL itself, which overrides the URL, so the trial uses the other options.
     for (name, value) in [("heartbeat", "soon"), ("timeout", "-1"), ("timeout", ""), ("heartbeat", "0")] {
-        let error = context.builder("a").option(name, value).connect().await.expect_err("it is malformed");
-        assert_eq!(error.kind(), ErrorKind::InvalidOption, "{name}={value}: {error}");
-        assert!(error.to_string().contains(name), "{error}");
+        let error = context
+            .builder("a")
+            .option(name, value)
+            .connect()
+            .await
+            .expect_err("expected: an error for a malformed option");
+        ensure_eq!(error.kind(), ErrorKind::InvalidOption, "{name}={value}: {error}");
+        ensure!(error.to_string().contains(name), "{error}");
     }
     fails(context.builder("a").ttl(Duration::ZERO).connect().await, ErrorKind::InvalidOption);
     fails(context.builder("a").timeout(Duration::ZERO).connect().await, ErrorKind::InvalidOption);
@@ -106,7 +124,7 @@ async fn malformed_options_are_refused(context: Context) -> Result<(), Failure> 
     Ok(())
 }
 
-async fn a_url_that_is_none_is_refused(context: Context) -> Result<(), Failure> {
+async fn an_invalid_url_is_refused(context: Context) -> Result<(), Failure> {
     let registry = Registry::with([context.driver]);
     for url in ["", "localhost", "://", "re dis://x"] {
         let builder = Coordinator::builder(url).registry(registry.clone());
@@ -118,10 +136,10 @@ async fn a_url_that_is_none_is_refused(context: Context) -> Result<(), Failure> 
 async fn a_scheme_without_driver_is_refused_with_advice(context: Context) -> Result<(), Failure> {
     let registry = Registry::with([context.driver]);
     let builder = Coordinator::builder("nosuchthing://x").registry(registry);
-    let error = builder.connect().await.expect_err("nobody serves it");
-    assert_eq!(error.kind(), ErrorKind::NoDriverFound, "{error}");
+    let error = builder.connect().await.expect_err("expected: an error for a scheme without a driver");
+    ensure_eq!(error.kind(), ErrorKind::NoDriverFound, "{error}");
     let scheme = context.driver.schemes[0];
-    assert!(error.to_string().contains("nosuchthing") && error.to_string().contains(scheme), "{error}");
+    ensure!(error.to_string().contains("nosuchthing") && error.to_string().contains(scheme), "{error}");
     Ok(())
 }
 
@@ -150,24 +168,24 @@ async fn errors_name_what_was_attempted_on_what(context: Context) -> Result<(), 
     let (a, b) = pair(&context).await?;
     let _guard = a.lock("nightly").acquire().await?;
     let limit = Duration::from_millis(20);
-    let error = b.lock("nightly").acquire_timeout(limit).await.expect_err("it is held");
-    assert_eq!(error.operation(), Some("acquire_timeout"));
-    assert!(error.to_string().contains("nightly"), "{error}");
-    let error = a.group("workers").join(()).await.expect_err("it was not created");
-    assert_eq!(error.operation(), Some("join"));
-    assert!(error.to_string().contains("workers"), "{error}");
+    let error = b.lock("nightly").acquire_timeout(limit).await.expect_err("expected: a timeout while the lock is held");
+    ensure_eq!(error.operation(), Some("acquire_timeout"));
+    ensure!(error.to_string().contains("nightly"), "{error}");
+    let error = a.group("workers").join(()).await.expect_err("expected: an error for a group that was not created");
+    ensure_eq!(error.operation(), Some("join"));
+    ensure!(error.to_string().contains("workers"), "{error}");
     Ok(())
 }
 
-async fn nobody_there_is_told_in_time(context: Context) -> Result<(), Failure> {
-    let nowhere = context.nowhere()?;
+async fn a_missing_server_is_reported_in_time(context: Context) -> Result<(), Failure> {
+    let unreachable = context.without_server()?;
     let began = Instant::now();
-    let builder = nowhere.builder("a").timeout(Duration::from_secs(2));
-    let error = builder.connect().await.expect_err("nobody listens there");
-    assert!(began.elapsed() < Duration::from_secs(10), "it took {:?}", began.elapsed());
-    assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
-    assert!(error.is_retryable());
-    assert!(error.to_string().contains("127.0.0.1"), "it does not name the address: {error}");
+    let builder = unreachable.builder("a").timeout(Duration::from_secs(2));
+    let error = builder.connect().await.expect_err("expected: an error without a server");
+    ensure!(began.elapsed() < Duration::from_secs(10), "connect failed only after {:?}", began.elapsed());
+    ensure_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
+    ensure!(error.is_retryable());
+    ensure!(error.to_string().contains("127.0.0.1"), "the error does not name the address: {error}");
     Ok(())
 }
 
@@ -181,7 +199,7 @@ async fn closing_ends_every_call(context: Context) -> Result<(), Failure> {
     let waiting = tokio::spawn(async move { lock.acquire().await });
     tokio::time::sleep(Duration::from_millis(50)).await;
     a.close().await;
-    fails(super::stage::ends("the end of a waiter", waiting).await, ErrorKind::SessionLost);
+    fails(super::fixtures::ends("the end of a waiter", waiting).await, ErrorKind::SessionLost);
     fails(a.lock("l").try_acquire().await, ErrorKind::SessionLost);
     fails(a.lock("l").inspect().await, ErrorKind::SessionLost);
     fails(a.lock("l").break_lock().await, ErrorKind::SessionLost);
@@ -192,7 +210,7 @@ async fn closing_ends_every_call(context: Context) -> Result<(), Failure> {
     fails(a.group("g").watch().await, ErrorKind::SessionLost);
     fails(membership.leave().await, ErrorKind::SessionLost);
     held.verify().await?;
-    assert!(b.lock("l").inspect().await?.waiters.is_empty());
+    ensure!(b.lock("l").inspect().await?.waiters.is_empty());
     Ok(())
 }
 
@@ -201,20 +219,20 @@ async fn closing_twice_is_fine(context: Context) -> Result<(), Failure> {
     let clone = a.clone();
     soon("both closes", async { tokio::join!(a.close(), clone.close()) }).await;
     soon("the third close", a.close()).await;
-    assert_eq!(a.state(), SessionState::Closed);
+    ensure_eq!(a.state(), SessionState::Closed);
     Ok(())
 }
 
 async fn states_begin_with_the_present_one_and_end(context: Context) -> Result<(), Failure> {
     let a = steady(&context, "a").await?;
     let mut states = a.states();
-    assert_eq!(soon("the present state", states.next()).await, Some(SessionState::Connected));
+    ensure_eq!(soon("the present state", states.next()).await, Some(SessionState::Connected));
     a.close().await;
-    assert_eq!(soon("the last state", states.next()).await, Some(SessionState::Closed));
-    assert_eq!(soon("the end of the states", states.next()).await, None);
+    ensure_eq!(soon("the last state", states.next()).await, Some(SessionState::Closed));
+    ensure_eq!(soon("the end of the states", states.next()).await, None);
     let mut late = a.states();
-    assert_eq!(soon("the present state", late.next()).await, Some(SessionState::Closed));
-    assert_eq!(soon("the end of the states", late.next()).await, None);
+    ensure_eq!(soon("the present state", late.next()).await, Some(SessionState::Closed));
+    ensure_eq!(soon("the end of the states", late.next()).await, None);
     Ok(())
 }
 
@@ -223,35 +241,35 @@ async fn dropping_the_last_clone_ends_the_session(context: Context) -> Result<()
     let (lock, clone) = (a.lock("l"), a.clone());
     let guard = lock.acquire().await?;
     drop((a, lock));
-    assert!(guard.is_held() && b.lock("l").try_acquire().await?.is_none());
+    ensure!(guard.is_held() && b.lock("l").try_acquire().await?.is_none());
     drop(guard);
     soon("the turn after the guard", b.lock("l").acquire()).await?.release().await?;
     b.group("g").create().await?;
     let membership = clone.group("g").join(()).await?;
     drop(clone);
-    assert_eq!(b.group("g").members().await?.len(), 1, "a membership keeps the session");
+    ensure_eq!(b.group("g").members().await?.len(), 1, "a membership keeps the session");
     drop(membership);
     let left = async || Ok(b.group("g").members().await?.is_empty());
-    super::stage::eventually("the member has left", super::stage::PATIENCE, left).await?;
+    super::fixtures::eventually("the member has left", super::fixtures::PATIENCE, left).await?;
     Ok(())
 }
 
 async fn two_with_the_same_member_id_are_two(context: Context) -> Result<(), Failure> {
     let (one, other) = (steady(&context, "a").await?, steady(&context, "a").await?);
     let guard = one.lock("l").acquire().await?;
-    assert!(other.lock("l").try_acquire().await?.is_none());
+    ensure!(other.lock("l").try_acquire().await?.is_none());
     other.close().await;
     guard.verify().await?;
     Ok(())
 }
 
-async fn namespaces_do_not_meet(context: Context) -> Result<(), Failure> {
-    let elsewhere = context.elsewhere();
-    let (a, b) = (steady(&context, "a").await?, steady(&elsewhere, "a").await?);
+async fn namespaces_are_separate(context: Context) -> Result<(), Failure> {
+    let other = context.in_another_namespace();
+    let (a, b) = (steady(&context, "a").await?, steady(&other, "a").await?);
     let (_held, _also) = (a.lock("l").acquire().await?, soon("its own lock", b.lock("l").acquire()).await?);
     a.group("g").create().await?;
     fails(b.group("g").members().await, ErrorKind::GroupNotCreated);
-    assert!(b.groups().await?.is_empty());
-    assert_eq!(b.election("l").leader().await?, None);
+    ensure!(b.groups().await?.is_empty());
+    ensure_eq!(b.election("l").leader().await?, None);
     Ok(())
 }

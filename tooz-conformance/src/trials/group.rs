@@ -1,4 +1,4 @@
-//! Groups: creation and deletion, membership, and what members tell of themselves.
+//! Groups: creation and deletion, membership, and capabilities.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
@@ -7,9 +7,9 @@ use futures_util::future::try_join_all;
 use serde::{Deserialize, Serialize};
 use tooz_core::{Capabilities, Coordinator, ErrorKind, Group, Name, Value};
 
-use super::people::{pair, steady};
-use super::stage::{PATIENCE, eventually, fails, poll_then_drop, soon};
-use crate::{Context, Failure, Needs, Trial};
+use super::coordinators::{pair, steady};
+use super::fixtures::{PATIENCE, eventually, fails, poll_then_drop, soon};
+use crate::{Context, Failure, ensure, ensure_eq, ensure_ne};
 
 trials! { "group"
     NOTHING:
@@ -19,9 +19,9 @@ trials! { "group"
     what_is_not_created_cannot_be_used,
     join_and_leave,
     join_is_refused_while_the_member_is_there,
-    join_taking_over_tells_the_former,
+    join_taking_over_notifies_the_former_member,
     members_are_listed_in_the_order_of_joining,
-    member_tells_of_one,
+    member_returns_one_member,
     capabilities_are_of_any_type,
     update_changes_the_capabilities,
     dropping_a_membership_leaves,
@@ -50,24 +50,24 @@ async fn create_is_refused_the_second_time(context: Context) -> Result<(), Failu
     let (a, b) = pair(&context).await?;
     a.group("g").create().await?;
     fails(b.group("g").create().await, ErrorKind::GroupAlreadyExists);
-    assert!(!b.group("g").create_if_missing().await?);
-    assert!(b.group("h").create_if_missing().await?);
-    assert!(a.group("g").members().await?.is_empty());
+    ensure!(!b.group("g").create_if_missing().await?);
+    ensure!(b.group("h").create_if_missing().await?);
+    ensure!(a.group("g").members().await?.is_empty());
     Ok(())
 }
 
 async fn groups_lists_what_was_created(context: Context) -> Result<(), Failure> {
     let (a, b) = pair(&context).await?;
-    assert!(a.groups().await?.is_empty());
+    ensure!(a.groups().await?.is_empty());
     for name in ["b", "a", "ü/x", "a/b"] {
         a.group(name).create().await?;
     }
     let names = |names: Vec<Name>| names.iter().map(ToString::to_string).collect::<Vec<_>>();
-    assert_eq!(names(b.groups().await?), ["a", "a/b", "b", "ü/x"]);
+    ensure_eq!(names(b.groups().await?), ["a", "a/b", "b", "ü/x"]);
     a.close().await;
-    assert_eq!(names(b.groups().await?).len(), 4, "groups are gone with the session that created them");
+    ensure_eq!(names(b.groups().await?).len(), 4, "groups are gone with the session that created them");
     b.group("a").delete().await?;
-    assert_eq!(names(b.groups().await?), ["a/b", "b", "ü/x"]);
+    ensure_eq!(names(b.groups().await?), ["a/b", "b", "ü/x"]);
     Ok(())
 }
 
@@ -76,7 +76,7 @@ async fn delete_wants_an_empty_group(context: Context) -> Result<(), Failure> {
     let group = created(&a).await?;
     let membership = b.group("g").join(()).await?;
     fails(group.delete().await, ErrorKind::GroupNotEmpty);
-    assert_eq!(member_ids(&group).await?, ["b"]);
+    ensure_eq!(member_ids(&group).await?, ["b"]);
     membership.leave().await?;
     group.delete().await?;
     fails(group.delete().await, ErrorKind::GroupNotCreated);
@@ -103,16 +103,20 @@ async fn join_and_leave(context: Context) -> Result<(), Failure> {
     let (a, b) = pair(&context).await?;
     let group = created(&b).await?;
     let membership = a.group("g").join(Capabilities::from_iter([("weight", 2)])).await?;
-    assert_eq!((membership.member(), membership.group().as_bytes()), (a.member(), &b"g"[..]));
+    ensure_eq!((membership.member(), membership.group().as_bytes()), (a.member(), &b"g"[..]));
     let members = group.members().await?;
-    assert_eq!(members.len(), 1);
-    assert_eq!((members[0].id(), Some(members[0].incarnation())), (a.member(), membership.incarnation()));
-    assert!(members[0].joined_at() >= before && members[0].joined_at() <= SystemTime::now() + Duration::from_secs(1));
-    assert_eq!(members[0].capabilities()?.get("weight"), Some(&Value::Int(2)));
+    ensure_eq!(members.len(), 1);
+    ensure_eq!((members[0].id(), Some(members[0].incarnation())), (a.member(), membership.incarnation()));
+    ensure!(members[0].joined_at() >= before && members[0].joined_at() <= SystemTime::now() + Duration::from_secs(1));
+    ensure_eq!(members[0].capabilities()?.get("weight"), Some(&Value::Int(2)));
     membership.leave().await?;
-    assert!(group.members().await?.is_empty());
+    ensure!(group.members().await?.is_empty());
     let again = a.group("g").join(()).await?;
-    assert_ne!(again.incarnation(), Some(members[0].incarnation()), "who comes back is another incarnation");
+    ensure_ne!(
+        again.incarnation(),
+        Some(members[0].incarnation()),
+        "a member that returns must be another incarnation"
+    );
     Ok(())
 }
 
@@ -122,26 +126,26 @@ async fn join_is_refused_while_the_member_is_there(context: Context) -> Result<(
     let membership = a.group("g").join(()).await?;
     fails(a.group("g").join(()).await, ErrorKind::MemberAlreadyExists);
     fails(twin.group("g").join(()).await, ErrorKind::MemberAlreadyExists);
-    assert!(membership.incarnation().is_some());
+    ensure!(membership.incarnation().is_some());
     membership.leave().await?;
     twin.group("g").join(()).await?.leave().await?;
     Ok(())
 }
 
-async fn join_taking_over_tells_the_former(context: Context) -> Result<(), Failure> {
+async fn join_taking_over_notifies_the_former_member(context: Context) -> Result<(), Failure> {
     let (a, twin) = (steady(&context, "a").await?, steady(&context, "a").await?);
     let group = created(&a).await?;
     let former = group.join("former").await?;
     let successor = twin.group("g").join_taking_over("successor").await?;
-    let cause = soon("the word of the take-over", former.lost()).await;
-    assert!(cause.is_not_held(), "{cause}");
-    assert_eq!(former.incarnation(), None);
+    let cause = soon("the notification of the take-over", former.lost()).await;
+    ensure!(cause.is_not_held(), "{cause}");
+    ensure_eq!(former.incarnation(), None);
     fails(former.update(()).await, ErrorKind::MemberNotJoined);
     fails(soon("the answer of joined", former.joined()).await, ErrorKind::MemberNotJoined);
     fails(former.leave().await, ErrorKind::MemberNotJoined);
     let members = group.members().await?;
-    assert_eq!(members.iter().map(|member| Some(member.incarnation())).collect::<Vec<_>>(), [successor.incarnation()]);
-    assert_eq!(members[0].capabilities_as::<String>()?, "successor");
+    ensure_eq!(members.iter().map(|member| Some(member.incarnation())).collect::<Vec<_>>(), [successor.incarnation()]);
+    ensure_eq!(members[0].capabilities_as::<String>()?, "successor");
     Ok(())
 }
 
@@ -152,16 +156,16 @@ async fn members_are_listed_in_the_order_of_joining(context: Context) -> Result<
         memberships.push(created(&coordinator).await?.join(()).await?);
     }
     let group = memberships[0].coordinator().group("g");
-    assert_eq!(member_ids(&group).await?, ["z", "a", "m"]);
+    ensure_eq!(member_ids(&group).await?, ["z", "a", "m"]);
     memberships[1].update("later").await?;
-    assert_eq!(member_ids(&group).await?, ["z", "a", "m"], "an update has moved a member");
+    ensure_eq!(member_ids(&group).await?, ["z", "a", "m"], "an update has moved a member");
     Ok(())
 }
 
-async fn member_tells_of_one(context: Context) -> Result<(), Failure> {
+async fn member_returns_one_member(context: Context) -> Result<(), Failure> {
     let (a, b) = pair(&context).await?;
     let membership = created(&a).await?.join(7).await?;
-    assert_eq!(b.group("g").member("a").await?.capabilities_as::<u8>()?, 7);
+    ensure_eq!(b.group("g").member("a").await?.capabilities_as::<u8>()?, 7);
     fails(b.group("g").member("b").await, ErrorKind::MemberNotJoined);
     fails(b.group("g").member("").await, ErrorKind::InvalidName);
     membership.leave().await?;
@@ -180,15 +184,15 @@ async fn capabilities_are_of_any_type(context: Context) -> Result<(), Failure> {
     let (a, b) = pair(&context).await?;
     let membership = created(&a).await?.join(()).await?;
     let read = async || b.group("g").member("a").await;
-    assert_eq!(read().await?.capabilities()?, Capabilities::default());
+    ensure_eq!(read().await?.capabilities()?, Capabilities::default());
     let labels = BTreeMap::from([("x".to_owned(), Some(0.5)), ("y".to_owned(), None)]);
     let worker = Worker { zone: "日本".to_owned(), slots: vec![1, u32::MAX], labels };
     membership.update(&worker).await?;
-    assert_eq!(read().await?.capabilities_as::<Worker>()?, worker);
-    assert_eq!(read().await?.capabilities()?.get("zone"), Some(&Value::from("日本")));
+    ensure_eq!(read().await?.capabilities_as::<Worker>()?, worker);
+    ensure_eq!(read().await?.capabilities()?.get("zone"), Some(&Value::from("日本")));
     fails(read().await?.capabilities_as::<Vec<u8>>(), ErrorKind::Corrupt);
     membership.update("x".repeat(50_000)).await?;
-    assert_eq!(read().await?.capabilities_as::<String>()?.len(), 50_000);
+    ensure_eq!(read().await?.capabilities_as::<String>()?.len(), 50_000);
     Ok(())
 }
 
@@ -200,8 +204,8 @@ async fn update_changes_the_capabilities(context: Context) -> Result<(), Failure
     for value in 1..=5 {
         membership.update(value).await?;
         let member = b.group("g").member("a").await?;
-        assert_eq!(member.capabilities_as::<i32>()?, value);
-        assert_eq!((Some(member.incarnation()), member.joined_at()), (incarnation, joined_at));
+        ensure_eq!(member.capabilities_as::<i32>()?, value);
+        ensure_eq!((Some(member.incarnation()), member.joined_at()), (incarnation, joined_at));
     }
     Ok(())
 }
@@ -221,8 +225,8 @@ async fn closing_the_coordinator_leaves(context: Context) -> Result<(), Failure>
     let group = created(&b).await?;
     let membership = a.group("g").join(()).await?;
     a.close().await;
-    assert!(group.members().await?.is_empty());
-    assert!(soon("the word of the loss", membership.lost()).await.is_session_lost());
+    ensure!(group.members().await?.is_empty());
+    ensure!(soon("the notification of the loss", membership.lost()).await.is_session_lost());
     fails(membership.update(()).await, ErrorKind::SessionLost);
     Ok(())
 }
@@ -233,9 +237,9 @@ async fn join_dropped_at_any_await_leaves_nothing(context: Context) -> Result<()
     for polls in 0..10 {
         let join = poll_then_drop(polls, async { a.group("g").join(()).await });
         let joined = tokio::time::timeout(Duration::from_millis(100), join).await;
-        // The attempt before it may not have been withdrawn yet.
+        // The previous attempt may not have been withdrawn yet.
         if let Ok(Some(Err(error))) = joined {
-            assert_eq!(error.kind(), ErrorKind::MemberAlreadyExists, "{error}");
+            ensure_eq!(error.kind(), ErrorKind::MemberAlreadyExists, "{error}");
         }
     }
     empties(&group).await?;
@@ -251,10 +255,10 @@ async fn a_member_may_be_in_many_groups(context: Context) -> Result<(), Failure>
         group.create().await?;
         memberships.push(group.join(index).await?);
     }
-    assert_eq!(b.group("g7").member("a").await?.capabilities_as::<u32>()?, 7);
+    ensure_eq!(b.group("g7").member("a").await?.capabilities_as::<u32>()?, 7);
     memberships.remove(7).leave().await?;
-    assert!(b.group("g7").members().await?.is_empty());
-    assert_eq!(member_ids(&b.group("g8")).await?, ["a"]);
+    ensure!(b.group("g7").members().await?.is_empty());
+    ensure_eq!(member_ids(&b.group("g8")).await?, ["a"]);
     Ok(())
 }
 
@@ -268,8 +272,8 @@ async fn twenty_members_join_and_leave(context: Context) -> Result<(), Failure> 
     listed.sort();
     let mut expected = ids.clone();
     expected.sort();
-    assert_eq!(listed, expected);
+    ensure_eq!(listed, expected);
     try_join_all(memberships.into_iter().map(tooz_core::Membership::leave)).await?;
-    assert!(group.members().await?.is_empty());
+    ensure!(group.members().await?.is_empty());
     Ok(())
 }

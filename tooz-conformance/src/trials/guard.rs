@@ -1,15 +1,15 @@
-//! What a guard promises: it says when it is lost, and nothing stays behind whatever is dropped at whatever moment.
+//! Guards: a guard reports its loss, and no dropped call leaves an entry behind.
 
 use std::time::Duration;
 
-use futures_util::stream::{self, StreamExt};
+use futures_util::stream::{self, TryStreamExt};
 use rand::Rng;
 use tokio::time::{sleep, timeout};
 use tooz_core::{Coordinator, ErrorKind};
 
-use super::people::{pair, steady};
-use super::stage::{PATIENCE, SHORT_TTL, eventually, fails, not_now, poll_then_drop, soon};
-use crate::{Context, Failure, Needs, Trial};
+use super::coordinators::{pair, steady};
+use super::fixtures::{PATIENCE, SHORT_TTL, eventually, fails, not_now, poll_then_drop, soon};
+use crate::{Context, Failure, ensure, ensure_eq};
 
 trials! { "guard"
     NOTHING:
@@ -19,7 +19,7 @@ trials! { "guard"
     run_drops_its_work_at_the_loss,
     remaining_follows_the_renewals,
     a_guard_keeps_the_session_alive,
-    closing_the_coordinator_is_told_to_the_guard,
+    closing_the_coordinator_notifies_the_guard,
     acquire_dropped_at_any_await_leaves_nothing,
     acquire_dropped_while_waiting_leaves_nothing,
     try_acquire_dropped_at_any_await_leaves_nothing,
@@ -27,12 +27,12 @@ trials! { "guard"
     ten_thousand_dropped_acquires_leave_nothing;
 }
 
-/// Waits until nobody holds the lock or waits for it.
-async fn is_left_clean(coordinator: &Coordinator, what: &str) -> Result<(), Failure> {
+/// Waits until the lock has neither holders nor waiters.
+async fn is_empty_soon(coordinator: &Coordinator, what: &str) -> Result<(), Failure> {
     let lock = coordinator.lock("l");
     let clean = async || {
-        let line = lock.inspect().await?;
-        Ok(line.holders.is_empty() && line.waiters.is_empty())
+        let queue = lock.inspect().await?;
+        Ok(queue.holders.is_empty() && queue.waiters.is_empty())
     };
     Ok(eventually(&format!("nothing is left behind {what}"), PATIENCE * 3, clean).await?)
 }
@@ -41,7 +41,7 @@ async fn dropping_a_guard_releases(context: Context) -> Result<(), Failure> {
     let (a, b) = pair(&context).await?;
     drop(a.lock("l").acquire().await?);
     soon("the turn after a guard was dropped", b.lock("l").acquire()).await?.release().await?;
-    is_left_clean(&b, "by a dropped guard").await
+    is_empty_soon(&b, "by a dropped guard").await
 }
 
 async fn release_goes_on_when_it_is_dropped(context: Context) -> Result<(), Failure> {
@@ -62,7 +62,7 @@ async fn run_returns_what_the_work_returns(context: Context) -> Result<(), Failu
         sleep(Duration::from_millis(20)).await;
         Ok::<_, Failure>(42)
     });
-    assert_eq!(output.await?, 42);
+    ensure_eq!(output.await?, 42);
     not_now("the loss of a lock that is held", guard.lost()).await;
     guard.release().await?;
     Ok(())
@@ -71,7 +71,7 @@ async fn run_returns_what_the_work_returns(context: Context) -> Result<(), Failu
 async fn run_drops_its_work_at_the_loss(context: Context) -> Result<(), Failure> {
     let (a, b) = pair(&context).await?;
     let guard = a.lock("l").acquire().await?;
-    let (dropped, told) = tokio::sync::oneshot::channel::<()>();
+    let (dropped, ended) = tokio::sync::oneshot::channel::<()>();
     let work = async move {
         let _alive = dropped;
         std::future::pending::<tooz_core::Result<()>>().await
@@ -82,7 +82,7 @@ async fn run_drops_its_work_at_the_loss(context: Context) -> Result<(), Failure>
     });
     broken?;
     fails(outcome, ErrorKind::NotHeld);
-    assert!(told.await.is_err(), "the work goes on");
+    ensure!(ended.await.is_err(), "the work still runs after the loss");
     fails(guard.run(async { Ok::<_, tooz_core::Error>(()) }).await, ErrorKind::NotHeld);
     Ok(())
 }
@@ -92,14 +92,14 @@ async fn remaining_follows_the_renewals(context: Context) -> Result<(), Failure>
     let guard = a.lock("l").acquire().await?;
     let Some(first) = guard.remaining() else {
         sleep(SHORT_TTL).await;
-        assert_eq!((guard.remaining(), guard.is_held()), (None, true));
+        ensure_eq!((guard.remaining(), guard.is_held()), (None, true));
         return Ok(());
     };
-    // The backend may grant more than was asked for, so only the course over time says something.
-    assert!(!first.is_zero());
+    // The backend may grant a longer TTL than requested, so only the change over time is checked.
+    ensure!(!first.is_zero());
     sleep(SHORT_TTL * 2).await;
-    let later = guard.remaining().expect("liveness depends on time, as it did before");
-    assert!(!later.is_zero() && guard.is_held(), "{later:?} remain although the session was renewed all the time");
+    let later = guard.remaining().expect("expected: remaining() stays Some, because liveness depends on time");
+    ensure!(!later.is_zero() && guard.is_held(), "{later:?} remain although the session was renewed all the time");
     guard.release().await?;
     Ok(())
 }
@@ -110,29 +110,29 @@ async fn a_guard_keeps_the_session_alive(context: Context) -> Result<(), Failure
     let guard = a.lock("l").acquire().await?;
     drop(a);
     sleep(SHORT_TTL * 2).await;
-    assert!(guard.is_held());
-    assert!(b.lock("l").try_acquire().await?.is_none());
+    ensure!(guard.is_held());
+    ensure!(b.lock("l").try_acquire().await?.is_none());
     drop(guard);
     drop(soon("the turn after the last of the coordinator was dropped", b.lock("l").acquire()).await?);
     Ok(())
 }
 
-async fn closing_the_coordinator_is_told_to_the_guard(context: Context) -> Result<(), Failure> {
+async fn closing_the_coordinator_notifies_the_guard(context: Context) -> Result<(), Failure> {
     let (a, b) = pair(&context).await?;
     let guard = a.lock("l").acquire().await?;
     let lock = b.lock("l");
     let next = tokio::spawn(async move { lock.acquire().await });
     a.close().await;
-    let cause = soon("the word of the loss", guard.lost()).await;
-    assert!(cause.is_session_lost(), "{cause}");
-    assert!(!guard.is_held());
+    let cause = soon("the notification of the loss", guard.lost()).await;
+    ensure!(cause.is_session_lost(), "{cause}");
+    ensure!(!guard.is_held());
     fails(guard.run(async { Ok::<_, tooz_core::Error>(()) }).await, ErrorKind::SessionLost);
     fails(guard.release().await, ErrorKind::SessionLost);
-    drop(super::stage::ends("the turn of the next", next).await?);
+    drop(super::fixtures::ends("the grant to the next waiter", next).await?);
     Ok(())
 }
 
-/// Polls `acquire` once, then twice and so on until it gets through, dropping it each time. The greatest count wins.
+/// Polls `acquire` once and drops it, then twice, and so on until it returns.
 async fn drop_at_every_await<T, F: Future<Output = tooz_core::Result<T>>>(
     acquire: impl Fn() -> F,
     at_most: usize,
@@ -154,7 +154,7 @@ async fn acquire_dropped_at_any_await_leaves_nothing(context: Context) -> Result
         drop_at_every_await(|| lock.acquire(), 30).await?;
         drop_at_every_await(|| reader.acquire(), 30).await?;
     }
-    is_left_clean(&b, "by a dropped acquire").await?;
+    is_empty_soon(&b, "by a dropped acquire").await?;
     b.lock("l").acquire().await?.release().await?;
     Ok(())
 }
@@ -166,14 +166,14 @@ async fn acquire_dropped_while_waiting_leaves_nothing(context: Context) -> Resul
     drop_at_every_await(|| lock.acquire(), 12).await?;
     drop_at_every_await(|| lock.acquire_timeout(Duration::from_millis(5)), 12).await.ok();
     let alone = async || {
-        let line = lock.inspect().await?;
-        Ok(line.waiters.is_empty() && line.holders.len() == 1)
+        let queue = lock.inspect().await?;
+        Ok(queue.waiters.is_empty() && queue.holders.len() == 1)
     };
-    eventually("nobody waits any more", PATIENCE, alone).await?;
-    assert!(held.is_held());
+    eventually("the queue has no waiter", PATIENCE, alone).await?;
+    ensure!(held.is_held());
     held.verify().await?;
     held.release().await?;
-    is_left_clean(&b, "by a dropped waiter").await
+    is_empty_soon(&b, "by a dropped waiter").await
 }
 
 async fn try_acquire_dropped_at_any_await_leaves_nothing(context: Context) -> Result<(), Failure> {
@@ -183,7 +183,7 @@ async fn try_acquire_dropped_at_any_await_leaves_nothing(context: Context) -> Re
         let lock = a.lock("l");
         drop_at_every_await(|| lock.try_acquire(), 30).await?;
         drop(held);
-        is_left_clean(&b, "by a dropped try_acquire").await?;
+        is_empty_soon(&b, "by a dropped try_acquire").await?;
     }
     Ok(())
 }
@@ -200,28 +200,32 @@ async fn a_dropped_waiter_does_not_hold_up_the_next(context: Context) -> Result<
     eventually("the second waits", PATIENCE, two_wait).await?;
     gives_up.abort();
     held.release().await?;
-    drop(super::stage::ends("the turn of the second", next).await?);
+    drop(super::fixtures::ends("the turn of the second", next).await?);
     Ok(())
 }
 
 async fn ten_thousand_dropped_acquires_leave_nothing(context: Context) -> Result<(), Failure> {
     const TOTAL: usize = 10_000;
     let (a, b) = pair(&context).await?;
-    // Held, so that each of them has to wait unless it is dropped before.
+    // The lock is held, so every acquire must wait.
     let held = b.lock("l").acquire().await?;
-    stream::iter(0..TOTAL)
-        .for_each_concurrent(100, |index| {
+    stream::iter((0..TOTAL).map(Ok))
+        .try_for_each_concurrent(100, |index| {
             let (lock, polls, micros) = (a.lock("l"), index % 5, rand::rng().random_range(0..3_000));
             async move {
                 let limit = Duration::from_micros(micros);
                 let granted = timeout(limit, poll_then_drop(polls, lock.acquire())).await.ok().flatten();
-                assert!(granted.is_none_or(|outcome| outcome.is_err()), "it was granted while another holds");
+                ensure!(
+                    granted.is_none_or(|outcome| outcome.is_err()),
+                    "the lock was granted while another client holds it"
+                );
+                Ok::<_, Failure>(())
             }
         })
-        .await;
+        .await?;
     let alone = async || {
-        let line = b.lock("l").inspect().await?;
-        Ok(line.waiters.is_empty() && line.holders.len() == 1)
+        let queue = b.lock("l").inspect().await?;
+        Ok(queue.waiters.is_empty() && queue.holders.len() == 1)
     };
     eventually("nothing is left of ten thousand", PATIENCE * 3, alone).await?;
     held.verify().await?;

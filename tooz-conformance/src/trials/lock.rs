@@ -1,4 +1,4 @@
-//! Locks: exclusive and shared, who holds and who waits, breaking.
+//! Locks: exclusive and shared mode, order, inspection, breaking.
 
 use std::time::{Duration, Instant, SystemTime};
 
@@ -6,9 +6,9 @@ use futures_util::future::try_join_all;
 use tokio::time::sleep;
 use tooz_core::{Coordinator, ErrorKind, Lock};
 
-use super::people::{ids, pair, steady};
-use super::stage::{ends, eventually, fails, not_now, soon};
-use crate::{Context, Failure, Needs, Trial};
+use super::coordinators::{ids, pair, steady};
+use super::fixtures::{ends, eventually, fails, not_now, soon};
+use crate::{Context, Failure, ensure, ensure_eq};
 
 trials! { "lock"
     NOTHING:
@@ -20,8 +20,8 @@ trials! { "lock"
     acquire_timeout_is_granted_in_time,
     readers_share_and_writers_do_not,
     a_waiting_writer_is_not_overtaken,
-    inspect_tells_who_holds_and_who_waits,
-    break_lock_tells_the_holder_and_lets_the_next_in,
+    inspect_lists_holders_and_waiters,
+    break_lock_notifies_the_holder_and_admits_the_next,
     break_lock_of_a_free_lock_breaks_nothing,
     the_lock_excludes_under_contention,
     many_locks_are_held_at_once,
@@ -32,15 +32,15 @@ trials! { "lock"
 async fn acquire_and_release(context: Context) -> Result<(), Failure> {
     let (a, b) = pair(&context).await?;
     let guard = a.lock("l").acquire().await?;
-    assert!(guard.is_held());
-    assert_eq!(guard.name().as_bytes(), b"l");
-    assert_eq!(guard.coordinator().member(), a.member());
+    ensure!(guard.is_held());
+    ensure_eq!(guard.name().as_bytes(), b"l");
+    ensure_eq!(guard.coordinator().member(), a.member());
     guard.verify().await?;
-    assert!(b.lock("l").try_acquire().await?.is_none());
+    ensure!(b.lock("l").try_acquire().await?.is_none());
     guard.release().await?;
-    let next = b.lock("l").try_acquire().await?.expect("the lock is free");
+    let next = b.lock("l").try_acquire().await?.expect("expected: try_acquire succeeds on a free lock");
     next.release().await?;
-    assert_eq!(a.lock("l").inspect().await?, tooz_core::Queue::default());
+    ensure_eq!(a.lock("l").inspect().await?, tooz_core::Queue::default());
     Ok(())
 }
 
@@ -51,7 +51,7 @@ async fn tokens_rise_from_holder_to_holder(context: Context) -> Result<(), Failu
         let coordinator = if round % 2 == 0 { &a } else { &b };
         let lock = coordinator.lock("l");
         let guard = if round % 3 == 0 { lock.acquire().await? } else { lock.shared().acquire().await? };
-        assert!(Some(guard.fencing_token()) > last, "{} after {last:?}", guard.fencing_token());
+        ensure!(Some(guard.fencing_token()) > last, "{} after {last:?}", guard.fencing_token());
         last = Some(guard.fencing_token());
         guard.release().await?;
     }
@@ -62,12 +62,12 @@ async fn try_acquire_does_not_wait_and_leaves_nothing(context: Context) -> Resul
     let (a, b) = pair(&context).await?;
     let guard = a.lock("l").acquire().await?;
     for _ in 0..3 {
-        assert!(soon("the answer of try_acquire", b.lock("l").try_acquire()).await?.is_none());
-        assert!(soon("the answer of try_acquire", b.lock("l").shared().try_acquire()).await?.is_none());
+        ensure!(soon("the answer of try_acquire", b.lock("l").try_acquire()).await?.is_none());
+        ensure!(soon("the answer of try_acquire", b.lock("l").shared().try_acquire()).await?.is_none());
     }
-    assert_eq!(ids(&a.lock("l").inspect().await?), (vec!["a".to_owned()], vec![]));
+    ensure_eq!(ids(&a.lock("l").inspect().await?), (vec!["a".to_owned()], vec![]));
     guard.release().await?;
-    assert!(b.lock("l").try_acquire().await?.is_some());
+    ensure!(b.lock("l").try_acquire().await?.is_some());
     Ok(())
 }
 
@@ -79,23 +79,23 @@ async fn waiters_are_served_in_order(context: Context) -> Result<(), Failure> {
     for place in 0..8 {
         let lock = if place % 2 == 0 { a.lock("l") } else { b.lock("l") };
         waiting.push(tokio::spawn(async move { lock.acquire().await }));
-        in_line(&a.lock("l"), place + 1).await?;
+        has_waiters(&a.lock("l"), place + 1).await?;
     }
     while !waiting.is_empty() {
-        assert!(waiting.iter().all(|task| !task.is_finished()));
+        ensure!(waiting.iter().all(|task| !task.is_finished()));
         held.release().await?;
-        let next = ends("the turn of the first in line", waiting.remove(0)).await?;
-        assert_eq!(lock.inspect().await?.waiters.len(), waiting.len());
+        let next = ends("the grant to the first waiter", waiting.remove(0)).await?;
+        ensure_eq!(lock.inspect().await?.waiters.len(), waiting.len());
         held = next;
     }
     Ok(())
 }
 
-/// Waits until so many wait for the lock.
-async fn in_line(lock: &Lock, waiters: usize) -> Result<(), Failure> {
+/// Waits until the queue has this many waiters.
+async fn has_waiters(lock: &Lock, waiters: usize) -> Result<(), Failure> {
     let what = format!("{waiters} wait");
     let there = async || Ok(lock.inspect().await?.waiters.len() == waiters);
-    Ok(eventually(&what, super::stage::PATIENCE, there).await?)
+    Ok(eventually(&what, super::fixtures::PATIENCE, there).await?)
 }
 
 async fn acquire_timeout_gives_up_and_leaves_nothing(context: Context) -> Result<(), Failure> {
@@ -104,11 +104,11 @@ async fn acquire_timeout_gives_up_and_leaves_nothing(context: Context) -> Result
     let began = Instant::now();
     let limit = Duration::from_millis(200);
     fails(soon("the end of acquire_timeout", b.lock("l").acquire_timeout(limit)).await, ErrorKind::Timeout);
-    assert!(began.elapsed() >= limit, "it gave up after {:?}", began.elapsed());
-    in_line(&a.lock("l"), 0).await?;
+    ensure!(began.elapsed() >= limit, "it gave up after {:?}", began.elapsed());
+    has_waiters(&a.lock("l"), 0).await?;
     guard.release().await?;
-    // Nobody who gave up is let in.
-    assert!(a.lock("l").try_acquire().await?.is_some());
+    // A request that timed out is never granted.
+    ensure!(a.lock("l").try_acquire().await?.is_some());
     Ok(())
 }
 
@@ -117,9 +117,9 @@ async fn acquire_timeout_is_granted_in_time(context: Context) -> Result<(), Fail
     let guard = a.lock("l").acquire().await?;
     let lock = b.lock("l");
     let waiting = tokio::spawn(async move { lock.acquire_timeout(Duration::from_secs(30)).await });
-    in_line(&a.lock("l"), 1).await?;
+    has_waiters(&a.lock("l"), 1).await?;
     guard.release().await?;
-    assert!(ends("the turn", waiting).await?.is_held());
+    ensure!(ends("the grant", waiting).await?.is_held());
     Ok(())
 }
 
@@ -127,18 +127,18 @@ async fn readers_share_and_writers_do_not(context: Context) -> Result<(), Failur
     let (a, b) = pair(&context).await?;
     let first = a.lock("l").shared().acquire().await?;
     let readers = [first, soon("a second reader", b.lock("l").shared().acquire()).await?];
-    assert!(a.lock("l").try_acquire().await?.is_none());
+    ensure!(a.lock("l").try_acquire().await?.is_none());
     let lock = a.lock("l");
     let writer = tokio::spawn(async move { lock.acquire().await });
-    in_line(&b.lock("l"), 1).await?;
+    has_waiters(&b.lock("l"), 1).await?;
     for reader in readers {
-        assert!(!writer.is_finished(), "a writer was let in beside a reader");
+        ensure!(!writer.is_finished(), "a writer was admitted beside a reader");
         reader.release().await?;
     }
     let writer = ends("the turn of the writer", writer).await?;
-    assert!(b.lock("l").shared().try_acquire().await?.is_none());
+    ensure!(b.lock("l").shared().try_acquire().await?.is_none());
     writer.release().await?;
-    assert!(b.lock("l").shared().try_acquire().await?.is_some());
+    ensure!(b.lock("l").shared().try_acquire().await?.is_some());
     Ok(())
 }
 
@@ -147,55 +147,57 @@ async fn a_waiting_writer_is_not_overtaken(context: Context) -> Result<(), Failu
     let reader = a.lock("l").shared().acquire().await?;
     let lock = b.lock("l");
     let writer = tokio::spawn(async move { lock.acquire().await });
-    in_line(&a.lock("l"), 1).await?;
-    assert!(a.lock("l").shared().try_acquire().await?.is_none(), "a reader has overtaken a writer");
-    // A writer that gives up lets the readers behind it in.
+    has_waiters(&a.lock("l"), 1).await?;
+    ensure!(a.lock("l").shared().try_acquire().await?.is_none(), "a reader has overtaken a writer");
+    // When a waiting writer gives up, the readers behind it are admitted.
     let lock = a.lock("l").shared();
     let late = tokio::spawn(async move { lock.acquire().await });
-    in_line(&a.lock("l"), 2).await?;
+    has_waiters(&a.lock("l"), 2).await?;
     writer.abort();
     ends("the turn of the reader behind", late).await?.release().await?;
     reader.release().await?;
     Ok(())
 }
 
-async fn inspect_tells_who_holds_and_who_waits(context: Context) -> Result<(), Failure> {
+async fn inspect_lists_holders_and_waiters(context: Context) -> Result<(), Failure> {
     let before = SystemTime::now() - Duration::from_secs(1);
     let (a, b) = pair(&context).await?;
     let guard = a.lock("l").shared().acquire().await?;
     let (writer, reader) = (b.lock("l"), a.lock("l").shared());
     let waiting = [tokio::spawn(async move { writer.acquire().await })];
-    in_line(&a.lock("l"), 1).await?;
+    has_waiters(&a.lock("l"), 1).await?;
     let late = tokio::spawn(async move { reader.acquire().await });
-    in_line(&a.lock("l"), 2).await?;
-    let line = b.lock("l").inspect().await?;
-    assert_eq!(ids(&line), (vec!["a".to_owned()], vec!["b".to_owned(), "a".to_owned()]));
-    assert_eq!(line.holders[0].token, guard.fencing_token());
-    assert!(line.holders[0].shared && !line.waiters[0].shared && line.waiters[1].shared);
-    assert!(line.waiters[1].token > line.waiters[0].token && line.waiters[0].token > line.holders[0].token);
+    has_waiters(&a.lock("l"), 2).await?;
+    let queue = b.lock("l").inspect().await?;
+    ensure_eq!(ids(&queue), (vec!["a".to_owned()], vec!["b".to_owned(), "a".to_owned()]));
+    ensure_eq!(queue.holders[0].token, guard.fencing_token());
+    ensure!(queue.holders[0].shared && !queue.waiters[0].shared && queue.waiters[1].shared);
+    ensure!(queue.waiters[1].token > queue.waiters[0].token && queue.waiters[0].token > queue.holders[0].token);
     let now = SystemTime::now() + Duration::from_secs(1);
-    let all = line.holders.iter().chain(&line.waiters);
-    all.for_each(|one| assert!(one.since >= before && one.since <= now, "{one:?}"));
+    let all = queue.holders.iter().chain(&queue.waiters);
+    for one in all {
+        ensure!(one.since >= before && one.since <= now, "the entry time is not the time of the call: {one:?}");
+    }
     waiting.iter().for_each(tokio::task::JoinHandle::abort);
     late.abort();
-    in_line(&b.lock("l"), 0).await?;
+    has_waiters(&b.lock("l"), 0).await?;
     Ok(())
 }
 
-async fn break_lock_tells_the_holder_and_lets_the_next_in(context: Context) -> Result<(), Failure> {
+async fn break_lock_notifies_the_holder_and_admits_the_next(context: Context) -> Result<(), Failure> {
     let (a, b) = pair(&context).await?;
     let guard = a.lock("l").acquire().await?;
     let lock = b.lock("l");
     let waiting = tokio::spawn(async move { lock.acquire().await });
-    in_line(&b.lock("l"), 1).await?;
+    has_waiters(&b.lock("l"), 1).await?;
     let broken = b.lock("l").break_lock().await?;
-    assert_eq!(broken.len(), 1, "{broken:?}");
-    assert_eq!((&broken[0].member, broken[0].token), (a.member(), guard.fencing_token()));
-    let next = ends("the turn of the next", waiting).await?;
-    assert!(next.fencing_token() > guard.fencing_token());
-    let cause = soon("the word that the lock was broken", guard.lost()).await;
-    assert!(cause.is_not_held(), "{cause}");
-    assert!(!guard.is_held());
+    ensure_eq!(broken.len(), 1, "{broken:?}");
+    ensure_eq!((&broken[0].member, broken[0].token), (a.member(), guard.fencing_token()));
+    let next = ends("the grant to the next waiter", waiting).await?;
+    ensure!(next.fencing_token() > guard.fencing_token());
+    let cause = soon("the notification that the lock was broken", guard.lost()).await;
+    ensure!(cause.is_not_held(), "{cause}");
+    ensure!(!guard.is_held());
     fails(guard.verify().await, ErrorKind::NotHeld);
     fails(guard.release().await, ErrorKind::NotHeld);
     next.verify().await?;
@@ -205,11 +207,11 @@ async fn break_lock_tells_the_holder_and_lets_the_next_in(context: Context) -> R
 
 async fn break_lock_of_a_free_lock_breaks_nothing(context: Context) -> Result<(), Failure> {
     let a = steady(&context, "a").await?;
-    assert!(a.lock("l").break_lock().await?.is_empty());
+    ensure!(a.lock("l").break_lock().await?.is_empty());
     let readers = try_join_all((0..3).map(|_| async { a.lock("l").shared().acquire().await })).await?;
-    assert_eq!(a.lock("l").break_lock().await?.len(), 3, "every reader is evicted");
+    ensure_eq!(a.lock("l").break_lock().await?.len(), 3, "every reader is evicted");
     for reader in readers {
-        soon("the word that the lock was broken", reader.lost()).await;
+        soon("the notification that the lock was broken", reader.lost()).await;
     }
     Ok(())
 }
@@ -224,19 +226,19 @@ async fn the_lock_excludes_under_contention(context: Context) -> Result<(), Fail
         async move {
             for _ in 0..12 {
                 let guard = lock.acquire().await?;
-                assert_eq!(inside.fetch_add(1, Ordering::SeqCst), 0, "two hold the lock at once");
+                ensure_eq!(inside.fetch_add(1, Ordering::SeqCst), 0, "two hold the lock at once");
                 let before = last.swap(guard.fencing_token().0, Ordering::SeqCst);
-                assert!(guard.fencing_token().0 > before, "a token does not rise");
+                ensure!(guard.fencing_token().0 > before, "a token does not rise");
                 tokio::task::yield_now().await;
-                assert_eq!(inside.fetch_sub(1, Ordering::SeqCst), 1);
+                ensure_eq!(inside.fetch_sub(1, Ordering::SeqCst), 1);
                 guard.release().await?;
             }
-            tooz_core::Result::<_, tooz_core::Error>::Ok(())
+            Ok::<_, Failure>(())
         }
     };
     let tasks: Vec<_> = (0..9).map(|index| tokio::spawn(work(&coordinators[index % 3]))).collect();
     for task in tasks {
-        task.await.expect("a task has panicked")?;
+        ends("the work of a contender", task).await?;
     }
     Ok(())
 }
@@ -248,16 +250,16 @@ async fn many_locks_are_held_at_once(context: Context) -> Result<(), Failure> {
         let locks: Vec<_> = (0..20).map(|index| a.lock(format!("l{}", batch * 20 + index))).collect();
         guards.extend(try_join_all(locks.iter().map(Lock::acquire)).await?);
     }
-    assert_eq!(guards.len(), 200);
-    assert!(guards.iter().all(tooz_core::Guard::is_held));
+    ensure_eq!(guards.len(), 200);
+    ensure!(guards.iter().all(tooz_core::Guard::is_held));
     sleep(Duration::from_millis(600)).await;
-    assert!(b.lock("l0").try_acquire().await?.is_none());
-    assert!(b.lock("l199").try_acquire().await?.is_none());
+    ensure!(b.lock("l0").try_acquire().await?.is_none());
+    ensure!(b.lock("l199").try_acquire().await?.is_none());
     a.close().await;
     let locks: Vec<_> = (0..200).map(|index| b.lock(format!("l{index}"))).collect();
     for locks in locks.chunks(20) {
         let taken = try_join_all(locks.iter().map(Lock::try_acquire)).await?;
-        assert!(taken.iter().all(Option::is_some), "closing has left a lock behind");
+        ensure!(taken.iter().all(Option::is_some), "closing has left a lock behind");
     }
     Ok(())
 }
@@ -265,14 +267,14 @@ async fn many_locks_are_held_at_once(context: Context) -> Result<(), Failure> {
 async fn any_name_is_a_lock(context: Context) -> Result<(), Failure> {
     let (a, b) = pair(&context).await?;
     let mut guards = Vec::new();
-    for name in super::driver_enter::awkward_names() {
+    for name in super::driver::enter::awkward_names() {
         guards.push(soon("a lock of its own for each name", a.lock(&name).acquire()).await?);
-        assert!(b.lock(&name).try_acquire().await?.is_none());
+        ensure!(b.lock(&name).try_acquire().await?.is_none());
     }
     for guard in guards {
         let name = guard.name().clone();
         guard.release().await?;
-        assert!(b.lock(&name).try_acquire().await?.is_some(), "{name}");
+        ensure!(b.lock(&name).try_acquire().await?.is_some(), "{name}");
     }
     Ok(())
 }
@@ -280,10 +282,10 @@ async fn any_name_is_a_lock(context: Context) -> Result<(), Failure> {
 async fn one_coordinator_excludes_itself(context: Context) -> Result<(), Failure> {
     let a = steady(&context, "a").await?;
     let guard = a.lock("l").acquire().await?;
-    assert!(a.lock("l").try_acquire().await?.is_none(), "locks are not re-entrant");
+    ensure!(a.lock("l").try_acquire().await?.is_none(), "locks are not re-entrant");
     not_now("a second acquire", a.clone().lock("l").acquire()).await;
     guard.release().await?;
-    // The acquire that was dropped is withdrawn in the background.
+    // The dropped acquire is withdrawn in the background.
     soon("the turn after the release", a.lock("l").acquire()).await?.release().await?;
     Ok(())
 }

@@ -1,14 +1,16 @@
-//! What users see of a network or a server that fails: nothing is granted twice, left behind or lost without a word.
+//! Failures of the network or of a server as users see them: no object is granted twice, nothing is left behind, and
+//! every loss is reported.
 
 use std::time::{Duration, Instant};
 
 use tokio::time::{sleep, timeout};
 use tooz_core::{Coordinator, GroupEvent, SessionState, StartAt};
 
-use super::people::steady;
-use super::stage::{PATIENCE, SHORT_TTL, ends, eventually, soon};
+use super::coordinators::steady;
+use super::fixtures::{PATIENCE, SHORT_TTL, ends, eventually, soon};
+use crate::harness::joined;
 use crate::proxy::{Direction, Proxies};
-use crate::{Context, Failure, Needs, Trial};
+use crate::{Context, Failure, ensure, ensure_eq, ensure_ne};
 
 trials! { "outage"
     PROXY:
@@ -20,140 +22,150 @@ trials! { "outage"
     an_acquire_dropped_in_an_outage_leaves_nothing,
     a_watch_outlives_cut_connections,
     a_subscription_outlives_cut_connections,
-    a_black_hole_is_told_before_another_is_granted,
+    a_partitioned_holder_is_notified_before_another_is_granted,
     a_session_that_was_lost_is_followed_by_another,
-    calls_end_in_time_while_nobody_answers,
-    close_ends_in_time_while_nobody_answers;
+    calls_end_in_time_without_an_answer,
+    close_ends_in_time_without_an_answer;
     OWN_SERVER:
-    a_frozen_server_is_told_in_time,
+    a_frozen_server_is_noticed_in_time,
     a_server_that_was_killed_serves_again;
 }
 
-/// How long a client may take to be well again after an outage.
+/// How long a client may take to recover from a fault.
 const RECOVERY: Duration = Duration::from_secs(20);
 
-/// A coordinator `a` behind proxies, and `b` which nothing disturbs.
-async fn disturbed(context: &Context) -> Result<(Coordinator, Coordinator, Proxies), Failure> {
+/// A coordinator `a` behind proxies, and a coordinator `b` without faults.
+async fn with_proxies(context: &Context) -> Result<(Coordinator, Coordinator, Proxies), Failure> {
     let (proxied, proxies) = context.proxied().await?;
     Ok((steady(&proxied, "a").await?, steady(context, "b").await?, proxies))
 }
 
-/// As `soon`, with the time that a recovery may take.
+/// Like `soon`, but allows the time of a recovery.
 async fn recovered<F: Future>(what: &str, future: F) -> Result<F::Output, Failure> {
-    timeout(RECOVERY, future).await.map_err(|_| Failure::new(format!("after {RECOVERY:?} still not: {what}")))
+    recovered_within(RECOVERY, what, future).await
 }
 
-async fn is_left_clean(coordinator: &Coordinator) -> Result<(), Failure> {
+async fn recovered_within<F: Future>(limit: Duration, what: &str, future: F) -> Result<F::Output, Failure> {
+    let late =
+        |_| Failure::new(format!("expected within {limit:?} after the fault: {what}\nactual: it did not happen"));
+    timeout(limit, future).await.map_err(late)
+}
+
+async fn is_empty_soon(coordinator: &Coordinator) -> Result<(), Failure> {
     let clean = async || {
-        let line = coordinator.lock("l").inspect().await?;
-        Ok(line.holders.is_empty() && line.waiters.is_empty())
+        let queue = coordinator.lock("l").inspect().await?;
+        Ok(queue.holders.is_empty() && queue.waiters.is_empty())
     };
-    Ok(eventually("nothing is left behind", RECOVERY, clean).await?)
+    Ok(eventually("the lock has no holder and no waiter", RECOVERY, clean).await?)
 }
 
 async fn an_acquire_whose_reply_was_lost_holds_once(context: Context) -> Result<(), Failure> {
-    let (a, b, proxies) = disturbed(&context).await?;
+    let (a, b, proxies) = with_proxies(&context).await?;
     for chunks in [1, 2, 1, 3, 1] {
         proxies.cut_after(chunks);
         let guard = recovered("the lock is acquired", a.lock("l").acquire()).await??;
         proxies.heal().await?;
-        let line = b.lock("l").inspect().await?;
-        assert_eq!((line.holders.len(), line.waiters.len()), (1, 0), "{line:?}");
-        assert_eq!(line.holders[0].token, guard.fencing_token());
+        let queue = b.lock("l").inspect().await?;
+        ensure_eq!((queue.holders.len(), queue.waiters.len()), (1, 0), "{queue:?}");
+        ensure_eq!(queue.holders[0].token, guard.fencing_token());
         recovered("the lock is released", guard.release()).await??;
-        is_left_clean(&b).await?;
+        is_empty_soon(&b).await?;
     }
     Ok(())
 }
 
 async fn a_release_whose_reply_was_lost_has_released(context: Context) -> Result<(), Failure> {
-    let (a, b, proxies) = disturbed(&context).await?;
+    let (a, b, proxies) = with_proxies(&context).await?;
     for _ in 0..4 {
         let guard = recovered("the lock is acquired", a.lock("l").acquire()).await??;
         proxies.cut_after(1);
         recovered("the lock is released", guard.release()).await??;
         proxies.heal().await?;
-        is_left_clean(&b).await?;
+        is_empty_soon(&b).await?;
     }
     Ok(())
 }
 
 async fn a_join_whose_reply_was_lost_joins_once(context: Context) -> Result<(), Failure> {
-    let (a, b, proxies) = disturbed(&context).await?;
+    let (a, b, proxies) = with_proxies(&context).await?;
     b.group("g").create().await?;
     for _ in 0..3 {
         proxies.cut_after(1);
         let membership = recovered("the group is joined", a.group("g").join(())).await??;
         proxies.heal().await?;
         let members = b.group("g").members().await?;
-        assert_eq!(members.iter().map(|one| Some(one.incarnation())).collect::<Vec<_>>(), [membership.incarnation()]);
+        ensure_eq!(members.iter().map(|one| Some(one.incarnation())).collect::<Vec<_>>(), [membership.incarnation()]);
         recovered("the group is left", membership.leave()).await??;
-        assert!(b.group("g").members().await?.is_empty());
+        ensure!(b.group("g").members().await?.is_empty());
     }
     Ok(())
 }
 
 async fn a_guard_outlives_a_cut_connection(context: Context) -> Result<(), Failure> {
-    let (a, b, proxies) = disturbed(&context).await?;
+    let (a, b, proxies) = with_proxies(&context).await?;
     let guard = a.lock("l").acquire().await?;
     for _ in 0..3 {
         proxies.cut();
         recovered("the lock is verified", guard.verify()).await??;
-        assert!(guard.is_held());
-        assert!(b.lock("l").try_acquire().await?.is_none());
+        ensure!(guard.is_held());
+        ensure!(b.lock("l").try_acquire().await?.is_none());
     }
     recovered("the lock is released", guard.release()).await??;
-    is_left_clean(&b).await
+    is_empty_soon(&b).await
 }
 
 async fn a_waiter_outlives_cut_connections(context: Context) -> Result<(), Failure> {
-    let (a, b, proxies) = disturbed(&context).await?;
+    let (a, b, proxies) = with_proxies(&context).await?;
     let held = b.lock("l").acquire().await?;
     let lock = a.lock("l");
     let waiting = tokio::spawn(async move { lock.acquire().await });
     let waits = async || Ok(b.lock("l").inspect().await?.waiters.len() == 1);
-    eventually("the waiter stands in line", PATIENCE, waits).await?;
+    eventually("the waiter is in the queue", PATIENCE, waits).await?;
     for _ in 0..3 {
         proxies.cut();
         sleep(Duration::from_millis(100)).await;
     }
-    assert!(!waiting.is_finished(), "{:?}", waiting.await);
+    ensure!(
+        !waiting.is_finished(),
+        "the waiter returned while another client holds the lock: {:?}",
+        joined(waiting).await
+    );
     held.release().await?;
-    let guard = recovered("the turn of the waiter", waiting).await???;
-    assert_eq!(b.lock("l").inspect().await?.holders.first().map(|one| one.token), Some(guard.fencing_token()));
+    let guard = recovered("the waiter is granted the lock", joined(waiting)).await??;
+    ensure_eq!(b.lock("l").inspect().await?.holders.first().map(|one| one.token), Some(guard.fencing_token()));
     Ok(())
 }
 
 async fn an_acquire_dropped_in_an_outage_leaves_nothing(context: Context) -> Result<(), Failure> {
-    let (a, b, proxies) = disturbed(&context).await?;
+    let (a, b, proxies) = with_proxies(&context).await?;
     for _ in 0..3 {
         proxies.drop_replies();
         let given_up = timeout(Duration::from_millis(300), a.lock("l").acquire()).await;
-        assert!(given_up.is_err(), "no reply can have arrived");
+        ensure!(given_up.is_err(), "the acquire returned although no reply could arrive");
         proxies.heal().await?;
-        is_left_clean(&b).await?;
+        is_empty_soon(&b).await?;
     }
-    // Held and dropped while the server cannot be told.
+    // Acquired, and dropped while the server cannot be reached.
     let guard = recovered("the lock is acquired", a.lock("l").acquire()).await??;
     proxies.refuse();
     drop(guard);
     sleep(Duration::from_millis(200)).await;
     proxies.heal().await?;
-    is_left_clean(&b).await
+    is_empty_soon(&b).await
 }
 
 async fn a_watch_outlives_cut_connections(context: Context) -> Result<(), Failure> {
-    let (a, b, proxies) = disturbed(&context).await?;
+    let (a, b, proxies) = with_proxies(&context).await?;
     b.group("g").create().await?;
     let mut watch = a.group("g").watch().await?;
     for _ in 0..3 {
         proxies.cut();
         let membership = b.group("g").join(()).await?;
         let event = recovered("the member is seen", watch.next()).await??;
-        assert!(matches!(&event, GroupEvent::Joined(member) if member.id().as_bytes() == b"b"), "{event:?}");
+        ensure!(matches!(&event, GroupEvent::Joined(member) if member.id().as_bytes() == b"b"), "{event:?}");
         membership.leave().await?;
         let event = recovered("its leaving is seen", watch.next()).await??;
-        assert!(matches!(&event, GroupEvent::Left(member) if member.id().as_bytes() == b"b"), "{event:?}");
+        ensure!(matches!(&event, GroupEvent::Left(member) if member.id().as_bytes() == b"b"), "{event:?}");
     }
     Ok(())
 }
@@ -162,7 +174,7 @@ async fn a_subscription_outlives_cut_connections(context: Context) -> Result<(),
     if !context.info()?.topics {
         return Err(Failure::ignored("the driver says that it has no topics"));
     }
-    let (a, b, proxies) = disturbed(&context).await?;
+    let (a, b, proxies) = with_proxies(&context).await?;
     let mut subscription = a.topic("t").subscribe(StartAt::Latest).await?;
     for number in 0..30u8 {
         if number % 7 == 0 {
@@ -172,14 +184,14 @@ async fn a_subscription_outlives_cut_connections(context: Context) -> Result<(),
         if number % 3 == 2 {
             for number in number - 2..=number {
                 let message = recovered("the message is read", subscription.next()).await??;
-                assert_eq!(message.payload, [number], "a message was lost or repeated");
+                ensure_eq!(message.payload, [number], "a message was lost or repeated");
             }
         }
     }
     Ok(())
 }
 
-async fn a_black_hole_is_told_before_another_is_granted(context: Context) -> Result<(), Failure> {
+async fn a_partitioned_holder_is_notified_before_another_is_granted(context: Context) -> Result<(), Failure> {
     let (proxied, proxies) = context.proxied().await?;
     let a = proxied.builder("a").ttl(SHORT_TTL).connect().await?;
     let b = steady(&context, "b").await?;
@@ -194,12 +206,13 @@ async fn a_black_hole_is_told_before_another_is_granted(context: Context) -> Res
     });
     proxies.black_hole(Direction::Both);
     let cause = timeout(most + PATIENCE, guard.lost()).await;
-    let told = Instant::now();
-    assert!(cause.is_ok_and(|cause| cause.is_session_lost()), "the loss was not told");
-    assert!(!guard.is_held());
-    let (granted, at) = timeout(most * 2 + RECOVERY, next).await.expect("the next is never granted")??;
-    assert!(at > told, "the next was granted {:?} before the loss was told", told - at);
-    assert!(granted.fencing_token() > guard.fencing_token());
+    let notified = Instant::now();
+    ensure!(cause.is_ok_and(|cause| cause.is_session_lost()), "the holder was not notified of the loss");
+    ensure!(!guard.is_held());
+    let (granted, at) =
+        recovered_within(most * 2 + RECOVERY, "the next waiter is granted the lock", joined(next)).await??;
+    ensure!(at > notified, "the next was granted {:?} before the holder was notified of its loss", notified - at);
+    ensure!(granted.fencing_token() > guard.fencing_token());
     Ok(())
 }
 
@@ -211,7 +224,7 @@ async fn a_session_that_was_lost_is_followed_by_another(context: Context) -> Res
     let membership = a.group("g").join("value").await?;
     let guard = a.lock("l").acquire().await?;
     let mut states = a.states();
-    assert_eq!(states.next().await, Some(SessionState::Connected));
+    ensure_eq!(states.next().await, Some(SessionState::Connected));
     if guard.remaining().is_none() {
         return Err(Failure::ignored("liveness does not depend on time"));
     }
@@ -220,24 +233,24 @@ async fn a_session_that_was_lost_is_followed_by_another(context: Context) -> Res
     let mut seen = Vec::new();
     while seen.last() != Some(&SessionState::Lost) {
         let state = recovered("the session is lost", states.next()).await?;
-        seen.push(state.expect("the coordinator is not closed"));
+        seen.push(state.expect("expected: the session is lost, but its states ended"));
     }
-    assert!(matches!(seen[0], SessionState::Suspended { until: Some(_) }), "{seen:?}");
-    assert!(!guard.is_held());
+    ensure!(matches!(seen[0], SessionState::Suspended { until: Some(_) }), "{seen:?}");
+    ensure!(!guard.is_held());
     proxies.heal().await?;
-    assert_eq!(recovered("there is a new session", states.next()).await?, Some(SessionState::Connected));
+    ensure_eq!(recovered("there is a new session", states.next()).await?, Some(SessionState::Connected));
     let after = recovered("the group is joined again", membership.joined()).await??;
-    assert_ne!(Some(after), before);
+    ensure_ne!(Some(after), before);
     let members = b.group("g").members().await?;
-    assert_eq!(members.iter().map(|one| one.incarnation()).collect::<Vec<_>>(), [after]);
-    assert_eq!(members[0].capabilities_as::<String>()?, "value");
-    // What was held does not come back by itself, and can be acquired anew.
-    assert!(!guard.is_held());
+    ensure_eq!(members.iter().map(|one| one.incarnation()).collect::<Vec<_>>(), [after]);
+    ensure_eq!(members[0].capabilities_as::<String>()?, "value");
+    // A lost lock does not come back by itself. It can be acquired again.
+    ensure!(!guard.is_held());
     drop(recovered("the lock is acquired again", a.lock("l").acquire()).await??);
     Ok(())
 }
 
-async fn calls_end_in_time_while_nobody_answers(context: Context) -> Result<(), Failure> {
+async fn calls_end_in_time_without_an_answer(context: Context) -> Result<(), Failure> {
     let (proxied, proxies) = context.proxied().await?;
     let a = proxied.builder("a").timeout(Duration::from_secs(1)).connect().await?;
     a.group("g").create().await?;
@@ -247,10 +260,14 @@ async fn calls_end_in_time_while_nobody_answers(context: Context) -> Result<(), 
         } else {
             proxies.refuse()
         }
-        let error = recovered("acquire gives up", a.lock("l").acquire()).await?.expect_err("nobody answers");
-        assert!(error.is_retryable() || error.is_session_lost(), "{error}");
-        let error = recovered("members gives up", a.group("g").members()).await?.expect_err("nobody answers");
-        assert!(error.is_retryable() || error.is_session_lost(), "{error}");
+        let error = recovered("acquire gives up", a.lock("l").acquire())
+            .await?
+            .expect_err("expected: an error while the server does not answer");
+        ensure!(error.is_retryable() || error.is_session_lost(), "{error}");
+        let error = recovered("members gives up", a.group("g").members())
+            .await?
+            .expect_err("expected: an error while the server does not answer");
+        ensure!(error.is_retryable() || error.is_session_lost(), "{error}");
         proxies.heal().await?;
         let works = async || Ok(a.group("g").members().await.is_ok());
         eventually("it works again", RECOVERY, works).await?;
@@ -258,25 +275,25 @@ async fn calls_end_in_time_while_nobody_answers(context: Context) -> Result<(), 
     Ok(())
 }
 
-async fn close_ends_in_time_while_nobody_answers(context: Context) -> Result<(), Failure> {
-    let (a, b, proxies) = disturbed(&context).await?;
+async fn close_ends_in_time_without_an_answer(context: Context) -> Result<(), Failure> {
+    let (a, b, proxies) = with_proxies(&context).await?;
     let guard = a.lock("l").acquire().await?;
     proxies.black_hole(Direction::Both);
     recovered("close has returned", a.close()).await?;
-    assert!(soon("the word of the loss", guard.lost()).await.is_session_lost());
+    ensure!(soon("the notification of the loss", guard.lost()).await.is_session_lost());
     drop(guard);
     b.close().await;
     Ok(())
 }
 
-async fn a_frozen_server_is_told_in_time(context: Context) -> Result<(), Failure> {
+async fn a_frozen_server_is_noticed_in_time(context: Context) -> Result<(), Failure> {
     let a = context.builder("a").ttl(SHORT_TTL).timeout(Duration::from_secs(1)).connect().await?;
     let guard = a.lock("l").acquire().await?;
     let most = guard.remaining().unwrap_or(SHORT_TTL);
     context.server()?.pause().await?;
     let cause = timeout(most + PATIENCE, guard.lost()).await;
-    assert!(cause.is_ok_and(|cause| cause.is_session_lost()), "the loss was not told");
-    assert!(!guard.is_held());
+    ensure!(cause.is_ok_and(|cause| cause.is_session_lost()), "the holder was not notified of the loss");
+    ensure!(!guard.is_held());
     context.server()?.resume().await?;
     let lock = a.lock("l");
     let again = async || Ok(matches!(lock.acquire_timeout(Duration::from_secs(2)).await, Ok(guard) if guard.is_held()));
@@ -293,12 +310,12 @@ async fn a_server_that_was_killed_serves_again(context: Context) -> Result<(), F
     sleep(Duration::from_millis(300)).await;
     context.server()?.start_again().await?;
     context.server()?.ready().await?;
-    // Whether the lock outlived the server depends on what it stores; either way nobody holds it twice.
+    // Whether the lock survives depends on what the server stores. In either case it has one holder.
     let (token, kept) = (guard.fencing_token(), guard.verify().await.is_ok());
     let released = guard.release().await.is_ok();
-    assert!(kept || !released, "it was released although it was lost");
+    ensure!(kept || !released, "the release succeeded although the lock was lost");
     if let Ok(next) = ends("the end of the waiter", waiting).await {
-        assert!(next.fencing_token() > token);
+        ensure!(next.fencing_token() > token);
         drop(next);
     }
     let lock = a.lock("l");

@@ -1,4 +1,4 @@
-//! Other processes: holders that are killed, frozen past their time, and many at once.
+//! Other processes: holders that are killed or frozen, and many processes at once.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -7,30 +7,31 @@ use serde::{Deserialize, Serialize};
 use tokio::time::sleep;
 use tooz_core::{Coordinator, FencingToken, GroupEvent, SessionState};
 
-use super::people::steady;
-use super::stage::{PATIENCE, ends, eventually, soon};
+use super::coordinators::steady;
+use super::fixtures::{PATIENCE, ends, eventually, soon};
 use crate::children::{Child, ChildContext, Role};
-use crate::{Context, Failure, Needs, Trial};
+use crate::harness::joined;
+use crate::{Context, Failure, ensure, ensure_eq};
 
 trials! { "process"
     PROCESSES:
     a_killed_holder_frees_its_lock,
-    a_killed_waiter_holds_nobody_up,
+    a_killed_waiter_does_not_delay_the_next,
     a_killed_member_leaves_its_group,
     a_killed_leader_is_succeeded,
-    a_frozen_holder_knows_when_it_wakes,
-    a_process_that_ends_without_a_word_leaves_nothing,
+    a_frozen_holder_is_notified_when_it_resumes,
+    a_killed_process_leaves_nothing,
     many_processes_exclude_each_other;
 }
 
-/// What the processes of these trials can be told to do.
+/// The roles of these trials.
 pub(crate) fn roles() -> Vec<Role> {
     vec![Role::new("holder", hold), Role::new("waiter", wait), Role::new("contender", contend)]
 }
 
-/// What a child says of itself.
+/// A message of a child.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
-enum Word {
+enum Message {
     Holds { token: u64, timed: bool },
     Waits,
     Lost { session: bool, held: bool },
@@ -38,7 +39,7 @@ enum Word {
     Done,
 }
 
-/// Takes everything that can be held, says so, and tells of the loss.
+/// Acquires a lock, a leadership and a membership, and reports their loss.
 async fn hold(child: ChildContext) -> Result<(), Failure> {
     let coordinator = child.coordinator("child").await?;
     let guard = coordinator.lock("l").acquire().await?;
@@ -46,30 +47,30 @@ async fn hold(child: ChildContext) -> Result<(), Failure> {
     coordinator.group("g").create_if_missing().await?;
     let membership = coordinator.group("g").join("child").await?;
     let mut states = coordinator.states();
-    child.say(&Word::Holds { token: guard.fencing_token().0, timed: guard.remaining().is_some() })?;
+    child.send(&Message::Holds { token: guard.fencing_token().0, timed: guard.remaining().is_some() })?;
     let cause = guard.lost().await;
     let held = guard.is_held() || leadership.is_held();
-    child.say(&Word::Lost { session: cause.is_session_lost(), held })?;
+    child.send(&Message::Lost { session: cause.is_session_lost(), held })?;
     while states.next().await.is_some_and(|state| state != SessionState::Lost) {}
     while states.next().await.is_some_and(|state| state != SessionState::Connected) {}
     membership.joined().await?;
-    child.say(&Word::Back)?;
-    child.hear().await
+    child.send(&Message::Back)?;
+    child.receive().await
 }
 
-/// Stands in line for the lock for ever.
+/// Waits for the lock.
 async fn wait(child: ChildContext) -> Result<(), Failure> {
     let coordinator = child.coordinator("child").await?;
     let lock = coordinator.lock("l");
     let waiting = tokio::spawn(async move { lock.acquire().await });
     let there = async || Ok(coordinator.lock("l").inspect().await?.waiters.len() == 1);
     eventually("the child waits", PATIENCE, there).await?;
-    child.say(&Word::Waits)?;
-    let _guard = waiting.await?;
-    child.hear().await
+    child.send(&Message::Waits)?;
+    let _guard = joined(waiting).await?;
+    child.receive().await
 }
 
-/// Works in a directory where only one may be at a time; the arguments are its path and how often.
+/// Works in a directory that only one process may use at a time. The arguments are its path and the number of turns.
 async fn contend(child: ChildContext) -> Result<(), Failure> {
     let (directory, times): (PathBuf, u32) = child.args()?;
     let member = format!("child-{}", std::process::id());
@@ -80,17 +81,19 @@ async fn contend(child: ChildContext) -> Result<(), Failure> {
         work_alone(&directory, guard.fencing_token())?;
         guard.release().await?;
     }
-    child.say(&Word::Done)?;
-    child.hear().await
+    child.send(&Message::Done)?;
+    child.receive().await
 }
 
-/// Fails if somebody else is at work, or was with a greater token.
+/// Fails if another process is at work, or has worked with a greater token.
 fn work_alone(directory: &std::path::Path, token: FencingToken) -> Result<(), Failure> {
     let (busy, last) = (directory.join("busy"), directory.join("last"));
     std::fs::File::create_new(&busy)?;
     let before: u64 = std::fs::read_to_string(&last).ok().and_then(|text| text.parse().ok()).unwrap_or_default();
     if token.0 <= before {
-        return Err(Failure::new(format!("token {token} was granted after {before}")));
+        return Err(Failure::new(format!(
+            "expected: tokens rise\nactual: token {token} was granted after token {before}"
+        )));
     }
     std::fs::write(&last, token.to_string())?;
     Ok(std::fs::remove_file(&busy)?)
@@ -98,19 +101,19 @@ fn work_alone(directory: &std::path::Path, token: FencingToken) -> Result<(), Fa
 
 async fn holder(context: &Context) -> Result<(Child, u64, bool), Failure> {
     let mut child = context.spawn("holder", &())?;
-    match child.hear().await? {
-        Word::Holds { token, timed } => Ok((child, token, timed)),
-        other => Err(Failure::new(format!("the child should hold, but it says {other:?}"))),
+    match child.receive().await? {
+        Message::Holds { token, timed } => Ok((child, token, timed)),
+        other => Err(Failure::new(format!("expected: the child holds the lock\nactual: it sends {other:?}"))),
     }
 }
 
-/// How long the backend may take to notice that a process is gone.
+/// How long the backend may take to detect that a process is gone.
 fn notice(context: &Context) -> Duration {
     context.ttl() * 2 + PATIENCE
 }
 
-/// Acquires the lock within that time; the token, and how long it took.
-async fn inherits(coordinator: &Coordinator, within: Duration) -> Result<(u64, Duration), Failure> {
+/// Acquires the lock within that time. Returns the token, and how long it took.
+async fn acquires(coordinator: &Coordinator, within: Duration) -> Result<(u64, Duration), Failure> {
     let began = Instant::now();
     let guard = coordinator.lock("l").acquire_timeout(within).await?;
     Ok((guard.fencing_token().0, began.elapsed()))
@@ -119,25 +122,28 @@ async fn inherits(coordinator: &Coordinator, within: Duration) -> Result<(u64, D
 async fn a_killed_holder_frees_its_lock(context: Context) -> Result<(), Failure> {
     let (mut child, token, timed) = holder(&context).await?;
     let a = steady(&context, "a").await?;
-    assert!(a.lock("l").try_acquire().await?.is_none(), "two processes hold the lock at once");
+    ensure!(a.lock("l").try_acquire().await?.is_none(), "two processes hold the lock at once");
     child.kill().await?;
-    let (next, took) = inherits(&a, notice(&context)).await?;
-    assert!(next > token, "{next} does not rise above {token}");
-    assert!(timed || took < context.ttl(), "it claims not to depend on time, but took {took:?}");
+    let (next, took) = acquires(&a, notice(&context)).await?;
+    ensure!(next > token, "{next} does not rise above {token}");
+    ensure!(timed || took < context.ttl(), "it claims not to depend on time, but took {took:?}");
     Ok(())
 }
 
-async fn a_killed_waiter_holds_nobody_up(context: Context) -> Result<(), Failure> {
+async fn a_killed_waiter_does_not_delay_the_next(context: Context) -> Result<(), Failure> {
     let a = steady(&context, "a").await?;
     let guard = a.lock("l").acquire().await?;
     let mut child = context.spawn("waiter", &())?;
-    assert_eq!(child.hear::<Word>().await?, Word::Waits);
+    ensure_eq!(child.receive::<Message>().await?, Message::Waits);
     let lock = a.lock("l");
     let next = tokio::spawn(async move { lock.acquire().await });
     child.kill().await?;
     guard.release().await?;
-    let granted = tokio::time::timeout(notice(&context), next).await;
-    granted.map_err(|_| Failure::new("a killed waiter holds up the next"))???.release().await?;
+    let granted = tokio::time::timeout(notice(&context), joined(next)).await;
+    granted
+        .map_err(|_| Failure::new("the next waiter was not granted the lock after the waiter before it was killed"))??
+        .release()
+        .await?;
     Ok(())
 }
 
@@ -146,26 +152,27 @@ async fn a_killed_member_leaves_its_group(context: Context) -> Result<(), Failur
     let a = steady(&context, "a").await?;
     let mut watch = a.group("g").watch().await?;
     let joined = soon("the member", watch.next()).await?;
-    assert!(matches!(&joined, GroupEvent::Joined(member) if member.id().as_bytes() == b"child"), "{joined:?}");
+    ensure!(matches!(&joined, GroupEvent::Joined(member) if member.id().as_bytes() == b"child"), "{joined:?}");
     child.kill().await?;
     let left = tokio::time::timeout(notice(&context), watch.next()).await;
-    let left = left.map_err(|_| Failure::new("a killed member is still in its group"))??;
-    assert!(matches!(&left, GroupEvent::Left(member) if member.id().as_bytes() == b"child"), "{left:?}");
-    assert!(a.group("g").members().await?.is_empty());
+    let left =
+        left.map_err(|_| Failure::new("expected: the killed member leaves its group\nactual: it is still a member"))??;
+    ensure!(matches!(&left, GroupEvent::Left(member) if member.id().as_bytes() == b"child"), "{left:?}");
+    ensure!(a.group("g").members().await?.is_empty());
     Ok(())
 }
 
 async fn a_killed_leader_is_succeeded(context: Context) -> Result<(), Failure> {
     let (mut child, ..) = holder(&context).await?;
     let a = steady(&context, "a").await?;
-    let former = a.election("e").leader().await?.expect("the child leads");
+    let former = a.election("e").leader().await?.expect("expected: the child leads");
     child.kill().await?;
     let leadership = a.election("e").campaign_timeout(notice(&context)).await?;
-    assert!(leadership.term() > former.term);
+    ensure!(leadership.term() > former.term);
     Ok(())
 }
 
-async fn a_frozen_holder_knows_when_it_wakes(context: Context) -> Result<(), Failure> {
+async fn a_frozen_holder_is_notified_when_it_resumes(context: Context) -> Result<(), Failure> {
     let (mut child, token, timed) = holder(&context).await?;
     let a = steady(&context, "a").await?;
     let mut watch = a.group("g").watch().await?;
@@ -173,30 +180,30 @@ async fn a_frozen_holder_knows_when_it_wakes(context: Context) -> Result<(), Fai
     child.pause()?;
     if !timed {
         sleep(context.ttl() * 2).await;
-        assert!(a.lock("l").try_acquire().await?.is_none(), "a frozen process has not ended");
+        ensure!(a.lock("l").try_acquire().await?.is_none(), "a frozen process has not ended");
         child.resume()?;
         return Ok(());
     }
     let guard = a.lock("l").acquire_timeout(notice(&context)).await?;
-    assert!(guard.fencing_token().0 > token);
+    ensure!(guard.fencing_token().0 > token);
     child.resume()?;
-    assert_eq!(child.hear::<Word>().await?, Word::Lost { session: true, held: false });
-    assert_eq!(child.hear::<Word>().await?, Word::Back);
+    ensure_eq!(child.receive::<Message>().await?, Message::Lost { session: true, held: false });
+    ensure_eq!(child.receive::<Message>().await?, Message::Back);
     guard.verify().await?;
-    assert!(matches!(soon("the end of its membership", watch.next()).await?, GroupEvent::Left(_)));
-    assert!(matches!(soon("its return", watch.next()).await?, GroupEvent::Joined(_)));
+    ensure!(matches!(soon("the end of its membership", watch.next()).await?, GroupEvent::Left(_)));
+    ensure!(matches!(soon("its return", watch.next()).await?, GroupEvent::Joined(_)));
     Ok(())
 }
 
-async fn a_process_that_ends_without_a_word_leaves_nothing(context: Context) -> Result<(), Failure> {
+async fn a_killed_process_leaves_nothing(context: Context) -> Result<(), Failure> {
     let a = steady(&context, "a").await?;
     for _ in 0..2 {
         let (mut child, ..) = holder(&context).await?;
         child.kill().await?;
     }
     let empty = async || {
-        let line = a.lock("l").inspect().await?;
-        Ok(line.holders.is_empty() && a.group("g").members().await?.is_empty())
+        let queue = a.lock("l").inspect().await?;
+        Ok(queue.holders.is_empty() && a.group("g").members().await?.is_empty())
     };
     eventually("nothing is left of two processes", notice(&context), empty).await?;
     Ok(())
@@ -219,7 +226,7 @@ async fn many_processes_exclude_each_other(context: Context) -> Result<(), Failu
         Ok::<_, Failure>(())
     });
     for child in &mut children {
-        assert_eq!(child.hear::<Word>().await?, Word::Done);
+        ensure_eq!(child.receive::<Message>().await?, Message::Done);
     }
     ends("our own part", own).await?;
     Ok(())

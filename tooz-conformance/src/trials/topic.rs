@@ -1,12 +1,12 @@
-//! Topics: one order for all, each message once, and a word about what is gone.
+//! Topics: one order for all subscribers, each message once, and an error for a gap.
 
 use std::time::Duration;
 
 use tooz_core::{Coordinator, ErrorKind, Offset, StartAt, Subscription};
 
-use super::people::{pair, steady};
-use super::stage::{ends, fails, not_now, poll_then_drop, soon};
-use crate::{Context, Failure, Needs, Trial};
+use super::coordinators::{pair, steady};
+use super::fixtures::{ends, fails, not_now, poll_then_drop, soon};
+use crate::{Context, Failure, ensure, ensure_eq};
 
 trials! { "topic"
     NOTHING:
@@ -15,13 +15,14 @@ trials! { "topic"
     earliest_begins_with_the_oldest,
     after_resumes_without_loss_or_repetition,
     subscribers_see_one_order,
-    a_subscriber_that_fell_behind_is_told_once,
+    a_subscriber_that_fell_behind_gets_one_gap_error,
     next_goes_on_after_it_was_dropped,
     closing_the_coordinator_ends_the_subscription,
     messages_wait_for_their_subscriber;
 }
 
-/// Two coordinators, unless the backend has no topics, which `a_backend_without_topics_says_so` checks.
+/// Two coordinators. The trial is ignored if the backend has no topics, which `a_backend_without_topics_says_so`
+/// checks.
 async fn with_topics(context: &Context) -> Result<(Coordinator, Coordinator), Failure> {
     match context.info()?.topics {
         true => pair(context).await,
@@ -52,11 +53,11 @@ async fn latest_begins_after_the_call(context: Context) -> Result<(), Failure> {
     let (a, b) = with_topics(&context).await?;
     let before = a.topic("t").publish(b"before").await?;
     let mut subscription = b.topic("t").subscribe(StartAt::Latest).await?;
-    assert_eq!(subscription.position(), before);
+    ensure_eq!(subscription.position(), before);
     not_now("a message that was published before", subscription.next()).await;
     let offset = a.topic("t").publish(b"after").await?;
-    assert_eq!(next(&mut subscription).await?, (offset, "after".into()));
-    assert_eq!(subscription.position(), offset);
+    ensure_eq!(next(&mut subscription).await?, (offset, "after".into()));
+    ensure_eq!(subscription.position(), offset);
     Ok(())
 }
 
@@ -69,7 +70,7 @@ async fn earliest_begins_with_the_oldest(context: Context) -> Result<(), Failure
     let mut late = b.topic("t").subscribe(StartAt::Earliest).await?;
     for subscription in [&mut early, &mut late] {
         for text in ["1", "2", "3"] {
-            assert_eq!(next(subscription).await?.1, text);
+            ensure_eq!(next(subscription).await?.1, text);
         }
     }
     Ok(())
@@ -80,9 +81,9 @@ async fn after_resumes_without_loss_or_repetition(context: Context) -> Result<()
     let mut position = a.topic("t").publish(b"0").await?;
     for round in 1..=5 {
         a.topic("t").publish(format!("{round}").as_bytes()).await?;
-        // A new reader each time, as after a restart.
+        // A new subscription each time, as after a restart.
         let mut subscription = b.topic("t").subscribe(StartAt::After(position)).await?;
-        assert_eq!(next(&mut subscription).await?.1, format!("{round}"));
+        ensure_eq!(next(&mut subscription).await?.1, format!("{round}"));
         position = subscription.position();
     }
     Ok(())
@@ -114,41 +115,41 @@ async fn subscribers_see_one_order(context: Context) -> Result<(), Failure> {
     for reader in readers {
         seen.push(ends("what a reader has seen", reader).await?);
     }
-    assert!(seen[0].is_sorted_by(|one, next| one.0 < next.0));
-    assert!(seen[0] == seen[1] && seen[1] == seen[2], "readers disagree: {seen:?}");
+    ensure!(seen[0].is_sorted_by(|one, next| one.0 < next.0));
+    ensure!(seen[0] == seen[1] && seen[1] == seen[2], "readers disagree: {seen:?}");
     for sender in ["a", "b"] {
         let sent = seen[0].iter().filter(|(_, text)| text.starts_with(sender)).map(|(_, text)| text.clone());
-        assert!(sent.eq((0..40).map(|number| format!("{sender}{number}"))), "{sender} is out of order");
+        ensure!(sent.eq((0..40).map(|number| format!("{sender}{number}"))), "{sender} is out of order");
     }
     Ok(())
 }
 
-async fn a_subscriber_that_fell_behind_is_told_once(context: Context) -> Result<(), Failure> {
+async fn a_subscriber_that_fell_behind_gets_one_gap_error(context: Context) -> Result<(), Failure> {
     let (a, b) = with_topics(&context).await?;
     let topic = a.topic("t").keep(3);
     let first = topic.publish(b"0").await?;
     let mut subscription = b.topic("t").subscribe(StartAt::After(first)).await?;
     let mut published = 0;
-    // Retention may lag, so that what is kept is known only from trying.
+    // Retention may lag, so only a read shows what is kept.
     while !subscription_is_behind(&b, first).await? {
-        assert!(published < 1_000, "retention has removed nothing although 3 messages are kept");
+        ensure!(published < 1_000, "retention has removed nothing although 3 messages are kept");
         for _ in 0..20 {
             published += 1;
             topic.publish(format!("{published}").as_bytes()).await?;
         }
     }
-    fails(soon("the word of the gap", subscription.next()).await, ErrorKind::Gap);
+    fails(soon("the gap error", subscription.next()).await, ErrorKind::Gap);
     let (offset, text) = next(&mut subscription).await?;
     let number: u32 = text.parse()?;
-    assert!(offset > first && number > 1, "{text} is not behind the gap");
+    ensure!(offset > first && number > 1, "{text} is not behind the gap");
     for number in number + 1..=published {
-        assert_eq!(next(&mut subscription).await?.1, number.to_string());
+        ensure_eq!(next(&mut subscription).await?.1, number.to_string());
     }
-    assert!(published - number + 1 >= 3, "fewer than 3 messages were kept");
+    ensure!(published - number + 1 >= 3, "fewer than 3 messages were kept");
     Ok(())
 }
 
-/// Whether a reader that begins after `first` has missed something.
+/// Whether a subscription after `first` has missed a message.
 async fn subscription_is_behind(coordinator: &Coordinator, first: Offset) -> Result<bool, Failure> {
     let mut probe = coordinator.topic("t").subscribe(StartAt::After(first)).await?;
     match tokio::time::timeout(Duration::from_secs(1), probe.next()).await {
@@ -174,7 +175,7 @@ async fn next_goes_on_after_it_was_dropped(context: Context) -> Result<(), Failu
             Some(message) => String::from_utf8(message.payload)?,
             None => next(&mut subscription).await?.1,
         };
-        assert_eq!(text, format!("{round}"), "a message was lost or repeated");
+        ensure_eq!(text, format!("{round}"), "a message was lost or repeated");
     }
     Ok(())
 }
@@ -196,6 +197,6 @@ async fn messages_wait_for_their_subscriber(context: Context) -> Result<(), Fail
     let offset = a.topic("t").publish(b"left behind").await?;
     a.close().await;
     let mut subscription = b.topic("t").subscribe(StartAt::Earliest).await?;
-    assert_eq!(next(&mut subscription).await?, (offset, "left behind".into()));
+    ensure_eq!(next(&mut subscription).await?, (offset, "left behind".into()));
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! The memory driver with one bug. `buggy://NAME.anything` has the bug of that name, any other name is sound.
+//! The memory driver with one bug. `buggy://NAME.anything` has the bug of that name, any other name has no bug.
 
 use std::future::pending;
 use std::sync::Arc;
@@ -23,7 +23,7 @@ macro_rules! bugs {
         impl Bug {
             const ALL: &'static [Self] = &[$(Self::$bug),*];
 
-            /// As in the URL.
+            /// The name in the URL.
             pub(crate) fn as_str(self) -> &'static str {
                 match self {
                     $(Self::$bug => $name,)*
@@ -34,49 +34,49 @@ macro_rules! bugs {
 }
 
 bugs! {
-    /// Who should wait is admitted at once.
+    /// A waiter is admitted at once.
     GrantsTwice = "grants-twice";
     /// Later entries have smaller tokens.
     TokensFall = "tokens-fall";
-    /// Two entries in a row have one token.
+    /// Two consecutive entries have the same token.
     ReusesTokens = "reuses-tokens";
-    /// Waiters do not stand in line but try again and again.
+    /// Waiters poll instead of waiting in the queue.
     Polls = "polls";
-    /// Sessions live for less than was said.
+    /// Sessions live for less than the reported TTL.
     ExpiresEarly = "expires-early";
-    /// The server's clock runs a little faster than ours, which is no bug.
+    /// The server's clock is 5 % fast, which is not a bug.
     FastClock = "fast-clock";
-    /// Sessions live for longer than was said.
+    /// Sessions live for longer than the reported TTL.
     ExpiresLate = "expires-late";
-    /// Sessions live for half as long as was said, and neither a renewal nor a push tells that one is gone.
-    TellsNobody = "tells-nobody";
-    /// A push tells that the session is gone although it is not.
+    /// Sessions live for half the reported TTL, and neither a renewal nor a push reports their end.
+    ReportsNoLoss = "reports-no-loss";
+    /// A push reports the end of a live session.
     LosesAtRandom = "loses-at-random";
-    /// The owner of an entry that somebody else removed is not told.
+    /// The owner of an evicted entry is not notified.
     EvictsSilently = "evicts-silently";
-    /// `leave` removes the entry and says that it did not stand.
+    /// `leave` removes the entry and returns false.
     DeniesRelease = "denies-release";
-    /// `leave` removes whatever stands first.
+    /// `leave` removes the first entry of the roster.
     IgnoresTickets = "ignores-tickets";
     /// Waiters are not woken.
     ForgetsWakeUps = "forgets-wake-ups";
-    /// `withdraw` and the `leave` of one that still waits remove nothing.
+    /// `withdraw`, and the `leave` of a waiter, remove nothing.
     WithdrawsNothing = "withdraws-nothing";
-    /// A waiter that was woken does not look whether its entry stands, and nothing else tells it.
-    LooksNoMore = "looks-no-more";
-    /// `close` does nothing, the session is renewed for ever, and who waits in vain waits for ever.
+    /// A woken waiter does not check whether its entry exists, and nothing else reports the removal.
+    SkipsTheRecheck = "skips-the-recheck";
+    /// `close` does nothing, the session is renewed for ever, and withdrawn waiters stay in the queue.
     NeverCloses = "never-closes";
-    /// A snapshot waits for the next change but one.
+    /// A snapshot skips one change.
     LosesEvents = "loses-events";
-    /// Some snapshots are older than the last.
-    ShowsThePast = "shows-the-past";
-    /// A snapshot fails in a way that it must not.
+    /// Some snapshots are older than the previous one.
+    ReturnsOldSnapshots = "returns-old-snapshots";
+    /// A snapshot fails with an error that core cannot repair.
     FailsToWatch = "fails-to-watch";
-    /// Some messages are left out.
+    /// Some messages are skipped.
     SkipsMessages = "skips-messages";
     /// Some messages are published twice.
     RepeatsMessages = "repeats-messages";
-    /// Offsets depend on where the reader stands.
+    /// Offsets depend on the position of the reader.
     Renumbers = "renumbers";
 }
 
@@ -104,26 +104,26 @@ impl Driver for Buggy {
     }
 
     async fn open(&self, options: &SessionOptions) -> Result<Box<dyn Session>> {
-        let said = options.ttl;
+        let reported = options.ttl;
         let mut options = options.clone();
         options.ttl = match self.bug {
-            Some(Bug::ExpiresEarly) => said.mul_f64(0.8),
-            Some(Bug::TellsNobody) => said.mul_f64(0.5),
-            Some(Bug::FastClock) => said.mul_f64(0.95),
-            Some(Bug::ExpiresLate) => said * 4,
-            _ => said,
+            Some(Bug::ExpiresEarly) => reported.mul_f64(0.8),
+            Some(Bug::ReportsNoLoss) => reported.mul_f64(0.5),
+            Some(Bug::FastClock) => reported.mul_f64(0.95),
+            Some(Bug::ExpiresLate) => reported * 4,
+            _ => reported,
         };
         let inner: Arc<dyn Session> = self.inner.open(&options).await?.into();
         if self.bug == Some(Bug::NeverCloses) {
             let inner = inner.clone();
             tokio::spawn(async move {
                 while inner.renew().await.is_ok() {
-                    sleep(said / 3).await;
+                    sleep(reported / 3).await;
                 }
             });
         }
-        let (calls, random_loss) = (AtomicU64::new(0), Instant::now() + said * 2);
-        Ok(Box::new(BuggySession { inner, bug: self.bug, said, calls, random_loss, past: Default::default() }))
+        let (calls, random_loss) = (AtomicU64::new(0), Instant::now() + reported * 2);
+        Ok(Box::new(BuggySession { inner, bug: self.bug, reported, calls, random_loss, earlier: Default::default() }))
     }
 }
 
@@ -131,10 +131,10 @@ impl Driver for Buggy {
 struct BuggySession {
     inner: Arc<dyn Session>,
     bug: Option<Bug>,
-    said: Duration,
+    reported: Duration,
     calls: AtomicU64,
     random_loss: Instant,
-    past: std::sync::Mutex<Vec<Snapshot>>,
+    earlier: std::sync::Mutex<Vec<Snapshot>>,
 }
 
 impl BuggySession {
@@ -142,12 +142,12 @@ impl BuggySession {
         self.bug == Some(bug)
     }
 
-    /// Every so many calls.
+    /// Whether this is one of every `times` calls.
     fn every(&self, times: u64) -> bool {
         self.calls.fetch_add(1, Ordering::Relaxed) % times == times - 1
     }
 
-    /// To what is shown, and back.
+    /// The seq that the caller sees.
     fn shown(&self, seq: Seq) -> Seq {
         match self.bug {
             Some(Bug::TokensFall) => Seq(1_000_000 - seq.0),
@@ -169,12 +169,14 @@ impl BuggySession {
 #[async_trait]
 impl Session for BuggySession {
     fn ttl(&self) -> Option<Duration> {
-        Some(self.said)
+        Some(self.reported)
     }
 
     async fn renew(&self) -> Result<()> {
         match self.inner.renew().await {
-            Err(error) if error.is_session_lost() && (self.has(Bug::TellsNobody) || self.has(Bug::LooksNoMore)) => {
+            Err(error)
+                if error.is_session_lost() && (self.has(Bug::ReportsNoLoss) || self.has(Bug::SkipsTheRecheck)) =>
+            {
                 Ok(())
             }
             outcome => outcome,
@@ -187,8 +189,8 @@ impl Session for BuggySession {
 
     async fn lost(&self) -> Loss {
         match self.bug {
-            // What expired too early is not told at once either, as with a server that cannot push.
-            Some(Bug::TellsNobody | Bug::LooksNoMore | Bug::ExpiresEarly) => pending().await,
+            // A server without pushes does not report an early expiry at once.
+            Some(Bug::ReportsNoLoss | Bug::SkipsTheRecheck | Bug::ExpiresEarly) => pending().await,
             Some(Bug::LosesAtRandom) => {
                 sleep_until(self.random_loss).await;
                 Loss::Session(Error::new(ErrorKind::SessionLost, "for no reason"))
@@ -270,11 +272,11 @@ impl Session for BuggySession {
             snapshot = self.inner.snapshot(roster, Some(snapshot.version)).await?;
         }
         snapshot.entries.iter_mut().for_each(|entry| entry.seq = self.shown(entry.seq));
-        if newer_than.is_some() && self.has(Bug::ShowsThePast) {
-            let mut past = self.past.lock().unwrap();
-            past.push(snapshot.clone());
-            if past.len() >= 3 && self.every(3) {
-                return Ok(past[past.len() - 3].clone());
+        if newer_than.is_some() && self.has(Bug::ReturnsOldSnapshots) {
+            let mut earlier = self.earlier.lock().unwrap();
+            earlier.push(snapshot.clone());
+            if earlier.len() >= 3 && self.every(3) {
+                return Ok(earlier[earlier.len() - 3].clone());
             }
         }
         Ok(snapshot)
@@ -287,7 +289,7 @@ impl Session for BuggySession {
                 let entries = self.inner.snapshot(roster, None).await?.entries;
                 if admission::blocker_of(&entries, &ticket)?.is_some() { pending().await } else { Ok(()) }
             }
-            Some(Bug::LooksNoMore) => match self.inner.await_turn(roster, &ticket).await {
+            Some(Bug::SkipsTheRecheck) => match self.inner.await_turn(roster, &ticket).await {
                 Err(error) if !error.is_retryable() => Ok(()),
                 outcome => outcome,
             },

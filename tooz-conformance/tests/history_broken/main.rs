@@ -1,4 +1,4 @@
-//! The rules of histories, each tried on a driver that breaks it: a few seeds must be enough to notice.
+//! The rules of histories, each tested with a driver that breaks it. A few seeds must be enough to detect that.
 
 #![allow(clippy::unwrap_used, reason = "a test program")]
 
@@ -7,16 +7,16 @@ mod buggy;
 use std::time::Duration;
 
 use tooz_conformance::history::checks::Rule;
-use tooz_conformance::history::{FaultKind, MemorySite, Plan, Terms, Verdict, Workload, judge, run};
+use tooz_conformance::history::{FaultKind, MemoryEnvironment, Plan, Timing, Verdict, Workload, judge, run};
 
 use self::buggy::{Bug, DRIVER};
 
-/// The most seeds that it may take.
+/// The greatest number of seeds that a detection may take.
 const SEEDS: u64 = 10;
 
-async fn play(bug: Option<Bug>, workload: Workload, seed: u64, kinds: &[FaultKind]) -> Verdict {
+async fn run_and_judge(bug: Option<Bug>, workload: Workload, seed: u64, kinds: &[FaultKind]) -> Verdict {
     let ms = Duration::from_millis;
-    let terms = Terms {
+    let timing = Timing {
         ttl: ms(3000),
         prompt: ms(100),
         arrival: Duration::ZERO,
@@ -24,91 +24,91 @@ async fn play(bug: Option<Bug>, workload: Workload, seed: u64, kinds: &[FaultKin
         expires: true,
         real_time: false,
     };
-    let plan = Plan { workload, seed, length: Duration::from_secs(20), cast: (5, 1), terms };
-    let name = bug.map_or("sound", |bug| bug.as_str());
-    let site = MemorySite::new(DRIVER, &format!("{name}.{}.{seed}", workload.as_str().replace('_', "-")));
-    judge(&plan, &run(&plan, &site.with_faults(kinds)).await.unwrap())
+    let plan = Plan { workload, seed, length: Duration::from_secs(20), processes: (5, 1), timing };
+    let name = bug.map_or("correct", |bug| bug.as_str());
+    let environment = MemoryEnvironment::new(DRIVER, &format!("{name}.{}.{seed}", workload.as_str().replace('_', "-")));
+    judge(&plan, &run(&plan, &environment.with_faults(kinds)).await.unwrap())
 }
 
 const FAULTS: [FaultKind; 4] = [FaultKind::Expire, FaultKind::Partition, FaultKind::BlackHole, FaultKind::Remove];
 
-/// The rule is broken with one of the seeds, and the history that is shown is short.
-async fn notices(bug: Bug, workload: Workload, rule: Rule) {
+/// Checks that one of the seeds breaks the rule.
+async fn detects(bug: Bug, workload: Workload, rule: Rule) {
     let mut seen = Vec::new();
     for seed in 0..SEEDS {
-        let verdict = play(Some(bug), workload, seed, &FAULTS).await;
+        let verdict = run_and_judge(Some(bug), workload, seed, &FAULTS).await;
         if verdict.breaks(rule) {
             println!("{bug:?}: {rule:?} after {} seeds\n{verdict}", seed + 1);
             return;
         }
         seen.extend(verdict.violations.iter().map(|violation| violation.rule));
     }
-    panic!("{bug:?} did not break {rule:?} with {SEEDS} seeds, but {seen:?}");
+    panic!("{bug:?} expected: a violation of {rule:?} within {SEEDS} seeds; actual: {seen:?}");
 }
 
-/// What is not a bug is not reported.
+/// Checks that no seed breaks a rule.
 async fn accepts(bug: Option<Bug>, workload: Workload) {
     for seed in 0..4 {
-        let verdict = play(bug, workload, seed, &FAULTS).await;
+        let verdict = run_and_judge(bug, workload, seed, &FAULTS).await;
         assert!(verdict.violations.is_empty(), "{bug:?}: {verdict}");
     }
 }
 
-macro_rules! noticed {
+macro_rules! detected {
     ($($name:ident: $bug:ident, $workload:ident, $rule:ident;)*) => {
         $(#[tokio::test(start_paused = true)]
         async fn $name() {
-            notices(Bug::$bug, Workload::$workload, Rule::$rule).await;
+            detects(Bug::$bug, Workload::$workload, Rule::$rule).await;
         })*
     };
 }
 
-noticed! {
+detected! {
     a_double_grant: GrantsTwice, Lock, Exclusion;
     a_double_grant_of_a_semaphore: GrantsTwice, Semaphore, Exclusion;
     a_writer_among_readers: GrantsTwice, SharedLock, Exclusion;
-    grants_that_fit_into_no_order: GrantsTwice, Lock, Linearizable;
-    readers_and_writers_that_fit_into_no_order: GrantsTwice, SharedLock, Linearizable;
-    permits_that_fit_into_no_order: GrantsTwice, Semaphore, Linearizable;
-    tokens_that_fit_into_no_order: TokensFall, Election, Linearizable;
+    grants_without_a_valid_order: GrantsTwice, Lock, Linearizable;
+    readers_and_writers_without_a_valid_order: GrantsTwice, SharedLock, Linearizable;
+    permits_without_a_valid_order: GrantsTwice, Semaphore, Linearizable;
+    tokens_without_a_valid_order: TokensFall, Election, Linearizable;
     a_token_that_falls: TokensFall, Lock, RisingTokens;
     a_write_that_is_overtaken: TokensFall, Lock, Fencing;
     an_overtaken_waiter: Polls, Lock, Order;
     an_expiry_before_its_time: ExpiresEarly, Lock, LossFirst;
-    a_holder_that_is_never_told: TellsNobody, Lock, Exclusion;
-    a_removal_that_is_not_told: EvictsSilently, Lock, LossTold;
-    a_deposed_leader_that_is_not_told: EvictsSilently, Election, LossTold;
+    a_holder_that_is_never_notified: ReportsNoLoss, Lock, Exclusion;
+    a_removal_that_is_not_reported: EvictsSilently, Lock, LossNotified;
+    a_deposed_leader_that_is_not_notified: EvictsSilently, Election, LossNotified;
     a_loss_without_a_cause: LosesAtRandom, Lock, LossHasCause;
     a_release_that_lies: DeniesRelease, Lock, TrueRelease;
     a_lost_wake_up: ForgetsWakeUps, Lock, Wakeup;
-    a_crash_that_is_noticed_late: ExpiresLate, Lock, Wakeup;
-    a_given_up_attempt_that_stands_in_line: WithdrawsNothing, Lock, Wakeup;
+    a_crash_that_is_detected_late: ExpiresLate, Lock, Wakeup;
+    a_dropped_attempt_that_stays_in_the_queue: WithdrawsNothing, Lock, Wakeup;
     a_release_that_takes_the_next_holders_entry: IgnoresTickets, Lock, LossHasCause;
-    an_admission_without_another_look: LooksNoMore, Lock, Fencing;
+    an_admission_without_a_recheck: SkipsTheRecheck, Lock, Fencing;
     an_entry_that_is_left_behind: NeverCloses, Lock, NothingLeft;
     two_leaders_of_one_term: ReusesTokens, Election, OneLeader;
     a_watcher_that_misses_an_event: LosesEvents, Group, TrueMembers;
-    a_watcher_that_is_told_twice: ShowsThePast, Group, OnceInOrder;
-    an_observer_that_is_told_an_error: FailsToWatch, Election, GoesOn;
+    a_watcher_that_sees_an_event_twice: ReturnsOldSnapshots, Group, OnceInOrder;
+    an_observer_that_gets_an_error: FailsToWatch, Election, Uninterrupted;
     a_message_that_is_skipped: SkipsMessages, Topic, NothingMissing;
     a_message_that_is_repeated: RepeatsMessages, Topic, NothingTwice;
-    a_message_at_two_places: Renumbers, Topic, OneOrder;
+    a_message_with_two_offsets: Renumbers, Topic, OneOrder;
 }
 
-/// A driver whose reads are answered by a replica that lags: core leaves out what is older than what it has shown.
+/// A lagging replica may answer reads with old snapshots. Core skips what is older than what it has shown.
 #[tokio::test(start_paused = true)]
-async fn a_lagging_replica_takes_no_observer_back() {
-    accepts(Some(Bug::ShowsThePast), Workload::Election).await;
+async fn a_lagging_replica_does_not_move_an_observer_back() {
+    accepts(Some(Bug::ReturnsOldSnapshots), Workload::Election).await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_sound_driver_is_accepted() {
+async fn a_correct_driver_is_accepted() {
     for workload in Workload::ALL {
         accepts(None, workload).await;
     }
 }
 
-/// The margin of a tenth is for this; without it, the loss would be told too late.
+/// The margin of a tenth in the deadline covers this. Without it, the holder would be notified too late.
 #[tokio::test(start_paused = true)]
 async fn a_server_whose_clock_is_five_percent_fast_is_accepted() {
     accepts(Some(Bug::FastClock), Workload::Lock).await;

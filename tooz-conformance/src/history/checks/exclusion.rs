@@ -1,26 +1,29 @@
-//! Never more holders at once than allowed.
+//! Mutual exclusion: the holders at any time are at most as many as mode and limit allow.
+//!
+//! The check sweeps over the intervals in which each client certainly believed that it held the object, in the order of
+//! their starts, and counts the intervals that overlap.
 
 use std::collections::BTreeMap;
 
-use super::spans::{Quiet, Span, nanos, spans};
-use super::{Rule, Violation};
+use super::rule::{Rule, Violation};
+use super::spans::{Disturbances, Span, nanos, spans};
 use crate::history::event::History;
 
-/// Sweeps over the times of certain belief. Two that touch do not overlap.
+/// Intervals that only touch do not overlap.
 pub(super) fn check(history: &History) -> Vec<Violation> {
-    let quiet = Quiet::of(history);
-    // The deadline comes then at the latest, if nothing is heard before.
-    let notice = nanos(history.terms.ttl);
+    let disturbances = Disturbances::of(history);
+    // Without a notification the holder's own deadline ends its belief after a TTL.
+    let notice = nanos(history.timing.ttl);
     let mut objects: BTreeMap<u8, Vec<Span>> = BTreeMap::new();
     for mut span in spans(history) {
         let Some((granted, _)) = span.granted else { continue };
-        // What was ended by force could not be told before.
+        // A holder cannot be notified before the backend ends its session by force.
         let window = (span.held_until.saturating_sub(notice), span.held_until);
-        if let Some(at) = quiet.forced(span.id.0, window) {
+        if let Some(at) = disturbances.forced(span.id.0, window) {
             span.held_until = at.max(granted);
         }
         if span.held_until > granted {
-            objects.entry(span.wish.object).or_default().push(span);
+            objects.entry(span.request.object).or_default().push(span);
         }
     }
     objects.into_values().flat_map(sweep).collect()
@@ -38,7 +41,12 @@ fn sweep(mut held: Vec<Span>) -> Vec<Violation> {
             let until = now.iter().map(|span| span.held_until).min().unwrap_or(granted);
             found.push(Violation {
                 rule: Rule::Exclusion,
-                text: format!("{} held object {} at once, {}", now.len(), span.wish.object, describe(&now)),
+                text: format!(
+                    "{} clients held object {} at the same time: {}",
+                    now.len(),
+                    span.request.object,
+                    describe(&now)
+                ),
                 window: (granted, until),
                 ops: now.iter().map(|span| span.id).collect(),
             });
@@ -48,14 +56,14 @@ fn sweep(mut held: Vec<Span>) -> Vec<Violation> {
 }
 
 fn too_many(now: &[&Span]) -> bool {
-    let exclusive: Vec<_> = now.iter().filter(|span| !span.wish.shared).collect();
-    let limit = exclusive.iter().map(|span| span.wish.limit as usize).min().unwrap_or(usize::MAX);
+    let exclusive: Vec<_> = now.iter().filter(|span| !span.request.shared).collect();
+    let limit = exclusive.iter().map(|span| span.request.limit as usize).min().unwrap_or(usize::MAX);
     exclusive.len() > limit || (limit == 1 && now.len() > 1)
 }
 
 fn describe(now: &[&Span]) -> String {
     let one = |span: &&Span| {
-        let mode = if span.wish.shared { "shared" } else { "exclusive" };
+        let mode = if span.request.shared { "shared" } else { "exclusive" };
         format!("c{} {mode} with token {}", span.id.0, span.token().unwrap_or_default())
     };
     now.iter().map(one).collect::<Vec<_>>().join(" and ")
@@ -64,15 +72,15 @@ fn describe(now: &[&Span]) -> String {
 #[cfg(test)]
 mod tests {
     use crate::history::checks::{Rule, check};
-    use crate::history::event::{Act, Wish};
-    use crate::history::test_support::{broken, history, wish};
+    use crate::history::event::{Act, Request};
+    use crate::history::test_support::{broken, history, request};
 
     #[test]
     fn two_holders_at_once_are_found() {
         let good = [
-            (1, 0, Act::Ask(0, wish())),
+            (1, 0, Act::Ask(0, request())),
             (2, 0, Act::Granted(0, 1)),
-            (3, 1, Act::Ask(0, wish())),
+            (3, 1, Act::Ask(0, request())),
             (5, 0, Act::Held(0)),
             (5, 0, Act::Leave(0)),
             (5, 1, Act::Granted(0, 2)),
@@ -88,9 +96,9 @@ mod tests {
     #[test]
     fn a_belief_is_clipped_at_the_loss() {
         let mut events = vec![
-            (1, 0, Act::Ask(0, wish())),
+            (1, 0, Act::Ask(0, request())),
             (2, 0, Act::Granted(0, 1)),
-            (3, 1, Act::Ask(0, wish())),
+            (3, 1, Act::Ask(0, request())),
             (5, 0, Act::Held(0)),
             (5, 0, Act::Lost(0, "cut off".into())),
             (8, 1, Act::Granted(0, 2)),
@@ -103,7 +111,7 @@ mod tests {
 
     #[test]
     fn readers_may_overlap_and_writers_not_with_them() {
-        let shared = Wish { shared: true, ..wish() };
+        let shared = Request { shared: true, ..request() };
         let events = |second| {
             history([
                 (1, 0, Act::Ask(0, shared)),
@@ -115,12 +123,12 @@ mod tests {
             ])
         };
         assert_eq!(broken(&events(shared)), []);
-        assert_eq!(broken(&events(wish())), [Rule::Exclusion]);
+        assert_eq!(broken(&events(request())), [Rule::Exclusion]);
     }
 
     #[test]
     fn a_semaphore_has_its_limit() {
-        let two = Wish { limit: 2, ..wish() };
+        let two = Request { limit: 2, ..request() };
         let mut events = Vec::new();
         for client in 0..3 {
             events.push((1 + u64::from(client), client, Act::Ask(0, two)));

@@ -1,46 +1,50 @@
-//! What is free is granted to those who wait, and nothing is left behind.
+//! Liveness: a free lock is granted to a waiter in time, and no entry is left behind.
 
-use super::spans::{Ending, Quiet, Span, nanos, spans};
-use super::{Rule, Violation};
+use super::rule::{Rule, Violation};
+use super::spans::{Disturbances, Ending, Span, nanos, spans};
 use crate::history::event::{Act, History};
 
 pub(super) fn check(history: &History) -> Vec<Violation> {
-    let (spans, quiet) = (spans(history), Quiet::of(history));
-    let waits = |span: &&Span| span.wish.waits && span.wish.limit == 1;
-    spans.iter().filter(waits).filter_map(|span| kept_waiting(span, &spans, &quiet, history)).collect()
+    let (spans, disturbances) = (spans(history), Disturbances::of(history));
+    let waits = |span: &&Span| span.request.waits && span.request.limit == 1;
+    spans.iter().filter(waits).filter_map(|span| kept_waiting(span, &spans, &disturbances, history)).collect()
 }
 
-/// A waiter that can reach the backend is granted within the TTL and a grace after the last holder was over, however
-///  that ended; and promptly if nothing was wrong.
-fn kept_waiting(span: &Span, spans: &[Span], quiet: &Quiet, history: &History) -> Option<Violation> {
+/// A connected waiter is granted within TTL and grace after the last holder ended, in whatever way; and promptly if no
+/// fault was active.
+fn kept_waiting(span: &Span, spans: &[Span], disturbances: &Disturbances, history: &History) -> Option<Violation> {
     let until = span.granted.map_or(span.over, |(at, _)| at);
-    // Also those who do not conflict: somebody between them and us in the line may conflict with both.
-    let others = || spans.iter().filter(|other| other.id != span.id && other.wish.object == span.wish.object);
+    // Entries that do not conflict count too: an entry between them and this one in the queue may conflict with both.
+    let others = || spans.iter().filter(|other| other.id != span.id && other.request.object == span.request.object);
     let held = others();
     let ends = held.filter_map(|other| {
         let (granted, _) = other.granted.filter(|(granted, _)| *granted < until)?;
         Some(free_again(other).max(granted))
     });
     let free = ends.max().unwrap_or(0).max(span.asked);
-    let terms = history.terms;
-    // Somebody who stood in line before us may have been hit, too.
-    let in_line = others().chain([span]).filter(|other| other.asked <= until && other.over >= span.asked);
-    let harm = in_line.map(|other| quiet.last_harm(other.id.0, until, terms.expires)).max().unwrap_or(0);
-    let since = free.max(quiet.since(span.id.0, until)).max(harm);
-    let calm = quiet.all_through((free, until), terms.ttl + terms.grace);
-    let bound = if calm { terms.prompt } else { terms.ttl + terms.grace };
+    let timing = history.timing;
+    // A fault may have hit a client that was earlier in the queue.
+    let overlapping = others().chain([span]).filter(|other| other.asked <= until && other.over >= span.asked);
+    let hit = overlapping.map(|other| disturbances.last_hit(other.id.0, until, timing.expires)).max().unwrap_or(0);
+    let since = free.max(disturbances.since(span.id.0, until)).max(hit);
+    let calm = disturbances.all_through((free, until), timing.ttl + timing.grace);
+    let bound = if calm { timing.prompt } else { timing.ttl + timing.grace };
     (until > since.saturating_add(nanos(bound))).then(|| Violation {
         rule: Rule::Wakeup,
-        text: format!("c{} waited for {:.3} s for what nobody held", span.id.0, (until - since) as f64 / 1e9),
+        text: format!(
+            "c{} waited for {:.3} s although no client held the object",
+            span.id.0,
+            (until - since) as f64 / 1e9
+        ),
         window: (since, until),
         ops: vec![span.id],
     })
 }
 
-/// When the holder had given it up in the backend's eyes, or will after a TTL without a renewal.
+/// When the backend considered the entry gone: after the release, or a TTL after the last renewal.
 fn free_again(span: &Span) -> u64 {
     match span.ending {
-        // The release may be repeated for a while.
+        // The client may repeat the release for a while.
         Ending::Released(_) | Ending::Lost(_) => span.over,
         _ => span.held_until,
     }
@@ -50,7 +54,7 @@ pub(super) fn check_leftovers(history: &History) -> Vec<Violation> {
     let left = history.events.iter().filter_map(|event| match event.act {
         Act::Leftover(object, entries) if entries > 0 => Some(Violation {
             rule: Rule::NothingLeft,
-            text: format!("{entries} entries of object {object} stand after all clients have gone"),
+            text: format!("{entries} entries of object {object} exist after all clients have ended"),
             window: (event.at, event.at),
             ops: Vec::new(),
         }),
@@ -62,15 +66,16 @@ pub(super) fn check_leftovers(history: &History) -> Vec<Violation> {
 #[cfg(test)]
 mod tests {
     use crate::history::checks::Rule;
-    use crate::history::event::{Act, OUTSIDE};
+    use crate::history::client_id::OUTSIDE;
+    use crate::history::event::Act;
     use crate::history::fault::{Fault, FaultKind};
-    use crate::history::test_support::{SECOND, broken, history, wish};
+    use crate::history::test_support::{SECOND, broken, history, request};
 
     fn release_and_grant(granted: u64, fault: Option<FaultKind>) -> Vec<(u64, u16, Act)> {
         let mut events = vec![
-            (1, 0, Act::Ask(0, wish())),
+            (1, 0, Act::Ask(0, request())),
             (2, 0, Act::Granted(0, 1)),
-            (2, 1, Act::Ask(0, wish())),
+            (2, 1, Act::Ask(0, request())),
             (10, 0, Act::Held(0)),
             (SECOND + granted, 1, Act::Granted(0, 2)),
         ];
@@ -95,9 +100,9 @@ mod tests {
     }
 
     #[test]
-    fn a_waiter_that_is_killed_waits_no_more() {
+    fn a_waiter_that_is_killed_is_no_longer_granted() {
         let mut events = release_and_grant(0, None);
-        events.push((5, 2, Act::Ask(0, wish())));
+        events.push((5, 2, Act::Ask(0, request())));
         events.push((6, OUTSIDE, Act::Fault(Fault::of(FaultKind::KillClient, vec![2]))));
         events.push((9 * SECOND, OUTSIDE, Act::Leftover(0, 0)));
         assert_eq!(broken(&history(events)), []);

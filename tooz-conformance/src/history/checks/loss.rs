@@ -1,24 +1,29 @@
-//! A loss is told in time, has a cause, and a release tells the truth.
+//! Losses: the holder is notified in time, a loss has a cause, and a release reports correctly.
 
-use super::spans::{Ending, Quiet, Span, nanos, spans};
-use super::{Rule, Violation};
-use crate::history::event::{Act, Client, History};
+use super::rule::{Rule, Violation};
+use super::spans::{Disturbances, Ending, Span, nanos, spans};
+use crate::history::client_id::Client;
+use crate::history::event::{Act, History};
 
 pub(super) fn check(history: &History) -> Vec<Violation> {
-    let (spans, quiet) = (spans(history), Quiet::of(history));
-    let mut found: Vec<_> = spans.iter().filter_map(|span| told_late(span, &spans, &quiet, history)).collect();
-    found.extend(spans.iter().filter_map(|span| without_cause(span, &quiet, history)));
-    found.extend(spans.iter().filter_map(|span| never_told(span, &quiet, history)));
+    let (spans, disturbances) = (spans(history), Disturbances::of(history));
+    let mut found: Vec<_> =
+        spans.iter().filter_map(|span| notified_late(span, &spans, &disturbances, history)).collect();
+    found.extend(spans.iter().filter_map(|span| without_cause(span, &disturbances, history)));
+    found.extend(spans.iter().filter_map(|span| never_notified(span, &disturbances, history)));
     found
 }
 
-/// The moment at which a holder was told is before that of the next conflicting grant, unless its process was stopped
-/// or its session was ended by force.
-fn told_late(span: &Span, spans: &[Span], quiet: &Quiet, history: &History) -> Option<Violation> {
+/// A holder is notified before the next conflicting grant, unless its process was stopped or the backend ended its
+/// session by force.
+fn notified_late(span: &Span, spans: &[Span], disturbances: &Disturbances, history: &History) -> Option<Violation> {
     let (Some((granted, token)), Ending::Lost(_)) = (span.granted, &span.ending) else { return None };
-    let ttl = nanos(history.terms.ttl);
+    let ttl = nanos(history.timing.ttl);
     let life = (granted.saturating_sub(ttl), span.over);
-    if span.wish.limit != 1 || quiet.stopped(span.id.0, life) || quiet.forced(span.id.0, life).is_some() {
+    if span.request.limit != 1
+        || disturbances.stopped(span.id.0, life)
+        || disturbances.forced(span.id.0, life).is_some()
+    {
         return None;
     }
     let next = spans.iter().filter(|other| other.conflicts(span) && other.token() > Some(token));
@@ -26,26 +31,30 @@ fn told_late(span: &Span, spans: &[Span], quiet: &Quiet, history: &History) -> O
     let next_at = next.granted.map_or(u64::MAX, |(at, _)| at);
     (next_at <= span.over).then(|| Violation {
         rule: Rule::LossFirst,
-        text: format!("c{} was granted before c{} was told of its loss", next.id.0, span.id.0),
+        text: format!("c{} was granted before c{} was notified of its loss", next.id.0, span.id.0),
         window: (next_at, span.over),
         ops: vec![span.id, next.id],
     })
 }
 
-/// With nothing wrong for a TTL and more, nothing is lost, and a release succeeds.
-fn without_cause(span: &Span, quiet: &Quiet, history: &History) -> Option<Violation> {
+/// If no fault was active for a TTL and a grace, nothing is lost and every release succeeds.
+fn without_cause(span: &Span, disturbances: &Disturbances, history: &History) -> Option<Violation> {
     let (granted, _) = span.granted?;
     let (rule, what, until) = match &span.ending {
-        Ending::Lost(why) => (Rule::LossHasCause, format!("lost it without a cause: {why}"), span.over),
+        Ending::Lost(why) => (Rule::LossHasCause, format!("lost the lock without a cause: {why}"), span.over),
         Ending::Released(Some(false)) => {
-            // A release that had to be repeated finds that it is done.
+            // A release that the client repeated may find that it is already done.
             let until = span.left(history).unwrap_or(span.over);
-            (Rule::TrueRelease, "released what it held, and was told otherwise".to_owned(), until)
+            (
+                Rule::TrueRelease,
+                "released the lock that it held, but the release reported that it did not hold it".to_owned(),
+                until,
+            )
         }
         _ => return None,
     };
-    let before = history.terms.ttl + history.terms.grace;
-    quiet.all_through((granted, until), before).then(|| Violation {
+    let before = history.timing.ttl + history.timing.grace;
+    disturbances.all_through((granted, until), before).then(|| Violation {
         rule,
         text: format!("c{} {what}", span.id.0 as Client),
         window: (granted, until),
@@ -53,16 +62,16 @@ fn without_cause(span: &Span, quiet: &Quiet, history: &History) -> Option<Violat
     })
 }
 
-/// A holder whose entry was removed learns of it: a renewal, which comes every third of the TTL, finds out at the latest.
-fn never_told(span: &Span, quiet: &Quiet, history: &History) -> Option<Violation> {
+/// A holder is notified that its entry was removed: at the latest by a renewal, which happens every third of the TTL.
+fn never_notified(span: &Span, disturbances: &Disturbances, history: &History) -> Option<Violation> {
     let token = span.token()?;
-    let removal = history.events.iter().find(|event| event.act == Act::Removed(span.wish.object, token))?.at;
-    let ttl = nanos(history.terms.ttl);
+    let removal = history.events.iter().find(|event| event.act == Act::Removed(span.request.object, token))?.at;
+    let ttl = nanos(history.timing.ttl);
     let late = span.held_until > removal.saturating_add(ttl / 2);
     let window = (removal.saturating_sub(ttl), span.held_until);
-    (late && quiet.undisturbed(span.id.0, window)).then(|| Violation {
-        rule: Rule::LossTold,
-        text: format!("c{} believed that it held what had been removed", span.id.0),
+    (late && disturbances.undisturbed(span.id.0, window)).then(|| Violation {
+        rule: Rule::LossNotified,
+        text: format!("c{} was not notified in time that its entry had been removed", span.id.0),
         window: (removal, span.held_until),
         ops: vec![span.id],
     })
@@ -71,15 +80,16 @@ fn never_told(span: &Span, quiet: &Quiet, history: &History) -> Option<Violation
 #[cfg(test)]
 mod tests {
     use crate::history::checks::Rule;
-    use crate::history::event::{Act, OUTSIDE};
+    use crate::history::client_id::OUTSIDE;
+    use crate::history::event::Act;
     use crate::history::fault::{Fault, FaultKind};
-    use crate::history::test_support::{SECOND, broken, history, wish};
+    use crate::history::test_support::{SECOND, broken, history, request};
 
     fn lost_at(at: u64, fault: FaultKind) -> Vec<(u64, u16, Act)> {
         vec![
-            (1, 0, Act::Ask(0, wish())),
+            (1, 0, Act::Ask(0, request())),
             (2, 0, Act::Granted(0, 1)),
-            (2, 1, Act::Ask(0, wish())),
+            (2, 1, Act::Ask(0, request())),
             (3, OUTSIDE, Act::Fault(Fault::of(fault, vec![0]))),
             (4, 0, Act::Held(0)),
             (at, 0, Act::Lost(0, "it is over".into())),
@@ -92,7 +102,7 @@ mod tests {
         assert_eq!(broken(&history(lost_at(19, FaultKind::Partition))), []);
         assert_eq!(broken(&history(lost_at(20, FaultKind::Partition))), [Rule::LossFirst]);
         assert_eq!(broken(&history(lost_at(25, FaultKind::Partition))), [Rule::LossFirst]);
-        // A process that is stopped cannot be told, and a forced end is not announced.
+        // A stopped process cannot be notified, and a forced end is not announced.
         assert_eq!(broken(&history(lost_at(25, FaultKind::FreezeClient))), []);
         assert_eq!(broken(&history(lost_at(25, FaultKind::Expire))), []);
     }
@@ -110,11 +120,11 @@ mod tests {
     }
 
     #[test]
-    fn a_removal_that_its_holder_never_hears_of_is_found() {
+    fn a_removal_that_is_never_reported_is_found() {
         let removal = || Fault::of(FaultKind::Remove, vec![0]);
         let held_until = |last: u64| {
             history([
-                (1, 0, Act::Ask(0, wish())),
+                (1, 0, Act::Ask(0, request())),
                 (2, 0, Act::Granted(0, 1)),
                 (3, OUTSIDE, Act::Fault(removal())),
                 (4, OUTSIDE, Act::Removed(0, 1)),
@@ -124,6 +134,6 @@ mod tests {
             ])
         };
         assert_eq!(broken(&held_until(SECOND)), []);
-        assert_eq!(broken(&held_until(2 * SECOND)), [Rule::LossTold]);
+        assert_eq!(broken(&held_until(2 * SECOND)), [Rule::LossNotified]);
     }
 }

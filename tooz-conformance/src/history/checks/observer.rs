@@ -1,20 +1,21 @@
-//! One leader a term, and observers never go back.
+//! Elections: each term has one leader, and observers never go back to an earlier term.
 
 use std::collections::HashMap;
 
+use super::rule::{Rule, Violation};
 use super::spans::spans;
-use super::{Rule, Violation};
-use crate::history::event::{Act, Client, History, member};
+use crate::history::client_id::{Client, member};
+use crate::history::event::{Act, History};
 
 pub(super) fn check(history: &History) -> Vec<Violation> {
     let mut leaders: HashMap<u64, String> = HashMap::new();
     let mut last: HashMap<Client, u64> = HashMap::new();
     let mut found = Vec::new();
     let asked: HashMap<_, _> = spans(history).into_iter().map(|span| (span.id, span)).collect();
-    let observed = history.events.iter().any(|event| matches!(event.act, Act::Saw(_)));
+    let observed = history.events.iter().any(|event| matches!(event.act, Act::ObservedLeader(_)));
     for event in &history.events {
         let (term, leader) = match &event.act {
-            Act::Saw(Some((leader, term))) => (*term, leader.clone()),
+            Act::ObservedLeader(Some((leader, term))) => (*term, leader.clone()),
             Act::Granted(op, term) if observed && asked.contains_key(&(event.client, *op)) => {
                 (*term, member(event.client))
             }
@@ -24,7 +25,7 @@ pub(super) fn check(history: &History) -> Vec<Violation> {
         if let Some(other) = leaders.insert(term, leader.clone()).filter(|other| *other != leader) {
             found.push(violation(Rule::OneLeader, format!("{other} and {leader} both led in term {term}")));
         }
-        if matches!(event.act, Act::Saw(_)) {
+        if matches!(event.act, Act::ObservedLeader(_)) {
             let before = last.insert(event.client, term).filter(|before| *before > term);
             if let Some(before) = before {
                 let text = format!("observer c{} went back from term {before} to {term}", event.client);
@@ -35,12 +36,12 @@ pub(super) fn check(history: &History) -> Vec<Violation> {
     found
 }
 
-/// Whoever looks on is never told an error that it cannot help.
-pub(super) fn check_broken(history: &History) -> Vec<Violation> {
+/// An observer never receives an error of a fault that core can repair itself.
+pub(super) fn check_errors(history: &History) -> Vec<Violation> {
     let broken = history.events.iter().filter_map(|event| match &event.act {
-        Act::Broken(error) => Some(Violation {
-            rule: Rule::GoesOn,
-            text: format!("c{} was told: {error}", event.client),
+        Act::UnexpectedError(error) => Some(Violation {
+            rule: Rule::Uninterrupted,
+            text: format!("c{} received the error: {error}", event.client),
             window: (event.at, event.at),
             ops: Vec::new(),
         }),
@@ -52,15 +53,16 @@ pub(super) fn check_broken(history: &History) -> Vec<Violation> {
 mod tests {
     use crate::history::checks::Rule;
     use crate::history::event::Act;
-    use crate::history::test_support::{broken, history, wish};
+    use crate::history::test_support::{broken, history, request};
 
     #[test]
     fn two_leaders_of_a_term_and_a_step_back_are_found() {
-        let saw = |leader: &str, term| Act::Saw(Some((leader.to_owned(), term)));
-        let with =
-            |act| history([(1, 0, Act::Ask(0, wish())), (2, 0, Act::Granted(0, 5)), (3, 9, saw("c0", 5)), (4, 9, act)]);
+        let saw = |leader: &str, term| Act::ObservedLeader(Some((leader.to_owned(), term)));
+        let with = |act| {
+            history([(1, 0, Act::Ask(0, request())), (2, 0, Act::Granted(0, 5)), (3, 9, saw("c0", 5)), (4, 9, act)])
+        };
         assert_eq!(broken(&with(saw("c1", 6))), []);
-        assert_eq!(broken(&with(Act::Saw(None))), []);
+        assert_eq!(broken(&with(Act::ObservedLeader(None))), []);
         assert_eq!(broken(&with(saw("c1", 5))), [Rule::OneLeader]);
         assert_eq!(broken(&with(saw("c1", 4))), [Rule::NoGoingBack]);
     }

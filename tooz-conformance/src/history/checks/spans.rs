@@ -1,42 +1,44 @@
-//! The operations of a history: when each was asked for, believed held, and over.
+//! The attempts of a history: when each was requested, granted, last seen held, and over; and when faults were active.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::history::event::{Act, Client, Event, History, Op, Wish};
+use crate::history::client_id::Client;
+use crate::history::event::{Act, Event, History, Op, Request};
 use crate::history::fault::{Fault, FaultKind};
 
-/// How an operation ended.
+/// How an attempt ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ending {
-    /// It never did, as far as was recorded.
+    /// The record has no end of it.
     Open,
     /// The client was killed.
     Killed,
-    /// Without a grant.
+    /// It was not granted.
     NotGranted,
-    /// The release began, and ended so.
+    /// It was released. The value is what the release returned, if that is known.
     Released(Option<bool>),
-    /// It was lost, and the holder learned of it.
+    /// It was lost, and the holder was notified.
     Lost(String),
 }
 
-/// One attempt to get something, and the time for which it was held.
+/// One attempt to acquire something, and the time for which it was held.
 #[derive(Clone, Debug)]
 pub struct Span {
-    /// Who, and which operation of his.
+    /// The client, and the number of its operation.
     pub id: (Client, Op),
-    /// What was asked for.
-    pub wish: Wish,
-    /// When.
+    /// What was requested.
+    pub request: Request,
+    /// When it was requested.
     pub asked: u64,
-    /// When it was granted, at the latest; and the token.
+    /// The time at which it was certainly granted, and the token.
     pub granted: Option<(u64, u64)>,
-    /// The last moment at which it was held for certain in the holder's eyes. The grant itself if it was never looked.
+    /// The last time at which it was certainly held from the holder's point of view. The time of the grant if the
+    /// holder never checked.
     pub held_until: u64,
-    /// When it was over: no longer awaited, or no longer held.
+    /// When the client stopped waiting for it or holding it.
     pub over: u64,
-    /// How.
+    /// How it ended.
     pub ending: Ending,
 }
 
@@ -46,31 +48,32 @@ impl Span {
         self.granted.map(|(_, token)| token)
     }
 
-    /// Whether two of these may not be held at once when the limit is 1.
+    /// Whether a limit of 1 forbids holding both at once.
     pub fn conflicts(&self, other: &Self) -> bool {
-        self.wish.object == other.wish.object && !(self.wish.shared && other.wish.shared)
+        self.request.object == other.request.object && !(self.request.shared && other.request.shared)
     }
 }
 
 impl Span {
-    /// When the release ended, as far as that was recorded.
+    /// When the release ended, if that was recorded.
     pub fn left(&self, history: &History) -> Option<u64> {
         let left =
             |event: &&Event| event.client == self.id.0 && matches!(event.act, Act::Left(op, _) if op == self.id.1);
         history.events.iter().find(left).map(|event| event.at)
     }
 
-    /// Whether its entry was removed behind its back before the grant was noted: by then others may have followed.
-    pub fn is_stale(&self, quiet: &Quiet, history: &History) -> bool {
+    /// Whether its entry was removed by a fault before the grant was recorded. Other clients may have been granted by
+    /// then.
+    pub fn was_removed_before_grant(&self, disturbances: &Disturbances, history: &History) -> bool {
         self.granted.is_some_and(|(at, token)| {
-            let removed = Act::Removed(self.wish.object, token);
-            quiet.forced(self.id.0, (self.asked, at)).is_some()
+            let removed = Act::Removed(self.request.object, token);
+            disturbances.forced(self.id.0, (self.asked, at)).is_some()
                 && history.events.iter().any(|event| event.act == removed)
         })
     }
 }
 
-/// All attempts, in the order in which they were asked for.
+/// All attempts, in the order of their requests.
 pub fn spans(history: &History) -> Vec<Span> {
     let mut spans: BTreeMap<(Client, Op), Span> = BTreeMap::new();
     let mut order = Vec::new();
@@ -83,9 +86,9 @@ pub fn spans(history: &History) -> Vec<Span> {
             spans.values_mut().filter(killed).for_each(|span| span.end(at, Ending::Killed));
         }
         let Some(id) = event.act.op().map(|op| (event.client, op)) else { continue };
-        if let Act::Ask(_, wish) = event.act {
+        if let Act::Ask(_, request) = event.act {
             let (granted, ending) = (None, Ending::Open);
-            spans.insert(id, Span { id, wish, asked: at, granted, held_until: at, over: history.end(), ending });
+            spans.insert(id, Span { id, request, asked: at, granted, held_until: at, over: history.end(), ending });
             order.push(id);
             continue;
         }
@@ -107,7 +110,7 @@ impl Span {
             Act::Refused(_) | Act::Failed(..) | Act::Cancelled(_) => self.end(at, Ending::NotGranted),
             Act::Lost(_, why) => self.end(at, Ending::Lost(why.clone())),
             Act::Leave(_) => self.end(at, Ending::Released(None)),
-            Act::Left(_, ours) => self.ending = Ending::Released(*ours),
+            Act::Left(_, held) => self.ending = Ending::Released(*held),
             _ => {}
         }
     }
@@ -117,17 +120,17 @@ impl Span {
     }
 }
 
-/// When nothing was wrong.
+/// The times in which faults or stalls were active.
 #[derive(Clone, Debug)]
-pub struct Quiet {
-    /// What was wrong from when to when, and for whom: `None` stands for everybody.
-    troubles: Vec<(u64, u64, Option<Fault>)>,
+pub struct Disturbances {
+    /// Start, end and fault of each disturbance. A stall has no fault and affects every client.
+    periods: Vec<(u64, u64, Option<Fault>)>,
 }
 
-impl Quiet {
-    /// Reads the faults and stalls of a history.
+impl Disturbances {
+    /// Collects the faults and stalls of a history.
     pub fn of(history: &History) -> Self {
-        let mut troubles = Vec::new();
+        let mut periods = Vec::new();
         let mut open: Vec<(u64, Fault)> = Vec::new();
         for event in &history.events {
             match &event.act {
@@ -135,31 +138,31 @@ impl Quiet {
                 Act::Healed(fault) => {
                     if let Some(index) = open.iter().position(|(_, other)| other == fault) {
                         let (since, fault) = open.swap_remove(index);
-                        troubles.push((since, event.at, Some(fault)));
+                        periods.push((since, event.at, Some(fault)));
                     }
                 }
-                Act::Stalled(nanos) => troubles.push((event.at.saturating_sub(*nanos), event.at, None)),
+                Act::Stalled(nanos) => periods.push((event.at.saturating_sub(*nanos), event.at, None)),
                 _ => {}
             }
         }
-        troubles.extend(open.into_iter().map(|(since, fault)| (since, history.end(), Some(fault))));
-        Self { troubles }
+        periods.extend(open.into_iter().map(|(since, fault)| (since, history.end(), Some(fault))));
+        Self { periods }
     }
 
-    /// Whether nothing was wrong, for anybody, from `slack` before the window on.
+    /// Whether no disturbance was active for any client from `slack` before the window to its end.
     pub fn all_through(&self, (from, to): (u64, u64), slack: Duration) -> bool {
         let from = from.saturating_sub(nanos(slack));
-        !self.troubles.iter().any(|(since, until, _)| *since <= to && *until >= from)
+        !self.periods.iter().any(|(since, until, _)| *since <= to && *until >= from)
     }
 
-    /// Whether this client may have been stopped, or cut off, in the window.
-    pub fn troubled(&self, client: Client, (from, to): (u64, u64)) -> bool {
+    /// Whether this client may have been stopped or disconnected in the window.
+    pub fn disturbed(&self, client: Client, (from, to): (u64, u64)) -> bool {
         self.of_client(client).any(|(since, until)| since <= to && until >= from)
     }
 
-    /// Whether the process of this client may not have run at some time in the window.
+    /// Whether the process of this client may have been stopped at some time in the window.
     pub fn stopped(&self, client: Client, (from, to): (u64, u64)) -> bool {
-        self.troubles.iter().any(|(since, until, fault)| {
+        self.periods.iter().any(|(since, until, fault)| {
             let stops = match fault {
                 None => true,
                 Some(fault) => fault.kind() == FaultKind::FreezeClient && fault.hits(client),
@@ -168,34 +171,35 @@ impl Quiet {
         })
     }
 
-    /// The last moment up to `to` at which something was wrong for this client.
+    /// The last time up to `to` at which a disturbance of this client was active.
     pub fn since(&self, client: Client, to: u64) -> u64 {
         let before = self.of_client(client).filter(|(since, _)| *since <= to);
         before.map(|(_, until)| until.min(to)).max().unwrap_or(0)
     }
 
-    /// When a client that is hit alone was last hit, or came to itself if it holds others up until then, up to `to`.
-    pub fn last_harm(&self, client: Client, to: u64, expires: bool) -> u64 {
-        let harms = self.troubles.iter().filter_map(|(since, until, fault)| {
+    /// The last time up to `to` at which a fault hit this client alone. A frozen client whose session does not expire
+    /// blocks others until the end of the fault, so that end counts.
+    pub fn last_hit(&self, client: Client, to: u64, expires: bool) -> u64 {
+        let hits = self.periods.iter().filter_map(|(since, until, fault)| {
             let fault = fault.as_ref().filter(|fault| fault.victims().is_some() && fault.hits(client))?;
             let freezes = fault.kind() == FaultKind::FreezeClient && !expires;
             Some(if freezes { *until } else { *since })
         });
-        harms.filter(|at| *at <= to).max().unwrap_or(0)
+        hits.filter(|at| *at <= to).max().unwrap_or(0)
     }
 
-    /// When, in the window, the backend ended a session of this client or an entry of its was removed, if it was.
+    /// The first time in the window at which the backend ended a session of this client or removed one of its entries.
     pub fn forced(&self, client: Client, (from, to): (u64, u64)) -> Option<u64> {
-        let forced = self.troubles.iter().filter_map(|(at, _, fault)| {
+        let forced = self.periods.iter().filter_map(|(at, _, fault)| {
             let by_force = |fault: &&Fault| matches!(fault.kind(), FaultKind::Expire | FaultKind::Remove);
             fault.as_ref().filter(by_force).filter(|fault| fault.hits(client)).map(|_| *at)
         });
         forced.filter(|at| (from..=to).contains(at)).min()
     }
 
-    /// Whether nothing was wrong for this client in the window, apart from removals of its entries.
+    /// Whether no disturbance of this client was active in the window, except removals of its entries.
     pub fn undisturbed(&self, client: Client, (from, to): (u64, u64)) -> bool {
-        !self.troubles.iter().any(|(since, until, fault)| {
+        !self.periods.iter().any(|(since, until, fault)| {
             let counts = fault.as_ref().is_none_or(|fault| fault.kind() != FaultKind::Remove && fault.hits(client));
             counts && *since <= to && *until >= from
         })
@@ -203,11 +207,11 @@ impl Quiet {
 
     fn of_client(&self, client: Client) -> impl Iterator<Item = (u64, u64)> {
         let hits = move |fault: &Option<Fault>| fault.as_ref().is_none_or(|fault| fault.hits(client));
-        self.troubles.iter().filter(move |(_, _, fault)| hits(fault)).map(|(since, until, _)| (*since, *until))
+        self.periods.iter().filter(move |(_, _, fault)| hits(fault)).map(|(since, until, _)| (*since, *until))
     }
 }
 
-/// As the events count.
+/// A duration in the unit of events.
 pub(super) fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }

@@ -1,18 +1,18 @@
-//! Tokens rise with every grant, protect a store, and show the order of arrival.
+//! Fencing tokens: they rise with every grant, they protect a store, and they show the order of arrival.
 
-use super::spans::{Quiet, Span, nanos, spans};
-use super::{Rule, Violation};
+use super::rule::{Rule, Violation};
+use super::spans::{Disturbances, Span, nanos, spans};
 use crate::history::event::{Act, History};
 
 pub(super) fn check(history: &History) -> Vec<Violation> {
-    let (spans, quiet) = (spans(history), Quiet::of(history));
-    let mut objects: Vec<u8> = spans.iter().map(|span| span.wish.object).collect();
+    let (spans, disturbances) = (spans(history), Disturbances::of(history));
+    let mut objects: Vec<u8> = spans.iter().map(|span| span.request.object).collect();
     objects.sort_unstable();
     objects.dedup();
     let mut found = Vec::new();
     for object in objects {
-        let mut granted: Vec<_> = spans.iter().filter(|span| span.wish.object == object).collect();
-        granted.retain(|span| span.granted.is_some() && !span.is_stale(&quiet, history));
+        let mut granted: Vec<_> = spans.iter().filter(|span| span.request.object == object).collect();
+        granted.retain(|span| span.granted.is_some() && !span.was_removed_before_grant(&disturbances, history));
         granted.sort_by_key(|span| span.granted);
         found.extend(rising(&granted));
         found.extend(order(&granted, history));
@@ -21,22 +21,22 @@ pub(super) fn check(history: &History) -> Vec<Violation> {
     found
 }
 
-/// A grant that was complete before another was asked for has the smaller token; exclusive ones rise in any case.
+/// A grant that was complete before another was requested has the smaller token. Exclusive tokens rise in any case.
 fn rising(granted: &[&Span]) -> Option<Violation> {
-    // The greatest token of those granted so far, and of those granted to exclusive holders of a limit of one.
-    let mut alone: Option<&Span> = None;
+    // The exclusive grant with the greatest token so far, and all grants so far.
+    let mut exclusive: Option<&Span> = None;
     let mut seen: Vec<&Span> = Vec::new();
     for span in granted {
-        let mutex = !span.wish.shared && span.wish.limit == 1;
+        let mutex = !span.request.shared && span.request.limit == 1;
         let before = seen.iter().filter(|other| other.granted.map(|(at, _)| at) < Some(span.asked));
-        let earlier = before.chain(alone.iter().filter(|_| mutex)).max_by_key(|other| other.token());
+        let earlier = before.chain(exclusive.iter().filter(|_| mutex)).max_by_key(|other| other.token());
         let twin = seen.iter().find(|other| other.token() == span.token());
         let greater = earlier.filter(|other| other.token() >= span.token()).or(twin);
         if let Some(other) = greater {
             return Some(Violation {
                 rule: Rule::RisingTokens,
                 text: format!(
-                    "c{} was granted token {} after c{} was granted {}",
+                    "c{} was granted token {} after c{} was granted token {}",
                     span.id.0,
                     span.token().unwrap_or_default(),
                     other.id.0,
@@ -46,29 +46,31 @@ fn rising(granted: &[&Span]) -> Option<Violation> {
                 ops: vec![other.id, span.id],
             });
         }
-        if mutex && alone.is_none_or(|other| other.token() < span.token()) {
-            alone = Some(span);
+        if mutex && exclusive.is_none_or(|other| other.token() < span.token()) {
+            exclusive = Some(span);
         }
         seen.push(span);
     }
     None
 }
 
-/// Who asked clearly earlier, with nothing wrong meanwhile, and waits, is granted earlier.
+/// Of two waiters, the one that clearly requested earlier is granted earlier, if no fault was active.
 fn order(granted: &[&Span], history: &History) -> Option<Violation> {
-    let quiet = Quiet::of(history);
-    let arrival = nanos(history.terms.arrival);
-    // Whoever lost its session in a fault that is over may be up to this late in opening the next one, and asks then.
-    let reopening = nanos(history.terms.grace);
-    let waiting: Vec<_> = granted.iter().filter(|span| span.wish.waits && !span.wish.shared).collect();
+    let disturbances = Disturbances::of(history);
+    let arrival = nanos(history.timing.arrival);
+    // A client that lost its session in an earlier fault requests only after it has opened the next session, up to this
+    // much later.
+    let reopening = nanos(history.timing.grace);
+    let waiting: Vec<_> = granted.iter().filter(|span| span.request.waits && !span.request.shared).collect();
     for (index, late) in waiting.iter().enumerate() {
         for early in &waiting[index + 1..] {
             let arrived = early.asked.saturating_add(arrival);
-            let calm = || quiet.all_through((early.asked.saturating_sub(reopening), arrived), history.terms.arrival);
-            if late.wish.limit == 1 && arrived < late.asked && calm() {
+            let calm =
+                || disturbances.all_through((early.asked.saturating_sub(reopening), arrived), history.timing.arrival);
+            if late.request.limit == 1 && arrived < late.asked && calm() {
                 return Some(Violation {
                     rule: Rule::Order,
-                    text: format!("c{} asked before c{} and was granted after it", early.id.0, late.id.0),
+                    text: format!("c{} requested before c{} but was granted after it", early.id.0, late.id.0),
                     window: (early.asked, early.granted.map_or(early.asked, |(at, _)| at)),
                     ops: vec![early.id, late.id],
                 });
@@ -78,23 +80,27 @@ fn order(granted: &[&Span], history: &History) -> Option<Violation> {
     None
 }
 
-/// Each moment of certain belief is a write, with the token, to a store that refuses smaller tokens than it has seen.
+/// A store that refuses smaller tokens than it has seen accepts a write at each time at which a holder believes that it
+/// holds.
 fn fencing(granted: &[&Span], history: &History) -> Option<Violation> {
-    let writers: std::collections::HashMap<_, _> =
-        granted.iter().filter(|span| !span.wish.shared && span.wish.limit == 1).map(|span| (span.id, *span)).collect();
-    let quiet = Quiet::of(history);
-    let ttl = nanos(history.terms.ttl);
+    let writers: std::collections::HashMap<_, _> = granted
+        .iter()
+        .filter(|span| !span.request.shared && span.request.limit == 1)
+        .map(|span| (span.id, *span))
+        .collect();
+    let disturbances = Disturbances::of(history);
+    let ttl = nanos(history.timing.ttl);
     let mut greatest: Option<&Span> = None;
     for event in &history.events {
         let (Act::Held(op) | Act::Granted(op, _)) = event.act else { continue };
         let Some(span) = writers.get(&(event.client, op)) else { continue };
-        let forced = quiet.forced(event.client, (event.at.saturating_sub(ttl), event.at)).is_some();
+        let forced = disturbances.forced(event.client, (event.at.saturating_sub(ttl), event.at)).is_some();
         match greatest {
             Some(other) if other.token() > span.token() && !forced => {
                 return Some(Violation {
                     rule: Rule::Fencing,
                     text: format!(
-                        "a write of c{} with token {} was refused, for c{} had written with {}",
+                        "a store refuses the write of c{} with token {}, because c{} wrote with token {} before",
                         span.id.0,
                         span.token().unwrap_or_default(),
                         other.id.0,
@@ -114,16 +120,17 @@ fn fencing(granted: &[&Span], history: &History) -> Option<Violation> {
 #[cfg(test)]
 mod tests {
     use crate::history::checks::Rule;
-    use crate::history::event::{Act, OUTSIDE};
+    use crate::history::client_id::OUTSIDE;
+    use crate::history::event::Act;
     use crate::history::fault::{Fault, FaultKind};
-    use crate::history::test_support::{broken, history, wish};
+    use crate::history::test_support::{broken, history, request};
 
     fn one_after_the_other(tokens: [u64; 2]) -> Vec<(u64, u16, Act)> {
         let mut events = Vec::new();
         for (client, token) in (0..2).zip(tokens) {
             let at = 10 * u64::from(client);
             events.extend([
-                (at + 1, client, Act::Ask(0, wish())),
+                (at + 1, client, Act::Ask(0, request())),
                 (at + 2, client, Act::Granted(0, token)),
                 (at + 3, client, Act::Held(0)),
                 (at + 3, client, Act::Leave(0)),
@@ -144,9 +151,9 @@ mod tests {
     #[test]
     fn a_grant_that_is_noted_after_its_removal_is_no_fall() {
         let removal = || Fault::of(FaultKind::Remove, vec![0]);
-        let mut events = vec![(1, 0, Act::Ask(0, wish())), (7, 0, Act::Granted(0, 2))];
+        let mut events = vec![(1, 0, Act::Ask(0, request())), (7, 0, Act::Granted(0, 2))];
         events.extend([
-            (1, 1, Act::Ask(0, wish())),
+            (1, 1, Act::Ask(0, request())),
             (4, OUTSIDE, Act::Fault(removal())),
             (5, OUTSIDE, Act::Removed(0, 2)),
             (5, OUTSIDE, Act::Healed(removal())),
@@ -159,11 +166,11 @@ mod tests {
 
     #[test]
     fn an_overtaken_waiter_is_found() {
-        let mut events = vec![(1, 9, Act::Ask(0, wish())), (2, 9, Act::Granted(0, 1)), (30, 9, Act::Leave(0))];
+        let mut events = vec![(1, 9, Act::Ask(0, request())), (2, 9, Act::Granted(0, 1)), (30, 9, Act::Leave(0))];
         let waiters = |first: u64, second: u64| {
             [
-                (10, 0, Act::Ask(0, wish())),
-                (20, 1, Act::Ask(0, wish())),
+                (10, 0, Act::Ask(0, request())),
+                (20, 1, Act::Ask(0, request())),
                 (first, 0, Act::Granted(0, first)),
                 (first, 0, Act::Leave(0)),
                 (second, 1, Act::Granted(0, second)),

@@ -1,15 +1,16 @@
-//! Topics: one order, nothing acknowledged missing, nothing twice.
+//! Topics: all readers see one order, no acknowledged message is missing, and no message is read twice.
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::{Rule, Violation};
-use crate::history::event::{Act, Client, History};
+use super::rule::{Rule, Violation};
+use crate::history::client_id::Client;
+use crate::history::event::{Act, History};
 
 pub(super) fn check(history: &History) -> Vec<Violation> {
     let mut log = Log::default();
     for event in &history.events {
         log.apply(event.at, event.client, &event.act);
-        if event.act == Act::LookedOn && history.is_settled(event.at) {
+        if event.act == Act::ObservedToTheEnd && history.is_settled(event.at) {
             log.finished.push(event.client);
             log.read.entry(event.client).or_default();
         }
@@ -20,10 +21,10 @@ pub(super) fn check(history: &History) -> Vec<Violation> {
 
 #[derive(Debug, Default)]
 struct Log {
-    /// What stands at each offset, as readers and acknowledgements say.
+    /// The payload at each offset, according to readers and acknowledgements.
     at: BTreeMap<u64, String>,
     offset_of: HashMap<String, u64>,
-    /// The greatest offset acknowledged before each publication under way began.
+    /// For each publication in progress, the greatest offset that was acknowledged before it began.
     before: HashMap<String, u64>,
     newest_acknowledged: u64,
     acknowledged: BTreeMap<u64, u64>,
@@ -39,12 +40,12 @@ impl Log {
                 self.before.insert(payload.clone(), self.newest_acknowledged);
             }
             Act::Published(payload, offset) => {
-                self.place(at, *offset, payload);
+                self.record(at, *offset, payload);
                 self.acknowledged.insert(*offset, at);
                 self.newest_acknowledged = self.newest_acknowledged.max(*offset);
             }
             Act::Read(offset, payload) => {
-                self.place(at, *offset, payload);
+                self.record(at, *offset, payload);
                 let read = self.read.entry(client).or_default();
                 if read.last().is_some_and(|last| last >= offset) {
                     let text = format!("reader c{client} read offset {offset} after {:?}", read.last());
@@ -57,7 +58,7 @@ impl Log {
         }
     }
 
-    fn place(&mut self, at: u64, offset: u64, payload: &str) {
+    fn record(&mut self, at: u64, offset: u64, payload: &str) {
         match self.at.get(&offset) {
             Some(other) if other != payload => {
                 let text = format!("offset {offset} holds both {other} and {payload}");
@@ -70,21 +71,23 @@ impl Log {
         }
         match self.offset_of.insert(payload.to_owned(), offset) {
             Some(other) if other != offset => {
-                let text = format!("{payload} stands at offset {other} and at {offset}");
+                let text = format!("{payload} has the offsets {other} and {offset}");
                 self.report(Rule::NothingTwice, at, text);
             }
             Some(_) => {}
             None => {
                 let before = self.before.get(payload).copied().unwrap_or(0);
                 if before >= offset {
-                    let text = format!("{payload} got offset {offset}, but {before} was acknowledged before it began");
+                    let text = format!(
+                        "{payload} got offset {offset} although offset {before} was acknowledged before its publication began"
+                    );
                     self.report(Rule::OneOrder, at, text);
                 }
             }
         }
     }
 
-    /// What stands between two messages that a reader has read, it has read too; at the end, everything acknowledged.
+    /// A reader has read every acknowledged message between two that it read; at the end, every acknowledged message.
     fn missing(&mut self) {
         for (client, read) in std::mem::take(&mut self.read) {
             let last = match self.finished.contains(&client) {
@@ -94,7 +97,10 @@ impl Log {
             let lost: Vec<_> =
                 self.acknowledged.range(..=last).filter(|(offset, _)| read.binary_search(offset).is_err()).collect();
             if let Some((offset, at)) = lost.first().copied() {
-                let text = format!("reader c{client} never read {} acknowledged messages, first {offset}", lost.len());
+                let text = format!(
+                    "reader c{client} did not read {} acknowledged messages; the first has offset {offset}",
+                    lost.len()
+                );
                 let at = *at;
                 self.report(Rule::NothingMissing, at, text);
             }
@@ -109,7 +115,8 @@ impl Log {
 #[cfg(test)]
 mod tests {
     use crate::history::checks::Rule;
-    use crate::history::event::{Act, OUTSIDE};
+    use crate::history::client_id::OUTSIDE;
+    use crate::history::event::Act;
     use crate::history::fault::{Fault, FaultKind};
     use crate::history::test_support::{SECOND, broken, history};
 
@@ -120,7 +127,7 @@ mod tests {
             events.push((offset, 0, Act::Published(payload.to_owned(), offset)));
         }
         events.extend(read.iter().map(|(offset, payload)| (9, 1, Act::Read(*offset, (*payload).to_owned()))));
-        events.push((10, 1, Act::LookedOn));
+        events.push((10, 1, Act::ObservedToTheEnd));
         broken(&history(events))
     }
 
@@ -135,12 +142,12 @@ mod tests {
     }
 
     #[test]
-    fn who_had_no_quiet_time_need_not_have_read_all() {
+    fn a_reader_without_settling_time_need_not_have_read_all() {
         let fault = || Fault::of_all(FaultKind::RestartServer);
         let last_read = |healed| {
             let published = [Act::Publish("a".to_owned()), Act::Published("a".to_owned(), 1)].map(|act| (1, 0, act));
             let harm = [(2, OUTSIDE, Act::Fault(fault())), (healed, OUTSIDE, Act::Healed(fault()))];
-            broken(&history(published.into_iter().chain(harm).chain([(9 * SECOND, 2, Act::LookedOn)])))
+            broken(&history(published.into_iter().chain(harm).chain([(9 * SECOND, 2, Act::ObservedToTheEnd)])))
         };
         assert_eq!(last_read(SECOND), [Rule::NothingMissing]);
         assert_eq!(last_read(8 * SECOND), []);
@@ -148,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_published_later_stands_later() {
+    fn a_later_message_has_a_greater_offset() {
         let publish = |at, payload: &str, offset| {
             [(at, 0, Act::Publish(payload.to_owned())), (at, 0, Act::Published(payload.to_owned(), offset))]
         };

@@ -1,0 +1,215 @@
+//! Runs on the backend of a trial: clients in child processes, fault proxies in between, and servers that are killed or
+//! frozen.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+use tempfile::TempDir;
+use tokio::sync::Mutex;
+use tooz_core::driver::Session;
+use tooz_core::{Builder, Characteristic, Error, ErrorKind};
+
+use super::client_id::GENERATION;
+use super::environment::Environment;
+use super::event::Event;
+use super::fault::{Fault, FaultKind};
+use super::recorder::{Recorder, read_file};
+use super::workload::{Connect, ProcessPlan, perform};
+use crate::children::{Child, ChildContext};
+use crate::proxy::{Direction, Proxies};
+use crate::{Context, Failure};
+
+/// The role of a child process that runs clients.
+pub(crate) const ROLE: &str = "history";
+
+/// Runs the assigned clients and records their events in a file.
+pub(crate) async fn play_role(context: ChildContext) -> Result<(), Failure> {
+    let Assignment { plan, record } = context.args()?;
+    let target = (*context).clone();
+    let connect: Connect = Arc::new(move |member| target.builder(member));
+    perform(plan, connect, Recorder::in_file(&record)?).await;
+    Ok(())
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Assignment {
+    plan: ProcessPlan,
+    record: std::path::PathBuf,
+}
+
+/// One child process, and how it connects to the backend.
+#[derive(Debug)]
+struct ClientProcess {
+    context: Context,
+    proxies: Option<Proxies>,
+    plan: ProcessPlan,
+    child: Child,
+}
+
+/// The backend of a trial.
+#[derive(Debug)]
+pub(crate) struct BackendEnvironment {
+    context: Context,
+    with_server_faults: bool,
+    is_proxied: bool,
+    /// Whether the driver says that the servers keep their data over a restart.
+    keeps_data: bool,
+    records: TempDir,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    processes: Vec<ClientProcess>,
+    recorded: Vec<std::path::PathBuf>,
+}
+
+impl BackendEnvironment {
+    /// Injects faults of servers only if the trial has its own servers.
+    pub(crate) async fn new(context: Context, with_server_faults: bool) -> Result<Self, Failure> {
+        let is_proxied = context.proxied().await.is_ok();
+        let keeps_data = context.info()?.characteristics.contains(&Characteristic::Sequential);
+        let records = tempfile::Builder::new().prefix("tooz-history-").tempdir()?;
+        Ok(Self { context, with_server_faults, is_proxied, keeps_data, records, state: Mutex::default() })
+    }
+
+    async fn start_process(&self, plan: ProcessPlan) -> Result<ClientProcess, Failure> {
+        let (context, proxies) = match self.is_proxied {
+            true => {
+                let (context, proxies) = self.context.proxied().await?;
+                (context, Some(proxies))
+            }
+            false => (self.context.clone(), None),
+        };
+        let child = self.child(&context, &plan, &mut *self.state.lock().await)?;
+        Ok(ClientProcess { context, proxies, plan, child })
+    }
+
+    fn child(&self, context: &Context, plan: &ProcessPlan, state: &mut State) -> Result<Child, Failure> {
+        let record = self.records.path().join(format!("{}.jsonl", state.recorded.len()));
+        state.recorded.push(record.clone());
+        context.spawn(ROLE, &Assignment { plan: plan.clone(), record })
+    }
+
+    async fn start_fault(&self, fault: &Fault) -> Result<(), Failure> {
+        match fault.kind() {
+            FaultKind::FreezeServer => return Ok(self.context.server()?.pause().await?),
+            FaultKind::RestartServer => {
+                let server = self.context.server()?;
+                server.kill().await?;
+                return Ok(server.start_again().await?);
+            }
+            _ => {}
+        }
+        let mut state = self.state.lock().await;
+        for process in
+            state.processes.iter_mut().filter(|process| process.plan.clients.iter().any(|client| fault.hits(*client)))
+        {
+            process.begin(fault.kind()).await?;
+        }
+        Ok(())
+    }
+
+    async fn end_fault(&self, fault: &Fault) -> Result<(), Failure> {
+        if fault.kind() == FaultKind::FreezeServer {
+            return Ok(self.context.server()?.resume().await?);
+        }
+        let state = &mut *self.state.lock().await;
+        let mut processes = std::mem::take(&mut state.processes);
+        for process in &mut processes {
+            if let Some(proxies) = &process.proxies {
+                proxies.heal().await?;
+            }
+            if process.plan.clients.iter().any(|client| fault.hits(*client)) {
+                match fault.kind() {
+                    FaultKind::FreezeClient => process.child.resume()?,
+                    FaultKind::KillClient => {
+                        process.plan.clients.iter_mut().for_each(|client| *client += GENERATION);
+                        process.child = self.child(&process.context, &process.plan, state)?;
+                    }
+                    _ => {}
+                }
+            }
+        }
+        state.processes = processes;
+        Ok(())
+    }
+}
+
+impl ClientProcess {
+    async fn begin(&mut self, kind: FaultKind) -> Result<(), Failure> {
+        match (kind, &self.proxies) {
+            (FaultKind::KillClient, _) => self.child.kill().await?,
+            (FaultKind::FreezeClient, _) => self.child.pause()?,
+            (FaultKind::Cut, Some(proxies)) => proxies.cut(),
+            (FaultKind::Partition | FaultKind::BlackHole, Some(proxies)) => proxies.black_hole(Direction::Both),
+            (FaultKind::DropReplies, Some(proxies)) => proxies.drop_replies(),
+            (FaultKind::Hold, Some(proxies)) => proxies.hold(Direction::Both),
+            (FaultKind::CutReply, Some(proxies)) => proxies.cut_after(1 + u64::from(self.plan.clients[0]) % 3),
+            (FaultKind::Delay, Some(proxies)) => proxies.delay(Duration::from_millis(40)),
+            (other, _) => return Err(Failure::new(format!("this backend cannot inject the fault {other}"))),
+        }
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Environment for BackendEnvironment {
+    fn builder(&self, member: &str) -> Builder {
+        self.context.builder(member)
+    }
+
+    async fn session(&self) -> Result<Box<dyn Session>, Error> {
+        let failed = |failure: Failure| Error::new(ErrorKind::Unavailable, failure.to_string());
+        self.context.session("remover").await.map_err(failed)
+    }
+
+    fn kinds(&self) -> Vec<FaultKind> {
+        use FaultKind as F;
+        let mut kinds = vec![F::KillClient, F::FreezeClient, F::Remove];
+        if self.is_proxied {
+            kinds.extend([F::Partition, F::Cut, F::BlackHole, F::DropReplies, F::Hold, F::CutReply, F::Delay]);
+        }
+        if self.with_server_faults {
+            kinds.extend([F::FreezeServer, F::FreezeServer]);
+        }
+        if self.with_server_faults && self.keeps_data {
+            kinds.extend([F::RestartServer, F::RestartServer]);
+        }
+        kinds
+    }
+
+    async fn play(&self, plan: ProcessPlan, _recorder: &Recorder) -> Result<(), String> {
+        let process = self.start_process(plan).await.map_err(|failure| failure.to_string())?;
+        self.state.lock().await.processes.push(process);
+        Ok(())
+    }
+
+    async fn begin(&self, fault: &Fault) -> Result<(), String> {
+        self.start_fault(fault)
+            .await
+            .map_err(|failure| format!("failed to start the fault {}: {failure}", fault.kind()))
+    }
+
+    async fn end(&self, fault: &Fault) -> Result<(), String> {
+        self.end_fault(fault).await.map_err(|failure| format!("failed to end the fault {}: {failure}", fault.kind()))
+    }
+
+    async fn finish(&self) -> Result<Vec<Event>, String> {
+        let mut state = self.state.lock().await;
+        for process in &mut state.processes {
+            let status = process.child.wait().await.map_err(|failure| failure.to_string())?;
+            if !status.success() {
+                return Err(format!("a client process ended with {status}"));
+            }
+        }
+        let mut events = Vec::new();
+        for record in &state.recorded {
+            // A process that was killed early may not have created its file.
+            events.extend(read_file(record).unwrap_or_default());
+        }
+        Ok(events)
+    }
+}

@@ -1,0 +1,29 @@
+//! What one process of a run does: which clients it runs, and until when.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::kind::Workload;
+use crate::history::client_id::Client;
+
+/// What one process does. Times are those of events.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ProcessPlan {
+    /// What the clients work with.
+    pub workload: Workload,
+    /// The source of the clients' random choices.
+    pub seed: u64,
+    /// The clients of this process.
+    pub clients: Vec<Client>,
+    /// The TTL of their sessions.
+    pub ttl: Duration,
+    /// When clients stop starting new operations.
+    pub until: u64,
+    /// When observers stop.
+    pub settled: u64,
+    /// When members leave at the earliest.
+    pub over: u64,
+    /// Whether the clock is that of the host.
+    pub real_time: bool,
+}

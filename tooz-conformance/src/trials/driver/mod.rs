@@ -1,0 +1,10 @@
+//! Trials of the driver contract: `Driver`, `Session` and `Topics`, without tooz-core in between.
+
+pub(crate) mod enter;
+pub(crate) mod keys;
+pub(crate) mod leave;
+pub(crate) mod model;
+pub(crate) mod session;
+pub(crate) mod snapshot;
+pub(crate) mod topics;
+pub(crate) mod wait;

@@ -1,0 +1,41 @@
+//! The list of all trials, and of the roles that their child processes play.
+
+use super::{
+    coordinator, driver, election, group, group_watch, guard, lock, outage, processes, semaphore, session, topic,
+};
+use crate::children::Role;
+use crate::{Trial, history};
+
+/// All trials, in the order in which they are listed.
+pub(crate) fn all() -> Vec<Trial> {
+    [
+        driver::enter::trials(),
+        driver::leave::trials(),
+        driver::keys::trials(),
+        driver::wait::trials(),
+        driver::snapshot::trials(),
+        driver::session::trials(),
+        driver::topics::trials(),
+        driver::model::trials(),
+        session::trials(),
+        coordinator::trials(),
+        lock::trials(),
+        guard::trials(),
+        semaphore::trials(),
+        election::trials(),
+        group::trials(),
+        group_watch::trials(),
+        topic::trials(),
+        processes::trials(),
+        outage::trials(),
+        history::trials(),
+    ]
+    .concat()
+}
+
+/// The roles that child processes of these trials play.
+pub(crate) fn roles() -> Vec<Role> {
+    let mut roles = processes::roles();
+    roles.push(Role::new(history::ROLE, history::play_role));
+    roles
+}
