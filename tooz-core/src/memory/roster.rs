@@ -24,7 +24,7 @@ pub(super) struct RosterState {
     owners: HashMap<Nonce, Owner>,
     pub(super) declared: bool,
     /// The revision of the last change; the default value while the roster is blank.
-    version: Version,
+    pub(super) version: Version,
     changed: Arc<Notify>,
     /// Evicted entries with their sessions, until the server reports them.
     pub(super) evicted: Vec<(SessionId, Nonce)>,

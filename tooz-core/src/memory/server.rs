@@ -1,6 +1,6 @@
 //! A server in memory: sessions, rosters and logs behind one mutex, and the faults that a test can cause.
 //!
-//! - One counter, the revision, rises with every request that may change a roster. It numbers entries and versions, so
+//! - One counter, the revision, rises when a roster changes. It numbers entries and versions, so
 //!   neither ever repeats, even if the server has forgotten a blank roster in between.
 //! - A session ends when its deadline has passed. Each access to the state first ends the expired sessions, and each
 //!   waiting caller looks again at the earliest deadline, so an expiry needs no task of its own.
@@ -17,7 +17,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use super::roster::{RosterState, SessionId};
 use super::topics::Log;
 use crate::driver::support::{Tombstones, lock, no_answer, session_lost};
-use crate::driver::{Nonce, Roster, SessionOptions};
+use crate::driver::{Nonce, Roster, SessionOptions, Version};
 use crate::{Name, Result};
 
 static SERVERS: LazyLock<Mutex<HashMap<String, Server>>> = LazyLock::new(Mutex::default);
@@ -214,15 +214,16 @@ impl ServerState {
         name: &Roster,
         change: impl FnOnce(&mut RosterState, u64) -> T,
     ) -> Result<T> {
-        self.revision += 1;
-        let revision = self.revision;
+        let revision = self.revision + 1;
         let rosters = &mut self.namespace(id)?.rosters;
         let roster = rosters.entry(name.clone()).or_default();
         let outcome = change(roster, revision);
         let evicted = std::mem::take(&mut roster.evicted);
+        let is_used = roster.version == Version(revision);
         if roster.is_forgettable() {
             rosters.remove(name);
         }
+        self.revision += u64::from(is_used);
         for (owner, nonce) in evicted {
             if let Some(owner) = self.sessions.get_mut(&owner) {
                 owner.evictions.push_back(nonce);
