@@ -1,10 +1,11 @@
-//! Maps errors of fred and of the server to those of tooz, and nowhere else.
+//! Maps errors of fred and of the server to those of tooz. No other file does.
 
 use fred::error::{Error as FredError, ErrorKind as FredKind};
 use tooz_core::{Error, ErrorKind};
 
-/// What an error of the server begins with or contains, what kind that is, and what to tell the reader. The first row
-/// that fits counts.
+use crate::client::Reply;
+
+/// A part of an error of the server or of fred, its kind, and the message for the user. The first row that fits counts.
 const KNOWN: &[(&str, ErrorKind, &str)] = &[
     ("WRONGPASS", ErrorKind::AuthFailed, "the server does not accept the user name or password"),
     ("invalid username-password pair", ErrorKind::AuthFailed, "the server does not accept the user name or password"),
@@ -40,7 +41,13 @@ const KNOWN: &[(&str, ErrorKind, &str)] = &[
     ("cluster support disabled", ErrorKind::InvalidUrl, "the server is not a cluster; use the scheme redis"),
     ("DB index is out of range", ErrorKind::InvalidOption, "the server has no database with this number"),
     ("SELECT is not allowed", ErrorKind::InvalidOption, "a cluster has the database 0 only"),
-    ("WRONGTYPE", ErrorKind::Corrupt, "a key of the namespace holds something else; use another namespace"),
+    ("WRONGTYPE", ErrorKind::Corrupt, "a key of the namespace is used by something else; remove the key, or use another namespace"),
+    ("CORRUPT", ErrorKind::Corrupt, "a roster holds something that is not an entry; remove it, or use another namespace"),
+    (
+        "SEQUENCE_END",
+        ErrorKind::Corrupt,
+        "the sequence of the namespace cannot rise any more; use another namespace, or end all clients and remove its key",
+    ),
     ("READONLY", ErrorKind::Unavailable, "the server is a read-only replica; name the primary, or use Sentinel"),
     ("OOM", ErrorKind::Unavailable, "the server is out of memory"),
     ("MISCONF", ErrorKind::Unavailable, "the server refuses writes because it cannot persist"),
@@ -51,14 +58,14 @@ const KNOWN: &[(&str, ErrorKind, &str)] = &[
         ErrorKind::Unavailable,
         "the server is a replica that has lost its primary; name the primary, or use Sentinel",
     ),
-    ("BUSY", ErrorKind::Unavailable, "the server is busy with somebody's script, which SCRIPT KILL can end"),
-    ("CLUSTERDOWN", ErrorKind::Unavailable, "the cluster is down; CLUSTER INFO and CLUSTER NODES tell why"),
-    // These two are fred's words, after CLUSTER INFO and CLUSTER SLOTS.
-    ("missing cluster state", ErrorKind::Unavailable, "the cluster is down; CLUSTER INFO and CLUSTER NODES tell why"),
+    ("BUSY", ErrorKind::Unavailable, "the server is busy with a script; SCRIPT KILL ends it"),
+    ("CLUSTERDOWN", ErrorKind::Unavailable, "the cluster is down; CLUSTER INFO and CLUSTER NODES show why"),
+    // fred reports these two, after CLUSTER INFO and CLUSTER SLOTS.
+    ("missing cluster state", ErrorKind::Unavailable, "the cluster is down; CLUSTER INFO and CLUSTER NODES show why"),
     (
         "Missing server for hash slot",
         ErrorKind::Unavailable,
-        "no node of the cluster serves the slot of the namespace; CLUSTER NODES tells who should",
+        "no node of the cluster serves the slot of the namespace; CLUSTER NODES shows which one should",
     ),
     ("TRYAGAIN", ErrorKind::Unavailable, "the cluster is moving the keys"),
     ("max number of clients", ErrorKind::Unavailable, "the server has no connection left (maxclients)"),
@@ -89,7 +96,7 @@ pub(crate) fn from_fred(error: &FredError, address: &str) -> Error {
     Error::new(kind, message).with_context("address", address).with_source(std::io::Error::other(error.to_string()))
 }
 
-/// Whether another server should have been asked: this is a replica, or what is known of the cluster is old.
+/// Whether the request went to a wrong server: a replica, or by an outdated map of the cluster.
 pub(crate) fn is_from_elsewhere(error: &FredError) -> bool {
     ["READONLY", "MASTERDOWN", "Missing server for hash slot"].iter().any(|sign| error.details().contains(sign))
 }
@@ -99,17 +106,20 @@ fn is_from_server(details: &str) -> bool {
     details.split(' ').next().is_some_and(|word| word.len() > 2 && word.bytes().all(|byte| byte.is_ascii_uppercase()))
 }
 
-/// The session is over, as the server says.
-pub(crate) fn session_lost() -> Error {
-    Error::new(ErrorKind::SessionLost, "the server does not know the session any more")
+/// The error of a script that met a key of a wrong type: `found` has for each such key its name, type and expected type.
+pub(crate) fn wrong_type(error: Error, found: Option<Reply>) -> Error {
+    let Some(mut found) = found else { return error };
+    let mut word = || found.bytes().map(|word| String::from_utf8_lossy(&word).into_owned());
+    let (Some(key), Some(is), Some(expected)) = (word(), word(), word()) else { return error };
+    error.with_context("key", key).with_context("type", is).with_context("expected", expected)
 }
 
-/// The entry does not stand as in the ticket.
-pub(crate) fn not_held() -> Error {
-    Error::new(ErrorKind::NotHeld, "the entry does not stand in the roster any more")
+/// The server was restored or emptied, or has lost confirmed writes.
+pub(crate) fn history_changed() -> Error {
+    Error::new(ErrorKind::SessionLost, "the server has lost data that it had confirmed, so the session has ended")
 }
 
-/// No answer within `timeout`.
+/// The server did not answer within `timeout`.
 pub(crate) fn timed_out(timeout: std::time::Duration, address: &str) -> Error {
     let message = format!("the server did not answer within {timeout:?}");
     Error::new(ErrorKind::Unavailable, message).with_context("address", address)

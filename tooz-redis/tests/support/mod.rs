@@ -3,8 +3,8 @@
 #![allow(dead_code, unused_imports, unused_macros, reason = "each test file uses a part of it")]
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-pub(crate) mod said;
-pub(crate) mod stage;
+pub(crate) mod fixture;
+pub(crate) mod outage;
 
 use std::num::NonZeroU32;
 use std::path::PathBuf;
