@@ -68,7 +68,8 @@ impl RedisSession {
             alive_until: Mutex::new(Moment::now() + ttl),
             closed: AtomicBool::new(false),
             losses: losses.into(),
-            tasks: [tokio::spawn(subscriptions.clone().receive()), tokio::spawn(subscriptions.clone().maintain())].into(),
+            tasks: [tokio::spawn(subscriptions.clone().receive()), tokio::spawn(subscriptions.clone().maintain())]
+                .into(),
             subscriptions,
         };
         session.begin(&options.member).await?;

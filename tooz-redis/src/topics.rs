@@ -8,7 +8,7 @@ use tooz_core::driver::support::gap;
 use tooz_core::driver::{Bounds, Message, Offset, Topics};
 use tooz_core::{Error, ErrorKind, Name, Result};
 
-use crate::client::{BOUNDS, PUBLISH, READ, Reply, TRIM};
+use crate::client::{BOUNDS, PUBLISH, READ, TRIM};
 use crate::session::RedisSession;
 
 /// The longest time without a look at the topic while a message is waited for.
@@ -66,16 +66,15 @@ impl RedisSession {
         let mut reply = self.run(&READ, key, &args).await?;
         match reply.status() {
             "GAP" => Err(gap(after, Offset(reply.natural()?))),
-            "MESSAGES" => messages(reply).map(|messages| (!messages.is_empty()).then_some(messages)),
+            "MESSAGES" => {
+                let mut messages = Vec::new();
+                while reply.has_more() {
+                    let offset = Offset(reply.natural()?);
+                    messages.push(Message { offset, payload: reply.bytes().unwrap_or_default() });
+                }
+                Ok((!messages.is_empty()).then_some(messages))
+            }
             _ => Err(reply.unexpected()),
         }
     }
-}
-
-fn messages(mut reply: Reply) -> Result<Vec<Message>> {
-    let mut messages = Vec::new();
-    while let Some((offset, payload)) = reply.pair()? {
-        messages.push(Message { offset: Offset(offset), payload });
-    }
-    Ok(messages)
 }

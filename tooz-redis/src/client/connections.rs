@@ -17,10 +17,11 @@ use tokio::sync::broadcast;
 use tooz_core::{Error, ErrorKind, Result};
 
 use super::connection::Connection;
+use super::probe::answers_without_tls;
 use super::scripts::{Part, Reply, Script, TYPES};
 use super::settings::Settings;
 use crate::config::Config;
-use crate::error::{from_fred, is_from_elsewhere, timed_out, wrong_type};
+use crate::error::{at_first, from_fred, is_from_elsewhere, timed_out, without_tls, wrong_type};
 
 /// How many notifications may wait to be read. More of them are reported as lost.
 const BACKLOG: usize = 256;
@@ -52,10 +53,12 @@ impl Connections {
             }
         };
         let all = async { tokio::try_join!(small(), small(), Connection::open(&settings, BACKLOG), replicated) };
-        let (requests, renewals, notifications, replicated) = tokio::time::timeout(timeout, all)
-            .await
-            .map_err(|_| timed_out(timeout, &config.address))?
-            .map_err(|error| from_fred(&error, &config.address))?;
+        let opened = tokio::select! {
+            opened = tokio::time::timeout(timeout, all) => opened.map_err(|_| timed_out(timeout, &config.address))?,
+            () = answers_without_tls(config) => return Err(without_tls(&config.address)),
+        };
+        let (requests, renewals, notifications, replicated) =
+            opened.map_err(|error| at_first(&error, &config.address, config.tls.is_some()))?;
         let (replicas, address) = (config.replicas, config.address.clone());
         let connections = Self { requests, renewals, notifications, replicated, replicas, timeout, address };
         connections.check_version()?;
@@ -155,7 +158,8 @@ impl Connections {
     /// Reads a set of byte strings.
     pub(crate) async fn members(&self, key: &str) -> Result<Vec<Vec<u8>>> {
         let command = CustomCommand::new_static("SMEMBERS", ClusterHash::FirstKey, false);
-        self.answered(&self.requests, self.requests.fred.custom(command, vec![key]).await)
+        let members = self.requests.fred.custom(command, vec![key]).await;
+        self.answered(&self.requests, members).map_err(|error| error.with_context("key", key))
     }
 
     /// Sends SUBSCRIBE for channels, and does not wait for the reply; see the top of this file.

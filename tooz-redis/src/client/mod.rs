@@ -2,6 +2,7 @@
 
 mod connection;
 mod connections;
+mod probe;
 mod scripts;
 mod settings;
 mod tls;

@@ -83,6 +83,10 @@ impl Reply {
         std::str::from_utf8(&self.status).unwrap_or_default()
     }
 
+    pub(crate) fn has_more(&self) -> bool {
+        self.rest.len() > 0
+    }
+
     /// The next element as a number, which may also be text.
     pub(crate) fn number(&mut self) -> Result<i64> {
         let number = match self.rest.next() {
@@ -104,15 +108,6 @@ impl Reply {
             Part::Bytes(bytes) => bytes.to_vec(),
             Part::Number(number) => number.to_string().into_bytes(),
         })
-    }
-
-    /// The next two elements, a number and bytes, or `None` at the end.
-    pub(crate) fn pair(&mut self) -> Result<Option<(u64, Vec<u8>)>> {
-        if self.rest.len() == 0 {
-            return Ok(None);
-        }
-        let number = self.natural()?;
-        self.bytes().map(|bytes| Some((number, bytes))).ok_or_else(|| unexpected(self.script, "half a pair"))
     }
 
     /// Whether the script did something, for those that say DONE or NONE.

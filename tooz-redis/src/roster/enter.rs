@@ -4,9 +4,9 @@
 //! A repeated request finds its own entry by the nonce. A withdrawn nonce has a tombstone on the server, so a request that
 //! arrives late adds nothing.
 
+use tooz_core::Result;
 use tooz_core::driver::support::{group_not_created, member_already_exists, session_lost, withdrawn};
 use tooz_core::driver::{IfBlocked, IfTaken, NewEntry, Roster, Seq, Standing};
-use tooz_core::Result;
 
 use crate::client::{ENTER, Reply};
 use crate::layout::record;

@@ -5,9 +5,10 @@ if redis.call('EXISTS', KEYS[1]) == 0 then return 'LOST' end
 local page = redis.call('HSCAN', KEYS[1] .. ':entries', ARGV[1], 'COUNT', 100)
 local reply = { 'ENTRIES', redis.call('GET', space .. 'seq') or '0', page[1] }
 for i = 1, #page[2], 2 do
-  if find_at(page[2][i + 1]) then
-    reply[#reply + 1] = page[2][i]
-    reply[#reply + 1] = string.match(page[2][i + 1], '%S+$')
+  local nonce, roster = string.match(page[2][i], '^(%x+) (%S+)$')
+  if find_at(roster, page[2][i + 1]) then
+    reply[#reply + 1] = nonce
+    reply[#reply + 1] = roster
   end
 end
 return reply

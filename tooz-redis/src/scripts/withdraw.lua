@@ -2,8 +2,8 @@
 -- nothing. ARGV: the session's key, nonce, life of the tombstone in milliseconds
 
 if redis.call('EXISTS', ARGV[1]) == 0 then return 'LOST' end
-local place = redis.call('HGET', ARGV[1] .. ':entries', ARGV[2])
-local entry = place and find_at(place)
-if entry then remove(entry, has_waiting(entry.roster)) end
+local place = redis.call('HGET', ARGV[1] .. ':entries', ARGV[2] .. ' ' .. KEYS[1])
+local entry = place and find_at(KEYS[1], place)
+if entry then remove(entry, has_waiting(KEYS[1])) end
 redis.call('SET', ARGV[1] .. ':withdrawn:' .. ARGV[2], '', 'PX', ARGV[3])
 return 'DONE'

@@ -2,7 +2,7 @@
 --
 -- A roster has one sorted set for each mode. The score is the seq; the member is the record of the entry:
 -- "seq nonce session mode limit key-length ", then the bytes of the unique key and of the value. The entry in `set` with
--- `seq` is found by its score. Its session's hash of entries maps the nonce to the place of the entry: "seq mode roster".
+-- `seq` is found by its score. The hash of entries of its session maps "nonce roster" to the place of the entry: "seq mode".
 --
 -- An entry is admitted while fewer than `limit` conflicting entries precede it. Entries that had to wait are also in
 -- `:waiting`, by seq, and in `:limits`, by limit, until they are admitted. So the entries that a removal admits are found
@@ -27,9 +27,9 @@ local function find(roster, mode, seq)
   return record and parse(roster, record)
 end
 
--- The entry at a place "seq mode roster", or nil.
-local function find_at(place)
-  local seq, mode, roster = string.match(place, '^(%d+) (%l) (%S+)$')
+-- The entry at a place "seq mode", or nil.
+local function find_at(roster, place)
+  local seq, mode = string.match(place, '^(%d+) (%l)$')
   return find(roster, mode, seq)
 end
 
@@ -63,10 +63,10 @@ local function blocker(roster, mode, limit, bound)
   return count >= limit and nearest or nil
 end
 
--- Takes an entry out of `:waiting`.
-local function dequeue(roster, waiting)
-  redis.call('ZREM', roster .. ':waiting', waiting)
-  redis.call('ZREM', roster .. ':limits', waiting)
+-- Takes the entry at a place out of `:waiting`.
+local function dequeue(roster, place)
+  redis.call('ZREM', roster .. ':waiting', place)
+  redis.call('ZREM', roster .. ':limits', place)
 end
 
 -- Notifies the waiting entries that have become admitted, at most 100 in one call. If there may be more of them, the roster
@@ -76,22 +76,21 @@ local function admit(roster)
   local greatest = tonumber(redis.call('ZREVRANGE', roster .. ':limits', 0, 0, 'WITHSCORES')[2])
   local passed = 0
   for _ = 1, greatest and 100 or 0 do
-    local waiting = redis.call('ZRANGE', roster .. ':waiting', passed, passed)[1]
-    if not waiting then return end
-    local seq, mode = string.match(waiting, '^(%d+) (%l)$')
-    local entry = find(roster, mode, seq)
-    local exclusive, shared = count_before(roster, '(' .. seq)
+    local place = redis.call('ZRANGE', roster .. ':waiting', passed, passed)[1]
+    if not place then return end
+    local entry = find_at(roster, place)
+    local exclusive, shared = count_before(roster, '(' .. string.match(place, '^%d+'))
     if not entry then
-      dequeue(roster, waiting)
+      dequeue(roster, place)
     elseif exclusive >= greatest then
       return
-    elseif exclusive + (mode == 'x' and shared or 0) < entry.limit then
-      dequeue(roster, waiting)
+    elseif exclusive + (entry.mode == 'x' and shared or 0) < entry.limit then
+      dequeue(roster, place)
       notify(entry, 'admitted')
     else
       passed = passed + 1
     end
-    if entry and mode == 'x' and exclusive + 1 >= greatest then return end
+    if entry and entry.mode == 'x' and exclusive + 1 >= greatest then return end
   end
   if greatest and passed < 100 then redis.pcall('ZADD', space .. 'sessions', 0, roster) end
 end
@@ -104,7 +103,7 @@ local function has_waiting(roster) return redis.call('EXISTS', roster .. ':waiti
 local function remove(entry, waiting)
   local roster = entry.roster
   redis.call('ZREM', roster .. suffixes[entry.mode], entry.record)
-  redis.call('HDEL', session_key(entry.session) .. ':entries', entry.nonce)
+  redis.call('HDEL', session_key(entry.session) .. ':entries', entry.nonce .. ' ' .. roster)
   if entry.key then redis.call('HDEL', roster .. ':keys', entry.key) end
   if waiting then
     dequeue(roster, entry.seq .. ' ' .. entry.mode)

@@ -23,11 +23,12 @@ local function remove_entries(session, count)
   local entries, bad = session_key(session) .. ':entries', {}
   local found = redis.call('HRANDFIELD', entries, count, 'WITHVALUES')
   for i = 1, #found, 2 do
+    local roster = string.match(found[i], '%S+$')
     local removed = pcall(function()
-      local entry = find_at(found[i + 1])
-      if entry then remove(entry, has_waiting(entry.roster)) end
+      local entry = find_at(roster, found[i + 1])
+      if entry then remove(entry, has_waiting(roster)) end
     end)
-    if not removed then bad[#bad + 1] = string.match(found[i + 1], '%S+$') or entries end
+    if not removed then bad[#bad + 1] = roster end
     redis.call('HDEL', entries, found[i])
   end
   return #found / 2, bad
