@@ -1,4 +1,4 @@
-//! From a URL to typed options. The names are those of Python's tooz, and mean the same.
+//! Reads a URL into typed options. The names and meanings are those of Python's tooz.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -31,7 +31,7 @@ impl fmt::Debug for Login {
     }
 }
 
-/// Files in PEM format; the system's certificates stand in for a missing `ca`.
+/// Files in PEM format. Without `ca` the certificates of the system count.
 #[derive(Debug, Default)]
 pub(crate) struct Tls {
     pub(crate) ca: Option<PathBuf>,
@@ -39,7 +39,7 @@ pub(crate) struct Tls {
     pub(crate) key: Option<PathBuf>,
 }
 
-/// Everything that the URL says.
+/// The content of the URL.
 #[derive(Debug)]
 pub(crate) struct Config {
     pub(crate) topology: Topology,
@@ -77,12 +77,12 @@ impl Config {
             connect_timeout: options.get("socket_connect_timeout")?,
             health_check_interval: options.get("health_check_interval")?,
             keepalive: options.get("socket_keepalive")?.unwrap_or(false),
-            // There is one session for locks and memberships, so the shorter promise binds it.
+            // One session keeps locks and memberships, so the shorter timeout counts.
             ttl: ttl.into_iter().flatten().min(),
             address: topology.to_string(),
             topology,
         };
-        // Whatever was read twice is safe to repeat here, so there is nothing to turn on or off.
+        // Accepted without effect: every request is safe to repeat here.
         options.get::<bool>("retry_on_timeout")?;
         let encoding: Option<String> = options.get("encoding")?;
         if encoding.is_some_and(|name| !matches!(name.to_ascii_lowercase().as_str(), "utf8" | "utf-8")) {
@@ -197,6 +197,9 @@ fn database(url: &ServiceUrl, topology: &Topology, options: &OptionReader<'_>) -
 
 fn read_tls(options: &OptionReader<'_>, by_scheme: bool, sentinel: bool) -> Result<Option<Tls>> {
     let wanted = options.get("ssl")?.unwrap_or(by_scheme);
+    if by_scheme && !wanted {
+        return Err(invalid("the scheme asks for TLS and the option \"ssl\" forbids it: remove one of them"));
+    }
     let tls = Tls {
         ca: options.get("ssl_ca_certs")?,
         certificate: options.get("ssl_certfile")?,

@@ -1,4 +1,4 @@
-//! URLs and what becomes of them.
+//! URLs and the options that they lead to.
 
 use super::*;
 
@@ -57,6 +57,8 @@ fn contradictions_are_refused() {
         "rediss://h?ssl_keyfile=/k.pem",
         "redis://h?encoding=latin1",
         "redis://h?tiemout=1",
+        "rediss://h?ssl=false",
+        "valkeys-cluster://h?ssl=no",
     ] {
         assert_eq!(read(url).unwrap_err().kind(), ErrorKind::InvalidOption, "{url}");
     }

@@ -1,12 +1,16 @@
-//! The driver: what it says of itself, and how it opens a session.
+//! The driver: its characteristics, and how it opens a session.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use async_trait::async_trait;
+use tooz_core::driver::support::lock;
 use tooz_core::driver::{Driver, DriverEntry, DriverInfo, Session, SessionOptions};
 use tooz_core::{Characteristic, Result, ServiceUrl};
 
 use crate::config::{Config, Topology};
+use crate::history::History;
 use crate::session::RedisSession;
 
 /// Redis and Valkey. A scheme with a second `s` means TLS.
@@ -29,7 +33,7 @@ pub const DRIVER: DriverEntry = DriverEntry {
     open,
 };
 
-/// One server, whose word is final for as long as it keeps its data.
+/// One server. It decides alone, for as long as it keeps its data.
 const SINGLE: &[Characteristic] = &[
     Characteristic::DistributedAcrossThreads,
     Characteristic::DistributedAcrossProcesses,
@@ -40,20 +44,25 @@ const SINGLE: &[Characteristic] = &[
     Characteristic::SameViewAcrossClients,
 ];
 
-/// A failover may lose what was confirmed, so nothing is said of order.
+/// A failover may lose confirmed writes, so the driver claims nothing about order.
 const REPLICATED: &[Characteristic] = &[
     Characteristic::DistributedAcrossThreads,
     Characteristic::DistributedAcrossProcesses,
     Characteristic::DistributedAcrossHosts,
 ];
 
+/// The server counts in milliseconds, and adds a TTL to its clock.
+const TTL_RANGE: (Duration, Duration) = (Duration::from_millis(1), Duration::from_secs(100 * 365 * 86_400));
+
 fn open(url: &ServiceUrl) -> Result<Arc<dyn Driver>> {
-    Ok(Arc::new(Redis { config: Config::from_url(url)? }))
+    Ok(Arc::new(Redis { config: Config::from_url(url)?, histories: Mutex::default() }))
 }
 
 #[derive(Debug)]
 struct Redis {
     config: Config,
+    /// By namespace.
+    histories: Mutex<HashMap<String, Arc<History>>>,
 }
 
 #[async_trait]
@@ -63,10 +72,13 @@ impl Driver for Redis {
             Topology::Single(..) | Topology::Unix(_) => SINGLE,
             Topology::Sentinel { .. } | Topology::Cluster(_) => REPLICATED,
         };
-        DriverInfo::new(DRIVER.name, characteristics).with_topics().with_ttl(self.config.ttl)
+        let (least, greatest) = TTL_RANGE;
+        let info = DriverInfo::new(DRIVER.name, characteristics).with_topics().with_ttl(self.config.ttl);
+        info.with_ttl_range(least, greatest)
     }
 
     async fn open(&self, options: &SessionOptions) -> Result<Box<dyn Session>> {
-        Ok(Box::new(RedisSession::open(&self.config, options).await?))
+        let history = lock(&self.histories).entry(options.namespace.clone()).or_default().clone();
+        Ok(Box::new(RedisSession::open(&self.config, options, history).await?))
     }
 }

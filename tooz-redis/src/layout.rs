@@ -1,28 +1,32 @@
-//! How keys are built. Everything of a namespace has the prefix `{namespace}:`, whose braces keep it in one hash slot.
+//! The keys of a namespace and the format of their values. Every key has the prefix `{namespace}:`; the braces keep all of
+//! them in one hash slot. `scripts/lib` derives further keys from these.
 //!
-//! | key | what |
+//! | key | content |
 //! |---|---|
-//! | `{ns}:seq` | the last number that was given to an entry or a message |
-//! | `{ns}:sessions` | set of session ids |
-//! | `{ns}:session:<id>` | the member's name; it lives as long as the session. Also the session's channel |
-//! | `{ns}:session:<id>:entries` | set of `<key of the roster> <nonce>`, what the session has entered; or the key only, of a roster where it stands alone or did so |
-//! | `{ns}:session:<id>:withdrawn:<nonce>` | bars a nonce of the session for some minutes |
-//! | `{ns}:<kind>:<name>` | hash, nonce to record. Also the roster's channel |
-//! | `{ns}:<kind>:<name>:x`, `:s`, `:m` | sorted sets, seq to `<nonce> <session>`, one a mode |
-//! | `{ns}:<kind>:<name>:waiting`, `:limits` | sorted sets of those that wait: by seq, and by their limit |
-//! | `{ns}:<kind>:<name>:keys` | hash, unique key to nonce |
-//! | `{ns}:<kind>:<name>:heed` | there while somebody may be watching the roster, or a nonce is barred from it |
+//! | `{ns}:seq` | the last number of the sequence, which numbers entries and messages |
+//! | `{ns}:history` | a random name that the first session gives to the data |
+//! | `{ns}:sessions` | sorted set of session ids, by a time before which the session cannot be over |
+//! | `{ns}:session:<id>` | the member's name; the session lives as long as this key. Also the channel of the session |
+//! | `{ns}:session:<id>:entries` | hash of the session's entries, `nonce roster` to `seq mode` |
+//! | `{ns}:session:<id>:withdrawn:<nonce>` | tombstone of a withdrawn entry |
+//! | `{ns}:<kind>:<name>`, `:shared`, `:members` | sorted sets of records by seq, one for each mode. The first is also the channel of the roster |
+//! | `{ns}:<kind>:<name>:waiting`, `:limits` | sorted sets of the entries that wait, `seq mode`, by seq and by limit |
+//! | `{ns}:<kind>:<name>:keys` | hash, unique key to `seq mode` |
 //! | `{ns}:declared:<kind>` | set of the names of declared rosters |
-//! | `{ns}:topic:<name>`, `:trimmed` | stream of messages, also the topic's channel; the greatest offset removed |
+//! | `{ns}:topic:<name>`, `:trimmed` | stream of messages, also the channel of the topic; the greatest offset that retention removed |
 
 use std::num::NonZeroU32;
+use std::time::Duration;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode, percent_encode};
-use tooz_core::driver::{Entry, Kind, Mode, Nonce, Roster, Seq};
+use tooz_core::driver::{Entry, Kind, Mode, NewEntry, Nonce, Roster, Seq, Ticket};
 use tooz_core::{Error, ErrorKind, Name, Result};
 
-/// Colons, braces, spaces and the like have a meaning in keys and records.
+/// Colons, braces and spaces separate the parts of keys and records.
 const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'/').remove(b'@');
+
+/// The life of a tombstone: longer than a request may stay in the buffers of a dying connection.
+pub(crate) const TOMBSTONE_TTL: Duration = Duration::from_secs(300);
 
 /// The keys of one namespace.
 #[derive(Clone, Debug)]
@@ -68,22 +72,37 @@ pub(crate) fn unescape(text: &[u8]) -> Result<Name> {
     Name::new(percent_decode(text).collect::<Vec<_>>())
 }
 
-/// Reads a record of a roster's hash: `seq mode limit session key-length ` and then the key and the value.
-pub(crate) fn parse_record(nonce: &[u8], record: &[u8]) -> Result<Entry> {
-    parse(nonce, record).ok_or_else(|| {
+/// A record without its seq: `nonce session mode limit key-length `, then the unique key and the value.
+pub(crate) fn record(entry: &NewEntry<'_>, session: &str) -> Vec<u8> {
+    let key = entry.unique_key().map(|(key, _)| key);
+    let length = key.map_or_else(|| "-".to_owned(), |key| key.len().to_string());
+    let (nonce, limit) = (entry.nonce.to_string(), entry.limit.to_string());
+    let head = [&nonce, " ", session, " ", entry.mode.as_str(), " ", &limit, " ", &length, " "].concat();
+    [head.as_bytes(), key.unwrap_or_default(), entry.value].concat()
+}
+
+/// How the record of an entry begins: `seq nonce session mode limit `.
+pub(crate) fn ticket(ticket: &Ticket, session: &str) -> String {
+    let (seq, nonce, limit) = (ticket.seq.0.to_string(), ticket.nonce.to_string(), ticket.limit.to_string());
+    [&seq, " ", &nonce, " ", session, " ", ticket.mode.as_str(), " ", &limit, " "].concat()
+}
+
+/// Reads a record: its seq, a space, and what [`record`] wrote.
+pub(crate) fn parse_record(record: &[u8]) -> Result<Entry> {
+    parse(record).ok_or_else(|| {
         let shown = String::from_utf8_lossy(record).into_owned();
-        Error::new(ErrorKind::Corrupt, "a record of the roster cannot be understood").with_context("record", shown)
+        Error::new(ErrorKind::Corrupt, "the roster holds a record that cannot be read").with_context("record", shown)
     })
 }
 
-fn parse(nonce: &[u8], record: &[u8]) -> Option<Entry> {
-    let nonce = Nonce::parse(std::str::from_utf8(nonce).ok()?)?;
-    let mut fields = record.splitn(6, |byte| *byte == b' ');
+fn parse(record: &[u8]) -> Option<Entry> {
+    let mut fields = record.splitn(7, |byte| *byte == b' ');
     let mut text = || fields.next().and_then(|field| std::str::from_utf8(field).ok());
     let seq = Seq(text()?.parse().ok()?);
+    let nonce = Nonce::parse(text()?)?;
+    let _session = text()?;
     let mode = Mode::parse(text()?)?;
     let limit: NonZeroU32 = text()?.parse().ok()?;
-    let _session = text()?;
     let length = text()?;
     let rest = fields.next()?;
     let (key, value) = match length {
@@ -113,10 +132,11 @@ mod tests {
 
     #[test]
     fn records_hold_any_key_and_value() {
-        let nonce = Nonce(7).to_string();
-        let entry = parse_record(nonce.as_bytes(), b"12 m 1 ab 3 k k\0 v\xff").unwrap();
-        assert_eq!((entry.seq, entry.mode, entry.limit.get()), (Seq(12), Mode::Member, 1));
+        let nonce = Nonce(7);
+        let head = format!("12 {nonce} ab m 1");
+        let entry = parse_record(&[head.as_bytes(), b" 3 k k\0 v\xff"].concat()).unwrap();
+        assert_eq!((entry.seq, entry.nonce, entry.mode, entry.limit.get()), (Seq(12), nonce, Mode::Member, 1));
         assert_eq!((entry.key, entry.value), (Some(b"k k".to_vec()), b"\0 v\xff".to_vec()));
-        assert!(parse_record(nonce.as_bytes(), b"12 m 1 ab 9 short").is_err());
+        assert!(parse_record(format!("{head} 9 short").as_bytes()).is_err());
     }
 }

@@ -1,22 +1,18 @@
 //! Redis and Valkey for tooz: `redis://host:6379/0`, also with TLS, a Unix socket, Sentinel or Cluster.
 //!
-//! Name the crate once, as in `use tooz_redis as _;`, and its URLs work. Options and guarantees are in
-//! `docs/drivers/redis.md`.
+//! Name the crate once, as in `use tooz_redis as _;`, to link the driver. `docs/drivers/redis.md` lists options and
+//! guarantees.
 
-mod bells;
 mod client;
 mod config;
 mod driver;
 mod error;
-mod feed;
+mod history;
 mod layout;
-mod link;
+mod notify;
 mod roster;
-mod script;
 mod session;
-mod tls;
 mod topics;
-mod watch;
 
 pub use self::driver::DRIVER;
 

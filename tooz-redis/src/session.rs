@@ -1,74 +1,92 @@
-//! One session: how it begins, is kept alive and ends. What it does with rosters is in `roster.rs` and `watch.rs`.
+//! One session: how it begins, is kept alive and ends. The verbs are in `roster/` and `topics.rs`.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tokio::sync::{Mutex, mpsc};
+use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
-use tokio::time::Instant;
+use tokio::time::timeout;
+use tooz_core::driver::support::{lock, session_closed, session_lost};
 use tooz_core::driver::{
     Kind, Loss, NewEntry, Nonce, Roster, Seq, Session, SessionOptions, Snapshot, Standing, Ticket, Topics, Version,
 };
+use tooz_core::time::Moment;
 use tooz_core::{Name, Result};
 
-use crate::client::Client;
+use crate::client::{CLOSE, Connections, OPEN, Reply, Script};
 use crate::config::Config;
-use crate::error::session_lost;
-use crate::feed::Feed;
+use crate::error::timed_out;
+use crate::history::History;
 use crate::layout::{Layout, escape};
-use crate::script::{CLOSE, OPEN, Reply, Script};
+use crate::notify::Subscriptions;
 
-/// A session: a key that lives as long as it is renewed.
+/// A session: a key on the server that lives as long as it is renewed.
 #[derive(Debug)]
 pub(crate) struct RedisSession {
-    pub(crate) client: Arc<Client>,
-    pub(crate) feed: Arc<Feed>,
+    pub(crate) connections: Arc<Connections>,
+    pub(crate) subscriptions: Arc<Subscriptions>,
     pub(crate) layout: Layout,
-    /// Random, so that no session is ever taken for an earlier one of the same member.
+    /// Random, so that a session is never taken for an earlier one of the same member.
     pub(crate) id: String,
     pub(crate) key: String,
-    pub(crate) ttl: Duration,
-    /// Until when the session lives at least, by our own clock: counted from the send of the last renewal.
-    alive_until: std::sync::Mutex<Instant>,
+    pub(crate) history: Arc<History>,
+    history_number: u64,
+    ttl: Duration,
+    /// Until when the session lives at least, on the client's clock: counted from the send of the last renewal.
+    alive_until: Mutex<Moment>,
     closed: AtomicBool,
-    losses: Mutex<mpsc::UnboundedReceiver<Loss>>,
+    losses: tokio::sync::Mutex<mpsc::UnboundedReceiver<Loss>>,
     tasks: Vec<JoinHandle<()>>,
 }
 
 impl RedisSession {
-    pub(crate) async fn open(config: &Config, options: &SessionOptions) -> Result<Self> {
-        let opening = Self::try_open(config, options);
-        let limited = tokio::time::timeout(options.timeout, opening).await;
-        limited.unwrap_or_else(|_| Err(crate::error::timed_out(options.timeout, &config.address)))
+    pub(crate) async fn open(config: &Config, options: &SessionOptions, history: Arc<History>) -> Result<Self> {
+        let limited = timeout(options.timeout, Self::try_open(config, options, history)).await;
+        limited.unwrap_or_else(|_| Err(timed_out(options.timeout, &config.address)))
     }
 
-    async fn try_open(config: &Config, options: &SessionOptions) -> Result<Self> {
-        let client = Arc::new(Client::connect(config, options.timeout).await?);
+    async fn try_open(config: &Config, options: &SessionOptions, history: Arc<History>) -> Result<Self> {
+        let connections = Arc::new(Connections::open(config, options.timeout).await?);
         let (layout, id) = (Layout::new(&options.namespace), Nonce::random().to_string());
         let key = layout.session(&id);
         let (sender, losses) = mpsc::unbounded_channel();
-        let feed = Arc::new(Feed::new(client.clone(), id.clone(), key.clone(), sender));
         let interval = config.health_check_interval.unwrap_or(options.timeout / 2).min(Duration::from_secs(2));
-        let tasks = vec![tokio::spawn(feed.clone().deliver()), tokio::spawn(feed.clone().keep_up(interval))];
-        // Redis counts in milliseconds.
+        let subscriptions =
+            Arc::new(Subscriptions::new(connections.clone(), history.clone(), key.clone(), interval, sender));
+        // The server counts in milliseconds.
         let ttl = Duration::from_millis(u64::try_from(options.ttl.as_millis()).unwrap_or(u64::MAX).max(1));
-        let closed = AtomicBool::new(false);
-        let alive_until = std::sync::Mutex::new(Instant::now() + ttl);
-        let session =
-            Self { client, feed, layout, id, key, ttl, alive_until, closed, losses: Mutex::new(losses), tasks };
+        let mut session = Self {
+            connections,
+            layout,
+            id,
+            key,
+            history,
+            history_number: 0,
+            ttl,
+            alive_until: Mutex::new(Moment::now() + ttl),
+            closed: AtomicBool::new(false),
+            losses: losses.into(),
+            tasks: [tokio::spawn(subscriptions.clone().receive()), tokio::spawn(subscriptions.clone().maintain())]
+                .into(),
+            subscriptions,
+        };
         session.begin(&options.member).await?;
         Ok(session)
     }
 
-    /// Writes the session's key, which also proves that the commands are allowed; then that notifications arrive.
-    async fn begin(&self, member: &Name) -> Result<()> {
-        let ttl = self.ttl.as_millis().to_string();
-        self.client.run(&OPEN, &self.key, &[self.id.as_bytes(), ttl.as_bytes(), member.as_bytes()]).await?;
-        self.feed.start().await?;
-        self.client.introduce(&format!("tooz:{}", escape(member.as_bytes()))).await;
-        match self.client.eviction_policy().await {
+    /// Writes the session's key, which also shows that the user may run all commands; then that notifications arrive.
+    async fn begin(&mut self, member: &Name) -> Result<()> {
+        let (ttl, greatest) = (self.ttl.as_millis().to_string(), self.history.greatest());
+        let history = Nonce::random().to_string();
+        let args = [self.id.as_bytes(), ttl.as_bytes(), member.as_bytes(), history.as_bytes()];
+        let mut reply = self.connections.run(&OPEN, &self.key, &args).await?;
+        let name = String::from_utf8_lossy(&reply.bytes().unwrap_or_default()).into_owned();
+        self.history_number = self.history.opened(name, reply.natural()?, greatest);
+        self.subscriptions.start().await?;
+        self.connections.set_client_name(&format!("tooz:{}", escape(member.as_bytes()))).await;
+        match self.connections.eviction_policy().await {
             Some(policy) if policy != "noeviction" => {
                 tracing::warn!(policy, "the server may evict locks when its memory is full; set noeviction");
             }
@@ -77,30 +95,20 @@ impl RedisSession {
         Ok(())
     }
 
-    /// Runs a script on one key, unless the session is closed.
+    /// Runs a script on one key, unless the session is closed. The session's key comes first among the arguments.
     pub(crate) async fn run(&self, script: &'static Script, key: &str, args: &[&[u8]]) -> Result<Reply> {
         self.check_open()?;
-        let reply = self.client.run(script, key, args).await?;
+        let reply = self.connections.run(script, key, &[&[self.key.as_bytes()], args].concat()).await?;
         if reply.status() == "LOST" { Err(session_lost()) } else { Ok(reply) }
     }
 
     pub(crate) fn check_open(&self) -> Result<()> {
-        if self.closed.load(Ordering::SeqCst) { Err(session_lost()) } else { Ok(()) }
+        if self.closed.load(Ordering::SeqCst) { Err(session_closed()) } else { Ok(()) }
     }
 
-    /// Whether the server cannot have dropped the session yet.
-    pub(crate) fn is_surely_alive(&self) -> bool {
-        Instant::now() < *self.alive_until.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    async fn end(&self) -> Result<()> {
-        let entries = async {
-            while self.client.run(&CLOSE, &self.key, &[self.id.as_bytes()]).await?.status() == "MORE" {}
-            Ok(())
-        };
-        let limit = self.client.timeout();
-        let limited = tokio::time::timeout(limit, entries).await;
-        limited.unwrap_or_else(|_| Err(self.client.silence(limit)))
+    /// Whether the server cannot have ended the session yet.
+    pub(crate) fn is_certainly_alive(&self) -> bool {
+        !lock(&self.alive_until).has_passed()
     }
 }
 
@@ -116,14 +124,20 @@ impl Session for RedisSession {
         Some(self.ttl)
     }
 
+    fn history(&self) -> u64 {
+        self.history_number
+    }
+
     async fn renew(&self) -> Result<()> {
         self.check_open()?;
-        let until = Instant::now() + self.ttl;
-        if !self.client.prolong(&self.key, self.ttl).await? {
+        let until = Moment::now() + self.ttl;
+        if !self.connections.prolong(&self.key, self.ttl).await? {
             return Err(session_lost());
         }
-        let mut alive_until = self.alive_until.lock().unwrap_or_else(PoisonError::into_inner);
-        *alive_until = until.max(*alive_until);
+        let mut alive_until = lock(&self.alive_until);
+        if until.saturating_duration_since(*alive_until) > Duration::ZERO {
+            *alive_until = until;
+        }
         Ok(())
     }
 
@@ -131,10 +145,11 @@ impl Session for RedisSession {
         if self.closed.swap(true, Ordering::SeqCst) {
             return Ok(());
         }
-        self.feed.end();
-        let ended = self.end().await;
+        self.subscriptions.close();
+        let limit = self.connections.timeout();
+        let ended = timeout(limit, self.connections.run(&CLOSE, &self.key, &[self.id.as_bytes()])).await;
         self.tasks.iter().for_each(JoinHandle::abort);
-        ended
+        ended.unwrap_or_else(|_| Err(self.connections.timeout_error(limit))).map(drop)
     }
 
     async fn lost(&self) -> Loss {
@@ -153,23 +168,23 @@ impl Session for RedisSession {
     }
 
     async fn withdraw(&self, roster: &Roster, nonce: Nonce) -> Result<()> {
-        self.withdraw_from(roster, nonce).await
+        self.withdraw_entry(roster, nonce).await
     }
 
     async fn replace(&self, roster: &Roster, ticket: &Ticket, value: &[u8]) -> Result<()> {
-        self.replace_in(roster, ticket, value).await
+        self.replace_value(roster, ticket, value).await
     }
 
     async fn evict(&self, roster: &Roster, seq: Seq) -> Result<bool> {
-        self.evict_from(roster, seq).await
+        self.evict_entry(roster, seq).await
     }
 
     async fn snapshot(&self, roster: &Roster, newer_than: Option<Version>) -> Result<Snapshot> {
-        self.watch_roster(roster, newer_than).await
+        self.read_roster(roster, newer_than).await
     }
 
     async fn await_turn(&self, roster: &Roster, ticket: &Ticket) -> Result<()> {
-        self.await_turn_in(roster, ticket).await
+        self.wait_for_admission(roster, ticket).await
     }
 
     async fn declare(&self, roster: &Roster) -> Result<bool> {

@@ -1,20 +1,21 @@
-//! Topics: one stream each, whose ids are numbers of the namespace's counter.
+//! Topics. Each is a stream whose ids are numbers of the namespace's sequence.
 
 use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::time::timeout;
+use tooz_core::driver::support::gap;
 use tooz_core::driver::{Bounds, Message, Offset, Topics};
 use tooz_core::{Error, ErrorKind, Name, Result};
 
-use crate::script::{BOUNDS, PUBLISH, READ, Reply};
+use crate::client::{BOUNDS, PUBLISH, READ, TRIM};
 use crate::session::RedisSession;
 
 /// The longest time without a look at the topic while a message is waited for.
 const BACKUP: Duration = Duration::from_secs(30);
 /// The most messages that one request reads.
 const MAX_BATCH: usize = 1000;
-/// What a Redis server takes in one piece, unless it was configured otherwise.
+/// The greatest string that a Redis server takes, unless it was configured otherwise.
 const MAX_PAYLOAD: usize = 512 * 1024 * 1024;
 
 #[async_trait]
@@ -24,9 +25,15 @@ impl Topics for RedisSession {
             let message = format!("a message has at most {MAX_PAYLOAD} bytes, but this one has {}", payload.len());
             return Err(Error::new(ErrorKind::InvalidOption, message));
         }
-        let keep = keep.max(1).to_string();
-        let mut reply = self.run(&PUBLISH, &self.layout.topic(topic), &[payload, keep.as_bytes()]).await?;
-        reply.natural().map(Offset)
+        let (key, keep) = (self.layout.topic(topic), keep.max(1).to_string());
+        let mut reply = self.run(&PUBLISH, &key, &[payload, keep.as_bytes()]).await?;
+        let offset = reply.natural()?;
+        self.history.saw(offset);
+        if reply.bytes().is_some() {
+            // The message is published, whatever becomes of the retention: the next publisher goes on with it.
+            let _ = self.run(&TRIM, &key, &[keep.as_bytes()]).await;
+        }
+        Ok(Offset(offset))
     }
 
     async fn read(&self, topic: &Name, after: Offset, limit: usize) -> Result<Vec<Message>> {
@@ -34,13 +41,13 @@ impl Topics for RedisSession {
         if let Some(messages) = self.read_now(&key, after, limit).await? {
             return Ok(messages);
         }
-        let mut bell = self.feed.hear(&key).await?;
+        let mut receiver = self.subscriptions.subscribe(&key).await?;
         loop {
             if let Some(messages) = self.read_now(&key, after, limit).await? {
                 return Ok(messages);
             }
-            // An elapsed timer and a bell that is gone both mean: look again.
-            let _ = timeout(BACKUP, bell.changed()).await;
+            // A timer that has run out, and a sender that is gone, both mean: look at the server.
+            let _ = timeout(BACKUP, receiver.changed()).await;
         }
     }
 
@@ -55,22 +62,19 @@ impl RedisSession {
     async fn read_now(&self, key: &str, after: Offset, limit: usize) -> Result<Option<Vec<Message>>> {
         let (offset, next) = (after.to_string(), after.0.saturating_add(1).to_string());
         let limit = limit.clamp(1, MAX_BATCH).to_string();
-        let args = [self.id.as_bytes(), offset.as_bytes(), next.as_bytes(), limit.as_bytes()];
+        let args = [offset.as_bytes(), next.as_bytes(), limit.as_bytes()];
         let mut reply = self.run(&READ, key, &args).await?;
         match reply.status() {
-            "GAP" => Err(Error::new(ErrorKind::Gap, "messages after this offset were removed by retention")
-                .with_context("after", after)
-                .with_context("removed up to", reply.natural()?)),
-            "MESSAGES" => messages(reply).map(|messages| (!messages.is_empty()).then_some(messages)),
+            "GAP" => Err(gap(after, Offset(reply.natural()?))),
+            "MESSAGES" => {
+                let mut messages = Vec::new();
+                while reply.has_more() {
+                    let offset = Offset(reply.natural()?);
+                    messages.push(Message { offset, payload: reply.bytes().unwrap_or_default() });
+                }
+                Ok((!messages.is_empty()).then_some(messages))
+            }
             _ => Err(reply.unexpected()),
         }
     }
-}
-
-fn messages(mut reply: Reply) -> Result<Vec<Message>> {
-    let mut messages = Vec::new();
-    while let Some((offset, payload)) = reply.pair()? {
-        messages.push(Message { offset: Offset(offset), payload });
-    }
-    Ok(messages)
 }

@@ -4,7 +4,7 @@
 
 mod support;
 
-use support::said::{LONG, all_say, comes_to_say, says};
+use support::outage::{LONG, all_say, comes_to_say, says};
 use support::{Server, TIMEOUT, acquire, insist, lock, open, open_for, raw};
 use tokio::time::{sleep, timeout};
 use tooz_conformance::servers::{self, Deployment};
@@ -13,7 +13,7 @@ use tooz_conformance::servers::{self, Deployment};
 const SLOT: u16 = 6918;
 const DOWN: &str = "the cluster is down";
 const UNREACHABLE: &str = "failed to reach the server";
-const NOBODY: &str = "no node of the cluster serves the slot";
+const NO_NODE: &str = "no node of the cluster serves the slot";
 
 #[test]
 fn the_slot_is_that_of_the_namespace() {
@@ -32,7 +32,7 @@ async fn node(settings: &[&str]) -> (Server, String) {
 #[tokio::test]
 async fn a_cluster_that_was_never_formed_says_so() {
     let (server, url) = node(&[]).await;
-    says(async { open(&url, "a").await.map(drop) }, &[DOWN, NOBODY]).await;
+    says(async { open(&url, "a").await.map(drop) }, &[DOWN, NO_NODE]).await;
     assert_eq!(raw(server.port, "CLUSTER ADDSLOTSRANGE 0 16383").await, "+OK");
     let session = insist(LONG, || open(&url, "a")).await.unwrap();
     acquire(&*session, &lock("x")).await.unwrap();
@@ -56,7 +56,7 @@ async fn lacks(slot: u16, settings: &[&str]) {
     let held = acquire(&*session, &roster).await.unwrap();
     assert_eq!(raw(server.port, &format!("CLUSTER DELSLOTS {slot}")).await, "+OK");
     comes_to_say(&*session, DOWN).await;
-    all_say(&*session, &url, &[DOWN, NOBODY]).await;
+    all_say(&*session, &url, &[DOWN, NO_NODE]).await;
 
     assert_eq!(raw(server.port, &format!("CLUSTER ADDSLOTS {slot}")).await, "+OK");
     insist(LONG, || session.renew()).await.unwrap();

@@ -156,7 +156,7 @@ async fn a_full_server_grants_nothing_but_lets_go() {
 
 #[tokio::test]
 async fn a_server_without_connections_left_says_so() {
-    let server = Server::start(&["--maxclients", "4"]).await;
+    let server = Server::start(&["--maxclients", "6"]).await;
     let _first = server.session("a").await;
     let _second = server.session("b").await;
     fails(&server.url(), ErrorKind::Unavailable, "maxclients").await;

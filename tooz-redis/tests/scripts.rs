@@ -1,266 +1,254 @@
-//! Each Lua script on its own, against a real server: those of rosters.
+//! Each Lua script on its own, against a real server: the scripts of rosters.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod support;
 
-use support::stage::{LOCK, Stage, heard, key, settle, source};
+use support::fixture::{DECLARED, Fixture, LOCK, key, received, settle, source};
 
 #[tokio::test]
-async fn enter_admits_the_first_and_lines_up_the_rest() {
-    let stage = Stage::new().await;
-    let first = stage.enter("a", "01").await;
-    let second = stage.enter("b", "02").await;
+async fn enter_admits_the_first_and_queues_the_rest() {
+    let fixture = Fixture::new().await;
+    let first = fixture.enter("a", "01").await;
+    let second = fixture.enter("b", "02").await;
     assert_eq!((first[0].as_str(), second[0].as_str()), ("ADMITTED", "WAITING"));
     assert_eq!(second[2], first[1]);
     assert!(second[1].parse::<u64>().unwrap() > first[1].parse().unwrap());
-    assert_eq!(stage.enter("a", "01").await, first, "a repeated attempt finds its own entry");
-    assert_eq!(stage.enter("b", "02").await, second);
+    assert_eq!(fixture.enter("a", "01").await, first, "a repeated attempt finds its own entry");
+    assert_eq!(fixture.enter("b", "02").await, second);
 }
 
 #[tokio::test]
 async fn enter_follows_the_rule_of_shared_entries() {
-    let stage = Stage::new().await;
+    let fixture = Fixture::new().await;
     for (nonce, mode, status) in
         [("01", "s", "ADMITTED"), ("02", "s", "ADMITTED"), ("03", "x", "WAITING"), ("04", "s", "WAITING")]
     {
-        assert_eq!(stage.enter_as("a", nonce, mode, "1").await[0], status, "{nonce}");
+        assert_eq!(fixture.enter_as("a", nonce, mode, "1").await[0], status, "{nonce}");
     }
 }
 
 #[tokio::test]
 async fn enter_counts_up_to_the_limit() {
-    let stage = Stage::new().await;
+    let fixture = Fixture::new().await;
     for (nonce, status) in [("01", "ADMITTED"), ("02", "ADMITTED"), ("03", "WAITING")] {
-        assert_eq!(stage.enter_as("a", nonce, "x", "2").await[0], status, "{nonce}");
+        assert_eq!(fixture.enter_as("a", nonce, "x", "2").await[0], status, "{nonce}");
     }
 }
 
 #[tokio::test]
-async fn enter_refuses_the_dead_the_withdrawn_and_the_undeclared() {
-    let stage = Stage::new().await;
-    assert_eq!(stage.enter("dead", "01").await, ["LOST"]);
-    assert_eq!(stage.run(source!("line" "withdraw"), LOCK, &["a", "02", "60000"]).await, ["DONE"]);
-    assert_eq!(stage.enter("a", "02").await, ["BARRED"]);
-    stage.run(source!("line" "snapshot"), LOCK, &["b", "lock", "10"]).await;
-    tokio::time::sleep(std::time::Duration::from_millis(200)).await;
-    assert_eq!(stage.enter("a", "02").await, ["BARRED"], "a watcher for a short time shortens nothing");
-    let args = [&*key("a"), "03", "m 1 a - ", "", "lock"];
-    assert_eq!(stage.run(source!(enter), LOCK, &args).await, ["UNDECLARED"]);
-    assert_eq!(stage.run(source!("declare"), LOCK, &["lock"]).await, ["DONE"]);
-    assert_eq!(stage.run(source!("declare"), LOCK, &["lock"]).await, ["NONE"]);
-    assert_eq!(stage.run(source!(enter), LOCK, &args).await[0], "ADMITTED");
+async fn enter_refuses_dead_sessions_withdrawn_nonces_and_undeclared_rosters() {
+    let fixture = Fixture::new().await;
+    assert_eq!(fixture.enter("dead", "01").await, ["LOST"]);
+    assert_eq!(fixture.withdraw("a", "02").await, ["DONE"]);
+    assert_eq!(fixture.enter("a", "02").await, ["TOMBSTONE"]);
+    let args = [&*key("a"), "03", "m", "1", "03 a m 1 - ", "", "declared"];
+    assert_eq!(fixture.run(source!(enter), LOCK, &args).await, ["UNDECLARED"]);
+    let declare = [&*key("a"), DECLARED, "x"];
+    assert_eq!(fixture.run(source!(declare), LOCK, &declare).await, ["DONE"]);
+    assert_eq!(fixture.run(source!(declare), LOCK, &declare).await, ["NONE"]);
+    assert_eq!(fixture.run(source!(enter), LOCK, &args).await[0], "ADMITTED");
 }
 
 #[tokio::test]
 async fn enter_with_withdraw_leaves_nothing() {
-    let stage = Stage::new().await;
-    let held = stage.enter("a", "01").await;
-    let before = stage.keys().await;
-    let reply = stage.run(source!(enter), LOCK, &[&key("b"), "02", "x 1 b - ", "withdraw"]).await;
+    let fixture = Fixture::new().await;
+    let held = fixture.enter("a", "01").await;
+    let before = fixture.keys().await;
+    let reply = fixture.run(source!(enter), LOCK, &[&key("b"), "02", "x", "1", "02 b x 1 - ", "withdraw"]).await;
     assert_eq!(reply, ["WITHDRAWN", &held[1]]);
-    assert_eq!(stage.keys().await, before);
-    assert_eq!(stage.nonces().await, ["01"]);
+    assert_eq!(fixture.keys().await, before);
+    assert_eq!(fixture.nonces().await, ["01"]);
 }
 
 #[tokio::test]
-async fn enter_drops_the_dead_that_stand_in_its_way() {
-    let stage = Stage::new().await;
-    stage.enter("a", "01").await;
-    stage.enter("b", "02").await;
-    stage.expire("a").await;
-    stage.expire("b").await;
-    assert_eq!(stage.enter("c", "03").await[0], "ADMITTED");
-    stage.open("a", 1000).await;
-    assert_eq!(stage.nonces().await, ["03"]);
+async fn enter_removes_entries_of_dead_sessions() {
+    let fixture = Fixture::new().await;
+    fixture.enter("a", "01").await;
+    fixture.enter("b", "02").await;
+    fixture.expire("a").await;
+    fixture.expire("b").await;
+    assert_eq!(fixture.enter("c", "03").await[0], "ADMITTED");
+    fixture.open("a", 1000).await;
+    assert_eq!(fixture.nonces().await, ["03"]);
 }
 
 #[tokio::test]
-async fn an_entry_alone_is_published_where_somebody_watches() {
-    let stage = Stage::new().await;
-    let mut news = stage.listen_on(LOCK).await;
-    stage.come_and_go("a", LOCK).await;
+async fn every_change_is_published() {
+    let fixture = Fixture::new().await;
+    let mut changes = fixture.listen_on(LOCK).await;
+    fixture.enter_and_leave("a", LOCK).await;
     settle().await;
-    assert_eq!(heard(&mut news).len(), 0);
-    stage.run(source!("line" "snapshot"), LOCK, &["b", "lock", "60000"]).await;
-    stage.come_and_go("a", LOCK).await;
-    settle().await;
-    assert_eq!(heard(&mut news).len(), 2);
+    assert_eq!(received(&mut changes).len(), 2);
 }
 
 #[tokio::test]
-async fn the_dead_are_told_so_whatever_else_there_is() {
-    let stage = Stage::new().await;
-    let seq = stage.enter("a", "01").await.swap_remove(1);
-    stage.enter("b", "02").await;
-    assert_eq!(stage.run(source!("line" "withdraw"), LOCK, &["a", "03", "60000"]).await, ["DONE"]);
-    stage.run(source!("line" "snapshot"), LOCK, &["b", "lock", "60000"]).await;
-    stage.expire("a").await;
-    assert_eq!(stage.leave("a", "01", &seq).await, ["LOST"]);
-    assert_eq!(stage.enter("a", "03").await, ["LOST"]);
+async fn a_dead_session_is_lost_whatever_else_there_is() {
+    let fixture = Fixture::new().await;
+    let seq = fixture.enter("a", "01").await.swap_remove(1);
+    fixture.enter("b", "02").await;
+    assert_eq!(fixture.withdraw("a", "03").await, ["DONE"]);
+    fixture.expire("a").await;
+    assert_eq!(fixture.leave("a", "01", &seq).await, ["LOST"]);
+    assert_eq!(fixture.enter("a", "03").await, ["LOST"]);
 }
 
 #[tokio::test]
-async fn what_was_left_by_hand_goes_with_the_last_entry() {
-    let stage = Stage::new().await;
-    stage.enter("a", "01").await;
-    stage.enter("b", "02").await;
-    stage.server.ask(&["DEL", LOCK]).await.unwrap();
-    let first = stage.enter("c", "03").await.swap_remove(1);
-    let second = stage.enter("b", "04").await.swap_remove(1);
-    assert_eq!(stage.leave("c", "03", &first).await, ["DONE"]);
-    assert_eq!(stage.leave("b", "04", &second).await, ["DONE"]);
-    assert_eq!(stage.keys().await.iter().filter(|key| key.starts_with(LOCK)).count(), 0);
-}
-
-#[tokio::test]
-async fn a_watcher_of_a_full_server_looks_again_soon() {
-    let stage = Stage::new().await;
-    stage.server.ask(&["CONFIG", "SET", "maxmemory", "1"]).await.unwrap();
-    let watch = async |watched| stage.run(source!("line" "snapshot"), LOCK, &["b", "lock", watched]).await;
-    assert_eq!(watch("60000").await, ["ROSTER", "0", "1000"]);
-    stage.server.ask(&["CONFIG", "SET", "maxmemory", "0"]).await.unwrap();
-    assert_eq!(watch("60000").await, ["ROSTER", "0", "-1"]);
+async fn what_a_removal_by_hand_left_goes_with_the_last_entry() {
+    let fixture = Fixture::new().await;
+    fixture.enter("a", "01").await;
+    fixture.enter("b", "02").await;
+    fixture.server.ask(&["DEL", LOCK]).await.unwrap();
+    let first = fixture.enter("c", "03").await.swap_remove(1);
+    let second = fixture.enter("b", "04").await.swap_remove(1);
+    assert_eq!(fixture.leave("c", "03", &first).await, ["DONE"]);
+    assert_eq!(fixture.leave("b", "04", &second).await, ["DONE"]);
+    assert_eq!(fixture.keys().await.iter().filter(|key| key.starts_with(LOCK)).count(), 0);
 }
 
 #[tokio::test]
 async fn enter_keeps_unique_keys_unique() {
-    let stage = Stage::new().await;
-    let mut losses = stage.listen("a").await;
-    assert_eq!(stage.enter_keyed("a", "01", "refuse").await[0], "ADMITTED");
-    assert_eq!(stage.enter_keyed("b", "02", "refuse").await, ["TAKEN"]);
-    assert_eq!(stage.enter_keyed("b", "03", "take-over").await[0], "ADMITTED");
+    let fixture = Fixture::new().await;
+    let mut losses = fixture.listen("a").await;
+    assert_eq!(fixture.enter_keyed("a", "01", "refuse").await[0], "ADMITTED");
+    assert_eq!(fixture.enter_keyed("b", "02", "refuse").await, ["TAKEN"]);
+    assert_eq!(fixture.enter_keyed("b", "03", "take-over").await[0], "ADMITTED");
     settle().await;
-    assert_eq!(heard(&mut losses), ["lost 01"]);
-    assert_eq!(stage.nonces().await, ["03"]);
-    stage.expire("b").await;
-    assert_eq!(stage.enter_keyed("c", "04", "refuse").await[0], "ADMITTED", "the dead refuse nobody");
+    assert_eq!(received(&mut losses), ["removed 01"]);
+    assert_eq!(fixture.nonces().await, ["03"]);
+    fixture.expire("b").await;
+    assert_eq!(fixture.enter_keyed("c", "04", "refuse").await[0], "ADMITTED", "a dead session has no member");
 }
 
 #[tokio::test]
-async fn leave_compares_the_ticket_and_tells_the_successor_alone() {
-    let stage = Stage::new().await;
-    let (mut b, mut c) = (stage.listen("b").await, stage.listen("c").await);
-    let seq = stage.enter("a", "01").await[1].clone();
-    stage.enter("b", "02").await;
-    stage.enter("c", "03").await;
-    assert_eq!(stage.leave("a", "01", "7").await, ["NONE"]);
-    assert_eq!(stage.leave("b", "01", &seq).await, ["NONE"], "an entry of somebody else");
-    assert_eq!(stage.leave("dead", "01", &seq).await, ["LOST"]);
-    assert_eq!(stage.leave("a", "01", &seq).await, ["DONE"]);
-    assert_eq!(stage.leave("a", "01", &seq).await, ["NONE"]);
+async fn leave_compares_the_ticket_and_notifies_the_successor_alone() {
+    let fixture = Fixture::new().await;
+    let (mut b, mut c) = (fixture.listen("b").await, fixture.listen("c").await);
+    let seq = fixture.enter("a", "01").await[1].clone();
+    fixture.enter("b", "02").await;
+    fixture.enter("c", "03").await;
+    assert_eq!(fixture.leave("a", "01", "7").await, ["NONE"]);
+    assert_eq!(fixture.leave("b", "01", &seq).await, ["NONE"], "an entry of another session");
+    assert_eq!(fixture.leave("dead", "01", &seq).await, ["LOST"]);
+    assert_eq!(fixture.leave("a", "01", &seq).await, ["DONE"]);
+    assert_eq!(fixture.leave("a", "01", &seq).await, ["NONE"]);
     settle().await;
-    assert_eq!((heard(&mut b), heard(&mut c)), (vec!["turn 02".to_owned()], vec![]));
+    assert_eq!((received(&mut b), received(&mut c)), (vec!["admitted 02".to_owned()], vec![]));
 }
 
 #[tokio::test]
-async fn leave_passes_over_the_dead() {
-    let stage = Stage::new().await;
-    let mut c = stage.listen("c").await;
-    let seq = stage.enter("a", "01").await[1].clone();
-    stage.enter("b", "02").await;
-    stage.enter("c", "03").await;
-    stage.expire("b").await;
-    assert_eq!(stage.leave("a", "01", &seq).await, ["DONE"]);
+async fn dead_waiters_are_passed_over() {
+    let fixture = Fixture::new().await;
+    let mut c = fixture.listen("c").await;
+    let seq = fixture.enter("a", "01").await[1].clone();
+    fixture.enter("b", "02").await;
+    fixture.enter("c", "03").await;
+    fixture.expire("b").await;
+    assert_eq!(fixture.leave("a", "01", &seq).await, ["DONE"]);
+    fixture.run(source!(echo), &key("c"), &[]).await;
     settle().await;
-    assert_eq!(heard(&mut c), ["turn 03"]);
+    assert!(received(&mut c).contains(&"admitted 03".to_owned()));
 }
 
 #[tokio::test]
-async fn leave_tells_all_readers_that_it_admits() {
-    let stage = Stage::new().await;
-    let mut b = stage.listen("b").await;
-    let seq = stage.enter("a", "01").await[1].clone();
+async fn leave_notifies_all_readers_that_it_admits() {
+    let fixture = Fixture::new().await;
+    let mut b = fixture.listen("b").await;
+    let seq = fixture.enter("a", "01").await[1].clone();
     for (nonce, mode) in [("02", "s"), ("03", "s"), ("04", "x"), ("05", "s")] {
-        stage.enter_as("b", nonce, mode, "1").await;
+        fixture.enter_as("b", nonce, mode, "1").await;
     }
-    stage.leave("a", "01", &seq).await;
+    fixture.leave("a", "01", &seq).await;
     settle().await;
-    assert_eq!(heard(&mut b), ["turn 02", "turn 03"]);
+    assert_eq!(received(&mut b), ["admitted 02", "admitted 03"]);
 }
 
 #[tokio::test]
-async fn leave_sees_a_later_entry_with_a_greater_limit() {
-    let stage = Stage::new().await;
-    let mut b = stage.listen("b").await;
-    let seq = stage.enter_as("a", "01", "x", "3").await[1].clone();
-    stage.enter_as("a", "02", "x", "3").await;
-    stage.enter_as("a", "03", "x", "3").await;
-    assert_eq!(stage.enter_as("a", "04", "x", "2").await[0], "WAITING");
-    assert_eq!(stage.enter_as("b", "05", "x", "4").await[0], "WAITING");
-    stage.leave_as("a", "01", &format!("{seq} x 3 a ")).await;
+async fn leave_finds_a_later_entry_with_a_greater_limit() {
+    let fixture = Fixture::new().await;
+    let mut b = fixture.listen("b").await;
+    let seq = fixture.enter_as("a", "01", "x", "3").await[1].clone();
+    fixture.enter_as("a", "02", "x", "3").await;
+    fixture.enter_as("a", "03", "x", "3").await;
+    assert_eq!(fixture.enter_as("a", "04", "x", "2").await[0], "WAITING");
+    assert_eq!(fixture.enter_as("b", "05", "x", "4").await[0], "WAITING");
+    fixture.leave_as("a", &format!("{seq} 01 a x 3 ")).await;
     settle().await;
-    assert_eq!(heard(&mut b), ["turn 05"]);
+    assert_eq!(received(&mut b), ["admitted 05"]);
 }
 
 #[tokio::test]
-async fn withdraw_removes_and_bars() {
-    let stage = Stage::new().await;
-    stage.enter("a", "01").await;
-    let seq = stage.enter("b", "02").await[1].clone();
-    assert_eq!(stage.run(source!("line" "withdraw"), LOCK, &["a", "01", "1000"]).await, ["DONE"]);
-    assert_eq!(stage.turn("b", "02", &seq).await, "ADMITTED");
-    assert_eq!(stage.enter("a", "01").await, ["BARRED"]);
-    assert_eq!(stage.run(source!("line" "withdraw"), LOCK, &["dead", "01", "1000"]).await, ["LOST"]);
+async fn withdraw_removes_the_entry_and_leaves_a_tombstone() {
+    let fixture = Fixture::new().await;
+    fixture.enter("a", "01").await;
+    let seq = fixture.enter("b", "02").await[1].clone();
+    assert_eq!(fixture.withdraw("a", "01").await, ["DONE"]);
+    assert_eq!(fixture.wait("b", "02", &seq).await, ["ADMITTED"]);
+    assert_eq!(fixture.enter("a", "01").await, ["TOMBSTONE"]);
+    assert_eq!(fixture.withdraw("dead", "01").await, ["LOST"]);
 }
 
 #[tokio::test]
-async fn replace_keeps_the_place_and_the_key() {
-    let stage = Stage::new().await;
-    let seq = stage.enter_keyed("a", "01", "refuse").await[1].clone();
-    assert_eq!(stage.run(source!("line" "replace"), LOCK, &["a", "01", &seq, "new"]).await, ["DONE"]);
-    let record = stage.server.ask(&["HGET", LOCK, "01"]).await.unwrap();
-    assert_eq!(record.into_string().unwrap(), format!("{seq} m 1 a 2 idnew"));
-    assert_eq!(stage.run(source!("line" "replace"), LOCK, &["a", "01", "7", "new"]).await, ["NONE"]);
-    assert_eq!(stage.run(source!("line" "replace"), LOCK, &["dead", "01", &seq, "new"]).await, ["LOST"]);
+async fn replace_keeps_the_seq_and_the_key() {
+    let fixture = Fixture::new().await;
+    let seq = fixture.enter_keyed("a", "01", "refuse").await[1].clone();
+    let ticket = format!("{seq} 01 a m 1 ");
+    for _ in 0..2 {
+        assert_eq!(fixture.run(source!(replace), LOCK, &[&key("a"), &ticket, "new"]).await, ["DONE"]);
+        let reply = fixture.run(source!(snapshot), LOCK, &[&key("a")]).await;
+        assert_eq!(reply[3..], [format!("{seq} 01 a m 1 2 idnew")]);
+    }
+    assert_eq!(fixture.run(source!(replace), LOCK, &[&key("a"), "7 01 a m 1 ", "new"]).await, ["NONE"]);
+    assert_eq!(fixture.run(source!(replace), LOCK, &[&key("dead"), &ticket, "new"]).await, ["LOST"]);
 }
 
 #[tokio::test]
-async fn evict_tells_the_owner_and_the_successor() {
-    let stage = Stage::new().await;
-    let (mut a, mut b) = (stage.listen("a").await, stage.listen("b").await);
-    let seq = stage.enter("a", "01").await[1].clone();
-    stage.enter("b", "02").await;
-    assert_eq!(stage.run(source!("line" "evict"), LOCK, &[&seq]).await, ["DONE"]);
-    assert_eq!(stage.run(source!("line" "evict"), LOCK, &[&seq]).await, ["NONE"]);
+async fn evict_notifies_the_owner_and_the_successor() {
+    let fixture = Fixture::new().await;
+    let (mut a, mut b) = (fixture.listen("a").await, fixture.listen("b").await);
+    let seq = fixture.enter("a", "01").await[1].clone();
+    fixture.enter("b", "02").await;
+    assert_eq!(fixture.run(source!(evict), LOCK, &[&key("c"), &seq]).await, ["DONE"]);
+    assert_eq!(fixture.run(source!(evict), LOCK, &[&key("c"), &seq]).await, ["NONE"]);
     settle().await;
-    assert_eq!((heard(&mut a), heard(&mut b)), (vec!["lost 01".to_owned()], vec!["turn 02".to_owned()]));
+    assert_eq!((received(&mut a), received(&mut b)), (vec!["removed 01".to_owned()], vec!["admitted 02".to_owned()]));
 }
 
 #[tokio::test]
-async fn turn_says_how_long_the_blocker_lives() {
-    let stage = Stage::new().await;
-    stage.enter("a", "01").await;
-    let seq = stage.enter("b", "02").await[1].clone();
-    let reply = stage.run(source!("line" "turn"), LOCK, &["b", "02", &seq]).await;
+async fn wait_says_when_a_session_may_be_over() {
+    let fixture = Fixture::new().await;
+    fixture.enter("a", "01").await;
+    let seq = fixture.enter("b", "02").await[1].clone();
+    let reply = fixture.wait("b", "02", &seq).await;
     assert_eq!(reply[0], "WAITING");
     assert!((50_000..=60_000).contains(&reply[1].parse::<u64>().unwrap()), "{reply:?}");
-    stage.expire("a").await;
-    assert_eq!(stage.turn("b", "02", &seq).await, "ADMITTED");
-    assert_eq!(stage.turn("b", "02", "7").await, "NONE");
-    assert_eq!(stage.turn("dead", "02", &seq).await, "LOST");
+    fixture.expire("a").await;
+    assert_eq!(fixture.wait("b", "02", &seq).await, ["ADMITTED"]);
+    assert_eq!(fixture.wait("b", "02", "7").await, ["NONE"]);
+    assert_eq!(fixture.wait("dead", "02", &seq).await, ["LOST"]);
 }
 
 #[tokio::test]
-async fn snapshot_leaves_out_the_dead_and_tells_whom_that_admits() {
-    let stage = Stage::new().await;
-    let mut c = stage.listen("c").await;
-    stage.enter("b", "01").await;
-    stage.enter("c", "02").await;
-    stage.expire("b").await;
-    assert_eq!(stage.nonces().await, ["02"]);
+async fn snapshot_leaves_out_dead_sessions_and_notifies_the_entries_that_this_admits() {
+    let fixture = Fixture::new().await;
+    let mut c = fixture.listen("c").await;
+    fixture.enter("b", "01").await;
+    fixture.enter("c", "02").await;
+    fixture.expire("b").await;
+    assert_eq!(fixture.nonces().await, ["02"]);
     settle().await;
-    assert_eq!(heard(&mut c), ["turn 02"]);
-    assert_eq!(stage.run(source!("line" "snapshot"), LOCK, &["dead", "lock"]).await, ["LOST"]);
+    assert_eq!(received(&mut c), ["admitted 02"]);
+    assert_eq!(fixture.run(source!(snapshot), LOCK, &[&key("dead")]).await, ["LOST"]);
 }
 
 #[tokio::test]
 async fn retract_wants_an_empty_declared_roster() {
-    let stage = Stage::new().await;
-    assert_eq!(stage.run(source!("line" "retract"), LOCK, &["lock"]).await, ["UNDECLARED"]);
-    stage.run(source!("declare"), LOCK, &["lock"]).await;
-    stage.enter("b", "01").await;
-    assert_eq!(stage.run(source!("line" "retract"), LOCK, &["lock"]).await, ["CROWDED"]);
-    stage.expire("b").await;
-    assert_eq!(stage.run(source!("line" "retract"), LOCK, &["lock"]).await, ["DONE"]);
+    let fixture = Fixture::new().await;
+    let args = [&*key("a"), DECLARED, "x"];
+    assert_eq!(fixture.run(source!(retract), LOCK, &args).await, ["UNDECLARED"]);
+    fixture.run(source!(declare), LOCK, &args).await;
+    fixture.enter("b", "01").await;
+    assert_eq!(fixture.run(source!(retract), LOCK, &args).await, ["NOT_EMPTY"]);
+    fixture.expire("b").await;
+    assert_eq!(fixture.run(source!(retract), LOCK, &args).await, ["DONE"]);
 }

@@ -1,4 +1,4 @@
-//! Each Lua script on its own, against a real server: those of sessions and topics, and what is left behind.
+//! Each Lua script on its own, against a real server: the scripts of sessions and topics, and what they leave behind.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -6,85 +6,52 @@ mod support;
 
 use fred::prelude::*;
 use fred::types::CustomCommand;
-use support::stage::{LOCK, Stage, heard, settle, source};
+use support::fixture::{Fixture, LOCK, key, received, settle, source};
 
 #[tokio::test]
 async fn numbers_rise_without_the_counter() {
-    let stage = Stage::new().await;
-    let before: u64 = stage.enter("a", "01").await[1].parse().unwrap();
-    let _: () = stage.client.flushall(false).await.unwrap();
-    stage.open("a", 60_000).await;
-    assert!(stage.enter("a", "02").await[1].parse::<u64>().unwrap() > before);
+    let fixture = Fixture::new().await;
+    let before: u64 = fixture.enter("a", "01").await[1].parse().unwrap();
+    let _: () = fixture.client.flushall(false).await.unwrap();
+    fixture.open("a", 60_000).await;
+    assert!(fixture.enter("a", "02").await[1].parse::<u64>().unwrap() > before);
     // A counter that is ahead of the clock, as after a clock that was set back, goes on by one.
     let ahead = 8_000_000_000_000_000_u64;
-    let _: () = stage.client.set("{t}:seq", ahead.to_string(), None, None, false).await.unwrap();
-    assert_eq!(stage.enter("a", "03").await[1], (ahead + 1).to_string());
-    assert_eq!(stage.enter("a", "04").await[1], (ahead + 2).to_string());
+    let _: () = fixture.client.set("{t}:seq", ahead.to_string(), None, None, false).await.unwrap();
+    assert_eq!(fixture.enter("a", "03").await[1], (ahead + 1).to_string());
+    assert_eq!(fixture.enter("a", "04").await[1], (ahead + 2).to_string());
 }
 
 #[tokio::test]
 async fn nothing_is_left_when_all_have_left() {
-    let stage = Stage::new().await;
-    let before = stage.keys().await;
-    stage.come_and_go("a", LOCK).await;
-    let seq = stage.enter_keyed("a", "01", "refuse").await[1].clone();
-    let first = stage.enter("a", "02").await[1].clone();
-    let second = stage.enter("b", "03").await[1].clone();
-    stage.leave_as("a", "01", &format!("{seq} m 1 a ")).await;
-    stage.leave("b", "03", &second).await;
-    stage.leave("a", "02", &first).await;
-    let note = "{t}:session:a:entries";
-    let after: Vec<_> = stage.keys().await.into_iter().filter(|key| key != "{t}:seq" && key != note).collect();
+    let fixture = Fixture::new().await;
+    let before = fixture.keys().await;
+    fixture.enter_and_leave("a", LOCK).await;
+    let seq = fixture.enter_keyed("a", "01", "refuse").await[1].clone();
+    let first = fixture.enter("a", "02").await[1].clone();
+    let second = fixture.enter("b", "03").await[1].clone();
+    fixture.leave_as("a", &format!("{seq} 01 a m 1 ")).await;
+    fixture.leave("b", "03", &second).await;
+    fixture.leave("a", "02", &first).await;
+    let after: Vec<_> = fixture.keys().await.into_iter().filter(|key| key != "{t}:seq").collect();
     assert_eq!(after, before);
-    assert_eq!(stage.noted("a").await, [LOCK], "where it stood alone once");
 }
 
 #[tokio::test]
-async fn a_session_forgets_where_it_was() {
-    let stage = Stage::new().await;
-    for number in 0..100 {
-        stage.enter_at("a", &format!("{{t}}:lock:held-{number}"), &format!("{number:08}")).await;
+async fn close_removes_every_entry_and_notifies_the_successors() {
+    let fixture = Fixture::new().await;
+    let mut b = fixture.listen("b").await;
+    fixture.enter("a", "01").await;
+    fixture.enter("b", "02").await;
+    for number in 0..150 {
+        fixture.enter_at("a", &format!("{{t}}:lock:{number}"), &format!("{number:08}")).await;
     }
-    for number in 0..3000 {
-        let roster = format!("{{t}}:lock:{number}");
-        stage.come_and_go("a", &roster).await;
-        if number % 2 == 0 {
-            stage.enter_at("b", &roster, &format!("{number:08}")).await;
-        }
+    for status in ["MORE", "DONE", "DONE"] {
+        assert_eq!(fixture.run(source!(close), &key("a"), &["a"]).await, [status]);
     }
-    let noted = stage.noted("a").await;
-    assert_eq!(noted.iter().filter(|line| line.contains("held")).count(), 100);
-    // Chance says when: that it takes so long is less likely than one in ten million.
-    assert!(noted.len() < 1500, "{}", noted.len());
-}
-
-#[tokio::test]
-async fn what_a_dead_session_was_in_stays_with_others() {
-    let stage = Stage::new().await;
-    stage.come_and_go("a", LOCK).await;
-    stage.enter("b", "02").await;
-    stage.expire("a").await;
-    stage.open("d", 1000).await;
-    assert_eq!(stage.noted("a").await.len(), 0);
-    assert_eq!(stage.run(source!("line" "standing"), "{t}:session:b", &["b"]).await, ["ENTRIES", "02"]);
-}
-
-#[tokio::test]
-async fn close_removes_every_entry_and_tells_the_successors() {
-    let stage = Stage::new().await;
-    let mut b = stage.listen("b").await;
-    stage.enter("a", "01").await;
-    stage.enter("b", "02").await;
-    for number in 0..600 {
-        stage.enter_at("a", &format!("{{t}}:lock:{number}"), &format!("{number:08}")).await;
-    }
-    let close = source!("line" "sessions" "close");
-    assert_eq!(stage.run(close, "{t}:session:a", &["a"]).await, ["MORE"]);
-    assert_eq!(stage.run(close, "{t}:session:a", &["a"]).await, ["DONE"]);
-    assert_eq!(stage.run(close, "{t}:session:a", &["a"]).await, ["DONE"]);
     settle().await;
-    assert_eq!(heard(&mut b), ["turn 02"]);
-    let rest = stage.keys().await;
+    assert_eq!(received(&mut b), ["admitted 02"]);
+    let rest = fixture.keys().await;
     assert!(
         rest.iter().all(|key| !key.contains("session:a") && (!key.contains("lock") || key.contains("lock:x"))),
         "{rest:?}"
@@ -92,60 +59,101 @@ async fn close_removes_every_entry_and_tells_the_successors() {
 }
 
 #[tokio::test]
-async fn open_clears_away_what_a_dead_session_left() {
-    let stage = Stage::new().await;
-    stage.enter("a", "01").await;
-    stage.expire("a").await;
-    stage.open("d", 1000).await;
-    let rest = stage.keys().await;
+async fn echo_removes_what_a_dead_session_left() {
+    let fixture = Fixture::new().await;
+    fixture.enter("a", "01").await;
+    fixture.expire("a").await;
+    assert_eq!(fixture.run(source!(echo), &key("b"), &[]).await[0], "DONE");
+    let rest = fixture.keys().await;
     assert!(!rest.iter().any(|key| key.contains("lock") || key.contains("session:a")), "{rest:?}");
 }
 
 #[tokio::test]
-async fn standing_lists_what_a_session_has() {
-    let stage = Stage::new().await;
-    stage.enter("a", "01").await;
-    let standing = async || stage.run(source!("line" "standing"), "{t}:session:a", &["a"]).await;
-    assert_eq!(standing().await, ["ENTRIES", "01"]);
-    let seq = stage.enter("b", "02").await.swap_remove(1);
-    assert_eq!(standing().await, ["ENTRIES", "01"]);
-    stage.leave("b", "02", &seq).await;
-    assert!(standing().await.contains(&"01".to_owned()));
-    stage.come_and_go("a", "{t}:lock:y").await;
-    stage.enter_at("b", "{t}:lock:y", "03").await;
-    assert!(!standing().await.contains(&"03".to_owned()));
-    assert_eq!(stage.run(source!("line" "standing"), "{t}:session:dead", &["dead"]).await, ["LOST"]);
+async fn no_call_removes_more_than_a_hundred_entries() {
+    let fixture = Fixture::new().await;
+    for number in 0..250 {
+        fixture.enter_at("a", &format!("{{t}}:lock:{number}"), &format!("{number:08}")).await;
+    }
+    fixture.expire("a").await;
+    let locks = async || fixture.keys().await.iter().filter(|key| key.contains("lock")).count();
+    for (status, rest) in [("MORE", 150), ("MORE", 50), ("DONE", 0)] {
+        assert_eq!(fixture.run(source!(echo), &key("b"), &[]).await[0], status);
+        assert_eq!(locks().await, rest);
+    }
+}
+
+#[tokio::test]
+async fn no_call_notifies_more_than_a_hundred_waiters() {
+    let fixture = Fixture::new().await;
+    let seq = fixture.enter("a", "01").await.swap_remove(1);
+    for number in 0..150 {
+        fixture.enter_as("b", &format!("{number:08x}"), "s", "1").await;
+    }
+    let waiting = async || fixture.server.ask(&["ZCARD", "{t}:lock:x:waiting"]).await.unwrap().as_u64().unwrap();
+    assert_eq!(waiting().await, 150);
+    assert_eq!(fixture.leave("a", "01", &seq).await, ["DONE"]);
+    assert_eq!(waiting().await, 50);
+    assert_eq!(fixture.run(source!(echo), &key("c"), &[]).await, ["MORE"]);
+    assert_eq!(waiting().await, 0);
+}
+
+#[tokio::test]
+async fn a_renewed_session_is_not_over_when_its_first_deadline_passes() {
+    let fixture = Fixture::new().await;
+    fixture.enter("a", "01").await;
+    fixture.server.ask(&["ZADD", "{t}:sessions", "1", "a"]).await.unwrap();
+    assert_eq!(fixture.enter("b", "02").await[0], "WAITING");
+    let reply = fixture.run(source!(echo), &key("b"), &[]).await;
+    assert!(reply[1].parse::<u64>().unwrap() > 50_000, "{reply:?}: the deadline was corrected");
+}
+
+#[tokio::test]
+async fn entries_lists_what_a_session_has() {
+    let fixture = Fixture::new().await;
+    fixture.enter("a", "01").await;
+    assert_eq!(fixture.entries_of("a").await, ["01"]);
+    let seq = fixture.enter("b", "02").await.swap_remove(1);
+    assert_eq!(fixture.entries_of("a").await, ["01"]);
+    fixture.leave("b", "02", &seq).await;
+    assert_eq!(fixture.entries_of("b").await.len(), 0);
+    fixture.server.ask(&["DEL", LOCK]).await.unwrap();
+    assert_eq!(fixture.entries_of("a").await.len(), 0, "an entry that is not in its roster is none");
+    assert_eq!(fixture.run(source!(entries), &key("dead"), &["0"]).await, ["LOST"]);
 }
 
 #[tokio::test]
 async fn topics_keep_the_newest_and_know_what_is_gone() {
-    let stage = Stage::new().await;
-    let topic = "{t}:topic:x";
-    assert_eq!(stage.run(source!("bounds"), topic, &[]).await, ["BOUNDS", "0", "0"]);
+    let fixture = Fixture::new().await;
+    let (topic, a) = ("{t}:topic:x", &*key("a"));
+    assert_eq!(fixture.run(source!(bounds), topic, &[a]).await, ["BOUNDS", "0", "0"]);
     let mut offsets = Vec::new();
     for payload in ["one", "two", "three"] {
-        offsets.push(stage.run(source!("number" "publish"), topic, &[payload, "2"]).await.swap_remove(1));
+        offsets.push(fixture.run(source!(publish), topic, &[a, payload, "2"]).await.swap_remove(1));
     }
     assert!(offsets.is_sorted());
-    assert_eq!(stage.run(source!("bounds"), topic, &[]).await, ["BOUNDS", &offsets[0], &offsets[2]]);
-    assert_eq!(stage.run(source!("read"), topic, &["a", "0", "1", "9"]).await, ["GAP", &offsets[0]]);
+    assert_eq!(fixture.run(source!(bounds), topic, &[a]).await, ["BOUNDS", &offsets[0], &offsets[2]]);
+    assert_eq!(fixture.run(source!(read), topic, &[a, "0", "1", "9"]).await, ["GAP", &offsets[0]]);
     let next = (offsets[0].parse::<u64>().unwrap() + 1).to_string();
-    let reply = stage.run(source!("read"), topic, &["a", &offsets[0], &next, "9"]).await;
+    let reply = fixture.run(source!(read), topic, &[a, &offsets[0], &next, "9"]).await;
     assert_eq!(reply, ["MESSAGES", &offsets[1], "two", &offsets[2], "three"]);
-    assert_eq!(stage.run(source!("read"), topic, &["dead", "0", "1", "9"]).await, ["LOST"]);
+    assert_eq!(fixture.run(source!(read), topic, &[&key("dead"), "0", "1", "9"]).await, ["LOST"]);
 }
 
 #[tokio::test]
-async fn a_smaller_retention_takes_hold_at_once() {
-    let stage = Stage::new().await;
-    let topic = "{t}:topic:x";
+async fn a_smaller_retention_takes_hold_in_steps() {
+    let fixture = Fixture::new().await;
+    let (topic, a) = ("{t}:topic:x", &*key("a"));
     for number in 0..250 {
-        stage.run(source!("number" "publish"), topic, &[&number.to_string(), "1000"]).await;
+        fixture.run(source!(publish), topic, &[a, &number.to_string(), "1000"]).await;
     }
-    stage.run(source!("number" "publish"), topic, &["last", "3"]).await;
-    let length: u64 = stage.client.custom(CustomCommand::new_static("XLEN", None, false), vec![topic]).await.unwrap();
+    let reply = fixture.run(source!(publish), topic, &[a, "last", "3"]).await;
+    assert_eq!((reply.len(), reply[2].as_str()), (3, "MORE"));
+    for status in ["MORE", "DONE"] {
+        assert_eq!(fixture.run(source!(trim), topic, &[a, "3"]).await, [status]);
+    }
+    let length: u64 = fixture.client.custom(CustomCommand::new_static("XLEN", None, false), vec![topic]).await.unwrap();
     assert_eq!(length, 3);
-    let trimmed = stage.run(source!("bounds"), topic, &[]).await.swap_remove(1);
+    let trimmed = fixture.run(source!(bounds), topic, &[a]).await.swap_remove(1);
     let next = (trimmed.parse::<u64>().unwrap() + 1).to_string();
-    assert_eq!(stage.run(source!("read"), topic, &["a", &trimmed, &next, "9"]).await.len(), 7);
+    assert_eq!(fixture.run(source!(read), topic, &[a, &trimmed, &next, "9"]).await.len(), 7);
 }

@@ -1,4 +1,4 @@
-//! What the driver does while a server is there but does not serve: it loads its data, runs somebody's script, or has lost
+//! What the driver does while a server is there but does not serve: it loads its data, runs another client's script, or has lost
 //! its primary. Each is an error that says so, in bounded time, and then a recovery.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
@@ -8,7 +8,7 @@ mod support;
 use std::time::Duration;
 
 use fred::prelude::{Client, LuaInterface};
-use support::said::{LONG, all_say, comes_to_say, says};
+use support::outage::{LONG, all_say, comes_to_say, says};
 use support::{Server, TIMEOUT, acquire, exclusive, insist, lock, open, open_for, raw};
 use tokio::time::{sleep, timeout};
 use tooz_core::driver::{Nonce, Standing};
@@ -39,7 +39,7 @@ async fn a_server_that_loads_its_data_says_so_and_keeps_the_sessions() {
 
 #[tokio::test]
 async fn a_server_that_is_busy_with_a_script_says_so_until_the_script_is_killed() {
-    const BUSY: &str = "busy with somebody's script";
+    const BUSY: &str = "busy with a script";
     let server = Server::start(&["--lua-time-limit", "100"]).await;
     let url = server.url();
     let session = open_for(&url, "a", LONG * 2).await.unwrap();

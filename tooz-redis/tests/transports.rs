@@ -6,8 +6,9 @@ mod support;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Instant;
 
-use support::{Server, acquire, lock, open};
+use support::{Server, TIMEOUT, acquire, lock, open};
 use tooz_core::ErrorKind;
 
 /// Files that openssl makes for one test.
@@ -74,6 +75,10 @@ async fn tls_checks_the_server_and_shows_the_client() {
         format!("redis://127.0.0.1:{port}?ssl=true&ssl_ca_certs={ca}&ssl_certfile={certificate}&ssl_keyfile={key}");
     open(&as_python, "a").await.unwrap();
 
+    let began = Instant::now();
+    let error = open(&format!("redis://localhost:{port}"), "a").await.unwrap_err();
+    assert!(error.to_string().contains("a scheme with TLS, as rediss"), "{error}");
+    assert!(began.elapsed() < TIMEOUT, "it took {:?}", began.elapsed());
     let error = open(&trusting, "a").await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::AuthFailed, "the server asks for a certificate: {error}");
     let error = open(&format!("rediss://localhost:{port}"), "a").await.unwrap_err();

@@ -1,5 +1,6 @@
--- Gives the roster a durable existence. ARGV: kind
+-- Gives a roster a durable existence. ARGV: the session's key, the set of declared names, the roster's name
 
-if redis.call('SADD', space .. 'declared:' .. ARGV[1], name()) == 0 then return 'NONE' end
-changed()
+if redis.call('EXISTS', ARGV[1]) == 0 then return 'LOST' end
+if redis.call('SADD', ARGV[2], ARGV[3]) == 0 then return 'NONE' end
+publish_change(KEYS[1])
 return 'DONE'

@@ -1,4 +1,5 @@
--- Sends a notification on the channel KEYS[1]. Who subscribed to it, and hears this, will hear all that follow.
+-- Sends a notification on the channel KEYS[1]: a client that receives it receives all that follow. Removes what sessions
+-- have left that are over, and says after how many milliseconds the next one may be.
 
-changed()
-return 'DONE'
+publish_change(KEYS[1])
+return reap() or 'DONE ' .. next_deadline()

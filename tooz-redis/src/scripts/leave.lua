@@ -1,14 +1,9 @@
--- The second part of `leave`, after leave_alone.lua: others stand in the roster, and those whom it admits are told,
--- or something else is to be heeded.
+-- Removes our entry if it fits its ticket. ARGV: the session's key, ticket
 
-local entry = read(nonce, record)
-remove(entry)
-if redis.call('EXISTS', roster) == 0 then
-  -- Also what an entry has left that somebody took away by hand.
-  redis.call('DEL', roster .. ':x', roster .. ':s', roster .. ':m', roster .. ':waiting', roster .. ':limits',
-    roster .. ':keys')
-elseif entry.mode ~= 'm' then
-  admit()
-end
-changed()
+-- One call answers two questions: whether the session lives, and whether entries wait.
+local found = redis.call('EXISTS', ARGV[1], ARGV[1], KEYS[1] .. ':waiting')
+if found < 2 then return 'LOST' end
+local entry = find_ticket(KEYS[1], ARGV[2])
+if not entry then return 'NONE' end
+remove(entry, found == 3)
 return 'DONE'

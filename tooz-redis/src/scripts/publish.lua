@@ -1,13 +1,11 @@
--- Appends a message and removes all but the newest ones. KEYS[1] is the topic's stream. ARGV: payload, how many to keep
+-- Appends a message to a topic. KEYS[1] is the topic's stream. ARGV: the session's key, payload, how many messages to keep
+-- Returns the offset, and 'MORE' if more messages than one call removes are beyond the retention; see trim.lua.
 
-local number, keep = next_number(), tonumber(ARGV[2])
-redis.call('XADD', KEYS[1], number .. '-0', 'p', ARGV[1])
-local excess = redis.call('XLEN', KEYS[1]) - keep
-while excess > 0 do
-  local oldest = redis.call('XRANGE', KEYS[1], '-', '+', 'COUNT', math.min(excess, 100))
-  redis.call('SET', KEYS[1] .. ':trimmed', string.match(oldest[#oldest][1], '^%d+'))
-  excess = excess - #oldest
-  redis.call('XTRIM', KEYS[1], 'MAXLEN', keep + excess)
-end
-changed()
-return 'DONE ' .. number
+if redis.call('EXISTS', ARGV[1]) == 0 then return 'LOST' end
+redis.call('XLEN', KEYS[1])
+redis.call('GET', KEYS[1] .. ':trimmed')
+local offset = next_number()
+redis.call('XADD', KEYS[1], offset .. '-0', 'p', ARGV[2])
+local more = trim(KEYS[1], tonumber(ARGV[3]))
+publish_change(KEYS[1])
+return 'DONE ' .. offset .. (more and ' MORE' or '')

@@ -1,6 +1,6 @@
--- Reads messages after an offset. KEYS[1] is the topic's stream. ARGV: session, offset, the number after it, limit
+-- Reads messages after an offset. KEYS[1] is the topic's stream. ARGV: the session's key, offset, the number after it, limit
 
-if redis.call('EXISTS', session_key(ARGV[1])) == 0 then return 'LOST' end
+if redis.call('EXISTS', ARGV[1]) == 0 then return 'LOST' end
 local trimmed = redis.call('GET', KEYS[1] .. ':trimmed')
 if trimmed and tonumber(ARGV[2]) < tonumber(trimmed) then return 'GAP ' .. trimmed end
 local reply = { 'MESSAGES' }

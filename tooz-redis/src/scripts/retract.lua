@@ -1,12 +1,13 @@
--- Ends the durable existence of a roster without entries. ARGV: kind
+-- Ends the durable existence of a roster without entries.
+-- ARGV: the session's key, the set of declared names, the roster's name
 
-local declared = space .. 'declared:' .. ARGV[1]
-if redis.call('SISMEMBER', declared, name()) == 0 then return 'UNDECLARED' end
-for _, nonce in ipairs(redis.call('HKEYS', roster)) do
-  local entry = find(nonce)
-  if life(entry.session) then return 'CROWDED' end
-  remove(entry)
+if redis.call('EXISTS', ARGV[1]) == 0 then return 'LOST' end
+local more = reap()
+if more then return more end
+if redis.call('SISMEMBER', ARGV[2], ARGV[3]) == 0 then return 'UNDECLARED' end
+for _, suffix in pairs(suffixes) do
+  if redis.call('EXISTS', KEYS[1] .. suffix) == 1 then return 'NOT_EMPTY' end
 end
-redis.call('SREM', declared, name())
-changed()
+redis.call('SREM', ARGV[2], ARGV[3])
+publish_change(KEYS[1])
 return 'DONE'

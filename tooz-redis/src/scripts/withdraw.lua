@@ -1,14 +1,9 @@
--- Removes our entry with this nonce, if there is one, and bars the nonce, so that a late `enter` adds nothing.
--- ARGV: session, nonce, for how many milliseconds
+-- Removes our entry with this nonce, if there is one, and leaves a tombstone, so that an `enter` which arrives later adds
+-- nothing. ARGV: the session's key, nonce, life of the tombstone in milliseconds
 
-if redis.call('EXISTS', session_key(ARGV[1])) == 0 then return 'LOST' end
-local entry = find(ARGV[2])
-if entry and entry.session == ARGV[1] then
-  remove(entry)
-  if entry.mode ~= 'm' then admit() end
-  changed()
-end
-redis.call('SET', session_key(ARGV[1]) .. ':withdrawn:' .. ARGV[2], '', 'PX', ARGV[3])
--- What has the bar looked for, and outlives it. No watcher asks for as long a time.
-redis.call('SET', roster .. ':heed', '', 'PX', ARGV[3])
+if redis.call('EXISTS', ARGV[1]) == 0 then return 'LOST' end
+local place = redis.call('HGET', ARGV[1] .. ':entries', ARGV[2] .. ' ' .. KEYS[1])
+local entry = place and find_at(KEYS[1], place)
+if entry then remove(entry, has_waiting(KEYS[1])) end
+redis.call('SET', ARGV[1] .. ':withdrawn:' .. ARGV[2], '', 'PX', ARGV[3])
 return 'DONE'

@@ -1,21 +1,22 @@
-//! A Redis server of one's own for a test, started on a free loopback port, and short ways to use it.
+//! A Redis server for one test, started on a free loopback port, and short ways to use it.
 
 #![allow(dead_code, unused_imports, unused_macros, reason = "each test file uses a part of it")]
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-pub(crate) mod said;
-pub(crate) mod stage;
+pub(crate) mod fixture;
+pub(crate) mod outage;
 
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use fred::prelude::*;
 use fred::types::CustomCommand;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt};
 use tooz_core::driver::{
-    IfBlocked, Key, Kind, Mode, NewEntry, Nonce, Roster, Session, SessionOptions, Standing, Ticket,
+    Driver, IfBlocked, Key, Kind, Mode, NewEntry, Nonce, Roster, Session, SessionOptions, Standing, Ticket,
 };
 use tooz_core::{Name, Registry, Result};
 
@@ -35,7 +36,7 @@ impl Server {
     /// Starts one with further settings, as on the command line, and waits until it answers. A setting `FREE` stands for
     /// another free port.
     pub(crate) async fn start(settings: &[&str]) -> Self {
-        // Somebody may take a port between its choice and the server's start.
+        // Another process may take a port between its choice and the server's start.
         for _ in 0..4 {
             let [port, other] = free_ports();
             let directory = std::env::temp_dir().join(format!("tooz-redis-test-{port}"));
@@ -96,6 +97,12 @@ impl Server {
         let client = Client::new(config, None, None, None);
         client.init().await.unwrap();
         client
+    }
+
+    /// The keys that fit a pattern.
+    pub(crate) async fn keys(&self, pattern: &str) -> Vec<String> {
+        let Value::Array(keys) = self.ask(&["KEYS", pattern]).await.unwrap() else { panic!("KEYS gives a list") };
+        keys.into_iter().filter_map(Value::into_string).collect()
     }
 
     pub(crate) async fn session(&self, member: &str) -> Box<dyn Session> {
@@ -164,8 +171,23 @@ pub(crate) async fn open_for(url: &str, member: &str, ttl: Duration) -> Result<B
     driver.open(&options).await
 }
 
-pub(crate) fn lock(name: &str) -> Roster {
-    Roster { kind: Kind::Lock, name: Name::new(name).unwrap() }
+/// A driver that opens several sessions.
+pub(crate) fn driver(url: &str) -> Arc<dyn Driver> {
+    Registry::with([tooz_redis::DRIVER]).driver(&url.parse().unwrap()).unwrap()
+}
+
+/// Opens a session of this driver that lives for `ttl` without a renewal.
+pub(crate) async fn open_with(driver: &Arc<dyn Driver>, ttl: Duration) -> Box<dyn Session> {
+    let options = SessionOptions::new("test", Name::new("a").unwrap(), ttl, TIMEOUT);
+    insist(TTL, || driver.open(&options)).await.unwrap()
+}
+
+pub(crate) fn name(name: &str) -> Name {
+    Name::new(name).unwrap()
+}
+
+pub(crate) fn lock(text: &str) -> Roster {
+    Roster { kind: Kind::Lock, name: name(text) }
 }
 
 pub(crate) fn exclusive(nonce: Nonce) -> NewEntry<'static> {

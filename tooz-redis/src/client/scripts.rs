@@ -1,4 +1,4 @@
-//! The Lua scripts, one a verb, and their replies.
+//! The Lua scripts, one for each verb, and their replies.
 
 use std::sync::OnceLock;
 use std::vec;
@@ -7,42 +7,48 @@ use fred::bytes::Bytes;
 use fred::bytes_utils::Str;
 use tooz_core::{Error, ErrorKind, Result};
 
-/// A Lua script, put together from the files that it needs.
+/// A Lua script: the library files that it needs, then its own file.
 #[derive(Debug)]
 pub(crate) struct Script {
     pub(crate) name: &'static str,
     pub(crate) source: &'static str,
-    /// Its SHA-1 digest, once it was asked for.
+    /// The SHA-1 digest of the source, computed at the first use.
     pub(crate) digest: OnceLock<Str>,
 }
 
 macro_rules! scripts {
-    ($($constant:ident $name:literal: $($part:literal)+;)*) => {
+    ($($constant:ident $name:literal: $($lib:literal)*;)*) => {
         $(pub(crate) static $constant: Script = Script {
             name: $name,
-            source: concat!($(include_str!(concat!("scripts/", $part, ".lua"))),+),
+            source: concat!(
+                include_str!("../scripts/lib/keys.lua"),
+                $(include_str!(concat!("../scripts/lib/", $lib, ".lua")),)*
+                include_str!(concat!("../scripts/", $name, ".lua")),
+            ),
             digest: OnceLock::new(),
         };)*
     };
 }
 
 scripts! {
-    OPEN "open": "head" "names" "line" "sessions" "open";
-    CLOSE "close": "head" "names" "line" "sessions" "close";
-    STANDING "standing": "head" "names" "line" "standing";
-    ENTER "enter": "head" "number" "enter_alone" "names" "line" "enter";
-    LEAVE "leave": "leave_alone" "head" "names" "line" "leave";
-    WITHDRAW "withdraw": "head" "names" "line" "withdraw";
-    REPLACE "replace": "head" "names" "line" "replace";
-    EVICT "evict": "head" "names" "line" "evict";
-    TURN "turn": "head" "names" "line" "turn";
-    SNAPSHOT "snapshot": "head" "names" "line" "snapshot";
-    DECLARE "declare": "head" "names" "declare";
-    RETRACT "retract": "head" "names" "line" "retract";
-    PUBLISH "publish": "head" "names" "number" "publish";
-    READ "read": "head" "names" "read";
-    BOUNDS "bounds": "head" "names" "bounds";
-    ECHO "echo": "head" "names" "echo";
+    OPEN "open": "entries" "sessions";
+    CLOSE "close": "entries" "sessions";
+    ECHO "echo": "entries" "sessions";
+    ENTRIES "entries": "entries";
+    ENTER "enter": "sequence" "entries" "sessions";
+    LEAVE "leave": "entries";
+    WITHDRAW "withdraw": "entries";
+    EVICT "evict": "entries";
+    REPLACE "replace": "entries";
+    WAIT "wait": "entries" "sessions";
+    SNAPSHOT "snapshot": "entries" "sessions";
+    DECLARE "declare": ;
+    RETRACT "retract": "entries" "sessions";
+    PUBLISH "publish": "sequence" "retention";
+    TRIM "trim": "retention";
+    READ "read": ;
+    BOUNDS "bounds": ;
+    TYPES "types": "entries";
 }
 
 /// One element of a reply.
@@ -52,7 +58,7 @@ pub(crate) enum Part {
     Bytes(Bytes),
 }
 
-/// What a script returned: a word that says what happened, then its data.
+/// What a script returned: a word for what happened, then data.
 #[derive(Debug)]
 pub(crate) struct Reply {
     script: &'static str,
@@ -61,7 +67,7 @@ pub(crate) struct Reply {
 }
 
 impl Reply {
-    /// Takes a reply apart: a list, or words with spaces between them, which are quicker to make and to read.
+    /// Reads a reply: a list, or words with spaces between them, which are faster to write and to read.
     pub(crate) fn new(script: &'static str, mut parts: Vec<Part>) -> Result<Self> {
         if let [Part::Bytes(words)] = parts.as_slice() {
             parts = words.split(|byte| *byte == b' ').map(|word| Part::Bytes(words.slice_ref(word))).collect();
@@ -77,7 +83,11 @@ impl Reply {
         std::str::from_utf8(&self.status).unwrap_or_default()
     }
 
-    /// The next element as a number, which may also be written as text.
+    pub(crate) fn has_more(&self) -> bool {
+        self.rest.len() > 0
+    }
+
+    /// The next element as a number, which may also be text.
     pub(crate) fn number(&mut self) -> Result<i64> {
         let number = match self.rest.next() {
             Some(Part::Number(number)) => Some(number),
@@ -87,7 +97,7 @@ impl Reply {
         number.ok_or_else(|| unexpected(self.script, "a reply that lacks a number"))
     }
 
-    /// As [`number`](Self::number), of those that are never negative.
+    /// As [`number`](Self::number), for numbers that are never negative.
     pub(crate) fn natural(&mut self) -> Result<u64> {
         self.number().map(|number| number.max(0).unsigned_abs())
     }
@@ -100,13 +110,13 @@ impl Reply {
         })
     }
 
-    /// The next two elements, a number and bytes, or `None` at the end.
-    pub(crate) fn pair(&mut self) -> Result<Option<(u64, Vec<u8>)>> {
-        if self.rest.len() == 0 {
-            return Ok(None);
+    /// Whether the script did something, for those that say DONE or NONE.
+    pub(crate) fn is_done(&self) -> Result<bool> {
+        match self.status() {
+            "DONE" => Ok(true),
+            "NONE" => Ok(false),
+            _ => Err(self.unexpected()),
         }
-        let number = self.natural()?;
-        self.bytes().map(|bytes| Some((number, bytes))).ok_or_else(|| unexpected(self.script, "half a pair"))
     }
 
     /// The error for a status that the caller does not know.

@@ -1,0 +1,11 @@
+//! The connections of a session and the Lua scripts that run over them: everything that depends on fred.
+
+mod connection;
+mod connections;
+mod probe;
+mod scripts;
+mod settings;
+mod tls;
+
+pub(crate) use self::connections::Connections;
+pub(crate) use self::scripts::*;

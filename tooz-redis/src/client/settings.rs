@@ -1,0 +1,92 @@
+//! How the connections of a session are made: the options of the URL in terms of fred.
+
+use std::fmt::Write;
+use std::time::Duration;
+
+use fred::socket2::TcpKeepalive;
+use fred::types::RespVersion;
+use fred::types::config::{
+    Config as FredConfig, ConnectionConfig, PerformanceConfig, Server, ServerConfig, TcpConfig, UnresponsiveConfig,
+};
+use tooz_core::Result;
+
+use super::tls;
+use crate::config::{Config, Topology};
+
+/// The settings of each connection of a session.
+pub(super) struct Settings {
+    pub(super) config: FredConfig,
+    pub(super) performance: PerformanceConfig,
+    pub(super) connection: ConnectionConfig,
+}
+
+impl Settings {
+    pub(super) fn new(config: &Config, timeout: Duration) -> Result<Self> {
+        let fred = FredConfig {
+            fail_fast: true,
+            username: config.login.username.as_deref().map(quoted),
+            password: config.login.password.as_deref().map(quoted),
+            server: server(config),
+            version: RespVersion::RESP3,
+            database: config.database,
+            tls: config.tls.as_ref().map(tls::connector).transpose()?,
+            ..Default::default()
+        };
+        let performance = PerformanceConfig { default_command_timeout: timeout, ..Default::default() };
+        let keepalive = config.keepalive.then(|| TcpKeepalive::new().with_time(Duration::from_secs(15)));
+        let connection = ConnectionConfig {
+            connection_timeout: config.connect_timeout.map_or(timeout, |own| own.min(timeout)),
+            internal_command_timeout: timeout,
+            // A repeated command may run twice. The caller decides.
+            max_command_attempts: 1,
+            unresponsive: UnresponsiveConfig { max_timeout: Some(timeout), interval: timeout / 4 },
+            tcp: TcpConfig { nodelay: Some(true), keepalive, ..Default::default() },
+            ..Default::default()
+        };
+        Ok(Self { config: fred, performance, connection })
+    }
+}
+
+fn server(config: &Config) -> ServerConfig {
+    match &config.topology {
+        Topology::Single(host, port) => ServerConfig::new_centralized(host.clone(), *port),
+        Topology::Unix(path) => ServerConfig::new_unix_socket(path),
+        Topology::Cluster(hosts) => ServerConfig::new_clustered(hosts.clone()),
+        Topology::Sentinel { hosts, service } => ServerConfig::Sentinel {
+            hosts: hosts.iter().map(|(host, port)| Server::new(host.as_str(), *port)).collect(),
+            service_name: service.clone(),
+            // fred sends these with AUTH, which takes them as they are.
+            username: config.sentinel_login.username.clone(),
+            password: config.sentinel_login.password.clone(),
+        },
+    }
+}
+
+/// A user name or password as an argument of an inline command.
+///
+/// fred logs in with HELLO as an inline command, which the server splits at spaces and unquotes. In double quotes the
+/// server reads `\xHH` as the byte with that number.
+fn quoted(credential: &str) -> String {
+    if !credential.is_empty() && credential.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+        return credential.to_owned();
+    }
+    let mut text = String::from('"');
+    for byte in credential.bytes() {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "\\x{byte:02x}");
+    }
+    text.push('"');
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_credential_is_one_word_of_an_inline_command() {
+        assert_eq!(quoted("S3cret"), "S3cret");
+        assert_eq!(quoted("a \"\t"), r#""\x61\x20\x22\x09""#);
+        assert_eq!(quoted(""), "\"\"");
+    }
+}

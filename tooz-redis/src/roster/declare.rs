@@ -1,0 +1,34 @@
+//! The durable existence of rosters: declaring, retracting and listing them.
+
+use tooz_core::driver::support::{group_not_created, group_not_empty};
+use tooz_core::driver::{Kind, Roster};
+use tooz_core::{Name, Result};
+
+use crate::client::{DECLARE, RETRACT};
+use crate::layout::{escape, unescape};
+use crate::session::RedisSession;
+
+impl RedisSession {
+    pub(crate) async fn declare_roster(&self, roster: &Roster) -> Result<bool> {
+        let (set, name) = (self.layout.declared(roster.kind), escape(roster.name.as_bytes()));
+        self.run(&DECLARE, &self.layout.roster(roster), &[set.as_bytes(), name.as_bytes()]).await?.is_done()
+    }
+
+    pub(crate) async fn retract_roster(&self, roster: &Roster) -> Result<()> {
+        let (set, name) = (self.layout.declared(roster.kind), escape(roster.name.as_bytes()));
+        let reply = self.run(&RETRACT, &self.layout.roster(roster), &[set.as_bytes(), name.as_bytes()]).await?;
+        match reply.status() {
+            "UNDECLARED" => Err(group_not_created()),
+            "NOT_EMPTY" => Err(group_not_empty()),
+            _ => reply.is_done().map(drop),
+        }
+    }
+
+    pub(crate) async fn declared_rosters(&self, kind: Kind) -> Result<Vec<Name>> {
+        self.check_open()?;
+        let members = self.connections.members(&self.layout.declared(kind)).await?;
+        let mut names = members.iter().map(|name| unescape(name)).collect::<Result<Vec<_>>>()?;
+        names.sort_unstable();
+        Ok(names)
+    }
+}

@@ -1,0 +1,35 @@
+//! Leaving a roster, withdrawing an `enter` of unknown outcome, and evicting an entry of any session.
+//!
+//! The script that removes an entry also finds the entries that this admits, and notifies the sessions of these alone.
+
+use tooz_core::Result;
+use tooz_core::driver::{Nonce, Roster, Seq, Ticket};
+
+use crate::client::{EVICT, LEAVE, WITHDRAW};
+use crate::layout::{self, TOMBSTONE_TTL};
+use crate::session::RedisSession;
+
+impl RedisSession {
+    pub(crate) async fn leave_roster(&self, roster: &Roster, ticket: &Ticket) -> Result<bool> {
+        self.check_open()?;
+        // Before the request, so that the removal is not taken for a loss.
+        self.subscriptions.leaving(ticket.nonce);
+        let fits = layout::ticket(ticket, &self.id);
+        let left = self.run(&LEAVE, &self.layout.roster(roster), &[fits.as_bytes()]).await?.is_done()?;
+        self.subscriptions.left(ticket.nonce);
+        Ok(left)
+    }
+
+    pub(crate) async fn withdraw_entry(&self, roster: &Roster, nonce: Nonce) -> Result<()> {
+        self.check_open()?;
+        self.subscriptions.leaving(nonce);
+        let (text, ttl) = (nonce.to_string(), TOMBSTONE_TTL.as_millis().to_string());
+        self.run(&WITHDRAW, &self.layout.roster(roster), &[text.as_bytes(), ttl.as_bytes()]).await?.is_done()?;
+        self.subscriptions.left(nonce);
+        Ok(())
+    }
+
+    pub(crate) async fn evict_entry(&self, roster: &Roster, seq: Seq) -> Result<bool> {
+        self.run(&EVICT, &self.layout.roster(roster), &[seq.to_string().as_bytes()]).await?.is_done()
+    }
+}

@@ -1,0 +1,26 @@
+-- Finds keys whose type is not what the driver expects. KEYS[1] is the key of a roster, a session or a topic.
+-- ARGV: the session's key. Returns the key, its type and the expected one for each.
+
+local of_session = string.find(KEYS[1], space .. 'session:', 1, true) == 1
+local own = of_session and KEYS[1] or ARGV[1]
+local expected = {
+  [space .. 'seq'] = 'string', [space .. 'history'] = 'string', [space .. 'sessions'] = 'zset',
+  [own] = 'string', [own .. ':entries'] = 'hash',
+}
+if string.find(KEYS[1], space .. 'topic:', 1, true) == 1 then
+  expected[KEYS[1]], expected[KEYS[1] .. ':trimmed'] = 'stream', 'string'
+elseif not of_session then
+  local kind = string.match(KEYS[1], '^{.-}:(%l+):')
+  expected[space .. 'declared:' .. kind] = 'set'
+  for _, suffix in pairs(suffixes) do expected[KEYS[1] .. suffix] = 'zset' end
+  expected[KEYS[1] .. ':waiting'], expected[KEYS[1] .. ':limits'] = 'zset', 'zset'
+  expected[KEYS[1] .. ':keys'] = 'hash'
+end
+local reply = { 'TYPES' }
+for key, type in pairs(expected) do
+  local found = redis.call('TYPE', key).ok
+  if found ~= type and found ~= 'none' then
+    for _, word in ipairs({ key, found, type }) do reply[#reply + 1] = word end
+  end
+end
+return reply
