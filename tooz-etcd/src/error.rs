@@ -1,12 +1,13 @@
-//! What etcd and gRPC say, in the words of tooz.
+//! Maps the errors of etcd, gRPC and the client crate to those of tooz.
 
 use std::error::Error as StdError;
 use std::fmt::Write as _;
 
 use etcd_client::{Error as EtcdError, WatchResponse};
+use tooz_core::driver::support::session_lost;
 use tooz_core::{Error, ErrorKind};
 
-/// gRPC's status codes as far as they are told apart here.
+/// gRPC's status codes that the driver distinguishes.
 mod code {
     pub(super) const INVALID_ARGUMENT: i32 = 3;
     pub(super) const NOT_FOUND: i32 = 5;
@@ -123,22 +124,7 @@ pub(crate) fn canceled(response: &WatchResponse) -> Error {
     .with_source(reason)
 }
 
-/// The lease of the session is gone.
-pub(crate) fn session_lost() -> Error {
-    Error::new(ErrorKind::SessionLost, "etcd does not know the session's lease any more")
-}
-
-/// The session was closed by its own client.
-pub(crate) fn session_closed() -> Error {
-    Error::new(ErrorKind::SessionLost, "the session was closed")
-}
-
-/// The entry of a ticket does not stand.
-pub(crate) fn not_held() -> Error {
-    Error::new(ErrorKind::NotHeld, "the entry does not stand in the roster any more")
-}
-
-/// A key or value under our prefix that this driver did not write.
+/// A key or value under the prefix of the namespace that the driver did not write.
 pub(crate) fn corrupt(key: &[u8]) -> Error {
     Error::new(ErrorKind::Corrupt, "a key under the prefix of the namespace was not written by this driver")
         .with_context("key", key.escape_ascii())
@@ -147,4 +133,9 @@ pub(crate) fn corrupt(key: &[u8]) -> Error {
 /// An answer that does not fit the request.
 pub(crate) fn unexpected_answer() -> Error {
     Error::new(ErrorKind::Unexpected, "etcd's answer does not fit the request")
+}
+
+/// Other clients changed the same keys between all attempts.
+pub(crate) fn other_clients_came_between() -> Error {
+    Error::new(ErrorKind::Unavailable, "other clients changed the same keys again and again")
 }

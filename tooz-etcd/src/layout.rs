@@ -1,12 +1,10 @@
-//! How keys and values are built. Everything stands under `/<namespace>/`; names are percent-encoded, so that no name
+//! How keys and values are built and read. All keys are under `/<namespace>/`; names are percent-encoded, so that no name
 //! can reach into another.
 //!
 //! ```text
-//! /<ns>/session/<lease>                  member id; bound to the lease. Each withdrawal writes it anew
-//! /<ns>/evicted/<lease>/<nonce>          note to the owner of an entry that somebody else removed; bound to its lease
-//! /<ns>/<kind>/<name>/<mode>/<lease>.<n> an entry: "<nonce> <limit>\n<value>"; bound to the lease of its session, which
-//!                                        has numbered its places: see places.rs. An entry that was admitted in a long
-//!                                        line may say so: "<nonce> <limit> <length of the line>\n<value>"
+//! /<ns>/session/<lease>                  the member id; bound to the lease; see fence.rs
+//! /<ns>/evicted/<lease>/<nonce>          note to the session of an entry that another client removed; bound to its lease
+//! /<ns>/<kind>/<name>/<mode>/<lease>.<n> an entry: "<nonce> <limit>\n<value>"; bound to the lease; see key_pool.rs
 //! /<ns>/<kind>/<name>/<mode>/<key>/<lease>.<n>   the same with a unique key
 //! /<ns>/declared/<kind>/<name>           a roster that was declared
 //! /<ns>/topic/<name>/bounds              "<newest> <trimmed>": the newest offset, and the greatest one removed
@@ -16,40 +14,11 @@
 use std::fmt::Write as _;
 use std::num::NonZeroU32;
 
-use etcd_client::KeyValue;
-use tooz_core::driver::{Entry, Kind, Mode, Nonce, Offset, Roster, Seq, Ticket};
+use tooz_core::driver::{Bounds, Entry, Kind, Mode, Nonce, Offset, Roster, Seq};
 use tooz_core::{Name, Result};
 
+use crate::client::{KeyRange, KeyValue};
 use crate::error::corrupt;
-
-/// The keys from `start` to before `end`; an empty `end` means `start` alone.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct KeyRange {
-    pub(crate) start: Vec<u8>,
-    pub(crate) end: Vec<u8>,
-}
-
-impl KeyRange {
-    pub(crate) fn key(key: impl Into<Vec<u8>>) -> Self {
-        Self { start: key.into(), end: Vec::new() }
-    }
-
-    /// From the one key to the other, both included.
-    pub(crate) fn between(one: &[u8], other: &[u8]) -> Self {
-        let mut end = one.max(other).to_vec();
-        end.push(0);
-        Self { start: one.min(other).to_vec(), end }
-    }
-
-    /// All keys that begin with `prefix`, which ends in a slash.
-    pub(crate) fn under(prefix: String) -> Self {
-        let mut end = prefix.clone().into_bytes();
-        if let Some(last) = end.last_mut() {
-            *last += 1;
-        }
-        Self { start: prefix.into_bytes(), end }
-    }
-}
 
 /// The keys of one namespace.
 #[derive(Clone, Debug)]
@@ -115,8 +84,8 @@ impl RosterKeys {
         KeyRange::under(self.prefix.clone())
     }
 
-    /// What the keys of a session's entries of this mode, and with this unique key, begin with; a number follows.
-    pub(crate) fn places(&self, mode: Mode, unique: Option<&[u8]>, lease: i64) -> Vec<u8> {
+    /// The prefix of a session's keys of this mode, and with this unique key; a number follows.
+    pub(crate) fn key_prefix(&self, mode: Mode, unique: Option<&[u8]>, lease: i64) -> Vec<u8> {
         let mut prefix = self.mode(mode);
         if let Some(unique) = unique {
             escape(&mut prefix, unique);
@@ -127,7 +96,7 @@ impl RosterKeys {
         prefix.into_bytes()
     }
 
-    pub(crate) fn contain(&self, key: &[u8]) -> bool {
+    pub(crate) fn contains(&self, key: &[u8]) -> bool {
         key.starts_with(self.prefix.as_bytes())
     }
 
@@ -136,8 +105,8 @@ impl RosterKeys {
         key.starts_with(self.mode(mode).as_bytes())
     }
 
-    /// Where entries with this unique key stand, one range for each mode.
-    pub(crate) fn namesakes(&self, unique: &[u8]) -> [KeyRange; 3] {
+    /// The keys of entries with this unique key, one range for each mode.
+    pub(crate) fn with_unique_key(&self, unique: &[u8]) -> [KeyRange; 3] {
         [Mode::Exclusive, Mode::Shared, Mode::Member].map(|mode| {
             let mut prefix = self.mode(mode);
             escape(&mut prefix, unique);
@@ -146,7 +115,7 @@ impl RosterKeys {
         })
     }
 
-    /// Where the entries stand that conflict with one of `mode`. One range does, since `s` comes before `x`.
+    /// The keys of entries that conflict with one of `mode`. They are one range, since `s` comes before `x`.
     pub(crate) fn conflicting(&self, mode: Mode) -> Option<KeyRange> {
         let first = match mode {
             Mode::Exclusive => Mode::Shared,
@@ -171,7 +140,7 @@ impl RosterKeys {
             (key, Some(_), None) => Some(unescape(key)?),
             _ => return None,
         };
-        let (Head { nonce, limit, .. }, value) = Head::parse(stored.value())?;
+        let (nonce, limit, value) = parse_value(stored.value())?;
         Some(Entry { seq: seq(stored), nonce, key, mode, limit, value: value.to_vec() })
     }
 
@@ -180,43 +149,29 @@ impl RosterKeys {
     }
 }
 
-/// The place in line, and the fencing token.
+/// The create revision, which is the fencing token.
 pub(crate) fn seq(stored: &KeyValue) -> Seq {
     Seq(stored.create_revision().unsigned_abs())
 }
 
-/// The create revision that a ticket proves.
-pub(crate) fn revision(ticket: &Ticket) -> i64 {
+/// The create revision that a seq stands for.
+pub(crate) fn revision(seq: Seq) -> i64 {
     // Revisions are positive, so a seq that is none compares unequal to all of them.
-    i64::try_from(ticket.seq.0).unwrap_or(-1)
+    i64::try_from(seq.0).unwrap_or(-1)
 }
 
-/// What the value of an entry's key begins with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Head {
-    pub(crate) nonce: Nonce,
-    pub(crate) limit: NonZeroU32,
-    /// How long the line was in which the entry was admitted, if it says so.
-    pub(crate) line: Option<u64>,
+/// The value of an entry's key.
+pub(crate) fn entry_value(nonce: Nonce, limit: NonZeroU32, value: &[u8]) -> Vec<u8> {
+    let mut stored = format!("{nonce} {limit}\n").into_bytes();
+    stored.extend_from_slice(value);
+    stored
 }
 
-impl Head {
-    /// Splits the value of an entry's key.
-    pub(crate) fn parse(stored: &[u8]) -> Option<(Self, &[u8])> {
-        let at = stored.iter().position(|byte| *byte == b'\n')?;
-        let mut parts = std::str::from_utf8(&stored[..at]).ok()?.split(' ');
-        let (nonce, limit) = (Nonce::parse(parts.next()?)?, parts.next()?.parse().ok()?);
-        let line = parts.next().map(str::parse).transpose().ok()?;
-        parts.next().is_none().then_some((Self { nonce, limit, line }, &stored[at + 1..]))
-    }
-
-    /// The value of the key of an entry with this value.
-    pub(crate) fn before(self, value: &[u8]) -> Vec<u8> {
-        let line = self.line.map(|line| format!(" {line}")).unwrap_or_default();
-        let mut stored = format!("{} {}{line}\n", self.nonce, self.limit).into_bytes();
-        stored.extend_from_slice(value);
-        stored
-    }
+/// Splits the value of an entry's key.
+pub(crate) fn parse_value(stored: &[u8]) -> Option<(Nonce, NonZeroU32, &[u8])> {
+    let at = stored.iter().position(|byte| *byte == b'\n')?;
+    let (nonce, limit) = std::str::from_utf8(&stored[..at]).ok()?.split_once(' ')?;
+    Some((Nonce::parse(nonce)?, limit.parse().ok()?, &stored[at + 1..]))
 }
 
 /// The keys of one topic.
@@ -234,11 +189,12 @@ impl TopicKeys {
         format!("{}/message/{offset:020}", self.prefix).into_bytes()
     }
 
-    /// The next `most` messages after `after`, in order. Bounded at its end, too: etcd counts all keys of a range, also
-    /// those beyond a limit.
-    pub(crate) fn messages_after(&self, after: u64, most: u64) -> KeyRange {
-        let first = after.saturating_add(1);
-        KeyRange { start: self.message(first), end: self.message(first.saturating_add(most)) }
+    /// The messages after `after`, up to `last`. Bounded at its end, too: etcd counts all keys of a range, also those beyond
+    /// a limit.
+    pub(crate) fn messages(&self, after: Offset, last: Offset) -> KeyRange {
+        let mut end = self.message(last.0);
+        end.push(0);
+        KeyRange { start: self.message(after.0.saturating_add(1)), end }
     }
 
     pub(crate) fn parse_offset(&self, stored: &KeyValue) -> Result<Offset> {
@@ -246,6 +202,21 @@ impl TopicKeys {
         let offset = std::str::from_utf8(digits).ok().and_then(|digits| digits.parse().ok());
         offset.map(Offset).ok_or_else(|| corrupt(stored.key()))
     }
+}
+
+/// The value of the key with a topic's bounds.
+pub(crate) fn bounds_value(bounds: Bounds) -> Vec<u8> {
+    format!("{} {}", bounds.newest, bounds.trimmed).into_bytes()
+}
+
+/// Reads the bounds back; a topic without messages has no key.
+pub(crate) fn parse_bounds(stored: Option<&KeyValue>) -> Result<Bounds> {
+    let Some(stored) = stored else { return Ok(Bounds::default()) };
+    let parse = |text: &str| {
+        let (newest, trimmed) = text.split_once(' ')?;
+        Some(Bounds { newest: Offset(newest.parse().ok()?), trimmed: Offset(trimmed.parse().ok()?) })
+    };
+    std::str::from_utf8(stored.value()).ok().and_then(parse).ok_or_else(|| corrupt(stored.key()))
 }
 
 /// The name that a key of [`Layout::all_declared`] ends with.
@@ -256,7 +227,7 @@ pub(crate) fn declared_name(stored: &KeyValue) -> Result<Name> {
 }
 
 /// The nonce that the key of a note about an eviction ends with.
-pub(crate) fn nonce_of(note: &KeyValue) -> Option<Nonce> {
+pub(crate) fn evicted_nonce(note: &KeyValue) -> Option<Nonce> {
     let last = note.key().rsplit(|byte| *byte == b'/').next()?;
     Nonce::parse(std::str::from_utf8(last).ok()?)
 }
@@ -302,11 +273,11 @@ mod tests {
     fn names_cannot_reach_into_each_other() {
         let layout = Layout::new("/prod/x y", "a/b");
         let keys = layout.roster(&roster(b"x/s"));
-        let places = keys.places(Mode::Exclusive, Some(b"m/1"), 10);
+        let prefix = keys.key_prefix(Mode::Exclusive, Some(b"m/1"), 10);
         let expected = "/prod/x%20y/a%2fb/lock/x%2fs/x/m%2f1/000000000000000a.";
-        assert_eq!(String::from_utf8(places.clone()).unwrap(), expected);
-        assert!(keys.may_have(Mode::Exclusive, &places) && !keys.may_have(Mode::Shared, &places));
-        assert!(!layout.roster(&roster(b"x")).may_have(Mode::Exclusive, &places));
+        assert_eq!(String::from_utf8(prefix.clone()).unwrap(), expected);
+        assert!(keys.may_have(Mode::Exclusive, &prefix) && !keys.may_have(Mode::Shared, &prefix));
+        assert!(!layout.roster(&roster(b"x")).may_have(Mode::Exclusive, &prefix));
     }
 
     #[test]
@@ -321,13 +292,11 @@ mod tests {
     }
 
     #[test]
-    fn heads_are_read_back() {
-        for line in [None, Some(70)] {
-            let head = Head { nonce: Nonce(7), limit: NonZeroU32::MIN, line };
-            assert_eq!(Head::parse(&head.before(b"7 8\n9")), Some((head, &b"7 8\n9"[..])));
-        }
+    fn values_are_read_back() {
+        let stored = entry_value(Nonce(7), NonZeroU32::MIN, b"7 8\n9");
+        assert_eq!(parse_value(&stored), Some((Nonce(7), NonZeroU32::MIN, &b"7 8\n9"[..])));
         for other in [&b""[..], b"\n", b"1\n", b"0000000000000000000000000000000a 1 x\n"] {
-            assert_eq!(Head::parse(other), None);
+            assert_eq!(parse_value(other), None);
         }
     }
 
@@ -335,7 +304,7 @@ mod tests {
     fn conflicts_are_one_range() {
         let keys = Layout::new("", "ns").roster(&roster(b"n"));
         let within = |range: &KeyRange, mode| {
-            let key = keys.places(mode, None, -1);
+            let key = keys.key_prefix(mode, None, -1);
             range.start <= key && key < range.end
         };
         let exclusive = keys.conflicting(Mode::Exclusive).unwrap();

@@ -1,67 +1,69 @@
-//! What is lost without our doing: the lease, or an entry that somebody else removed and left a note about.
+//! The losses that etcd reports by itself: the end of the lease, and an entry that another client removed and left a note
+//! about. A watch on the session's key and on the notes wakes the reader of both.
 
-use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::Duration;
 
-use etcd_client::{Compare, CompareOp, GetOptions, KeyValue, Txn, TxnOp};
+use tokio::sync::Mutex;
 use tooz_core::Result;
+use tooz_core::driver::support::session_lost;
 use tooz_core::driver::{Loss, Nonce};
 
-use crate::client::lock;
-use crate::error::{session_closed, session_lost};
-use crate::layout::{KeyRange, nonce_of};
-use crate::session::{EtcdSession, gets};
-use crate::watch::{Events, Subscription};
+use crate::client::{Answer, Client, Events, KeyRange, Subscription, Txn, Watches, delete, exists, get_keys};
+use crate::key_pool::KeyPool;
+use crate::layout::evicted_nonce;
 
-/// While etcd is away, the notes are looked for this often.
-const PAUSE: Duration = Duration::from_millis(500);
+/// How often the reader tries again while etcd is away.
+const RETRY_INTERVAL: Duration = Duration::from_millis(500);
 
-/// What has been told already, and the watch on what comes.
-#[derive(Debug, Default)]
+/// The reader of a session's losses.
+#[derive(Debug)]
 pub(crate) struct Losses {
-    subscription: Option<Subscription>,
-    reported: HashSet<Nonce>,
+    pub(crate) client: Arc<Client>,
+    pub(crate) watches: Arc<Watches>,
+    pub(crate) key_pool: Arc<KeyPool>,
+    pub(crate) session_key: Vec<u8>,
+    pub(crate) notes: KeyRange,
+    pub(crate) subscription: Mutex<Option<Subscription>>,
 }
 
-impl EtcdSession {
-    /// The next loss that etcd reports.
-    pub(crate) async fn next_loss(&self) -> Loss {
-        let mut losses = self.losses.lock().await;
+impl Losses {
+    /// The next loss.
+    pub(crate) async fn next(&self) -> Loss {
+        let mut subscription = self.subscription.lock().await;
         loop {
-            if self.is_closed() {
-                return Loss::Session(session_closed());
-            }
-            match self.look_for_loss(&mut losses).await {
+            match self.read(&mut subscription).await {
                 Ok(Some(nonce)) => return Loss::Entry(nonce),
                 Ok(None) => {}
                 Err(error) if error.is_session_lost() => return Loss::Session(error),
                 Err(error) => {
-                    tracing::debug!(%error, "losses cannot be watched at the moment");
-                    losses.subscription = None;
-                    tokio::time::sleep(PAUSE).await;
+                    tracing::debug!(%error, "failed to watch for losses; trying again");
+                    *subscription = None;
+                    tokio::time::sleep(RETRY_INTERVAL).await;
                 }
             }
         }
     }
 
-    /// One look: a new note, or nothing after something changed.
-    async fn look_for_loss(&self, losses: &mut Losses) -> Result<Option<Nonce>> {
-        let notes = self.layout.evictions(self.lease.id);
-        let subscription = match &mut losses.subscription {
+    /// Returns an entry that was removed, or `None` after an event.
+    async fn read(&self, subscription: &mut Option<Subscription>) -> Result<Option<Nonce>> {
+        let subscription = match subscription {
             Some(subscription) => subscription,
             empty => {
                 let session = (KeyRange::key(self.session_key.clone()), Events::Deletes);
-                let watched = vec![session, (notes.clone(), Events::Puts)];
-                empty.insert(self.watches.subscribe(watched).await?)
+                empty.insert(self.watches.subscribe(vec![session, (self.notes.clone(), Events::Puts)]).await?)
             }
         };
         subscription.mark();
-        for note in self.read_notes(notes).await? {
-            let Some(nonce) = nonce_of(&note) else { continue };
-            self.remove_note(note);
-            if losses.reported.insert(nonce) {
-                self.places.forsake(nonce);
-                lock(&self.waiting).remove(&nonce);
+        let txn = Txn::new().when([exists(&self.session_key)]).and_then([get_keys(self.notes.clone())]);
+        let mut answer = self.client.txn(txn).await?;
+        if !answer.succeeded {
+            return Err(session_lost());
+        }
+        for note in answer.next_read()? {
+            self.remove_note(note.key().to_vec());
+            // An entry that the session does not know was withdrawn or has left, or its note was read before.
+            if let Some(nonce) = evicted_nonce(&note).filter(|nonce| self.key_pool.abandon(*nonce)) {
                 return Ok(Some(nonce));
             }
         }
@@ -69,28 +71,13 @@ impl EtcdSession {
         Ok(None)
     }
 
-    async fn read_notes(&self, notes: KeyRange) -> Result<Vec<KeyValue>> {
-        let options = GetOptions::new().with_range(notes.end).with_keys_only();
-        let txn = Txn::new()
-            .when([Compare::create_revision(self.session_key.clone(), CompareOp::Greater, 0)])
-            .and_then([TxnOp::get(notes.start, Some(options))]);
-        let answer = self.client.txn(txn).await?;
-        if !answer.succeeded() {
-            return Err(session_lost());
-        }
-        Ok(gets(&answer).flatten().collect())
-    }
-
-    /// Best effort, since a note dies with the session at the latest.
-    fn remove_note(&self, note: KeyValue) {
+    /// Best effort, since a note is removed with the session at the latest.
+    fn remove_note(&self, key: Vec<u8>) {
         let client = self.client.clone();
         tokio::spawn(async move {
-            let key = note.key().to_vec();
-            let removed = client.call(client.timeout(), |mut connection| async move {
-                connection.kv.delete(key, None).await.map(drop)
-            });
-            if let Err(error) = removed.await {
-                tracing::debug!(%error, "a note about an eviction was left behind");
+            let removed: Result<Answer> = client.txn(Txn::new().and_then([delete(&key)])).await;
+            if let Err(error) = removed {
+                tracing::debug!(%error, "failed to remove the note about an eviction");
             }
         });
     }

@@ -1,22 +1,25 @@
-//! The endpoints of a session: one client each, one of them in use, the next one after a failure.
+//! The endpoints of a session: one connection to each, one of them in use, the next one after a failure.
 //!
-//! The etcd client neither leaves a dead endpoint nor notices a frozen one. So every request has a deadline here, and
+//! The client crate neither leaves a dead endpoint nor notices a frozen one. So every request has a deadline here, and
 //! an endpoint that fails is dropped, together with the streams that run over it.
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use etcd_client::{ConnectOptions, Error as EtcdError, KvClient, LeaseClient, Txn, TxnResponse, WatchClient};
+use etcd_client::{ConnectOptions, Error as EtcdError, KvClient, LeaseClient, Txn, WatchClient};
 use tokio::sync::watch;
 use tokio::time::timeout;
+use tooz_core::driver::support::lock;
 use tooz_core::{Error, ErrorKind, Result};
 
+use super::connect_options::connect_options;
+use super::txn::Answer;
 use crate::config::Config;
 use crate::error::from_etcd;
 
-/// Larger than any answer of a sane cluster; the client's own limit of 4 MiB is a group of some thousand members.
+/// Larger than any answer of a sane cluster; a group of some thousand members exceeds the client crate's own limit, 4 MiB.
 const MAX_ANSWER: usize = 512 << 20;
 
 /// The endpoints that a session may use.
@@ -34,19 +37,19 @@ struct Endpoint {
     connection: Mutex<Option<Connection>>,
 }
 
-/// A client of one endpoint.
+/// A connection to one endpoint.
 #[derive(Clone)]
-pub(crate) struct Connection {
-    pub(crate) kv: KvClient,
-    pub(crate) lease: LeaseClient,
-    pub(crate) watch: WatchClient,
+pub(super) struct Connection {
+    pub(super) kv: KvClient,
+    pub(super) lease: LeaseClient,
+    pub(super) watch: WatchClient,
     endpoint: usize,
     id: u64,
     dropped: Arc<watch::Sender<bool>>,
 }
 
 impl Client {
-    /// Makes no connection yet. `start` chooses the endpoint to begin with, so that clients spread over them.
+    /// Makes no connection yet. `start` chooses the first endpoint, so that clients spread over them.
     pub(crate) fn new(config: &Config, timeout: Duration, start: usize) -> Result<Self> {
         let endpoint = |address: &String| Endpoint {
             address: address.clone(),
@@ -55,7 +58,7 @@ impl Client {
         };
         let endpoints: Vec<_> = config.addresses.iter().map(endpoint).collect();
         let current = AtomicUsize::new(start % endpoints.len().max(1));
-        let options = config.connect_options(timeout)?;
+        let options = connect_options(config, timeout)?;
         Ok(Self { endpoints, current, connections: AtomicU64::new(0), options, timeout })
     }
 
@@ -70,12 +73,18 @@ impl Client {
     }
 
     /// Runs one transaction.
-    pub(crate) async fn txn(&self, txn: Txn) -> Result<TxnResponse> {
-        self.call(self.timeout, |mut connection| async move { connection.kv.txn(txn).await }).await
+    pub(crate) async fn txn(&self, txn: Txn) -> Result<Answer> {
+        self.txn_within(self.timeout, txn).await
     }
 
-    /// Runs one request at the endpoint in use. If that fails to answer within `limit`, the next call goes to another.
-    pub(crate) async fn call<T, F, R>(&self, limit: Duration, request: F) -> Result<T>
+    /// As [`txn`](Self::txn), with another limit of time.
+    pub(crate) async fn txn_within(&self, limit: Duration, txn: Txn) -> Result<Answer> {
+        let response = self.call(limit, |mut connection| async move { connection.kv.txn(txn).await });
+        Answer::new(&response.await?)
+    }
+
+    /// Runs one request at the endpoint in use. If it gets no answer within `limit`, the next call uses the next endpoint.
+    pub(super) async fn call<T, F, R>(&self, limit: Duration, request: F) -> Result<T>
     where
         F: FnOnce(Connection) -> R + Send,
         R: Future<Output = Result<T, EtcdError>> + Send,
@@ -105,7 +114,7 @@ impl Client {
     }
 
     /// Drops a connection over which a stream failed, unless that was done already.
-    pub(crate) fn drop_connection(&self, connection: &Connection) {
+    pub(super) fn drop_connection(&self, connection: &Connection) {
         self.eject(connection.endpoint, Some(connection.id));
     }
 
@@ -120,7 +129,7 @@ impl Client {
             id: self.connections.fetch_add(1, Ordering::Relaxed) + 1,
             dropped: Arc::default(),
         };
-        // Another task may have connected meanwhile; then there is one connection only, theirs.
+        // Another task may have connected meanwhile; then both use its connection.
         Ok(lock(&endpoint.connection).get_or_insert(connection).clone())
     }
 
@@ -144,13 +153,13 @@ impl Client {
 }
 
 impl Connection {
-    /// Tells this connection from all others of the session.
-    pub(crate) fn id(&self) -> u64 {
+    /// Identifies this connection among all of the client.
+    pub(super) fn id(&self) -> u64 {
         self.id
     }
 
-    /// Resolves when the endpoint is given up: streams over this connection are not to be trusted then.
-    pub(crate) async fn dropped(&self) {
+    /// Resolves when the client drops the connection; streams over it cannot be trusted from then on.
+    pub(super) async fn dropped(&self) {
         // The sender lives as long as `self`.
         let _ = self.dropped.subscribe().wait_for(|dropped| *dropped).await;
     }
@@ -161,9 +170,4 @@ impl fmt::Debug for Client {
         let addresses: Vec<_> = self.endpoints.iter().map(|endpoint| &endpoint.address).collect();
         f.debug_struct("Client").field("endpoints", &addresses).finish_non_exhaustive()
     }
-}
-
-/// A poisoned mutex guards a value that is replaced whole, so it is sound.
-pub(crate) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,4 +1,4 @@
-//! The lease that a session is, kept alive over one stream whatever the session holds.
+//! The lease of a session. One message on a stream renews it, whatever the session holds.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use etcd_client::{Error as EtcdError, LeaseKeepAliveStream, LeaseKeeper};
 use tokio::sync::Mutex;
 use tooz_core::Result;
 
-use crate::client::{Client, Connection};
+use super::connection::{Client, Connection};
 
 /// A granted lease.
 #[derive(Debug)]
@@ -24,7 +24,7 @@ struct Stream {
 }
 
 impl Lease {
-    /// Asks for a lease. etcd counts in whole seconds and may grant more than was asked for.
+    /// Requests a lease. etcd counts in whole seconds and may grant a longer TTL.
     pub(crate) async fn grant(client: &Client, ttl: Duration, limit: Duration) -> Result<Self> {
         let seconds = i64::try_from(ttl.as_millis().div_ceil(1000)).unwrap_or(i64::MAX);
         let granted = client.call(limit, |mut connection| async move { connection.lease.grant(seconds, None).await });
@@ -36,7 +36,7 @@ impl Lease {
     /// Sends one ping and waits for its answer.
     pub(crate) async fn renew(&self, client: &Client) -> Result<()> {
         let mut slot = self.stream.lock().await;
-        // Taken out for the time of the ping: after a timeout its late answer must not pass for that of the next ping.
+        // The stream is taken out during the ping: after a timeout, a late answer must not pass for that of the next ping.
         let stream = slot.take();
         let id = self.id;
         let limit = self.renewal_limit(client);
@@ -45,7 +45,7 @@ impl Lease {
         Ok(())
     }
 
-    /// Gives the lease back, with all keys that are bound to it.
+    /// Revokes the lease, with all keys that are bound to it.
     pub(crate) async fn revoke(&self, client: &Client) -> Result<()> {
         let id = self.id;
         let revoked = client.call(client.timeout(), |mut connection| async move { connection.lease.revoke(id).await });
@@ -55,7 +55,7 @@ impl Lease {
         }
     }
 
-    /// Where there is another endpoint to ask, a frozen one must not use up the lease.
+    /// With several endpoints, one that is frozen must not use up the lease.
     fn renewal_limit(&self, client: &Client) -> Duration {
         if client.len() > 1 { client.timeout().min(self.ttl / 6) } else { client.timeout() }
     }
