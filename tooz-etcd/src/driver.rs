@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use tooz_core::driver::{Driver, DriverEntry, DriverInfo, Session, SessionOptions};
 use tooz_core::{Characteristic, Result, ServiceUrl};
 
+use crate::client::History;
 use crate::config::Config;
 use crate::session::EtcdSession;
 
@@ -29,12 +30,13 @@ const CHARACTERISTICS: &[Characteristic] = &[
 ];
 
 fn open(url: &ServiceUrl) -> Result<Arc<dyn Driver>> {
-    Ok(Arc::new(Etcd { config: Config::new(url)? }))
+    Ok(Arc::new(Etcd { config: Config::new(url)?, history: Arc::default() }))
 }
 
 #[derive(Debug)]
 struct Etcd {
     config: Config,
+    history: Arc<History>,
 }
 
 #[async_trait]
@@ -45,6 +47,6 @@ impl Driver for Etcd {
     }
 
     async fn open(&self, options: &SessionOptions) -> Result<Box<dyn Session>> {
-        Ok(Box::new(EtcdSession::open(&self.config, options).await?))
+        Ok(Box::new(EtcdSession::open(&self.config, self.history.clone(), options).await?))
     }
 }

@@ -124,10 +124,12 @@ pub(crate) fn canceled(response: &WatchResponse) -> Error {
     .with_source(reason)
 }
 
-/// A key or value under the prefix of the namespace that the driver did not write.
+pub(crate) const NOT_WRITTEN_BY_DRIVER: &str =
+    "a key under the prefix of the namespace was not written by this driver; delete it, or use another namespace";
+
+/// A value that every request needs, but the driver did not write.
 pub(crate) fn corrupt(key: &[u8]) -> Error {
-    Error::new(ErrorKind::Corrupt, "a key under the prefix of the namespace was not written by this driver")
-        .with_context("key", key.escape_ascii())
+    Error::new(ErrorKind::Corrupt, NOT_WRITTEN_BY_DRIVER).with_context("key", key.escape_ascii())
 }
 
 /// An answer that does not fit the request.
@@ -138,4 +140,12 @@ pub(crate) fn unexpected_answer() -> Error {
 /// Other clients changed the same keys between all attempts.
 pub(crate) fn other_clients_came_between() -> Error {
     Error::new(ErrorKind::Unavailable, "other clients changed the same keys again and again")
+}
+
+/// The session belongs to a history of etcd that is gone.
+pub(crate) fn history_lost() -> Error {
+    Error::new(
+        ErrorKind::SessionLost,
+        "etcd was restored from a snapshot or emptied, and the session is not part of that",
+    )
 }

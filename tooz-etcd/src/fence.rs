@@ -37,6 +37,11 @@ impl Fence {
         Self { client, key, value, lease, revision: AtomicI64::new(revision), in_doubt, resolved, resolving }
     }
 
+    /// The session's key.
+    pub(crate) fn key(&self) -> &[u8] {
+        &self.key
+    }
+
     /// The value of the session's key.
     pub(crate) fn value(&self) -> &[u8] {
         &self.value
@@ -73,14 +78,17 @@ impl Fence {
         self.session_lives(&mut answer).map(drop)
     }
 
-    /// Guards a request that is under way. Unless [`InDoubt::settle`] sees a definite outcome, the request counts as one of
-    /// unknown outcome.
-    pub(crate) fn in_doubt(&self) -> InDoubt<'_> {
-        InDoubt { fence: self, definite: false }
+    /// Runs requests behind the fence: before them, no request that was given up earlier can take effect any more. Unless
+    /// they have a definite outcome, success or a final error, they count as given up.
+    pub(crate) async fn run<T>(&self, requests: impl Future<Output = Result<T>>) -> Result<T> {
+        self.resolve_in_doubt().await?;
+        let mut in_doubt = InDoubt { fence: self, definite: false };
+        let outcome = requests.await;
+        in_doubt.definite = !matches!(&outcome, Err(error) if error.is_retryable());
+        outcome
     }
 
-    /// Returns when no request that was sent before and given up can take effect any more. Free if there was none.
-    pub(crate) async fn resolve_in_doubt(&self) -> Result<()> {
+    async fn resolve_in_doubt(&self) -> Result<()> {
         let is_resolved = || self.resolved.load(SeqCst) == self.in_doubt.load(SeqCst);
         if is_resolved() {
             return Ok(());
@@ -108,46 +116,29 @@ impl Fence {
         &self,
         compares: Vec<Compare>,
         operations: Vec<TxnOp>,
-        otherwise: Vec<TxnOp>,
-    ) -> Result<Answer> {
-        self.resolve_in_doubt().await?;
-        let in_doubt = self.in_doubt();
-        in_doubt.settle(self.txn_in_doubt(compares, operations, otherwise).await)
-    }
-
-    async fn txn_in_doubt(
-        &self,
-        compares: Vec<Compare>,
-        operations: Vec<TxnOp>,
         mut otherwise: Vec<TxnOp>,
     ) -> Result<Answer> {
         otherwise.insert(0, self.read());
-        loop {
-            let revision = self.revision.load(SeqCst);
-            let compares = compares.iter().cloned().chain([unmodified_since(&self.key, revision)]);
-            let txn = Txn::new().when(compares.collect::<Vec<_>>()).and_then(operations.clone());
-            let mut answer = self.client.txn(txn.or_else(otherwise.clone())).await?;
-            // A withdrawal that came in between raised the fence, so this attempt did nothing and is repeated.
-            if answer.succeeded || self.session_lives(&mut answer)? <= revision {
-                return Ok(answer);
+        let requests = async {
+            loop {
+                let revision = self.revision.load(SeqCst);
+                let compares = compares.iter().cloned().chain([unmodified_since(&self.key, revision)]);
+                let txn = Txn::new().when(compares.collect::<Vec<_>>()).and_then(operations.clone());
+                let mut answer = self.client.txn(txn.or_else(otherwise.clone())).await?;
+                // A withdrawal that came in between raised the fence, so this attempt did nothing and is repeated.
+                if answer.succeeded || self.session_lives(&mut answer)? <= revision {
+                    return Ok(answer);
+                }
             }
-        }
+        };
+        self.run(requests).await
     }
 }
 
-/// A request whose outcome is not known yet.
-#[derive(Debug)]
-pub(crate) struct InDoubt<'a> {
+/// Counts requests as given up when they end without a definite outcome.
+struct InDoubt<'a> {
     fence: &'a Fence,
     definite: bool,
-}
-
-impl InDoubt<'_> {
-    /// Passes the outcome on. Success and final errors are definite outcomes; a retryable error is not.
-    pub(crate) fn settle<T>(mut self, outcome: Result<T>) -> Result<T> {
-        self.definite = !matches!(&outcome, Err(error) if error.is_retryable());
-        outcome
-    }
 }
 
 impl Drop for InDoubt<'_> {

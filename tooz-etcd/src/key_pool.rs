@@ -8,8 +8,8 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::Mutex;
 
-use tooz_core::driver::Nonce;
 use tooz_core::driver::support::lock;
+use tooz_core::driver::{Nonce, Seq};
 
 /// The keys of a session.
 #[derive(Debug, Default)]
@@ -27,6 +27,8 @@ struct Key {
     number: u32,
     /// How many requests that concern the key were sent.
     requests: u32,
+    /// The seq of the entry, once it is known to be in its roster.
+    entered: Option<Seq>,
 }
 
 /// The numbers under one prefix: those below `next` are in use, except the free ones.
@@ -48,7 +50,7 @@ impl KeyPool {
                     numbers.next += 1;
                     numbers.next - 1
                 });
-                empty.insert(Key { prefix, number, requests: 0 })
+                empty.insert(Key { prefix, number, requests: 0, entered: None })
             }
         };
         key.requests += 1;
@@ -58,6 +60,17 @@ impl KeyPool {
     /// The key of an entry that may be in its roster.
     pub(crate) fn key(&self, nonce: Nonce) -> Option<Vec<u8>> {
         lock(&self.0).keys.get(&nonce).map(Key::bytes)
+    }
+
+    /// The entry is in its roster with this seq.
+    pub(crate) fn entered(&self, nonce: Nonce, seq: Seq) {
+        lock(&self.0).keys.entry(nonce).and_modify(|key| key.entered = Some(seq));
+    }
+
+    /// All entries that must be in their rosters.
+    pub(crate) fn all_entered(&self) -> Vec<(Nonce, Seq, Vec<u8>)> {
+        let entered = |(nonce, key): (&Nonce, &Key)| Some((*nonce, key.entered?, key.bytes()));
+        lock(&self.0).keys.iter().filter_map(entered).collect()
     }
 
     /// As [`key`](Self::key), for a withdrawal. That request compares nothing, so the key will never be free.
@@ -102,7 +115,7 @@ mod tests {
     fn a_key_is_used_again_only_if_it_is_certainly_free() {
         let pool = KeyPool::default();
         let take = |nonce| pool.take(Nonce(nonce), b"/x/".to_vec());
-        let key = |number| Key { prefix: b"/x/".to_vec(), number, requests: 0 }.bytes();
+        let key = |number| Key { prefix: b"/x/".to_vec(), number, requests: 0, entered: None }.bytes();
         assert_eq!([take(1), take(2), take(2), take(3)], [0, 1, 1, 2].map(key));
         pool.release(Nonce(1));
         pool.release(Nonce(1));

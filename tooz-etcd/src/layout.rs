@@ -18,7 +18,7 @@ use tooz_core::driver::{Bounds, Entry, Kind, Mode, Nonce, Offset, Roster, Seq};
 use tooz_core::{Name, Result};
 
 use crate::client::{KeyRange, KeyValue};
-use crate::error::corrupt;
+use crate::error::{NOT_WRITTEN_BY_DRIVER, corrupt};
 
 /// The keys of one namespace.
 #[derive(Clone, Debug)]
@@ -100,11 +100,6 @@ impl RosterKeys {
         key.starts_with(self.prefix.as_bytes())
     }
 
-    /// Whether an entry of this mode in this roster may have the key.
-    pub(crate) fn may_have(&self, mode: Mode, key: &[u8]) -> bool {
-        key.starts_with(self.mode(mode).as_bytes())
-    }
-
     /// The keys of entries with this unique key, one range for each mode.
     pub(crate) fn with_unique_key(&self, unique: &[u8]) -> [KeyRange; 3] {
         [Mode::Exclusive, Mode::Shared, Mode::Member].map(|mode| {
@@ -126,22 +121,30 @@ impl RosterKeys {
         Some(KeyRange { start: self.mode(first).into_bytes(), end })
     }
 
-    /// Reads an entry back from its key and value.
-    pub(crate) fn parse(&self, stored: &KeyValue) -> Result<Entry> {
-        self.parse_parts(stored).ok_or_else(|| corrupt(stored.key()))
+    /// Reads an entry back, or skips a key that no entry can have. An entry whose value cannot be read stays visible, with
+    /// its seq as its nonce, so that an operator can evict it.
+    pub(crate) fn parse(&self, stored: &KeyValue) -> Option<Entry> {
+        let parsed = self.parse_key(stored.key());
+        let value = parse_value(stored.value());
+        if parsed.is_none() || value.is_none() {
+            tracing::warn!(key = %stored.key().escape_ascii(), "{NOT_WRITTEN_BY_DRIVER}");
+        }
+        let (mode, key) = parsed?;
+        let seq = seq(stored);
+        let (nonce, limit, value) = value.unwrap_or((Nonce(seq.0.into()), NonZeroU32::MIN, stored.value()));
+        Some(Entry { seq, nonce, key, mode, limit, value: value.to_vec() })
     }
 
-    fn parse_parts(&self, stored: &KeyValue) -> Option<Entry> {
-        let rest = stored.key().strip_prefix(self.prefix.as_bytes())?;
+    /// The mode and the unique key of the entry with this key.
+    fn parse_key(&self, key: &[u8]) -> Option<(Mode, Option<Vec<u8>>)> {
+        let rest = key.strip_prefix(self.prefix.as_bytes())?;
         let mut parts = std::str::from_utf8(rest).ok()?.split('/');
         let mode = Mode::parse(parts.next()?)?;
-        let key = match (parts.next()?, parts.next(), parts.next()) {
-            (_, None, _) => None,
-            (key, Some(_), None) => Some(unescape(key)?),
-            _ => return None,
-        };
-        let (nonce, limit, value) = parse_value(stored.value())?;
-        Some(Entry { seq: seq(stored), nonce, key, mode, limit, value: value.to_vec() })
+        match (parts.next()?, parts.next(), parts.next()) {
+            (_, None, _) => Some((mode, None)),
+            (unique, Some(_), None) => Some((mode, Some(unescape(unique)?))),
+            _ => None,
+        }
     }
 
     fn mode(&self, mode: Mode) -> String {
@@ -197,10 +200,9 @@ impl TopicKeys {
         KeyRange { start: self.message(after.0.saturating_add(1)), end }
     }
 
-    pub(crate) fn parse_offset(&self, stored: &KeyValue) -> Result<Offset> {
-        let digits = stored.key().rsplit(|byte| *byte == b'/').next().unwrap_or_default();
-        let offset = std::str::from_utf8(digits).ok().and_then(|digits| digits.parse().ok());
-        offset.map(Offset).ok_or_else(|| corrupt(stored.key()))
+    /// The offset of the message with this key; skips a key that no message can have.
+    pub(crate) fn parse_offset(&self, key: &[u8]) -> Option<Offset> {
+        parse_last(key, |digits| digits.parse().ok().map(Offset))
     }
 }
 
@@ -219,17 +221,24 @@ pub(crate) fn parse_bounds(stored: Option<&KeyValue>) -> Result<Bounds> {
     std::str::from_utf8(stored.value()).ok().and_then(parse).ok_or_else(|| corrupt(stored.key()))
 }
 
-/// The name that a key of [`Layout::all_declared`] ends with.
-pub(crate) fn declared_name(stored: &KeyValue) -> Result<Name> {
-    let last = stored.key().rsplit(|byte| *byte == b'/').next().unwrap_or_default();
-    let name = std::str::from_utf8(last).ok().and_then(unescape);
-    name.and_then(|name| Name::new(name).ok()).ok_or_else(|| corrupt(stored.key()))
+/// The name that a key of [`Layout::all_declared`] ends with; skips a key that ends with none.
+pub(crate) fn declared_name(stored: &KeyValue) -> Option<Name> {
+    parse_last(stored.key(), |name| Name::new(unescape(name)?).ok())
 }
 
-/// The nonce that the key of a note about an eviction ends with.
+/// The nonce that the key of a note about an eviction ends with; skips a key that ends with none.
 pub(crate) fn evicted_nonce(note: &KeyValue) -> Option<Nonce> {
-    let last = note.key().rsplit(|byte| *byte == b'/').next()?;
-    Nonce::parse(std::str::from_utf8(last).ok()?)
+    parse_last(note.key(), Nonce::parse)
+}
+
+/// Parses the part of a key behind the last slash.
+fn parse_last<T>(key: &[u8], parse: impl FnOnce(&str) -> Option<T>) -> Option<T> {
+    let last = key.rsplit(|byte| *byte == b'/').next()?;
+    let parsed = std::str::from_utf8(last).ok().and_then(parse);
+    if parsed.is_none() {
+        tracing::warn!(key = %key.escape_ascii(), "{NOT_WRITTEN_BY_DRIVER}");
+    }
+    parsed
 }
 
 /// Keeps what is harmless in a key and a shell, and writes every other byte as `%xx`.
@@ -276,8 +285,7 @@ mod tests {
         let prefix = keys.key_prefix(Mode::Exclusive, Some(b"m/1"), 10);
         let expected = "/prod/x%20y/a%2fb/lock/x%2fs/x/m%2f1/000000000000000a.";
         assert_eq!(String::from_utf8(prefix.clone()).unwrap(), expected);
-        assert!(keys.may_have(Mode::Exclusive, &prefix) && !keys.may_have(Mode::Shared, &prefix));
-        assert!(!layout.roster(&roster(b"x")).may_have(Mode::Exclusive, &prefix));
+        assert!(keys.contains(&prefix) && !layout.roster(&roster(b"x")).contains(&prefix));
     }
 
     #[test]

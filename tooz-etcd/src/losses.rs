@@ -1,38 +1,30 @@
-//! The losses that etcd reports by itself: the end of the lease, and an entry that another client removed and left a note
-//! about. A watch on the session's key and on the notes wakes the reader of both.
+//! The losses that etcd reports by itself.
+//!
+//! - A watch on the session's key reports the end of the lease.
+//! - A client that removes an entry of another session leaves a note for it, which a second watch reports.
+//! - Each time the watches begin anew, the reader checks that all entries of the session exist: a session that lives proves
+//!   nothing about them after etcd was restored from a snapshot.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Mutex;
 use tooz_core::Result;
 use tooz_core::driver::support::session_lost;
 use tooz_core::driver::{Loss, Nonce};
 
-use crate::client::{Answer, Client, Events, KeyRange, Subscription, Txn, Watches, delete, exists, get_keys};
-use crate::key_pool::KeyPool;
-use crate::layout::evicted_nonce;
+use crate::client::{KeyRange, Subscription, Txn, delete, get_key, get_keys};
+use crate::layout::{self, evicted_nonce};
+use crate::session::EtcdSession;
 
 /// How often the reader tries again while etcd is away.
 const RETRY_INTERVAL: Duration = Duration::from_millis(500);
+/// How many entries one transaction checks.
+const MAX_CHECKED: usize = 100;
 
-/// The reader of a session's losses.
-#[derive(Debug)]
-pub(crate) struct Losses {
-    pub(crate) client: Arc<Client>,
-    pub(crate) watches: Arc<Watches>,
-    pub(crate) key_pool: Arc<KeyPool>,
-    pub(crate) session_key: Vec<u8>,
-    pub(crate) notes: KeyRange,
-    pub(crate) subscription: Mutex<Option<Subscription>>,
-}
-
-impl Losses {
-    /// The next loss.
-    pub(crate) async fn next(&self) -> Loss {
-        let mut subscription = self.subscription.lock().await;
+impl EtcdSession {
+    pub(crate) async fn next_loss(&self) -> Loss {
+        let mut subscription = self.loss_subscription.lock().await;
         loop {
-            match self.read(&mut subscription).await {
+            match self.read_losses(&mut subscription).await {
                 Ok(Some(nonce)) => return Loss::Entry(nonce),
                 Ok(None) => {}
                 Err(error) if error.is_session_lost() => return Loss::Session(error),
@@ -46,23 +38,26 @@ impl Losses {
     }
 
     /// Returns an entry that was removed, or `None` after an event.
-    async fn read(&self, subscription: &mut Option<Subscription>) -> Result<Option<Nonce>> {
+    async fn read_losses(&self, subscription: &mut Option<Subscription>) -> Result<Option<Nonce>> {
+        let notes = self.layout.evictions(self.lease.id);
         let subscription = match subscription {
             Some(subscription) => subscription,
             empty => {
-                let session = (KeyRange::key(self.session_key.clone()), Events::Deletes);
-                empty.insert(self.watches.subscribe(vec![session, (self.notes.clone(), Events::Puts)]).await?)
+                let new = self.watches.subscribe(vec![KeyRange::key(self.fence.key()), notes.clone()]).await?;
+                if let Some(missing) = self.missing_entry().await? {
+                    return Ok(Some(missing));
+                }
+                empty.insert(new)
             }
         };
-        subscription.mark();
-        let txn = Txn::new().when([exists(&self.session_key)]).and_then([get_keys(self.notes.clone())]);
+        let txn = Txn::new().when([self.fence.session_exists()]).and_then([get_keys(notes)]);
         let mut answer = self.client.txn(txn).await?;
         if !answer.succeeded {
             return Err(session_lost());
         }
         for note in answer.next_read()? {
             self.remove_note(note.key().to_vec());
-            // An entry that the session does not know was withdrawn or has left, or its note was read before.
+            // An entry that the session does not know has left or was withdrawn, or its note was read before.
             if let Some(nonce) = evicted_nonce(&note).filter(|nonce| self.key_pool.abandon(*nonce)) {
                 return Ok(Some(nonce));
             }
@@ -71,12 +66,26 @@ impl Losses {
         Ok(None)
     }
 
+    /// An entry of the session that does not exist any more. The session forgets it, so the next call returns another one.
+    async fn missing_entry(&self) -> Result<Option<Nonce>> {
+        for entries in self.key_pool.all_entered().chunks(MAX_CHECKED) {
+            let reads: Vec<_> = entries.iter().map(|(_, _, key)| get_key(key)).collect();
+            let mut answer = self.client.txn(Txn::new().and_then(reads)).await?;
+            for (nonce, seq, _) in entries {
+                let exists = answer.next_read()?.first().is_some_and(|found| layout::seq(found) == *seq);
+                if !exists && self.key_pool.abandon(*nonce) {
+                    return Ok(Some(*nonce));
+                }
+            }
+        }
+        Ok(None)
+    }
+
     /// Best effort, since a note is removed with the session at the latest.
     fn remove_note(&self, key: Vec<u8>) {
         let client = self.client.clone();
         tokio::spawn(async move {
-            let removed: Result<Answer> = client.txn(Txn::new().and_then([delete(&key)])).await;
-            if let Err(error) = removed {
+            if let Err(error) = client.txn(Txn::new().and_then([delete(&key)])).await {
                 tracing::debug!(%error, "failed to remove the note about an eviction");
             }
         });

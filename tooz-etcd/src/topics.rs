@@ -7,7 +7,7 @@ use tooz_core::driver::support::gap;
 use tooz_core::driver::{Bounds, Message, Offset, Topics};
 use tooz_core::{ErrorKind, Name, Result};
 
-use crate::client::{Events, KeyRange, KeyValue, Txn, get};
+use crate::client::{KeyRange, KeyValue, Txn, get};
 use crate::layout::{TopicKeys, parse_bounds};
 use crate::session::EtcdSession;
 
@@ -17,7 +17,6 @@ const MAX_READ: usize = 64;
 #[async_trait]
 impl Topics for EtcdSession {
     async fn publish(&self, topic: &Name, payload: &[u8], keep: u64) -> Result<Offset> {
-        self.check_open()?;
         let published = self.publisher.publish(topic, payload, keep.max(1)).await;
         published.map_err(|error| match error.kind() {
             ErrorKind::InvalidOption => error.with_context("bytes in the payload", payload.len()),
@@ -26,14 +25,12 @@ impl Topics for EtcdSession {
     }
 
     async fn read(&self, topic: &Name, after: Offset, limit: usize) -> Result<Vec<Message>> {
-        self.check_open()?;
         let keys = self.layout.topic(topic);
-        let watched = vec![(KeyRange::key(keys.bounds()), Events::Puts)];
+        let watched = vec![KeyRange::key(keys.bounds())];
         self.watches.read_until(watched, || self.read_messages(&keys, after, limit)).await
     }
 
     async fn bounds(&self, topic: &Name) -> Result<Bounds> {
-        self.check_open()?;
         let read = get(KeyRange::key(self.layout.topic(topic).bounds()));
         let mut answer = self.client.txn(Txn::new().and_then([read])).await?;
         parse_bounds(answer.next_read()?.first())
@@ -51,10 +48,10 @@ impl EtcdSession {
             return Err(gap(after, bounds.trimmed));
         }
         let message = |stored: KeyValue| {
-            let offset = keys.parse_offset(&stored)?;
-            Ok(Message { offset, payload: stored.into_key_value().1 })
+            let offset = keys.parse_offset(stored.key())?;
+            Some(Message { offset, payload: stored.into_key_value().1 })
         };
-        let messages = answer.next_read()?.into_iter().map(message).collect::<Result<Vec<_>>>()?;
+        let messages: Vec<_> = answer.next_read()?.into_iter().filter_map(message).collect();
         Ok(Some(messages).filter(|messages| !messages.is_empty()))
     }
 }

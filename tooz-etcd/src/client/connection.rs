@@ -4,20 +4,22 @@
 //! an endpoint that fails is dropped, together with the streams that run over it.
 
 use std::fmt;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use etcd_client::{ConnectOptions, Error as EtcdError, KvClient, LeaseClient, Txn, WatchClient};
 use tokio::sync::watch;
 use tokio::time::timeout;
-use tooz_core::driver::support::lock;
+use tooz_core::driver::Nonce;
+use tooz_core::driver::support::{lock, session_closed};
 use tooz_core::{Error, ErrorKind, Result};
 
 use super::connect_options::connect_options;
+use super::history::History;
 use super::txn::Answer;
 use crate::config::Config;
-use crate::error::from_etcd;
+use crate::error::{from_etcd, history_lost, unexpected_answer};
 
 /// Larger than any answer of a sane cluster; a group of some thousand members exceeds the client crate's own limit, 4 MiB.
 const MAX_ANSWER: usize = 512 << 20;
@@ -29,6 +31,10 @@ pub(crate) struct Client {
     connections: AtomicU64,
     options: ConnectOptions,
     timeout: Duration,
+    history: Arc<History>,
+    /// The history of the session, once it has begun.
+    session_history: OnceLock<u64>,
+    closed: AtomicBool,
 }
 
 struct Endpoint {
@@ -49,17 +55,23 @@ pub(super) struct Connection {
 }
 
 impl Client {
-    /// Makes no connection yet. `start` chooses the first endpoint, so that clients spread over them.
-    pub(crate) fn new(config: &Config, timeout: Duration, start: usize) -> Result<Self> {
+    /// Makes no connection yet. The first endpoint is a random one, so that clients spread over them.
+    pub(crate) fn new(config: &Config, history: Arc<History>, timeout: Duration) -> Result<Self> {
         let endpoint = |address: &String| Endpoint {
             address: address.clone(),
             uri: config.uri(address),
             connection: Mutex::default(),
         };
         let endpoints: Vec<_> = config.addresses.iter().map(endpoint).collect();
-        let current = AtomicUsize::new(start % endpoints.len().max(1));
+        let current = AtomicUsize::new(Nonce::random().0 as usize % endpoints.len().max(1));
         let options = connect_options(config, timeout)?;
-        Ok(Self { endpoints, current, connections: AtomicU64::new(0), options, timeout })
+        let (connections, session_history, closed) = Default::default();
+        Ok(Self { endpoints, current, connections, options, timeout, history, session_history, closed })
+    }
+
+    /// What the driver knows of the cluster's history.
+    pub(super) fn history(&self) -> &History {
+        &self.history
     }
 
     /// How many endpoints there are.
@@ -72,15 +84,46 @@ impl Client {
         self.timeout
     }
 
+    /// Binds the session to the present history: it ends when the driver notices another one.
+    pub(crate) fn begin_session(&self) {
+        self.session_history();
+    }
+
+    /// The number of the session's history.
+    pub(crate) fn session_history(&self) -> u64 {
+        *self.session_history.get_or_init(|| self.history.number())
+    }
+
+    /// Refuses all further transactions and renewals.
+    pub(crate) fn close(&self) {
+        self.closed.store(true, Ordering::SeqCst);
+    }
+
+    /// # Errors
+    /// `SessionLost` if the session was closed or belongs to another history.
+    pub(super) fn check_session(&self) -> Result<()> {
+        if self.closed.load(Ordering::SeqCst) {
+            return Err(session_closed());
+        }
+        match self.session_history.get().is_none_or(|number| *number == self.history.number()) {
+            true => Ok(()),
+            false => Err(history_lost()),
+        }
+    }
+
     /// Runs one transaction.
     pub(crate) async fn txn(&self, txn: Txn) -> Result<Answer> {
         self.txn_within(self.timeout, txn).await
     }
 
-    /// As [`txn`](Self::txn), with another limit of time.
+    /// As [`txn`](Self::txn), with another time limit.
     pub(crate) async fn txn_within(&self, limit: Duration, txn: Txn) -> Result<Answer> {
-        let response = self.call(limit, |mut connection| async move { connection.kv.txn(txn).await });
-        Answer::new(&response.await?)
+        self.check_session()?;
+        let seen = self.history.seen();
+        let response = self.call(limit, |mut connection| async move { connection.kv.txn(txn).await }).await?;
+        self.history.observe(seen, response.header().ok_or_else(unexpected_answer)?);
+        self.check_session()?;
+        Answer::new(&response)
     }
 
     /// Runs one request at the endpoint in use. If it gets no answer within `limit`, the next call uses the next endpoint.

@@ -7,6 +7,7 @@ use tokio::sync::Mutex;
 use tooz_core::Result;
 
 use super::connection::{Client, Connection};
+use crate::error::unexpected_answer;
 
 /// A granted lease.
 #[derive(Debug)]
@@ -27,14 +28,17 @@ impl Lease {
     /// Requests a lease. etcd counts in whole seconds and may grant a longer TTL.
     pub(crate) async fn grant(client: &Client, ttl: Duration, limit: Duration) -> Result<Self> {
         let seconds = i64::try_from(ttl.as_millis().div_ceil(1000)).unwrap_or(i64::MAX);
+        let seen = client.history().seen();
         let granted = client.call(limit, |mut connection| async move { connection.lease.grant(seconds, None).await });
         let granted = granted.await?;
+        client.history().observe(seen, granted.header().ok_or_else(unexpected_answer)?);
         let ttl = Duration::from_secs(granted.ttl().unsigned_abs());
         Ok(Self { id: granted.id(), ttl, stream: Mutex::default() })
     }
 
     /// Sends one ping and waits for its answer.
     pub(crate) async fn renew(&self, client: &Client) -> Result<()> {
+        client.check_session()?;
         let mut slot = self.stream.lock().await;
         // The stream is taken out during the ping: after a timeout, a late answer must not pass for that of the next ping.
         let stream = slot.take();

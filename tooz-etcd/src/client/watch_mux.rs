@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use etcd_client::{WatchFilterType, WatchOptions, WatchRequestSender, WatchResponse, WatchResponseStream};
+use etcd_client::{WatchOptions, WatchRequestSender, WatchResponse, WatchResponseStream};
 use tokio::sync::{mpsc, watch};
 use tooz_core::driver::support::session_closed;
 use tooz_core::{Error, ErrorKind};
@@ -13,14 +13,6 @@ use tooz_core::{Error, ErrorKind};
 use super::connection::{Client, Connection};
 use super::txn::KeyRange;
 use crate::error::{canceled, from_etcd};
-
-/// Which events a watch reports.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Events {
-    All,
-    Puts,
-    Deletes,
-}
 
 /// What has happened to the watches of one subscription.
 #[derive(Debug, Default)]
@@ -37,7 +29,6 @@ pub(super) enum Command {
     Watch {
         id: i64,
         range: KeyRange,
-        events: Events,
         state: Arc<watch::Sender<State>>,
     },
     Cancel(i64),
@@ -96,12 +87,12 @@ impl WatchMux {
 
     async fn handle(&mut self, command: Command) {
         match command {
-            Command::Watch { id, range, events, state } => {
+            Command::Watch { id, range, state } => {
                 if state.is_closed() {
                     return;
                 }
                 self.watches.insert(id, state);
-                let options = watch_options(id, &range, events);
+                let options = watch_options(id, &range);
                 match &mut self.stream {
                     None => self.open(range.start, options).await,
                     Some(stream) => {
@@ -173,14 +164,7 @@ fn fail(state: &watch::Sender<State>, error: &Error) {
 }
 
 /// No start revision, so that the watch is in step; see [`Watches`](super::Watches).
-fn watch_options(id: i64, range: &KeyRange, events: Events) -> WatchOptions {
-    let mut options = WatchOptions::new().with_watch_id(id);
-    if !range.end.is_empty() {
-        options = options.with_range(range.end.clone());
-    }
-    match events {
-        Events::All => options,
-        Events::Puts => options.with_filters([WatchFilterType::NoDelete]),
-        Events::Deletes => options.with_filters([WatchFilterType::NoPut]),
-    }
+fn watch_options(id: i64, range: &KeyRange) -> WatchOptions {
+    let options = WatchOptions::new().with_watch_id(id);
+    if range.end.is_empty() { options } else { options.with_range(range.end.clone()) }
 }

@@ -14,13 +14,10 @@ use tooz_core::{Error, ErrorKind, Result};
 
 use super::connection::Client;
 use super::txn::KeyRange;
-use super::watch_mux::{Command, Events, State, WatchMux};
+use super::watch_mux::{Command, State, WatchMux};
 
 /// How long an idle subscription is kept for its next user.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// What to watch.
-pub(crate) type Watched = Vec<(KeyRange, Events)>;
 
 /// The watches of one session.
 #[derive(Debug)]
@@ -34,7 +31,7 @@ pub(crate) struct Watches {
 /// Sees the events of what it watches, from a moment before [`Watches::subscribe`] returned.
 #[derive(Debug)]
 pub(crate) struct Subscription {
-    watched: Watched,
+    watched: Vec<KeyRange>,
     first_id: i64,
     seen: u64,
     state: watch::Receiver<State>,
@@ -48,15 +45,13 @@ impl Watches {
     }
 
     /// Repeats `read` after each event until it finds something. The next call for the same ranges uses the same watches.
-    pub(crate) async fn read_until<T, F>(&self, watched: Watched, mut read: impl FnMut() -> F + Send) -> Result<T>
+    pub(crate) async fn read_until<T, F>(&self, watched: Vec<KeyRange>, mut read: impl FnMut() -> F + Send) -> Result<T>
     where
         F: Future<Output = Result<Option<T>>> + Send,
     {
         let mut subscription = self.take_idle(&watched);
         loop {
-            if let Some(subscription) = &mut subscription {
-                subscription.mark();
-            }
+            subscription.iter_mut().for_each(Subscription::mark);
             if let Some(found) = read().await? {
                 lock(&self.idle).extend(subscription.map(|subscription| (Instant::now(), subscription)));
                 return Ok(found);
@@ -69,13 +64,13 @@ impl Watches {
     }
 
     /// Returns when every watch is in step with the present.
-    pub(crate) async fn subscribe(&self, watched: Watched) -> Result<Subscription> {
+    pub(crate) async fn subscribe(&self, watched: Vec<KeyRange>) -> Result<Subscription> {
         let count = watched.len();
         let first_id = self.last_id.fetch_add(count as i64, Ordering::Relaxed) + 1;
         let (sender, state) = watch::channel(State::default());
         let sender = Arc::new(sender);
-        for (id, (range, events)) in (first_id..).zip(watched.clone()) {
-            self.send(Command::Watch { id, range, events, state: sender.clone() })?;
+        for (id, range) in (first_id..).zip(watched.clone()) {
+            self.send(Command::Watch { id, range, state: sender.clone() })?;
         }
         drop(sender);
         let mut subscription = Subscription { watched, first_id, seen: 0, state, commands: self.commands.clone() };
@@ -97,10 +92,10 @@ impl Watches {
         let _ = self.commands.send(Command::Close);
     }
 
-    fn take_idle(&self, watched: &Watched) -> Option<Subscription> {
+    fn take_idle(&self, watched: &[KeyRange]) -> Option<Subscription> {
         let mut idle = lock(&self.idle);
         idle.retain(|(since, subscription)| since.elapsed() < IDLE_TIMEOUT && !subscription.has_failed());
-        let at = idle.iter().position(|(_, subscription)| subscription.watched == *watched)?;
+        let at = idle.iter().position(|(_, subscription)| subscription.watches(watched))?;
         Some(idle.swap_remove(at).1)
     }
 
@@ -110,18 +105,25 @@ impl Watches {
 }
 
 impl Subscription {
-    /// Forgets all events so far. A read that begins after this call sees what they report.
-    pub(crate) fn mark(&mut self) {
+    /// Whether it sees exactly these ranges.
+    pub(crate) fn watches(&self, watched: &[KeyRange]) -> bool {
+        self.watched == watched
+    }
+
+    /// Forgets the events so far, since the read that follows sees what they report.
+    fn mark(&mut self) {
         self.seen = self.state.borrow().events;
     }
 
-    /// Waits for an event after the mark.
+    /// Waits for an event after the one that the last call returned for.
     ///
     /// # Errors
     /// `Unavailable` if the stream broke: subscribe anew, then read again.
     pub(crate) async fn changed(&mut self) -> Result<()> {
         let seen = self.seen;
-        self.wait(|state| state.events != seen).await
+        self.wait(|state| state.events != seen).await?;
+        self.mark();
+        Ok(())
     }
 
     fn has_failed(&self) -> bool {

@@ -28,7 +28,7 @@ impl EtcdSession {
     pub(crate) async fn declared_rosters(&self, kind: Kind) -> Result<Vec<Name>> {
         let read = get_keys(self.layout.all_declared(kind));
         let found = self.client.txn(Txn::new().and_then([read])).await?.next_read()?;
-        let mut names = found.iter().map(declared_name).collect::<Result<Vec<_>>>()?;
+        let mut names = found.iter().filter_map(declared_name).collect::<Vec<_>>();
         names.sort_unstable();
         Ok(names)
     }

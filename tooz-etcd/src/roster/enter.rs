@@ -37,52 +37,42 @@ struct Entering<'a> {
     conflicting: Option<KeyRange>,
 }
 
-/// What the failure branch of the transaction read.
-struct Found {
-    own: Option<KeyValue>,
-    declared: bool,
-    taken_by: Option<KeyValue>,
-    conflicting: Vec<KeyValue>,
-}
-
 impl EtcdSession {
     /// One transaction, except: two for an entry that exists already, a take-over and an attempt at a semaphore that is
     /// partly held; one or two more after a request of unknown outcome; one more each time another client came between.
     pub(crate) async fn enter_roster(&self, roster: &Roster, entry: NewEntry<'_>) -> Result<Standing> {
         let entering = Entering::new(self, roster, entry);
-        self.fence.resolve_in_doubt().await?;
-        let in_doubt = self.fence.in_doubt();
-        let outcome = in_doubt.settle(self.enter_until(&entering, Instant::now() + self.client.timeout()).await);
-        let may_be_in_roster = match &outcome {
-            Ok(standing) => !matches!(standing, Standing::Withdrawn { .. }),
-            Err(error) => error.is_retryable(),
-        };
-        if !may_be_in_roster {
-            self.key_pool.release(entry.nonce);
+        let outcome = self.fence.run(self.attempt(&entering)).await;
+        match &outcome {
+            Ok(Standing::Admitted(ticket) | Standing::Waiting { ticket, .. }) => {
+                self.key_pool.entered(ticket.nonce, ticket.seq);
+            }
+            Err(error) if error.is_retryable() => {}
+            _ => self.key_pool.release(entry.nonce),
         }
         outcome
     }
 
-    async fn enter_until(&self, entering: &Entering<'_>, deadline: Instant) -> Result<Standing> {
-        let NewEntry { nonce, limit, .. } = entering.entry;
+    /// Only a transaction that certainly did nothing is followed by another one.
+    async fn attempt(&self, entering: &Entering<'_>) -> Result<Standing> {
+        let (entry, deadline) = (&entering.entry, Instant::now() + self.client.timeout());
         let mut seen = Seen::default();
         loop {
-            if lock(&self.withdrawn).contains(nonce) {
+            if lock(&self.withdrawn).contains(entry.nonce) {
                 return Err(withdrawn());
             }
             let mut answer = self.client.txn(entering.txn(self, &seen)).await?;
             if answer.succeeded {
-                let earlier = if entering.reads_earlier() { answer.next_read()? } else { Vec::new() };
-                let ticket = entering.entry.ticket(Seq(answer.revision.unsigned_abs()));
-                return Ok(Position::new(earlier, limit.get() as usize).standing(ticket));
+                let earlier = if entering.conflicting.is_some() { answer.next_read()? } else { Vec::new() };
+                let ticket = entry.ticket(Seq(answer.revision.unsigned_abs()));
+                return Ok(Position::new(earlier, entry.limit.get() as usize).standing(ticket));
             }
             self.fence.session_lives(&mut answer)?;
-            let found = entering.found(&mut answer)?;
-            if let Some(own) = &found.own {
-                let ticket = entering.entry.ticket(seq(own));
+            if let Some(own) = answer.next_read()?.pop() {
+                let ticket = entry.ticket(seq(&own));
                 return Ok(self.position(&entering.keys, &entering.key, &ticket).await?.standing(ticket));
             }
-            match entering.after_failure(found, answer.revision)? {
+            match entering.after_failure(&mut answer)? {
                 Ok(standing) => return Ok(standing),
                 Err(next) => seen = next,
             }
@@ -133,20 +123,13 @@ impl<'a> Entering<'a> {
     fn operations(&self, session: &EtcdSession, seen: &Seen) -> Vec<TxnOp> {
         let NewEntry { nonce, limit, value, .. } = self.entry;
         let mut operations: Vec<_> = seen.taken_by.iter().flat_map(|old| session.removal(old)).collect();
-        if self.reads_earlier() {
-            // Before the write, so that etcd need not read the new entry again.
-            operations.extend(self.read_conflicting());
-        }
+        // Before the write, so that etcd need not read the new entry again.
+        operations.extend(self.read_conflicting());
         operations.push(put(&self.key, &entry_value(nonce, limit, value), Some(session.lease.id)));
         operations
     }
 
-    /// Whether the transaction reads what blocks the entry. One that must not wait succeeds only where nothing does.
-    fn reads_earlier(&self) -> bool {
-        self.entry.if_blocked == IfBlocked::Wait && self.conflicting.is_some()
-    }
-
-    /// What [`found`](Self::found) takes, after the session's key.
+    /// The session's key and the own key, and what [`after_failure`](Self::after_failure) takes.
     fn reads_after_failure(&self, session: &EtcdSession) -> Vec<TxnOp> {
         let mut reads = vec![session.fence.read(), get_key(&self.key)];
         reads.extend(self.declared.iter().map(|declared| get_key(declared)));
@@ -161,35 +144,26 @@ impl<'a> Entering<'a> {
         read_earlier(&self.keys, self.entry.mode, None, (self.entry.limit.get() as usize).saturating_add(1))
     }
 
-    fn found(&self, answer: &mut Answer) -> Result<Found> {
-        let own = answer.next_read()?.pop();
-        let declared = self.declared.is_none() || !answer.next_read()?.is_empty();
-        let mut taken_by = None;
-        for _ in self.entry.unique_key().into_iter().flat_map(|(unique, _)| self.keys.with_unique_key(unique)) {
-            taken_by = answer.next_read()?.pop().or(taken_by);
-        }
-        let conflicting = if self.conflicting.is_some() { answer.next_read()? } else { Vec::new() };
-        Ok(Found { own, declared, taken_by, conflicting })
-    }
-
     /// What a failed attempt means for an entry that does not exist yet: an outcome, or what the next attempt relies on.
-    fn after_failure(&self, found: Found, revision: i64) -> Result<Result<Standing, Seen>> {
-        if !found.declared {
+    fn after_failure(&self, answer: &mut Answer) -> Result<Result<Standing, Seen>> {
+        if self.declared.is_some() && answer.next_read()?.is_empty() {
             return Err(group_not_created());
         }
-        if let (Some(_), Some((_, IfTaken::Refuse))) = (&found.taken_by, self.entry.unique_key()) {
-            return Err(member_already_exists());
-        }
-        let mut conflicting = found.conflicting;
-        conflicting.retain(|other| found.taken_by.as_ref().is_none_or(|old| old.key() != other.key()));
-        match conflicting.first() {
-            Some(nearest)
-                if self.entry.if_blocked == IfBlocked::Withdraw
-                    && conflicting.len() >= self.entry.limit.get() as usize =>
-            {
-                Ok(Ok(Standing::Withdrawn { blocked_by: seq(nearest) }))
+        let mut taken_by = None;
+        if let Some((unique, if_taken)) = self.entry.unique_key() {
+            for _ in self.keys.with_unique_key(unique) {
+                taken_by = answer.next_read()?.pop().or(taken_by);
             }
-            _ => Ok(Err(Seen { taken_by: found.taken_by, room_at: Some(revision) })),
+            if taken_by.is_some() && if_taken == IfTaken::Refuse {
+                return Err(member_already_exists());
+            }
+        }
+        let mut conflicting = if self.conflicting.is_some() { answer.next_read()? } else { Vec::new() };
+        conflicting.retain(|other| taken_by.as_ref().is_none_or(|old| old.key() != other.key()));
+        let is_blocked = conflicting.len() >= self.entry.limit.get() as usize;
+        match conflicting.first().filter(|_| is_blocked && self.entry.if_blocked == IfBlocked::Withdraw) {
+            Some(nearest) => Ok(Ok(Standing::Withdrawn { blocked_by: seq(nearest) })),
+            None => Ok(Err(Seen { taken_by, room_at: Some(answer.revision) })),
         }
     }
 }

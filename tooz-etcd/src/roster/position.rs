@@ -77,6 +77,6 @@ impl EtcdSession {
 
     /// The key of the session's own entry, if it may be in the roster.
     pub(super) fn key_of(&self, keys: &RosterKeys, ticket: &Ticket) -> Option<Vec<u8>> {
-        self.key_pool.key(ticket.nonce).filter(|key| keys.may_have(ticket.mode, key))
+        self.key_pool.key(ticket.nonce).filter(|key| keys.contains(key))
     }
 }

@@ -4,13 +4,12 @@ use tooz_core::Result;
 use tooz_core::driver::support::{hashed_version, session_lost};
 use tooz_core::driver::{Roster, Snapshot, Version};
 
-use crate::client::{Events, KeyRange, Txn, get, get_oldest_first};
+use crate::client::{KeyRange, Txn, get, get_oldest_first};
 use crate::session::EtcdSession;
 
 impl EtcdSession {
     pub(crate) async fn newer_snapshot(&self, roster: &Roster, newer_than: Option<Version>) -> Result<Snapshot> {
-        let declared = KeyRange::key(self.layout.declared(roster));
-        let watched = vec![(self.layout.roster(roster).entries(), Events::All), (declared, Events::All)];
+        let watched = vec![self.layout.roster(roster).entries(), KeyRange::key(self.layout.declared(roster))];
         let read = || async {
             let snapshot = self.read_snapshot(roster).await?;
             Ok(Some(snapshot).filter(|snapshot| newer_than != Some(snapshot.version)))
@@ -30,7 +29,7 @@ impl EtcdSession {
         // The mod revision of a key identifies its content.
         let revisions = stored.iter().map(|stored| (stored.key(), stored.mod_revision(), declared));
         let version = hashed_version(declared.is_some(), revisions);
-        let entries = stored.iter().map(|stored| keys.parse(stored)).collect::<Result<_>>()?;
+        let entries = stored.iter().filter_map(|stored| keys.parse(stored)).collect();
         Ok(Snapshot { version, declared: declared.is_some(), entries })
     }
 }

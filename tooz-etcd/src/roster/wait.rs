@@ -11,7 +11,7 @@ use tooz_core::driver::support::not_held;
 use tooz_core::driver::{Roster, Ticket};
 
 use super::position::{Blocker, Position};
-use crate::client::{Events, KeyRange, Subscription, Watched};
+use crate::client::{KeyRange, Subscription};
 use crate::layout::RosterKeys;
 use crate::session::EtcdSession;
 
@@ -24,26 +24,23 @@ impl EtcdSession {
         let Some(key) = self.key_of(&keys, ticket) else {
             return self.fence.check_session().await.and(Err(not_held()));
         };
-        let mut subscription: Option<(Watched, Subscription)> = None;
+        let mut subscription: Option<Subscription> = None;
         loop {
             let Position::Behind(blockers) = self.position(&keys, &key, ticket).await? else { return Ok(()) };
             let watched = what_to_watch(&keys, &key, ticket, &blockers);
-            match &mut subscription {
-                Some((before, subscription)) if *before == watched => {
-                    subscription.changed().await?;
-                    subscription.mark();
-                }
-                other => *other = Some((watched.clone(), self.watches.subscribe(watched).await?)),
+            match subscription.as_mut().filter(|subscription| subscription.watches(&watched)) {
+                Some(subscription) => subscription.changed().await?,
+                None => subscription = Some(self.watches.subscribe(watched).await?),
             }
         }
     }
 }
 
-fn what_to_watch(keys: &RosterKeys, own: &[u8], ticket: &Ticket, blockers: &[Blocker]) -> Watched {
-    let mut ranges = vec![KeyRange::key(own)];
+fn what_to_watch(keys: &RosterKeys, own: &[u8], ticket: &Ticket, blockers: &[Blocker]) -> Vec<KeyRange> {
+    let mut watched = vec![KeyRange::key(own)];
     match keys.conflicting(ticket.mode).filter(|_| blockers.len() > MAX_WATCHED_BLOCKERS) {
-        Some(all) => ranges.push(all),
-        None => ranges.extend(blockers.iter().map(|blocker| KeyRange::key(&*blocker.key))),
+        Some(all) => watched.push(all),
+        None => watched.extend(blockers.iter().map(|blocker| KeyRange::key(&*blocker.key))),
     }
-    ranges.into_iter().map(|range| (range, Events::Deletes)).collect()
+    watched
 }
