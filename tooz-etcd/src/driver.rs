@@ -1,6 +1,7 @@
-//! The driver: what it claims, and how it is found.
+//! The driver: its URL schemes and its claims.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use tooz_core::driver::{Driver, DriverEntry, DriverInfo, Session, SessionOptions};
@@ -15,6 +16,10 @@ pub const DRIVER: DriverEntry =
     DriverEntry { name: "etcd", schemes: &["etcd", "etcds", "etcd3+http", "etcd3+https"], open };
 
 tooz_core::inventory::submit! { DRIVER }
+
+/// etcd rounds a TTL up to whole seconds, and to the least one that its election timeout allows.
+const LEAST_TTL: Duration = Duration::from_millis(1);
+const GREATEST_TTL: Duration = Duration::from_secs(9_000_000_000);
 
 /// What the conformance suite has shown.
 const CHARACTERISTICS: &[Characteristic] = &[
@@ -41,9 +46,10 @@ struct Etcd {
 
 #[async_trait]
 impl Driver for Etcd {
-    /// Not `NonTimeoutBased`, whatever Python's tooz says: a lease is a timeout.
+    /// Not `NonTimeoutBased`, as Python's tooz claims: a lease is a timeout.
     fn info(&self) -> DriverInfo {
-        DriverInfo::new(DRIVER.name, CHARACTERISTICS).with_topics().with_ttl(self.config.ttl)
+        let info = DriverInfo::new(DRIVER.name, CHARACTERISTICS).with_topics().with_ttl(self.config.ttl);
+        info.with_ttl_range(LEAST_TTL, GREATEST_TTL)
     }
 
     async fn open(&self, options: &SessionOptions) -> Result<Box<dyn Session>> {

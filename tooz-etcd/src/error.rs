@@ -14,6 +14,7 @@ mod code {
     pub(super) const PERMISSION_DENIED: i32 = 7;
     pub(super) const RESOURCE_EXHAUSTED: i32 = 8;
     pub(super) const FAILED_PRECONDITION: i32 = 9;
+    pub(super) const OUT_OF_RANGE: i32 = 11;
     pub(super) const UNIMPLEMENTED: i32 = 12;
     pub(super) const UNAUTHENTICATED: i32 = 16;
 }
@@ -66,6 +67,9 @@ fn of_status(status: i32, message: &str) -> (ErrorKind, &'static str) {
             K::Unavailable,
             "etcd refuses to write, since its database is full: compact and defragment it, then disarm the NOSPACE alarm",
         ),
+        code::OUT_OF_RANGE if message.contains("lease TTL") => {
+            (K::InvalidOption, "the TTL is above etcd's greatest one")
+        }
         code::RESOURCE_EXHAUSTED if message.contains("larger than max") => (K::InvalidOption, TOO_LARGE),
         code::INVALID_ARGUMENT if message.contains("request is too large") => (K::InvalidOption, TOO_LARGE),
         code::INVALID_ARGUMENT if message.contains("revision of auth store is old") => {

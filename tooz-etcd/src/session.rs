@@ -25,6 +25,8 @@ const MAX_TOMBSTONES: usize = 4096;
 #[derive(Debug)]
 pub(crate) struct EtcdSession {
     pub(crate) client: Arc<Client>,
+    /// Another connection, for messages and snapshots: renewals and locks never wait behind large data.
+    pub(crate) bulk: Arc<Client>,
     pub(crate) layout: Layout,
     pub(crate) lease: Lease,
     pub(crate) fence: Fence,
@@ -39,7 +41,8 @@ pub(crate) struct EtcdSession {
 impl EtcdSession {
     /// Takes a lease and binds the session's key to it, at one endpoint after the other until one answers.
     pub(crate) async fn open(config: &Config, history: Arc<History>, options: &SessionOptions) -> Result<Self> {
-        let client = Arc::new(Client::new(config, history, options.timeout)?);
+        let client = Arc::new(Client::new(config, history.clone(), options.timeout)?);
+        let bulk = Arc::new(Client::new(config, history, options.timeout)?);
         let layout = Layout::new(&config.path, &options.namespace);
         let mut attempts = 1;
         let (lease, revision) = loop {
@@ -52,15 +55,17 @@ impl EtcdSession {
             }
         };
         client.begin_session();
+        bulk.begin_session();
         let (session_key, member) = (layout.session(lease.id), options.member.as_bytes().to_vec());
         Ok(Self {
             fence: Fence::new(client.clone(), session_key, member, lease.id, revision),
             key_pool: KeyPool::default(),
             withdrawn: Mutex::new(Tombstones::new(MAX_TOMBSTONES)),
-            publisher: Publisher::new(client.clone(), layout.clone()),
+            publisher: Publisher::new(bulk.clone(), layout.clone()),
             watches: Watches::new(client.clone()),
             loss_subscription: tokio::sync::Mutex::default(),
             client,
+            bulk,
             layout,
             lease,
         })
@@ -90,11 +95,12 @@ impl Session for EtcdSession {
     }
 
     async fn renew(&self) -> Result<()> {
-        self.lease.renew(&self.client).await
+        self.lease.renew(&self.client, self.fence.key()).await
     }
 
     async fn close(&self) -> Result<()> {
         self.client.close();
+        self.bulk.close();
         self.watches.close();
         self.lease.revoke(&self.client).await
     }

@@ -32,7 +32,7 @@ impl Topics for EtcdSession {
 
     async fn bounds(&self, topic: &Name) -> Result<Bounds> {
         let read = get(KeyRange::key(self.layout.topic(topic).bounds()));
-        let mut answer = self.client.txn(Txn::new().and_then([read])).await?;
+        let mut answer = self.bulk.txn(Txn::new().and_then([read])).await?;
         parse_bounds(answer.next_read()?.first())
     }
 }
@@ -42,7 +42,7 @@ impl EtcdSession {
     async fn read_messages(&self, keys: &TopicKeys, after: Offset, limit: usize) -> Result<Option<Vec<Message>>> {
         let last = after.0.saturating_add(limit.clamp(1, MAX_READ) as u64);
         let reads = [get(KeyRange::key(keys.bounds())), get(keys.messages(after, Offset(last)))];
-        let mut answer = self.client.txn(Txn::new().and_then(reads)).await?;
+        let mut answer = self.bulk.txn(Txn::new().and_then(reads)).await?;
         let bounds = parse_bounds(answer.next_read()?.first())?;
         if after < bounds.trimmed {
             return Err(gap(after, bounds.trimmed));

@@ -4,7 +4,7 @@ mod etcd_specific;
 
 use std::process::ExitCode;
 
-use etcd_specific::{cost, failures, queue, tls, users};
+use etcd_specific::{cost, failures, foreign_keys, queue, restore, tls, users};
 use tooz_conformance::servers::etcd;
 use tooz_conformance::{Harness, Needs};
 
@@ -89,6 +89,40 @@ fn main() -> ExitCode {
             "etcd::one_message_renews_any_number_of_locks",
             Needs::OWN_SERVER,
             cost::one_message_renews_any_number_of_locks,
+        )
+        .trial("etcd::a_restored_server_ends_sessions", Needs::NOTHING, restore::a_restored_server_ends_sessions)
+        .trial(
+            "etcd::a_renewal_notices_a_restored_server",
+            Needs::NOTHING,
+            restore::a_renewal_notices_a_restored_server,
+        )
+        .trial(
+            "etcd::a_session_misses_its_entries_after_a_restore",
+            Needs::NOTHING,
+            restore::a_session_misses_its_entries_after_a_restore,
+        )
+        .trial("etcd::an_emptied_server_is_noticed", Needs::NOTHING, restore::an_emptied_server_is_noticed)
+        .trial(
+            "etcd::a_foreign_key_does_not_hide_a_roster",
+            Needs::NOTHING,
+            foreign_keys::a_foreign_key_does_not_hide_a_roster,
+        )
+        .trial(
+            "etcd::an_unreadable_entry_can_be_evicted",
+            Needs::NOTHING,
+            foreign_keys::an_unreadable_entry_can_be_evicted,
+        )
+        .trial("etcd::a_foreign_message_is_skipped", Needs::NOTHING, foreign_keys::a_foreign_message_is_skipped)
+        .trial("etcd::offsets_do_not_overflow", Needs::NOTHING, foreign_keys::offsets_do_not_overflow)
+        .trial(
+            "etcd::an_enter_that_failed_for_good_leaves_nothing",
+            Needs::NOTHING,
+            foreign_keys::an_enter_that_failed_for_good_leaves_nothing,
+        )
+        .trial(
+            "etcd::a_ttl_out_of_range_is_an_invalid_option",
+            Needs::NOTHING,
+            foreign_keys::a_ttl_out_of_range_is_an_invalid_option,
         )
         .trial("etcd::wrong_certificates_are_reported", Needs::NOTHING, tls::wrong_certificates_are_reported);
     tooz_conformance::main(harness)

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use etcd_client::{Error as EtcdError, LeaseKeepAliveStream, LeaseKeeper};
+use etcd_client::{Error as EtcdError, GetOptions, GetResponse, LeaseKeepAliveStream, LeaseKeeper};
 use tokio::sync::Mutex;
 use tooz_core::Result;
 
@@ -36,16 +36,22 @@ impl Lease {
         Ok(Self { id: granted.id(), ttl, stream: Mutex::default() })
     }
 
-    /// Sends one ping and waits for its answer.
-    pub(crate) async fn renew(&self, client: &Client) -> Result<()> {
+    /// Sends one ping and waits for its answer. Over a new connection, a read of `session_key` follows, since the answer to a
+    /// ping does not show that etcd was restored from a snapshot that contains the lease.
+    pub(crate) async fn renew(&self, client: &Client, session_key: &[u8]) -> Result<()> {
         client.check_session()?;
         let mut slot = self.stream.lock().await;
         // The stream is taken out during the ping: after a timeout, a late answer must not pass for that of the next ping.
         let stream = slot.take();
-        let id = self.id;
+        let (id, key, seen) = (self.id, session_key.to_vec(), client.history().seen());
         let limit = self.renewal_limit(client);
-        let renewed = client.call(limit, |connection| async move { ping(id, stream, connection).await }).await?;
-        *slot = Some(renewed);
+        let pinged = client.call(limit, |connection| async move { ping(id, stream, connection, key).await });
+        let (stream, read) = pinged.await?;
+        if let Some(header) = read.as_ref().and_then(GetResponse::header) {
+            client.history().observe(seen, header);
+            client.check_session()?;
+        }
+        *slot = Some(stream);
         Ok(())
     }
 
@@ -65,15 +71,21 @@ impl Lease {
     }
 }
 
-async fn ping(id: i64, stream: Option<Stream>, mut connection: Connection) -> Result<Stream, EtcdError> {
+async fn ping(
+    id: i64,
+    stream: Option<Stream>,
+    mut connection: Connection,
+    key: Vec<u8>,
+) -> Result<(Stream, Option<GetResponse>), EtcdError> {
     let Some(mut stream) = stream.filter(|stream| stream.connection == connection.id()) else {
         // Opening the stream sends a ping and waits for its answer.
         let (keeper, answers) = connection.lease.keep_alive(id).await?;
-        return Ok(Stream { connection: connection.id(), keeper, answers });
+        let read = connection.kv.get(key, Some(GetOptions::new().with_keys_only())).await?;
+        return Ok((Stream { connection: connection.id(), keeper, answers }, Some(read)));
     };
     stream.keeper.keep_alive().await?;
     match stream.answers.message().await? {
-        Some(answer) if answer.ttl() > 0 => Ok(stream),
+        Some(answer) if answer.ttl() > 0 => Ok((stream, None)),
         Some(_) => Err(EtcdError::LeaseKeepAliveError("lease not found".to_owned())),
         None => Err(EtcdError::LeaseKeepAliveError("etcd has closed the stream".to_owned())),
     }

@@ -20,7 +20,7 @@ impl EtcdSession {
     async fn read_snapshot(&self, roster: &Roster) -> Result<Snapshot> {
         let keys = self.layout.roster(roster);
         let reads = [get_oldest_first(keys.entries()), get(KeyRange::key(self.layout.declared(roster)))];
-        let mut answer = self.client.txn(Txn::new().when([self.fence.session_exists()]).and_then(reads)).await?;
+        let mut answer = self.bulk.txn(Txn::new().when([self.fence.session_exists()]).and_then(reads)).await?;
         if !answer.succeeded {
             return Err(session_lost());
         }

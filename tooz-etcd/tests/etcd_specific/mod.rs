@@ -4,8 +4,10 @@
 
 pub(crate) mod cost;
 pub(crate) mod failures;
+pub(crate) mod foreign_keys;
 pub(crate) mod members;
 pub(crate) mod queue;
+pub(crate) mod restore;
 pub(crate) mod tls;
 pub(crate) mod users;
 
