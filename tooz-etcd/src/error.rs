@@ -148,8 +148,5 @@ pub(crate) fn other_clients_came_between() -> Error {
 
 /// The session belongs to a history of etcd that is gone.
 pub(crate) fn history_lost() -> Error {
-    Error::new(
-        ErrorKind::SessionLost,
-        "etcd was restored from a snapshot or emptied, and the session is not part of that",
-    )
+    Error::new(ErrorKind::SessionLost, "etcd was restored from a snapshot or emptied since the session began")
 }

@@ -11,9 +11,9 @@
 //! /<ns>/topic/<name>/message/<offset>    a message
 //! ```
 
-use std::fmt::Write as _;
 use std::num::NonZeroU32;
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, PercentEncode, percent_decode_str, percent_encode};
 use tooz_core::driver::{Bounds, Entry, Kind, Mode, Nonce, Offset, Roster, Seq};
 use tooz_core::{Name, Result};
 
@@ -29,12 +29,8 @@ pub(crate) struct Layout {
 impl Layout {
     /// `path` is the path of the URL, a prefix before the namespace.
     pub(crate) fn new(path: &str, namespace: &str) -> Self {
-        let mut root = String::new();
-        for segment in path.split('/').filter(|segment| !segment.is_empty()).chain([namespace]) {
-            root.push('/');
-            escape(&mut root, segment.as_bytes());
-        }
-        Self { root }
+        let segments = path.split('/').filter(|segment| !segment.is_empty()).chain([namespace]);
+        Self { root: segments.map(|segment| format!("/{}", escape(segment.as_bytes()))).collect() }
     }
 
     pub(crate) fn session(&self, lease: i64) -> Vec<u8> {
@@ -50,9 +46,7 @@ impl Layout {
     }
 
     pub(crate) fn declared(&self, roster: &Roster) -> Vec<u8> {
-        let mut key = format!("{}/declared/{}/", self.root, roster.kind);
-        escape(&mut key, roster.name.as_bytes());
-        key.into_bytes()
+        format!("{}/declared/{}/{}", self.root, roster.kind, escape(roster.name.as_bytes())).into_bytes()
     }
 
     pub(crate) fn all_declared(&self, kind: Kind) -> KeyRange {
@@ -60,16 +54,11 @@ impl Layout {
     }
 
     pub(crate) fn roster(&self, roster: &Roster) -> RosterKeys {
-        let mut prefix = format!("{}/{}/", self.root, roster.kind);
-        escape(&mut prefix, roster.name.as_bytes());
-        prefix.push('/');
-        RosterKeys { prefix }
+        RosterKeys { prefix: format!("{}/{}/{}/", self.root, roster.kind, escape(roster.name.as_bytes())) }
     }
 
     pub(crate) fn topic(&self, topic: &Name) -> TopicKeys {
-        let mut prefix = format!("{}/topic/", self.root);
-        escape(&mut prefix, topic.as_bytes());
-        TopicKeys { prefix }
+        TopicKeys { prefix: format!("{}/topic/{}", self.root, escape(topic.as_bytes())) }
     }
 }
 
@@ -86,14 +75,8 @@ impl RosterKeys {
 
     /// The prefix of a session's keys of this mode, and with this unique key; a number follows.
     pub(crate) fn key_prefix(&self, mode: Mode, unique: Option<&[u8]>, lease: i64) -> Vec<u8> {
-        let mut prefix = self.mode(mode);
-        if let Some(unique) = unique {
-            escape(&mut prefix, unique);
-            prefix.push('/');
-        }
-        // Writing to a string cannot fail.
-        let _ = write!(prefix, "{lease:016x}.");
-        prefix.into_bytes()
+        let prefix = unique.map_or_else(|| self.mode(mode), |unique| self.unique(mode, unique));
+        format!("{prefix}{lease:016x}.").into_bytes()
     }
 
     pub(crate) fn contains(&self, key: &[u8]) -> bool {
@@ -102,12 +85,7 @@ impl RosterKeys {
 
     /// The keys of entries with this unique key, one range for each mode.
     pub(crate) fn with_unique_key(&self, unique: &[u8]) -> [KeyRange; 3] {
-        [Mode::Exclusive, Mode::Shared, Mode::Member].map(|mode| {
-            let mut prefix = self.mode(mode);
-            escape(&mut prefix, unique);
-            prefix.push('/');
-            KeyRange::under(prefix)
-        })
+        [Mode::Exclusive, Mode::Shared, Mode::Member].map(|mode| KeyRange::under(self.unique(mode, unique)))
     }
 
     /// The keys of entries that conflict with one of `mode`. They are one range, since `s` comes before `x`.
@@ -149,6 +127,10 @@ impl RosterKeys {
 
     fn mode(&self, mode: Mode) -> String {
         format!("{}{}/", self.prefix, mode.as_str())
+    }
+
+    fn unique(&self, mode: Mode, unique: &[u8]) -> String {
+        format!("{}{}/", self.mode(mode), escape(unique))
     }
 }
 
@@ -241,33 +223,17 @@ fn parse_last<T>(key: &[u8], parse: impl FnOnce(&str) -> Option<T>) -> Option<T>
     parsed
 }
 
-/// Keeps what is harmless in a key and a shell, and writes every other byte as `%xx`.
-fn escape(key: &mut String, bytes: &[u8]) {
-    for byte in bytes {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' | b':' | b'@' => {
-                key.push(char::from(*byte));
-            }
-            // Writing to a string cannot fail.
-            _ => drop(write!(key, "%{byte:02x}")),
-        }
-    }
+/// All bytes but those that are harmless in a key and a shell.
+const ESCAPED: &AsciiSet =
+    &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~').remove(b':').remove(b'@');
+
+fn escape(bytes: &[u8]) -> PercentEncode<'_> {
+    percent_encode(bytes, ESCAPED)
 }
 
 fn unescape(text: &str) -> Option<Vec<u8>> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((first, after)) = rest.split_first() {
-        rest = after;
-        if *first != b'%' {
-            bytes.push(*first);
-            continue;
-        }
-        let (digits, after) = rest.split_at_checked(2)?;
-        bytes.push(u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?);
-        rest = after;
-    }
-    Some(bytes)
+    let bytes: Vec<u8> = percent_decode_str(text).collect();
+    (escape(&bytes).to_string() == text).then_some(bytes)
 }
 
 #[cfg(test)]
@@ -283,7 +249,7 @@ mod tests {
         let layout = Layout::new("/prod/x y", "a/b");
         let keys = layout.roster(&roster(b"x/s"));
         let prefix = keys.key_prefix(Mode::Exclusive, Some(b"m/1"), 10);
-        let expected = "/prod/x%20y/a%2fb/lock/x%2fs/x/m%2f1/000000000000000a.";
+        let expected = "/prod/x%20y/a%2Fb/lock/x%2Fs/x/m%2F1/000000000000000a.";
         assert_eq!(String::from_utf8(prefix.clone()).unwrap(), expected);
         assert!(keys.contains(&prefix) && !layout.roster(&roster(b"x")).contains(&prefix));
     }
@@ -291,8 +257,7 @@ mod tests {
     #[test]
     fn every_byte_comes_back() {
         let all: Vec<u8> = (0..=255).collect();
-        let mut text = String::new();
-        escape(&mut text, &all);
+        let text = escape(&all).to_string();
         assert!(text.is_ascii() && !text.contains('/'));
         assert_eq!(unescape(&text), Some(all));
         assert_eq!(unescape("a%2"), None);

@@ -40,15 +40,9 @@ impl EtcdSession {
     /// Returns an entry that was removed, or `None` after an event.
     async fn read_losses(&self, subscription: &mut Option<Subscription>) -> Result<Option<Nonce>> {
         let notes = self.layout.evictions(self.lease.id);
-        let subscription = match subscription {
-            Some(subscription) => subscription,
-            empty => {
-                let new = self.watches.subscribe(vec![KeyRange::key(self.fence.key()), notes.clone()]).await?;
-                if let Some(missing) = self.missing_entry().await? {
-                    return Ok(Some(missing));
-                }
-                empty.insert(new)
-            }
+        let new = match subscription {
+            Some(_) => None,
+            None => Some(self.watches.subscribe(vec![KeyRange::key(self.fence.key()), notes.clone()]).await?),
         };
         let txn = Txn::new().when([self.fence.session_exists()]).and_then([get_keys(notes)]);
         let mut answer = self.client.txn(txn).await?;
@@ -56,13 +50,21 @@ impl EtcdSession {
             return Err(session_lost());
         }
         for note in answer.next_read()? {
-            self.remove_note(note.key().to_vec());
-            // An entry that the session does not know has left or was withdrawn, or its note was read before.
-            if let Some(nonce) = evicted_nonce(&note).filter(|nonce| self.key_pool.abandon(*nonce)) {
-                return Ok(Some(nonce));
-            }
+            // An entry that the session does not know has left or was withdrawn, or the last call has reported it.
+            match evicted_nonce(&note).filter(|nonce| self.key_pool.abandon(*nonce)) {
+                Some(nonce) => return Ok(Some(nonce)),
+                None => self.client.txn(Txn::new().and_then([delete(note.key())])).await?,
+            };
         }
-        subscription.changed().await?;
+        if let Some(new) = new {
+            if let Some(missing) = self.missing_entry().await? {
+                return Ok(Some(missing));
+            }
+            *subscription = Some(new);
+        }
+        if let Some(subscription) = subscription {
+            subscription.changed().await?;
+        }
         Ok(None)
     }
 
@@ -79,15 +81,5 @@ impl EtcdSession {
             }
         }
         Ok(None)
-    }
-
-    /// Best effort, since a note is removed with the session at the latest.
-    fn remove_note(&self, key: Vec<u8>) {
-        let client = self.client.clone();
-        tokio::spawn(async move {
-            if let Err(error) = client.txn(Txn::new().and_then([delete(&key)])).await {
-                tracing::debug!(%error, "failed to remove the note about an eviction");
-            }
-        });
     }
 }

@@ -26,8 +26,10 @@ const MAX_BATCH: usize = 50;
 const MAX_TRIM: u64 = 100;
 /// The most bytes in one transaction, well below the largest request that etcd takes; a larger message goes alone.
 const MAX_BATCH_BYTES: usize = 256 << 10;
-/// The longest wait before the second attempt; it doubles with each attempt, five times at most.
-const BACK_OFF: Duration = Duration::from_millis(1);
+/// The limit of the random wait before the third attempt, which doubles with each attempt. The second attempt follows at
+/// once, since the first one may not know the bounds at all.
+const LEAST_BACK_OFF: Duration = Duration::from_millis(1);
+const MAX_BACK_OFF: Duration = Duration::from_millis(32);
 
 /// The messages of a session that are to be published.
 #[derive(Debug)]
@@ -67,15 +69,14 @@ impl Publisher {
                 biased;
                 sent = &mut outcome => return sent,
                 bounds = queue.bounds.clone().lock_owned() => {
-                    let (client, keys) = (self.client.clone(), self.layout.topic(topic));
                     // In a task of its own, since a dropped call must not cancel the messages of others.
-                    tokio::spawn(send_all(client, keys, queue.clone(), bounds));
+                    tokio::spawn(send_all(self.client.clone(), self.layout.topic(topic), queue.clone(), bounds));
                 }
             }
             outcome.await
         };
         // One transaction that is under way, and the next one.
-        match timeout(self.client.timeout() * 2, sent).await {
+        match timeout(self.client.timeout * 2, sent).await {
             Ok(outcome) => outcome.unwrap_or_else(|_| Err(unavailable("the runtime that published has ended"))),
             Err(_) => Err(unavailable("too many messages wait to be published, or etcd is too slow")),
         }
@@ -85,19 +86,13 @@ impl Publisher {
 /// Sends until no message waits.
 async fn send_all(client: Arc<Client>, keys: TopicKeys, queue: Arc<Queue>, mut known: OwnedMutexGuard<Bounds>) {
     while let Some(batch) = queue.next_batch() {
-        match send(&client, &keys, *known, &batch).await {
-            Ok((first, bounds)) => {
-                *known = bounds;
-                for (offset, message) in (first..).zip(batch) {
-                    // It fails if the caller has dropped the call.
-                    let _ = message.outcome.send(Ok(Offset(offset)));
-                }
-            }
-            Err(error) => {
-                for message in batch {
-                    let _ = message.outcome.send(Err(error.clone()));
-                }
-            }
+        let sent = send(&client, &keys, *known, &batch).await;
+        if let Ok((_, bounds)) = sent {
+            *known = bounds;
+        }
+        for (index, message) in (0..).zip(batch) {
+            // It fails if the caller has dropped the call.
+            let _ = message.outcome.send(sent.clone().map(|(first, _)| Offset(first + index)));
         }
     }
 }
@@ -126,8 +121,8 @@ impl Queue {
 
 /// Publishes a batch and returns the offset of its first message and the new bounds.
 async fn send(client: &Client, keys: &TopicKeys, mut known: Bounds, batch: &[Outgoing]) -> Result<(u64, Bounds)> {
-    let deadline = Instant::now() + client.timeout();
-    let mut back_off = BACK_OFF;
+    let deadline = Instant::now() + client.timeout;
+    let mut back_off = Duration::ZERO;
     loop {
         let (first, after) = raised(known, batch).ok_or_else(|| corrupt(&keys.bounds()))?;
         let txn = Txn::new().when([match known.newest.0 {
@@ -145,7 +140,7 @@ async fn send(client: &Client, keys: &TopicKeys, mut known: Bounds, batch: &[Out
         }
         // The operating system's random numbers; a fraction of the whole, so that two publishers part.
         sleep(back_off.mul_f64(f64::from(Nonce::random().0 as u16) / f64::from(u16::MAX))).await;
-        back_off = (back_off * 2).min(BACK_OFF * 32);
+        back_off = (back_off * 2).clamp(LEAST_BACK_OFF, MAX_BACK_OFF);
     }
 }
 

@@ -30,8 +30,9 @@ pub(crate) struct Client {
     current: AtomicUsize,
     connections: AtomicU64,
     options: ConnectOptions,
-    timeout: Duration,
-    history: Arc<History>,
+    /// How long one request may take.
+    pub(crate) timeout: Duration,
+    pub(super) history: Arc<History>,
     /// The history of the session, once it has begun.
     session_history: OnceLock<u64>,
     closed: AtomicBool,
@@ -69,19 +70,9 @@ impl Client {
         Ok(Self { endpoints, current, connections, options, timeout, history, session_history, closed })
     }
 
-    /// What the driver knows of the cluster's history.
-    pub(super) fn history(&self) -> &History {
-        &self.history
-    }
-
     /// How many endpoints there are.
     pub(crate) fn len(&self) -> usize {
         self.endpoints.len()
-    }
-
-    /// How long one request may take.
-    pub(crate) fn timeout(&self) -> Duration {
-        self.timeout
     }
 
     /// Binds the session to the present history: it ends when the driver notices another one.
@@ -105,10 +96,8 @@ impl Client {
         if self.closed.load(Ordering::SeqCst) {
             return Err(session_closed());
         }
-        match self.session_history.get().is_none_or(|number| *number == self.history.number()) {
-            true => Ok(()),
-            false => Err(history_lost()),
-        }
+        let same = self.session_history.get().is_none_or(|number| *number == self.history.number());
+        if same { Ok(()) } else { Err(history_lost()) }
     }
 
     /// Runs one transaction.
@@ -146,7 +135,10 @@ impl Client {
         };
         let outcome = match timeout(limit, attempt).await {
             Ok(outcome) => outcome.map_err(|error| from_etcd(&error, &endpoint.address)),
-            Err(_) => Err(self.too_late(limit, &endpoint.address)),
+            Err(_) => {
+                let message = format!("etcd did not answer within {limit:?}");
+                Err(Error::new(ErrorKind::Unavailable, message).with_context("address", &endpoint.address))
+            }
         };
         if let Err(error) = &outcome
             && error.kind() == ErrorKind::Unavailable
@@ -187,11 +179,6 @@ impl Client {
         let next = (index + 1) % self.endpoints.len();
         // It fails if another request has moved on already.
         let _ = self.current.compare_exchange(index, next, Ordering::Relaxed, Ordering::Relaxed);
-    }
-
-    fn too_late(&self, limit: Duration, address: &str) -> Error {
-        Error::new(ErrorKind::Unavailable, format!("etcd did not answer within {limit:?}"))
-            .with_context("address", address)
     }
 }
 

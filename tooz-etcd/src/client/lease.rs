@@ -28,10 +28,10 @@ impl Lease {
     /// Requests a lease. etcd counts in whole seconds and may grant a longer TTL.
     pub(crate) async fn grant(client: &Client, ttl: Duration, limit: Duration) -> Result<Self> {
         let seconds = i64::try_from(ttl.as_millis().div_ceil(1000)).unwrap_or(i64::MAX);
-        let seen = client.history().seen();
+        let seen = client.history.seen();
         let granted = client.call(limit, |mut connection| async move { connection.lease.grant(seconds, None).await });
         let granted = granted.await?;
-        client.history().observe(seen, granted.header().ok_or_else(unexpected_answer)?);
+        client.history.observe(seen, granted.header().ok_or_else(unexpected_answer)?);
         let ttl = Duration::from_secs(granted.ttl().unsigned_abs());
         Ok(Self { id: granted.id(), ttl, stream: Mutex::default() })
     }
@@ -43,12 +43,12 @@ impl Lease {
         let mut slot = self.stream.lock().await;
         // The stream is taken out during the ping: after a timeout, a late answer must not pass for that of the next ping.
         let stream = slot.take();
-        let (id, key, seen) = (self.id, session_key.to_vec(), client.history().seen());
+        let (id, key, seen) = (self.id, session_key.to_vec(), client.history.seen());
         let limit = self.renewal_limit(client);
         let pinged = client.call(limit, |connection| async move { ping(id, stream, connection, key).await });
         let (stream, read) = pinged.await?;
         if let Some(header) = read.as_ref().and_then(GetResponse::header) {
-            client.history().observe(seen, header);
+            client.history.observe(seen, header);
             client.check_session()?;
         }
         *slot = Some(stream);
@@ -58,7 +58,7 @@ impl Lease {
     /// Revokes the lease, with all keys that are bound to it.
     pub(crate) async fn revoke(&self, client: &Client) -> Result<()> {
         let id = self.id;
-        let revoked = client.call(client.timeout(), |mut connection| async move { connection.lease.revoke(id).await });
+        let revoked = client.call(client.timeout, |mut connection| async move { connection.lease.revoke(id).await });
         match revoked.await {
             Err(error) if !error.is_session_lost() => Err(error),
             _ => Ok(()),
@@ -67,7 +67,7 @@ impl Lease {
 
     /// With several endpoints, one that is frozen must not use up the lease.
     fn renewal_limit(&self, client: &Client) -> Duration {
-        if client.len() > 1 { client.timeout().min(self.ttl / 6) } else { client.timeout() }
+        if client.len() > 1 { client.timeout.min(self.ttl / 6) } else { client.timeout }
     }
 }
 

@@ -116,7 +116,7 @@ impl WatchMux {
     }
 
     async fn open(&mut self, key: Vec<u8>, options: WatchOptions) {
-        let limit = self.client.timeout();
+        let limit = self.client.timeout;
         let opened = self.client.call(limit, |mut connection| async move {
             let stream = connection.watch.watch(key, Some(options)).await?;
             Ok((connection, stream.split()))

@@ -40,7 +40,7 @@ pub(crate) struct Subscription {
 
 impl Watches {
     pub(crate) fn new(client: Arc<Client>) -> Self {
-        let limit = client.timeout();
+        let limit = client.timeout;
         Self { commands: WatchMux::spawn(client), last_id: AtomicI64::new(0), limit, idle: Mutex::default() }
     }
 

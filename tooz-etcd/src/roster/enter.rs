@@ -55,7 +55,7 @@ impl EtcdSession {
 
     /// Only a transaction that certainly did nothing is followed by another one.
     async fn attempt(&self, entering: &Entering<'_>) -> Result<Standing> {
-        let (entry, deadline) = (&entering.entry, Instant::now() + self.client.timeout());
+        let (entry, deadline) = (&entering.entry, Instant::now() + self.client.timeout);
         let mut seen = Seen::default();
         loop {
             if lock(&self.withdrawn).contains(entry.nonce) {

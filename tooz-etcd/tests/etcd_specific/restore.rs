@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tooz_conformance::servers::{Deployment, etcd};
 use tooz_conformance::{Context, ensure};
-use tooz_core::driver::{Loss, Session};
+use tooz_core::driver::Loss;
 use tooz_core::{ErrorKind, SessionState};
 
 use super::{Outcome, PATIENCE, fails, hold, insist, lease_of_session, lock};
@@ -95,7 +95,8 @@ pub(crate) async fn a_restored_server_ends_sessions(context: Context) -> Outcome
     switched?;
     ensure!(matches!(&loss, Loss::Session(error) if error.is_session_lost()), "another loss was reported: {loss:?}");
     fails(session.renew().await, ErrorKind::SessionLost, "restored")?;
-    let next = insist(|| async { driver.open(&context.session_options("a")?).await }).await?;
+    let options = context.session_options("a")?;
+    let next = insist(|| driver.open(&options)).await?;
     ensure!(next.history() > session.history(), "the next session has the history {}", next.history());
     hold(&*next).await?;
     session.close().await?;
@@ -137,7 +138,8 @@ pub(crate) async fn a_session_misses_its_entries_after_a_restore(context: Contex
     let (loss, ()) = timeout(PATIENCE, async { tokio::join!(session.lost(), lost) }).await?;
     ensure!(matches!(&loss, Loss::Entry(nonce) if *nonce == ticket.nonce), "another loss was reported: {loss:?}");
     insist(|| session.renew()).await?;
-    ensure!(!insist(|| session.leave(&lock(), &ticket)).await?, "the entry was there");
+    let roster = lock();
+    ensure!(!insist(|| session.leave(&roster, &ticket)).await?, "the entry was there");
     hold(&*session).await?;
     session.close().await?;
     servers.remove().await
@@ -157,7 +159,8 @@ pub(crate) async fn an_emptied_server_is_noticed(context: Context) -> Outcome {
         }
     };
     timeout(PATIENCE, lost).await?;
-    let acquired = timeout(PATIENCE, insist(|| coordinator.lock("lock").acquire())).await??;
+    let lock = coordinator.lock("lock");
+    let acquired = timeout(PATIENCE, insist(|| lock.acquire())).await??;
     ensure!(coordinator.state() == SessionState::Connected, "the state is {:?}", coordinator.state());
     acquired.release().await?;
     coordinator.close().await;
