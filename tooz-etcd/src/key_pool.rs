@@ -11,6 +11,8 @@ use std::sync::Mutex;
 use tooz_core::driver::support::lock;
 use tooz_core::driver::{Nonce, Seq};
 
+use crate::layout::EntryKey;
+
 /// The keys of a session.
 #[derive(Debug, Default)]
 pub(crate) struct KeyPool(Mutex<Inner>);
@@ -29,6 +31,8 @@ struct Key {
     requests: u32,
     /// The seq of the entry, once it is known to be in its roster.
     entered: Option<Seq>,
+    /// What blocked it then.
+    blockers: Vec<EntryKey>,
 }
 
 /// The numbers under one prefix: those below `next` are in use, except the free ones.
@@ -50,7 +54,7 @@ impl KeyPool {
                     numbers.next += 1;
                     numbers.next - 1
                 });
-                empty.insert(Key { prefix, number, requests: 0, entered: None })
+                empty.insert(Key { prefix, number, requests: 0, entered: None, blockers: Vec::new() })
             }
         };
         key.requests += 1;
@@ -62,14 +66,21 @@ impl KeyPool {
         lock(&self.0).keys.get(&nonce).map(Key::bytes)
     }
 
-    /// The entry is in its roster with this seq.
-    pub(crate) fn entered(&self, nonce: Nonce, seq: Seq) {
-        lock(&self.0).keys.entry(nonce).and_modify(|key| key.entered = Some(seq));
+    /// The entry is in its roster with this seq, behind these blockers.
+    pub(crate) fn entered(&self, nonce: Nonce, seq: Seq, blockers: Vec<EntryKey>) {
+        if let Some(key) = lock(&self.0).keys.get_mut(&nonce) {
+            (key.entered, key.blockers) = (Some(seq), blockers);
+        }
+    }
+
+    /// What blocked the entry when it entered.
+    pub(crate) fn blockers(&self, nonce: Nonce) -> Vec<EntryKey> {
+        lock(&self.0).keys.get(&nonce).map(|key| key.blockers.clone()).unwrap_or_default()
     }
 
     /// All entries that must be in their rosters.
-    pub(crate) fn all_entered(&self) -> Vec<(Nonce, Seq, Vec<u8>)> {
-        let entered = |(nonce, key): (&Nonce, &Key)| Some((*nonce, key.entered?, key.bytes()));
+    pub(crate) fn all_entered(&self) -> Vec<(Nonce, EntryKey)> {
+        let entered = |(nonce, key): (&Nonce, &Key)| Some((*nonce, EntryKey { key: key.bytes(), seq: key.entered? }));
         lock(&self.0).keys.iter().filter_map(entered).collect()
     }
 
@@ -115,7 +126,7 @@ mod tests {
     fn a_key_is_used_again_only_if_it_is_certainly_free() {
         let pool = KeyPool::default();
         let take = |nonce| pool.take(Nonce(nonce), b"/x/".to_vec());
-        let key = |number| Key { prefix: b"/x/".to_vec(), number, requests: 0, entered: None }.bytes();
+        let key = |number: u32| format!("/x/{number:08x}").into_bytes();
         assert_eq!([take(1), take(2), take(2), take(3)], [0, 1, 1, 2].map(key));
         pool.release(Nonce(1));
         pool.release(Nonce(1));

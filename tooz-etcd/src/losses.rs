@@ -12,7 +12,7 @@ use tooz_core::driver::support::session_lost;
 use tooz_core::driver::{Loss, Nonce};
 
 use crate::client::{KeyRange, Subscription, Txn, delete, get_key, get_keys};
-use crate::layout::{self, evicted_nonce};
+use crate::layout::{evicted_nonce, seq};
 use crate::session::EtcdSession;
 
 /// How often the reader tries again while etcd is away.
@@ -71,11 +71,10 @@ impl EtcdSession {
     /// An entry of the session that does not exist any more. The session forgets it, so the next call returns another one.
     async fn missing_entry(&self) -> Result<Option<Nonce>> {
         for entries in self.key_pool.all_entered().chunks(MAX_CHECKED) {
-            let reads: Vec<_> = entries.iter().map(|(_, _, key)| get_key(key)).collect();
+            let reads: Vec<_> = entries.iter().map(|(_, own)| get_key(&own.key)).collect();
             let mut answer = self.client.txn(Txn::new().and_then(reads)).await?;
-            for (nonce, seq, _) in entries {
-                let exists = answer.next_read()?.first().is_some_and(|found| layout::seq(found) == *seq);
-                if !exists && self.key_pool.abandon(*nonce) {
+            for (nonce, own) in entries {
+                if answer.next_read()?.first().map(seq) != Some(own.seq) && self.key_pool.abandon(*nonce) {
                     return Ok(Some(*nonce));
                 }
             }

@@ -57,6 +57,11 @@ fn main() -> ExitCode {
             Needs::NOTHING,
             queue::a_queue_removed_at_once_admits_no_waiter,
         )
+        .trial(
+            "etcd::a_large_snapshot_does_not_delay_renewals",
+            Needs::NOTHING,
+            failures::a_large_snapshot_does_not_delay_renewals,
+        )
         .trial("etcd::a_wide_semaphore_wakes_its_waiter", Needs::NOTHING, failures::a_wide_semaphore_wakes_its_waiter)
         .trial("etcd::an_idle_session_is_not_cut_off", Needs::PROXY, failures::an_idle_session_is_not_cut_off)
         .trial(

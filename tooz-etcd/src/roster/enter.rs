@@ -8,15 +8,15 @@
 use tokio::time::Instant;
 use tooz_core::Result;
 use tooz_core::driver::support::{group_not_created, lock, member_already_exists, withdrawn};
-use tooz_core::driver::{IfBlocked, IfTaken, NewEntry, Roster, Seq, Standing};
+use tooz_core::driver::{IfBlocked, IfTaken, NewEntry, Roster, Seq, Standing, Ticket};
 
-use super::position::{Position, read_earlier};
+use super::position::{Blockers, read_earlier};
 use crate::client::{
     Answer, Compare, KeyRange, KeyValue, Txn, TxnOp, absent, created_at, exists, get, get_key, is_empty,
     none_created_after, put,
 };
 use crate::error::other_clients_came_between;
-use crate::layout::{RosterKeys, entry_value, seq};
+use crate::layout::{EntryKey, RosterKeys, entry_value, seq};
 use crate::session::EtcdSession;
 
 /// What a failed attempt has read, for the next one.
@@ -44,11 +44,9 @@ impl EtcdSession {
         let entering = Entering::new(self, roster, entry);
         let outcome = self.fence.run(self.attempt(&entering)).await;
         match &outcome {
-            Ok(Standing::Admitted(ticket) | Standing::Waiting { ticket, .. }) => {
-                self.key_pool.entered(ticket.nonce, ticket.seq);
-            }
-            Err(error) if error.is_retryable() => {}
-            _ => self.key_pool.release(entry.nonce),
+            Ok(Standing::Withdrawn { .. }) => self.key_pool.release(entry.nonce),
+            Err(error) if !error.is_retryable() => self.key_pool.release(entry.nonce),
+            _ => {}
         }
         outcome
     }
@@ -65,12 +63,13 @@ impl EtcdSession {
             if answer.succeeded {
                 let earlier = if entering.conflicting.is_some() { answer.next_read()? } else { Vec::new() };
                 let ticket = entry.ticket(Seq(answer.revision.unsigned_abs()));
-                return Ok(Position::new(earlier, entry.limit.get() as usize).standing(ticket));
+                return Ok(self.standing(ticket, Blockers::new(earlier, entry.limit.get() as usize)));
             }
             self.fence.session_lives(&mut answer)?;
-            if let Some(own) = answer.next_read()?.pop() {
-                let ticket = entry.ticket(seq(&own));
-                return Ok(self.position(&entering.keys, &entering.key, &ticket).await?.standing(ticket));
+            if let Some(own) = answer.next_read()?.pop().map(EntryKey::of) {
+                let ticket = entry.ticket(own.seq);
+                let blockers = self.blockers(&entering.keys, &own, &ticket, Blockers(Vec::new())).await?;
+                return Ok(self.standing(ticket, blockers));
             }
             match entering.after_failure(&mut answer)? {
                 Ok(standing) => return Ok(standing),
@@ -80,6 +79,12 @@ impl EtcdSession {
                 return Err(other_clients_came_between());
             }
         }
+    }
+
+    fn standing(&self, ticket: Ticket, blockers: Blockers) -> Standing {
+        let standing = blockers.standing(ticket);
+        self.key_pool.entered(ticket.nonce, ticket.seq, blockers.0);
+        standing
     }
 }
 

@@ -4,18 +4,17 @@ use tooz_core::Result;
 use tooz_core::driver::support::lock;
 use tooz_core::driver::{Nonce, Roster, Seq, Ticket};
 
-use super::position::is_in_roster;
 use crate::client::{KeyValue, Txn, TxnOp, created_at, delete, get_created_at, get_key, put};
 use crate::layout::{parse_value, revision};
 use crate::session::EtcdSession;
 
 impl EtcdSession {
     pub(crate) async fn leave_roster(&self, roster: &Roster, ticket: &Ticket) -> Result<bool> {
-        let Some(key) = self.key_of(&self.layout.roster(roster), ticket) else {
+        let Some(own) = self.own_key(&self.layout.roster(roster), ticket) else {
             return self.fence.check_session().await.map(|()| false);
         };
-        let txn = Txn::new().when([is_in_roster(&key, ticket)]).and_then([delete(&key)]);
-        let mut answer = self.client.txn(txn.or_else([self.fence.read(), get_key(&key)])).await?;
+        let txn = Txn::new().when([own.exists()]).and_then([delete(&own.key)]);
+        let mut answer = self.client.txn(txn.or_else([self.fence.read(), get_key(&own.key)])).await?;
         if answer.succeeded {
             self.key_pool.release(ticket.nonce);
             return Ok(true);

@@ -5,41 +5,30 @@
 
 use tooz_core::Result;
 use tooz_core::driver::support::not_held;
-use tooz_core::driver::{Mode, Seq, Standing, Ticket};
+use tooz_core::driver::{Mode, Standing, Ticket};
 
-use crate::client::{Compare, KeyValue, Txn, TxnOp, created_at, nearest_first};
-use crate::layout::{RosterKeys, revision, seq};
+use crate::client::{KeyValue, Txn, TxnOp, get_key, nearest_first};
+use crate::layout::{EntryKey, RosterKeys, revision, seq};
 use crate::session::EtcdSession;
 
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Position {
-    Admitted,
-    /// Behind these conflicting entries, nearest first, as many as the limit.
-    Behind(Vec<Blocker>),
-}
+/// Up to this many blockers are watched and compared one by one; etcd takes 128 comparisons.
+pub(super) const MAX_SINGLE_BLOCKERS: usize = 16;
 
-/// An entry that blocks another one.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Blocker {
-    pub(super) key: Vec<u8>,
-    seq: Seq,
-}
+/// The entries that block an entry, nearest first, as many as its limit; none if it is admitted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Blockers(pub(super) Vec<EntryKey>);
 
-impl Position {
-    /// The position behind the conflicting entries `earlier`, nearest first: all of them, or as many as the limit.
+impl Blockers {
+    /// Out of the conflicting entries before it, nearest first: all of them, or as many as the limit.
     pub(super) fn new(mut earlier: Vec<KeyValue>, limit: usize) -> Self {
-        if earlier.len() < limit {
-            return Self::Admitted;
-        }
-        earlier.truncate(limit);
-        let blocker = |stored: KeyValue| Blocker { seq: seq(&stored), key: stored.into_key_value().0 };
-        Self::Behind(earlier.into_iter().map(blocker).collect())
+        earlier.truncate(if earlier.len() < limit { 0 } else { limit });
+        Self(earlier.into_iter().map(EntryKey::of).collect())
     }
 
     pub(super) fn standing(&self, ticket: Ticket) -> Standing {
-        match self {
-            Self::Behind(blockers) if !blockers.is_empty() => Standing::Waiting { ticket, blocked_by: blockers[0].seq },
-            _ => Standing::Admitted(ticket),
+        match self.0.first() {
+            Some(nearest) => Standing::Waiting { ticket, blocked_by: nearest.seq },
+            None => Standing::Admitted(ticket),
         }
     }
 }
@@ -49,34 +38,43 @@ pub(super) fn read_earlier(keys: &RosterKeys, mode: Mode, before: Option<i64>, l
     keys.conflicting(mode).map(|range| nearest_first(&range, before, limit))
 }
 
-/// True if the entry of the ticket is in the roster.
-pub(super) fn is_in_roster(key: &[u8], ticket: &Ticket) -> Compare {
-    created_at(key, revision(ticket.seq))
-}
-
 impl EtcdSession {
-    /// Reads the position of an entry.
+    /// Reads what blocks an entry. As long as the `known` blockers exist, etcd need not read the queue.
     ///
     /// # Errors
     /// `NotHeld` if the entry is gone, `SessionLost` if the session is.
-    pub(super) async fn position(&self, keys: &RosterKeys, key: &[u8], ticket: &Ticket) -> Result<Position> {
+    pub(super) async fn blockers(
+        &self,
+        keys: &RosterKeys,
+        own: &EntryKey,
+        ticket: &Ticket,
+        known: Blockers,
+    ) -> Result<Blockers> {
         let limit = ticket.limit.get() as usize;
-        let earlier = read_earlier(keys, ticket.mode, Some(revision(ticket.seq)), limit);
-        // Without conflicts, some other read: etcd answers a transaction without reads from a state that may be old.
-        let read = earlier.unwrap_or_else(|| self.fence.read());
-        let txn = Txn::new().when([is_in_roster(key, ticket)]).and_then([read]).or_else([self.fence.read()]);
+        let mut reads = vec![self.fence.read(), get_key(&own.key)];
+        reads.extend(read_earlier(keys, ticket.mode, Some(revision(own.seq)), limit));
+        let is_known = (1..=MAX_SINGLE_BLOCKERS).contains(&known.0.len());
+        let unchanged: Vec<_> = known.0.iter().chain([own]).map(EntryKey::exists).collect();
+        let txn = match is_known {
+            // Some read, since etcd answers a transaction without reads from a state that may be old.
+            true => Txn::new().when(unchanged).and_then([self.fence.read()]).or_else(reads),
+            false => Txn::new().and_then(reads),
+        };
         let mut answer = self.client.txn(txn).await?;
-        if !answer.succeeded {
-            return self.fence.session_lives(&mut answer).and(Err(not_held()));
+        if is_known && answer.succeeded {
+            return Ok(known);
         }
-        match keys.conflicting(ticket.mode) {
-            Some(_) => Ok(Position::new(answer.next_read()?, limit)),
-            None => Ok(Position::Admitted),
+        self.fence.session_lives(&mut answer)?;
+        if answer.next_read()?.first().map(seq) != Some(own.seq) {
+            return Err(not_held());
         }
+        let earlier = if keys.conflicting(ticket.mode).is_some() { answer.next_read()? } else { Vec::new() };
+        Ok(Blockers::new(earlier, limit))
     }
 
     /// The key of the session's own entry, if it may be in the roster.
-    pub(super) fn key_of(&self, keys: &RosterKeys, ticket: &Ticket) -> Option<Vec<u8>> {
-        self.key_pool.key(ticket.nonce).filter(|key| keys.contains(key))
+    pub(super) fn own_key(&self, keys: &RosterKeys, ticket: &Ticket) -> Option<EntryKey> {
+        let key = self.key_pool.key(ticket.nonce).filter(|key| keys.contains(key))?;
+        Some(EntryKey { key, seq: ticket.seq })
     }
 }

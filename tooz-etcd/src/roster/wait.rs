@@ -1,46 +1,45 @@
 //! Waiting for admission, after etcd's own lock recipe (`client/v3/concurrency`), for any limit:
 //!
-//! 1. Read the position of the entry. If nothing blocks it, it is admitted.
-//! 2. Watch the blockers, which are its predecessor for limit 1, and the entry itself.
-//! 3. Read again, since a blocker may have left before the watch began; then read after each event.
+//! 1. Watch the blockers that are known (for limit 1, the predecessor) and the entry itself.
+//! 2. Read what blocks the entry, since a blocker may have left before the watch began. Without blockers, it is admitted.
+//! 3. Read again after each event; watch anew where the blockers are others.
 //!
-//! So a release wakes one waiter, or n with limit n, and no waiter is admitted without a read after the blocker left.
+//! So a release wakes one waiter, or n with limit n, and a waiter is admitted only by a read after the blocker left.
 
 use tooz_core::Result;
 use tooz_core::driver::support::not_held;
 use tooz_core::driver::{Roster, Ticket};
 
-use super::position::{Blocker, Position};
-use crate::client::{KeyRange, Subscription};
-use crate::layout::RosterKeys;
+use super::position::{Blockers, MAX_SINGLE_BLOCKERS};
+use crate::client::KeyRange;
 use crate::session::EtcdSession;
-
-/// Up to this many blockers are watched one by one; above it, all conflicting entries are watched as one range.
-const MAX_WATCHED_BLOCKERS: usize = 16;
 
 impl EtcdSession {
     pub(crate) async fn wait_for_admission(&self, roster: &Roster, ticket: &Ticket) -> Result<()> {
         let keys = self.layout.roster(roster);
-        let Some(key) = self.key_of(&keys, ticket) else {
+        let Some(own) = self.own_key(&keys, ticket) else {
             return self.fence.check_session().await.and(Err(not_held()));
         };
-        let mut subscription: Option<Subscription> = None;
+        let mut known = Blockers(self.key_pool.blockers(ticket.nonce));
         loop {
-            let Position::Behind(blockers) = self.position(&keys, &key, ticket).await? else { return Ok(()) };
-            let watched = what_to_watch(&keys, &key, ticket, &blockers);
-            match subscription.as_mut().filter(|subscription| subscription.watches(&watched)) {
-                Some(subscription) => subscription.changed().await?,
-                None => subscription = Some(self.watches.subscribe(watched).await?),
+            // Many blockers are watched as one range.
+            let mut watched = vec![KeyRange::key(&*own.key)];
+            match keys.conflicting(ticket.mode).filter(|_| known.0.len() > MAX_SINGLE_BLOCKERS) {
+                Some(all) => watched.push(all),
+                None => watched.extend(known.0.iter().map(|blocker| KeyRange::key(&*blocker.key))),
+            }
+            let mut subscription = self.watches.subscribe(watched).await?;
+            loop {
+                let before = known.clone();
+                known = self.blockers(&keys, &own, ticket, known).await?;
+                if known.0.is_empty() {
+                    return Ok(());
+                }
+                if known != before {
+                    break;
+                }
+                subscription.changed().await?;
             }
         }
     }
-}
-
-fn what_to_watch(keys: &RosterKeys, own: &[u8], ticket: &Ticket, blockers: &[Blocker]) -> Vec<KeyRange> {
-    let mut watched = vec![KeyRange::key(own)];
-    match keys.conflicting(ticket.mode).filter(|_| blockers.len() > MAX_WATCHED_BLOCKERS) {
-        Some(all) => watched.push(all),
-        None => watched.extend(blockers.iter().map(|blocker| KeyRange::key(&*blocker.key))),
-    }
-    watched
 }

@@ -150,7 +150,8 @@ pub(crate) async fn a_release_wakes_one_of_a_thousand_waiters(context: Context) 
 }
 
 pub(crate) async fn one_message_renews_any_number_of_locks(context: Context) -> Outcome {
-    let session = context.session("a").await?;
+    // The locks are entered without renewals.
+    let session = context.with_ttl(Duration::from_secs(120)).session("a").await?;
     let renewals = async |count: u64| {
         let before = Calls::now(&context).await?.of("LeaseKeepAlive");
         for _ in 0..count {

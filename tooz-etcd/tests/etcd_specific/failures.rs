@@ -11,6 +11,7 @@ use tooz_conformance::{Context, Failure, ensure};
 use tooz_core::driver::{Loss, NewEntry, Standing};
 use tooz_core::{ErrorKind, Name};
 
+use super::forwarder::Forwarder;
 use super::{Outcome, PATIENCE, compact, exclusive, fails, hold, insist, lease_of_session, lock, operator, wait};
 
 pub(crate) async fn a_revoked_lease_is_reported_at_once(context: Context) -> Outcome {
@@ -146,5 +147,36 @@ pub(crate) async fn entries_removed_together_admit_no_waiter(context: Context) -
         ensure!(removed?.deleted() == 2, "there were not two entries");
         fails(turn, ErrorKind::NotHeld, "")?;
     }
+    Ok(())
+}
+
+/// A snapshot of 4 MB takes some 10 s over this network. Meanwhile renewals must not be late.
+pub(crate) async fn a_large_snapshot_does_not_delay_renewals(context: Context) -> Outcome {
+    let (writer, roster) = (context.with_ttl(Duration::from_secs(60)).session("writer").await?, lock());
+    let value = vec![b'v'; 200_000];
+    for _ in 0..20 {
+        writer.enter(&roster, NewEntry { value: &value, ..exclusive() }).await?;
+    }
+    let address = context.url().trim_start_matches("etcd://");
+    let forwarder = Forwarder::start(address, Duration::from_millis(40)).await?;
+    let far = context.at(format!("etcd://{}", forwarder.address));
+    let mut options = far.session_options("reader")?;
+    options.timeout = PATIENCE * 4;
+    let reader = far.driver()?.open(&options).await?;
+    reader.renew().await?;
+    let reading = reader.snapshot(&roster, None);
+    let renewing = async {
+        let mut slowest = Duration::ZERO;
+        for _ in 0..15 {
+            let began = Instant::now();
+            reader.renew().await?;
+            slowest = slowest.max(began.elapsed());
+            sleep(Duration::from_millis(300)).await;
+        }
+        Outcome::Ok(slowest)
+    };
+    let (snapshot, slowest) = tokio::join!(reading, renewing);
+    let (entries, slowest) = (snapshot?.entries.len(), slowest?);
+    ensure!(entries == 20 && slowest < Duration::from_secs(1), "{entries} entries; a renewal took {slowest:?}");
     Ok(())
 }

@@ -5,6 +5,7 @@
 pub(crate) mod cost;
 pub(crate) mod failures;
 pub(crate) mod foreign_keys;
+pub(crate) mod forwarder;
 pub(crate) mod members;
 pub(crate) mod queue;
 pub(crate) mod restore;

@@ -3,19 +3,16 @@
 //! Two servers behind one forwarder play the one before and the one after. They have the same cluster id, as after
 //! `etcdctl snapshot restore`, and the second one gets the lease and the keys that a snapshot would contain.
 
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use etcd_client::{Client, LeaseGrantOptions, PutOptions};
-use tokio::io::copy_bidirectional;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tooz_conformance::servers::{Deployment, etcd};
 use tooz_conformance::{Context, ensure};
 use tooz_core::driver::Loss;
 use tooz_core::{ErrorKind, SessionState};
 
+use super::forwarder::Forwarder;
 use super::{Outcome, PATIENCE, fails, hold, insist, lease_of_session, lock};
 
 /// Arguments that give both servers the same cluster id.
@@ -36,7 +33,7 @@ impl Servers {
     async fn start() -> Outcome<Self> {
         let (before, after) = tokio::join!(start(), start());
         let (before, after) = (before?, after?);
-        let forwarder = Forwarder::start(before.addresses()[0].clone()).await?;
+        let forwarder = Forwarder::start(&before.addresses()[0], Duration::ZERO).await?;
         Ok(Self { before, after, forwarder })
     }
 
@@ -60,7 +57,7 @@ impl Servers {
     }
 
     fn switch(&self) {
-        self.forwarder.switch(self.after.addresses()[0].clone());
+        self.forwarder.switch(&self.after.addresses()[0]);
     }
 
     async fn remove(self) -> Outcome {
@@ -165,37 +162,4 @@ pub(crate) async fn an_emptied_server_is_noticed(context: Context) -> Outcome {
     acquired.release().await?;
     coordinator.close().await;
     servers.remove().await
-}
-
-/// Forwards connections to a server that can be replaced by another one.
-struct Forwarder {
-    address: String,
-    upstream: Arc<Mutex<String>>,
-    connections: Arc<Mutex<JoinSet<()>>>,
-}
-
-impl Forwarder {
-    async fn start(upstream: String) -> Outcome<Self> {
-        let listener = TcpListener::bind("127.0.0.1:0").await?;
-        let address = listener.local_addr()?.to_string();
-        let (upstream, connections) = (Arc::new(Mutex::new(upstream)), Arc::<Mutex<JoinSet<()>>>::default());
-        let (current, tasks) = (upstream.clone(), connections.clone());
-        tokio::spawn(async move {
-            while let Ok((mut client, _)) = listener.accept().await {
-                let server = current.lock().expect("no test panics with it").clone();
-                tasks.lock().expect("no test panics with it").spawn(async move {
-                    if let Ok(mut server) = TcpStream::connect(server).await {
-                        // A connection that ends is no failure of the test.
-                        let _ = copy_bidirectional(&mut client, &mut server).await;
-                    }
-                });
-            }
-        });
-        Ok(Self { address, upstream, connections })
-    }
-
-    fn switch(&self, upstream: String) {
-        *self.upstream.lock().expect("no test panics with it") = upstream;
-        self.connections.lock().expect("no test panics with it").abort_all();
-    }
 }
