@@ -1,4 +1,4 @@
-//! The driver beside raw transactions and one watch of etcd-client.
+//! Compares the driver with raw transactions and one watch of etcd-client.
 
 use std::process::ExitCode;
 
@@ -79,7 +79,7 @@ impl Floor for Raw {
     }
 
     async fn receive(&self, turn: u64) -> Result<(), Failure> {
-        // Without a start revision: such a watch is in step, and is served at once.
+        // A watch without a start revision is in step, so etcd serves it at once.
         let mut watch = self.watch.clone().watch(self.key("turn", turn), None).await?;
         while let Some(answer) = watch.message().await? {
             if answer.events().iter().any(|event| event.event_type() == EventType::Delete) {

@@ -1,36 +1,33 @@
 //! The URL and its options, typed: `etcd://user:password@host:2379,host:2379/prefix?ca_cert=…`.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
-use etcd_client::{Certificate, ConnectOptions, Identity, TlsOptions};
 use tooz_core::{Error, ErrorKind, Result, ServiceUrl};
 
 const DEFAULT_HOST: &str = "localhost";
 const DEFAULT_PORT: u16 = 2379;
-/// etcd cuts clients off that ping more often than every 5 s (its `--grpc-keepalive-min-time`), with all their streams.
-const PING_INTERVAL: Duration = Duration::from_secs(6);
-const PING_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// What the URL says.
 #[derive(Clone)]
 pub(crate) struct Config {
     /// `host:port`, in the order of the URL.
     pub(crate) addresses: Vec<String>,
-    /// A prefix of all keys, before the namespace.
+    /// The prefix of all keys, before the namespace.
     pub(crate) path: String,
-    /// What Python tooz's options say of the TTL.
+    /// The TTL that the options of Python's tooz ask for.
     pub(crate) ttl: Option<Duration>,
-    user: Option<(String, String)>,
-    tls: Option<Tls>,
+    /// Name and password.
+    pub(crate) user: Option<(String, String)>,
+    pub(crate) tls: Option<Tls>,
 }
 
-/// Files in PEM format.
+/// Files in PEM format: the CA to trust (without one, those of the system), and the client's certificate and key.
 #[derive(Clone, Debug)]
-struct Tls {
-    ca_cert: Option<PathBuf>,
-    identity: Option<(PathBuf, PathBuf)>,
+pub(crate) struct Tls {
+    pub(crate) ca_cert: Option<PathBuf>,
+    pub(crate) identity: Option<(PathBuf, PathBuf)>,
 }
 
 impl Config {
@@ -40,7 +37,7 @@ impl Config {
         let lock_timeout: Option<Duration> = options.get("lock_timeout")?;
         let membership_timeout: Option<Duration> = options.get("membership_timeout")?;
         let legacy = url.scheme().starts_with("etcd3+");
-        // In Python's tooz this is also the TTL of what has no timeout of its own.
+        // Python's tooz also uses it as the TTL of locks and members that have no timeout of their own.
         let timeout = if legacy { options.get("timeout")? } else { None };
         let ttl = [lock_timeout.or(timeout), membership_timeout.or(timeout)].into_iter().flatten().min();
         let api_version: Option<String> = options.get("api_version")?;
@@ -65,22 +62,6 @@ impl Config {
     pub(crate) fn uri(&self, address: &str) -> String {
         format!("{}://{address}", if self.tls.is_some() { "https" } else { "http" })
     }
-
-    /// What each endpoint is connected to with. Reads the certificates.
-    pub(crate) fn connect_options(&self, timeout: Duration) -> Result<ConnectOptions> {
-        let mut options = ConnectOptions::new()
-            .with_connect_timeout(timeout)
-            .with_keep_alive(PING_INTERVAL, PING_TIMEOUT)
-            .with_keep_alive_while_idle(false)
-            .with_require_leader(true);
-        if let Some((name, password)) = &self.user {
-            options = options.with_user(name, password).with_auto_token_refresh(true);
-        }
-        if let Some(tls) = &self.tls {
-            options = options.with_tls(tls.options()?);
-        }
-        Ok(options)
-    }
 }
 
 impl fmt::Debug for Config {
@@ -104,29 +85,6 @@ impl Tls {
             _ => return Err(invalid("cert_cert and cert_key belong together: the client's certificate and its key")),
         };
         Ok((ca_cert.is_some() || identity.is_some()).then_some(Self { ca_cert, identity }))
-    }
-
-    fn options(&self) -> Result<TlsOptions> {
-        let mut options = TlsOptions::new();
-        options = match &self.ca_cert {
-            Some(path) => options.ca_certificate(Certificate::from_pem(read_pem("ca_cert", path, "CERTIFICATE")?)),
-            None => options.with_native_roots(),
-        };
-        if let Some((cert, key)) = &self.identity {
-            let cert = read_pem("cert_cert", cert, "CERTIFICATE")?;
-            options = options.identity(Identity::from_pem(cert, read_pem("cert_key", key, "PRIVATE KEY")?));
-        }
-        Ok(options)
-    }
-}
-
-fn read_pem(option: &str, path: &Path, label: &str) -> Result<String> {
-    let text = std::fs::read_to_string(path).map_err(|error| {
-        invalid(format!("failed to read {}, the file of option \"{option}\"", path.display())).with_source(error)
-    })?;
-    match text.lines().any(|line| line.starts_with("-----BEGIN") && line.contains(label)) {
-        true => Ok(text),
-        false => Err(invalid(format!("{}, the file of option \"{option}\", holds no PEM {label}", path.display()))),
     }
 }
 
@@ -179,12 +137,5 @@ mod tests {
             assert_eq!(config(url).unwrap_err().kind(), ErrorKind::InvalidOption, "{url}");
         }
         assert_eq!(config("etcd://me@h").unwrap_err().kind(), ErrorKind::InvalidUrl);
-    }
-
-    #[test]
-    fn a_file_that_is_no_certificate_is_named() {
-        let config = config("etcds://h?ca_cert=/dev/null").unwrap();
-        let error = config.connect_options(Duration::from_secs(1)).unwrap_err();
-        assert!(error.to_string().contains("/dev/null"), "{error}");
     }
 }

@@ -1,11 +1,13 @@
-//! The driver: what it claims, and how it is found.
+//! The driver: its URL schemes and its claims.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use tooz_core::driver::{Driver, DriverEntry, DriverInfo, Session, SessionOptions};
 use tooz_core::{Characteristic, Result, ServiceUrl};
 
+use crate::client::History;
 use crate::config::Config;
 use crate::session::EtcdSession;
 
@@ -14,6 +16,10 @@ pub const DRIVER: DriverEntry =
     DriverEntry { name: "etcd", schemes: &["etcd", "etcds", "etcd3+http", "etcd3+https"], open };
 
 tooz_core::inventory::submit! { DRIVER }
+
+/// etcd rounds a TTL up to whole seconds, and to the least one that its election timeout allows.
+const LEAST_TTL: Duration = Duration::from_millis(1);
+const GREATEST_TTL: Duration = Duration::from_secs(9_000_000_000);
 
 /// What the conformance suite has shown.
 const CHARACTERISTICS: &[Characteristic] = &[
@@ -29,22 +35,24 @@ const CHARACTERISTICS: &[Characteristic] = &[
 ];
 
 fn open(url: &ServiceUrl) -> Result<Arc<dyn Driver>> {
-    Ok(Arc::new(Etcd { config: Config::new(url)? }))
+    Ok(Arc::new(Etcd { config: Config::new(url)?, history: Arc::default() }))
 }
 
 #[derive(Debug)]
 struct Etcd {
     config: Config,
+    history: Arc<History>,
 }
 
 #[async_trait]
 impl Driver for Etcd {
-    /// Not `NonTimeoutBased`, whatever Python's tooz says: a lease is a timeout.
+    /// Not `NonTimeoutBased`, as Python's tooz claims: a lease is a timeout.
     fn info(&self) -> DriverInfo {
-        DriverInfo::new(DRIVER.name, CHARACTERISTICS).with_topics().with_ttl(self.config.ttl)
+        let info = DriverInfo::new(DRIVER.name, CHARACTERISTICS).with_topics().with_ttl(self.config.ttl);
+        info.with_ttl_range(LEAST_TTL, GREATEST_TTL)
     }
 
     async fn open(&self, options: &SessionOptions) -> Result<Box<dyn Session>> {
-        Ok(Box::new(EtcdSession::open(&self.config, options).await?))
+        Ok(Box::new(EtcdSession::open(&self.config, self.history.clone(), options).await?))
     }
 }

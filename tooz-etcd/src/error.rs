@@ -1,18 +1,20 @@
-//! What etcd and gRPC say, in the words of tooz.
+//! Maps the errors of etcd, gRPC and the client crate to those of tooz.
 
 use std::error::Error as StdError;
 use std::fmt::Write as _;
 
 use etcd_client::{Error as EtcdError, WatchResponse};
+use tooz_core::driver::support::session_lost;
 use tooz_core::{Error, ErrorKind};
 
-/// gRPC's status codes as far as they are told apart here.
+/// gRPC's status codes that the driver distinguishes.
 mod code {
     pub(super) const INVALID_ARGUMENT: i32 = 3;
     pub(super) const NOT_FOUND: i32 = 5;
     pub(super) const PERMISSION_DENIED: i32 = 7;
     pub(super) const RESOURCE_EXHAUSTED: i32 = 8;
     pub(super) const FAILED_PRECONDITION: i32 = 9;
+    pub(super) const OUT_OF_RANGE: i32 = 11;
     pub(super) const UNIMPLEMENTED: i32 = 12;
     pub(super) const UNAUTHENTICATED: i32 = 16;
 }
@@ -65,6 +67,9 @@ fn of_status(status: i32, message: &str) -> (ErrorKind, &'static str) {
             K::Unavailable,
             "etcd refuses to write, since its database is full: compact and defragment it, then disarm the NOSPACE alarm",
         ),
+        code::OUT_OF_RANGE if message.contains("lease TTL") => {
+            (K::InvalidOption, "the TTL is above etcd's greatest one")
+        }
         code::RESOURCE_EXHAUSTED if message.contains("larger than max") => (K::InvalidOption, TOO_LARGE),
         code::INVALID_ARGUMENT if message.contains("request is too large") => (K::InvalidOption, TOO_LARGE),
         code::INVALID_ARGUMENT if message.contains("revision of auth store is old") => {
@@ -123,28 +128,25 @@ pub(crate) fn canceled(response: &WatchResponse) -> Error {
     .with_source(reason)
 }
 
-/// The lease of the session is gone.
-pub(crate) fn session_lost() -> Error {
-    Error::new(ErrorKind::SessionLost, "etcd does not know the session's lease any more")
-}
+pub(crate) const NOT_WRITTEN_BY_DRIVER: &str =
+    "a key under the prefix of the namespace was not written by this driver; delete it, or use another namespace";
 
-/// The session was closed by its own client.
-pub(crate) fn session_closed() -> Error {
-    Error::new(ErrorKind::SessionLost, "the session was closed")
-}
-
-/// The entry of a ticket does not stand.
-pub(crate) fn not_held() -> Error {
-    Error::new(ErrorKind::NotHeld, "the entry does not stand in the roster any more")
-}
-
-/// A key or value under our prefix that this driver did not write.
+/// A value that every request needs, but the driver did not write.
 pub(crate) fn corrupt(key: &[u8]) -> Error {
-    Error::new(ErrorKind::Corrupt, "a key under the prefix of the namespace was not written by this driver")
-        .with_context("key", key.escape_ascii())
+    Error::new(ErrorKind::Corrupt, NOT_WRITTEN_BY_DRIVER).with_context("key", key.escape_ascii())
 }
 
 /// An answer that does not fit the request.
 pub(crate) fn unexpected_answer() -> Error {
     Error::new(ErrorKind::Unexpected, "etcd's answer does not fit the request")
+}
+
+/// Other clients changed the same keys between all attempts.
+pub(crate) fn other_clients_came_between() -> Error {
+    Error::new(ErrorKind::Unavailable, "other clients changed the same keys again and again")
+}
+
+/// The session belongs to a history of etcd that is gone.
+pub(crate) fn history_lost() -> Error {
+    Error::new(ErrorKind::SessionLost, "etcd was restored from a snapshot or emptied since the session began")
 }

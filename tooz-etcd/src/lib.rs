@@ -1,4 +1,4 @@
-//! The etcd driver: a session is a lease, an entry is a key bound to it, and the order is the order of revisions.
+//! The etcd driver: a session is a lease, an entry is a key bound to it, and the order is the order of create revisions.
 //!
 //! Name the crate once (`use tooz_etcd as _;`) and connect to `etcd://host:2379`. URLs, guarantees, keys and behaviour
 //! under failure: `docs/drivers/etcd.md`.
@@ -6,18 +6,14 @@
 mod client;
 mod config;
 mod driver;
-mod enter;
 mod error;
-mod gate;
+mod fence;
+mod key_pool;
 mod layout;
-mod lease;
 mod losses;
-mod outbox;
-mod places;
+mod publisher;
 mod roster;
 mod session;
 mod topics;
-mod turn;
-mod watch;
 
 pub use self::driver::DRIVER;

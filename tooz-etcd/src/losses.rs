@@ -1,97 +1,84 @@
-//! What is lost without our doing: the lease, or an entry that somebody else removed and left a note about.
+//! The losses that etcd reports by itself.
+//!
+//! - A watch on the session's key reports the end of the lease.
+//! - A client that removes an entry of another session leaves a note for it, which a second watch reports.
+//! - Each time the watches begin anew, the reader checks that all entries of the session exist: a session that lives proves
+//!   nothing about them after etcd was restored from a snapshot.
 
-use std::collections::HashSet;
 use std::time::Duration;
 
-use etcd_client::{Compare, CompareOp, GetOptions, KeyValue, Txn, TxnOp};
 use tooz_core::Result;
+use tooz_core::driver::support::session_lost;
 use tooz_core::driver::{Loss, Nonce};
 
-use crate::client::lock;
-use crate::error::{session_closed, session_lost};
-use crate::layout::{KeyRange, nonce_of};
-use crate::session::{EtcdSession, gets};
-use crate::watch::{Events, Subscription};
+use crate::client::{KeyRange, Subscription, Txn, delete, get_key, get_keys};
+use crate::layout::{evicted_nonce, seq};
+use crate::session::EtcdSession;
 
-/// While etcd is away, the notes are looked for this often.
-const PAUSE: Duration = Duration::from_millis(500);
-
-/// What has been told already, and the watch on what comes.
-#[derive(Debug, Default)]
-pub(crate) struct Losses {
-    subscription: Option<Subscription>,
-    reported: HashSet<Nonce>,
-}
+/// How often the reader tries again while etcd is away.
+const RETRY_INTERVAL: Duration = Duration::from_millis(500);
+/// How many entries one transaction checks.
+const MAX_CHECKED: usize = 100;
 
 impl EtcdSession {
-    /// The next loss that etcd reports.
     pub(crate) async fn next_loss(&self) -> Loss {
-        let mut losses = self.losses.lock().await;
+        let mut subscription = self.loss_subscription.lock().await;
         loop {
-            if self.is_closed() {
-                return Loss::Session(session_closed());
-            }
-            match self.look_for_loss(&mut losses).await {
+            match self.read_losses(&mut subscription).await {
                 Ok(Some(nonce)) => return Loss::Entry(nonce),
                 Ok(None) => {}
                 Err(error) if error.is_session_lost() => return Loss::Session(error),
                 Err(error) => {
-                    tracing::debug!(%error, "losses cannot be watched at the moment");
-                    losses.subscription = None;
-                    tokio::time::sleep(PAUSE).await;
+                    tracing::debug!(%error, "failed to watch for losses; trying again");
+                    *subscription = None;
+                    tokio::time::sleep(RETRY_INTERVAL).await;
                 }
             }
         }
     }
 
-    /// One look: a new note, or nothing after something changed.
-    async fn look_for_loss(&self, losses: &mut Losses) -> Result<Option<Nonce>> {
+    /// Returns an entry that was removed, or `None` after an event.
+    async fn read_losses(&self, subscription: &mut Option<Subscription>) -> Result<Option<Nonce>> {
         let notes = self.layout.evictions(self.lease.id);
-        let subscription = match &mut losses.subscription {
-            Some(subscription) => subscription,
-            empty => {
-                let session = (KeyRange::key(self.session_key.clone()), Events::Deletes);
-                let watched = vec![session, (notes.clone(), Events::Puts)];
-                empty.insert(self.watches.subscribe(watched).await?)
-            }
+        let new = match subscription {
+            Some(_) => None,
+            None => Some(self.watches.subscribe(vec![KeyRange::key(self.fence.key()), notes.clone()]).await?),
         };
-        subscription.mark();
-        for note in self.read_notes(notes).await? {
-            let Some(nonce) = nonce_of(&note) else { continue };
-            self.remove_note(note);
-            if losses.reported.insert(nonce) {
-                self.places.forsake(nonce);
-                lock(&self.waiting).remove(&nonce);
-                return Ok(Some(nonce));
-            }
+        let txn = Txn::new().when([self.fence.session_exists()]).and_then([get_keys(notes)]);
+        let mut answer = self.client.txn(txn).await?;
+        if !answer.succeeded {
+            return Err(session_lost());
         }
-        subscription.changed().await?;
+        for note in answer.next_read()? {
+            // An entry that the session does not know has left or was withdrawn, or the last call has reported it.
+            match evicted_nonce(&note).filter(|nonce| self.key_pool.abandon(*nonce)) {
+                Some(nonce) => return Ok(Some(nonce)),
+                None => self.client.txn(Txn::new().and_then([delete(note.key())])).await?,
+            };
+        }
+        if let Some(new) = new {
+            if let Some(missing) = self.missing_entry().await? {
+                return Ok(Some(missing));
+            }
+            *subscription = Some(new);
+        }
+        if let Some(subscription) = subscription {
+            subscription.changed().await?;
+        }
         Ok(None)
     }
 
-    async fn read_notes(&self, notes: KeyRange) -> Result<Vec<KeyValue>> {
-        let options = GetOptions::new().with_range(notes.end).with_keys_only();
-        let txn = Txn::new()
-            .when([Compare::create_revision(self.session_key.clone(), CompareOp::Greater, 0)])
-            .and_then([TxnOp::get(notes.start, Some(options))]);
-        let answer = self.client.txn(txn).await?;
-        if !answer.succeeded() {
-            return Err(session_lost());
-        }
-        Ok(gets(&answer).flatten().collect())
-    }
-
-    /// Best effort, since a note dies with the session at the latest.
-    fn remove_note(&self, note: KeyValue) {
-        let client = self.client.clone();
-        tokio::spawn(async move {
-            let key = note.key().to_vec();
-            let removed = client.call(client.timeout(), |mut connection| async move {
-                connection.kv.delete(key, None).await.map(drop)
-            });
-            if let Err(error) = removed.await {
-                tracing::debug!(%error, "a note about an eviction was left behind");
+    /// An entry of the session that does not exist any more. The session forgets it, so the next call returns another one.
+    async fn missing_entry(&self) -> Result<Option<Nonce>> {
+        for entries in self.key_pool.all_entered().chunks(MAX_CHECKED) {
+            let reads: Vec<_> = entries.iter().map(|(_, own)| get_key(&own.key)).collect();
+            let mut answer = self.client.txn(Txn::new().and_then(reads)).await?;
+            for (nonce, own) in entries {
+                if answer.next_read()?.first().map(seq) != Some(own.seq) && self.key_pool.abandon(*nonce) {
+                    return Ok(Some(*nonce));
+                }
             }
-        });
+        }
+        Ok(None)
     }
 }

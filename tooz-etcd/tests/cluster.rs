@@ -1,11 +1,11 @@
 //! The behaviour suite on a cluster of three members, any of which may fail.
 
-mod own;
+mod etcd_specific;
 
 use std::process::ExitCode;
 use std::time::Duration;
 
-use own::members;
+use etcd_specific::members;
 use tooz_conformance::servers::etcd;
 use tooz_conformance::{Harness, Needs};
 

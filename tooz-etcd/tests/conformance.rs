@@ -1,26 +1,30 @@
 //! The behaviour suite on one etcd member.
 
-mod own;
+mod etcd_specific;
 
 use std::process::ExitCode;
 
-use own::{cost, failures, line, tls, users};
+use etcd_specific::{cost, failures, foreign_keys, queue, restore, tls, users};
 use tooz_conformance::servers::etcd;
 use tooz_conformance::{Harness, Needs};
 
 fn main() -> ExitCode {
     let url = |addresses: &[String]| format!("etcd://{}", addresses.join(","));
     let harness = Harness::new("etcd", tooz_etcd::DRIVER, etcd::single(), url)
-        .trial("etcd::a_revoked_lease_is_told_at_once", Needs::NOTHING, failures::a_revoked_lease_is_told_at_once)
+        .trial(
+            "etcd::a_revoked_lease_is_reported_at_once",
+            Needs::NOTHING,
+            failures::a_revoked_lease_is_reported_at_once,
+        )
         .trial(
             "etcd::a_compaction_while_a_watch_is_cut_loses_nothing",
             Needs::OWN_SERVER.and_proxy(),
             failures::a_compaction_while_a_watch_is_cut_loses_nothing,
         )
         .trial(
-            "etcd::a_full_database_is_told_and_frees_what_is_held",
+            "etcd::a_full_database_is_reported_and_locks_can_be_released",
             Needs::OWN_SERVER,
-            failures::a_full_database_is_told_and_frees_what_is_held,
+            failures::a_full_database_is_reported_and_locks_can_be_released,
         )
         .trial(
             "etcd::a_message_that_is_too_large_is_refused_with_both_sizes",
@@ -33,25 +37,30 @@ fn main() -> ExitCode {
             failures::something_else_at_the_address_is_named,
         )
         .trial(
-            "etcd::entries_removed_together_admit_nobody",
+            "etcd::entries_removed_together_admit_no_waiter",
             Needs::NOTHING,
-            failures::entries_removed_together_admit_nobody,
+            failures::entries_removed_together_admit_no_waiter,
         )
-        .trial("etcd::an_admitted_head_keeps_its_value", Needs::NOTHING, line::an_admitted_head_keeps_its_value)
+        .trial("etcd::an_admitted_entry_keeps_its_value", Needs::NOTHING, queue::an_admitted_entry_keeps_its_value)
         .trial(
-            "etcd::who_gives_up_in_a_long_line_admits_nobody",
+            "etcd::a_waiter_that_gives_up_admits_no_other",
             Needs::NOTHING,
-            line::who_gives_up_in_a_long_line_admits_nobody,
-        )
-        .trial(
-            "etcd::who_was_removed_from_a_long_line_is_not_admitted",
-            Needs::NOTHING,
-            line::who_was_removed_from_a_long_line_is_not_admitted,
+            queue::a_waiter_that_gives_up_admits_no_other,
         )
         .trial(
-            "etcd::a_long_line_removed_at_once_admits_nobody",
+            "etcd::a_waiter_removed_with_the_holder_is_not_admitted",
             Needs::NOTHING,
-            line::a_long_line_removed_at_once_admits_nobody,
+            queue::a_waiter_removed_with_the_holder_is_not_admitted,
+        )
+        .trial(
+            "etcd::a_queue_removed_at_once_admits_no_waiter",
+            Needs::NOTHING,
+            queue::a_queue_removed_at_once_admits_no_waiter,
+        )
+        .trial(
+            "etcd::a_large_snapshot_does_not_delay_renewals",
+            Needs::NOTHING,
+            failures::a_large_snapshot_does_not_delay_renewals,
         )
         .trial("etcd::a_wide_semaphore_wakes_its_waiter", Needs::NOTHING, failures::a_wide_semaphore_wakes_its_waiter)
         .trial("etcd::an_idle_session_is_not_cut_off", Needs::PROXY, failures::an_idle_session_is_not_cut_off)
@@ -60,23 +69,22 @@ fn main() -> ExitCode {
             Needs::OWN_SERVER,
             users::a_user_needs_the_namespace_and_nothing_else,
         )
-        .trial("etcd::an_expired_token_goes_unseen", Needs::NOTHING, users::an_expired_token_goes_unseen)
+        .trial("etcd::an_expired_token_is_replaced", Needs::NOTHING, users::an_expired_token_is_replaced)
         .trial(
             "etcd::each_verb_of_a_lock_is_one_transaction",
             Needs::OWN_SERVER,
             cost::each_verb_of_a_lock_is_one_transaction,
         )
         .trial(
-            "etcd::a_hand_over_is_a_transaction_an_event_and_a_look_at_most",
+            "etcd::a_hand_over_is_a_transaction_an_event_and_a_read",
             Needs::OWN_SERVER,
-            cost::a_hand_over_is_a_transaction_an_event_and_a_look_at_most,
+            cost::a_hand_over_is_a_transaction_an_event_and_a_read,
         )
         .trial(
             "etcd::no_lock_leaves_more_than_a_key_behind",
             Needs::OWN_SERVER,
             cost::no_lock_leaves_more_than_a_key_behind,
         )
-        .trial("etcd::a_long_line_is_read_once", Needs::OWN_SERVER, cost::a_long_line_is_read_once)
         .trial(
             "etcd::a_release_wakes_one_of_a_thousand_waiters",
             Needs::OWN_SERVER,
@@ -87,6 +95,40 @@ fn main() -> ExitCode {
             Needs::OWN_SERVER,
             cost::one_message_renews_any_number_of_locks,
         )
-        .trial("etcd::wrong_certificates_are_told", Needs::NOTHING, tls::wrong_certificates_are_told);
+        .trial("etcd::a_restored_server_ends_sessions", Needs::NOTHING, restore::a_restored_server_ends_sessions)
+        .trial(
+            "etcd::a_renewal_notices_a_restored_server",
+            Needs::NOTHING,
+            restore::a_renewal_notices_a_restored_server,
+        )
+        .trial(
+            "etcd::a_session_misses_its_entries_after_a_restore",
+            Needs::NOTHING,
+            restore::a_session_misses_its_entries_after_a_restore,
+        )
+        .trial("etcd::an_emptied_server_is_noticed", Needs::NOTHING, restore::an_emptied_server_is_noticed)
+        .trial(
+            "etcd::a_foreign_key_does_not_hide_a_roster",
+            Needs::NOTHING,
+            foreign_keys::a_foreign_key_does_not_hide_a_roster,
+        )
+        .trial(
+            "etcd::an_unreadable_entry_can_be_evicted",
+            Needs::NOTHING,
+            foreign_keys::an_unreadable_entry_can_be_evicted,
+        )
+        .trial("etcd::a_foreign_message_is_skipped", Needs::NOTHING, foreign_keys::a_foreign_message_is_skipped)
+        .trial("etcd::offsets_do_not_overflow", Needs::NOTHING, foreign_keys::offsets_do_not_overflow)
+        .trial(
+            "etcd::an_enter_that_failed_for_good_leaves_nothing",
+            Needs::NOTHING,
+            foreign_keys::an_enter_that_failed_for_good_leaves_nothing,
+        )
+        .trial(
+            "etcd::a_ttl_out_of_range_is_an_invalid_option",
+            Needs::NOTHING,
+            foreign_keys::a_ttl_out_of_range_is_an_invalid_option,
+        )
+        .trial("etcd::wrong_certificates_are_reported", Needs::NOTHING, tls::wrong_certificates_are_reported);
     tooz_conformance::main(harness)
 }

@@ -18,11 +18,11 @@ pub(crate) async fn a_user_needs_the_namespace_and_nothing_else(context: Context
     let ticket = hold(&*session).await?;
     fails(context.driver()?.open(&options).await, ErrorKind::AuthFailed, "user name")?;
     let refused = as_user("tooz:s3cret").driver()?.open(&options).await;
-    ensure!(!format!("{refused:?}").contains("s3cret"), "the password shows");
+    ensure!(!format!("{refused:?}").contains("s3cret"), "the error contains the password");
     fails(refused, ErrorKind::AuthFailed, "password")?;
     fails(as_user("poor:secret").driver()?.open(&options).await, ErrorKind::AuthFailed, "permission denied")?;
 
-    // A restarted member does not know the tokens that it gave out.
+    // A restarted member does not know the tokens that it has issued.
     context.server()?.nodes()[0].restart().await?;
     insist(|| session.renew()).await?;
     let roster = lock();
@@ -31,8 +31,8 @@ pub(crate) async fn a_user_needs_the_namespace_and_nothing_else(context: Context
     Ok(())
 }
 
-/// A token that nobody uses for a while is forgotten; also that of a stream, which asks for new watches with it.
-pub(crate) async fn an_expired_token_goes_unseen(context: Context) -> Outcome {
+/// etcd forgets a token that is not used for a while; also that of a stream, which requests new watches with it.
+pub(crate) async fn an_expired_token_is_replaced(context: Context) -> Outcome {
     let server = Deployment::start(&etcd::with_args(&["--auth-token-ttl=2"])).await?;
     let context = context.at(format!("etcd://{}", server.addresses()[0]));
     add_users(&mut operator(&context).await?, context.namespace()).await?;

@@ -1,4 +1,4 @@
-//! A server that speaks TLS alone and asks for a certificate.
+//! A server that speaks TLS only and requests a certificate.
 
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
@@ -11,11 +11,12 @@ use super::Outcome;
 
 const LIMIT: Duration = Duration::from_secs(2);
 
-pub(crate) async fn wrong_certificates_are_told(context: Context) -> Outcome {
+pub(crate) async fn wrong_certificates_are_reported(context: Context) -> Outcome {
     let files: Arc<LazyLock<Certificates>> = Arc::new(LazyLock::new(|| Certificates::make().expect("openssl works")));
     let path = |file: &str| files.path(file);
-    let identity =
-        |who: &str| format!("&cert_cert={}&cert_key={}", path(&format!("{who}.pem")), path(&format!("{who}.key")));
+    let identity = |owner: &str| {
+        format!("&cert_cert={}&cert_key={}", path(&format!("{owner}.pem")), path(&format!("{owner}.key")))
+    };
     let by = |ca: &str| format!("ca_cert={}", path(ca));
     let urls = [
         (by("stranger.pem") + &identity("client"), "ca_cert"),

@@ -1,4 +1,4 @@
-//! A cluster that loses one member after the other, and goes on.
+//! A cluster that loses one member after the other.
 
 use std::time::Duration;
 
@@ -8,15 +8,15 @@ use tooz_core::Coordinator;
 
 use super::{Outcome, PATIENCE};
 
-/// Long enough for an election and requests that nobody answers: a member whose leader is frozen holds a renewal back
-/// for up to 7 s before it asks the next one.
+/// Long enough for an election and unanswered requests: a member whose leader is frozen holds a renewal back for up to 7 s
+/// before it asks the next leader.
 const TTL: Duration = Duration::from_secs(20);
 
 pub(crate) async fn any_member_may_be_killed(context: Context) -> Outcome {
     let clients = clients(&context).await?;
     for node in context.server()?.nodes() {
         node.kill().await?;
-        hand_on(&clients, 6).await?;
+        take_turns(&clients, 6).await?;
         node.start().await?;
         context.server()?.ready().await?;
     }
@@ -27,14 +27,14 @@ pub(crate) async fn any_member_may_freeze(context: Context) -> Outcome {
     let clients = clients(&context).await?;
     for node in context.server()?.nodes() {
         node.pause().await?;
-        hand_on(&clients, 6).await?;
+        take_turns(&clients, 6).await?;
         node.resume().await?;
         context.server()?.ready().await?;
     }
     all_live(&clients)
 }
 
-/// Several, since each begins at a member of its choice.
+/// Several, since each begins at a random member.
 async fn clients(context: &Context) -> Outcome<Vec<Coordinator>> {
     let mut clients = Vec::new();
     for member in ["a", "b", "c", "d"] {
@@ -43,8 +43,8 @@ async fn clients(context: &Context) -> Outcome<Vec<Coordinator>> {
     Ok(clients)
 }
 
-/// The clients hold a lock in turns; all wait for it at once.
-async fn hand_on(clients: &[Coordinator], rounds: usize) -> Outcome {
+/// The clients hold a lock in turns; all wait for it at the same time.
+async fn take_turns(clients: &[Coordinator], rounds: usize) -> Outcome {
     let mut tasks = tokio::task::JoinSet::new();
     for client in clients {
         let lock = client.lock("lock");
@@ -52,7 +52,7 @@ async fn hand_on(clients: &[Coordinator], rounds: usize) -> Outcome {
             for _ in 0..rounds {
                 let guard = super::insist(|| lock.acquire()).await?;
                 ensure!(guard.is_held(), "a guard was lost");
-                // A release that nobody answered is finished in the background.
+                // A release without an answer is finished in the background.
                 match guard.release().await {
                     Err(error) if !error.is_retryable() => return Err(error.into()),
                     _ => {}

@@ -1,4 +1,4 @@
-//! What happens to one member, and what the driver says of it.
+//! Failures of one member, and what the driver reports.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -11,9 +11,10 @@ use tooz_conformance::{Context, Failure, ensure};
 use tooz_core::driver::{Loss, NewEntry, Standing};
 use tooz_core::{ErrorKind, Name};
 
+use super::forwarder::Forwarder;
 use super::{Outcome, PATIENCE, compact, exclusive, fails, hold, insist, lease_of_session, lock, operator, wait};
 
-pub(crate) async fn a_revoked_lease_is_told_at_once(context: Context) -> Outcome {
+pub(crate) async fn a_revoked_lease_is_reported_at_once(context: Context) -> Outcome {
     let session = context.session("a").await?;
     hold(&*session).await?;
     let mut client = operator(&context).await?;
@@ -23,8 +24,8 @@ pub(crate) async fn a_revoked_lease_is_told_at_once(context: Context) -> Outcome
         client.lease_revoke(lease).await.map(|_| Instant::now())
     };
     let (revoked, loss) = timeout(PATIENCE, async { tokio::join!(revoked, session.lost()) }).await?;
-    ensure!(revoked?.elapsed() < Duration::from_secs(1), "the loss was told late");
-    ensure!(matches!(loss, Loss::Session(error) if error.is_session_lost()), "another loss was told");
+    ensure!(revoked?.elapsed() < Duration::from_secs(1), "the loss was reported late");
+    ensure!(matches!(loss, Loss::Session(error) if error.is_session_lost()), "another loss was reported");
     fails(session.renew().await, ErrorKind::SessionLost, "")
 }
 
@@ -49,7 +50,7 @@ pub(crate) async fn a_compaction_while_a_watch_is_cut_loses_nothing(context: Con
     Ok(())
 }
 
-pub(crate) async fn a_full_database_is_told_and_frees_what_is_held(context: Context) -> Outcome {
+pub(crate) async fn a_full_database_is_reported_and_locks_can_be_released(context: Context) -> Outcome {
     let session = context.session("a").await?;
     let ticket = hold(&*session).await?;
     let mut client = operator(&context).await?;
@@ -93,20 +94,20 @@ pub(crate) async fn something_else_at_the_address_is_named(context: Context) -> 
     Ok(())
 }
 
-/// etcd ends connections with too many pings, and a session that is quiet otherwise must not send them.
+/// etcd ends connections with too many pings; an idle session must not send them.
 pub(crate) async fn an_idle_session_is_not_cut_off(context: Context) -> Outcome {
     let (far, proxies) = context.proxied().await?;
     let mut options = far.session_options("a")?;
     options.ttl = Duration::from_secs(60);
     let session = far.driver()?.open(&options).await?;
     let loss = timeout(Duration::from_secs(22), session.lost()).await;
-    ensure!(loss.is_err(), "a loss was told: {loss:?}");
+    ensure!(loss.is_err(), "a loss was reported: {loss:?}");
     let connections = proxies.traffic().connections;
     ensure!(connections == 1, "there were {connections} connections");
     Ok(())
 }
 
-/// A semaphore of many permits is watched as a whole.
+/// A waiter watches a semaphore of many permits as a whole.
 pub(crate) async fn a_wide_semaphore_wakes_its_waiter(context: Context) -> Outcome {
     let (session, roster) = (context.session("a").await?, lock());
     let wide = || NewEntry { limit: NonZeroU32::new(20).unwrap_or(NonZeroU32::MIN), ..exclusive() };
@@ -129,8 +130,8 @@ pub(crate) async fn a_wide_semaphore_wakes_its_waiter(context: Context) -> Outco
     Ok(turn?)
 }
 
-/// Whoever removes all entries in one transaction has also removed the waiter's, whatever is told first.
-pub(crate) async fn entries_removed_together_admit_nobody(context: Context) -> Outcome {
+/// If one transaction removes all entries, the waiter's is gone too, whichever event comes first.
+pub(crate) async fn entries_removed_together_admit_no_waiter(context: Context) -> Outcome {
     let (holder, waiter, roster) = (context.session("a").await?, context.session("b").await?, lock());
     let mut client = operator(&context).await?;
     for _ in 0..20 {
@@ -146,5 +147,36 @@ pub(crate) async fn entries_removed_together_admit_nobody(context: Context) -> O
         ensure!(removed?.deleted() == 2, "there were not two entries");
         fails(turn, ErrorKind::NotHeld, "")?;
     }
+    Ok(())
+}
+
+/// A snapshot of 4 MB takes some 10 s over this network. Meanwhile renewals must not be late.
+pub(crate) async fn a_large_snapshot_does_not_delay_renewals(context: Context) -> Outcome {
+    let (writer, roster) = (context.with_ttl(Duration::from_secs(60)).session("writer").await?, lock());
+    let value = vec![b'v'; 200_000];
+    for _ in 0..20 {
+        writer.enter(&roster, NewEntry { value: &value, ..exclusive() }).await?;
+    }
+    let address = context.url().trim_start_matches("etcd://");
+    let forwarder = Forwarder::start(address, Duration::from_millis(40)).await?;
+    let far = context.at(format!("etcd://{}", forwarder.address));
+    let mut options = far.session_options("reader")?;
+    options.timeout = PATIENCE * 4;
+    let reader = far.driver()?.open(&options).await?;
+    reader.renew().await?;
+    let reading = reader.snapshot(&roster, None);
+    let renewing = async {
+        let mut slowest = Duration::ZERO;
+        for _ in 0..15 {
+            let began = Instant::now();
+            reader.renew().await?;
+            slowest = slowest.max(began.elapsed());
+            sleep(Duration::from_millis(300)).await;
+        }
+        Outcome::Ok(slowest)
+    };
+    let (snapshot, slowest) = tokio::join!(reading, renewing);
+    let (entries, slowest) = (snapshot?.entries.len(), slowest?);
+    ensure!(entries == 20 && slowest < Duration::from_secs(1), "{entries} entries; a renewal took {slowest:?}");
     Ok(())
 }

@@ -1,11 +1,14 @@
-//! Trials of what only etcd does, and what they stand on.
+//! Trials of what only etcd does, and their helpers.
 
 #![allow(dead_code, reason = "each test program uses a part")]
 
 pub(crate) mod cost;
 pub(crate) mod failures;
-pub(crate) mod line;
+pub(crate) mod foreign_keys;
+pub(crate) mod forwarder;
 pub(crate) mod members;
+pub(crate) mod queue;
+pub(crate) mod restore;
 pub(crate) mod tls;
 pub(crate) mod users;
 
@@ -18,12 +21,12 @@ use tooz_conformance::{Context, Failure, ensure};
 use tooz_core::driver::{IfBlocked, Key, Kind, Mode, NewEntry, Nonce, Roster, Session, Standing, Ticket};
 use tooz_core::{Error, ErrorKind, Name};
 
-/// How long what must happen may take.
+/// The longest time that an expected event may take.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(15);
 
 pub(crate) type Outcome<T = ()> = Result<T, Failure>;
 
-/// The lock that the trials use.
+/// The lock of the trials.
 pub(crate) fn lock() -> Roster {
     Roster { kind: Kind::Lock, name: Name::new("lock").expect("it is short") }
 }
@@ -57,7 +60,7 @@ pub(crate) async fn wait(session: &dyn Session) -> Outcome<Ticket> {
     }
 }
 
-/// A client of the servers, to do what operators do.
+/// A client of the servers, for the commands of an operator.
 pub(crate) async fn operator(context: &Context) -> Outcome<Client> {
     let addresses: Vec<_> = context.url().trim_start_matches("etcd://").split(',').collect();
     Ok(Client::connect(addresses, None).await?)
@@ -79,7 +82,7 @@ pub(crate) async fn compact(client: &mut Client) -> Outcome {
     Ok(())
 }
 
-/// Checks that it failed so, and that the error says it.
+/// Checks that the outcome is an error of this kind whose text contains `says`.
 pub(crate) fn fails<T>(outcome: Result<T, Error>, kind: ErrorKind, says: &str) -> Outcome {
     match outcome {
         Ok(_) => Err(Failure::new(format!("it must fail with {kind:?}"))),
@@ -90,7 +93,7 @@ pub(crate) fn fails<T>(outcome: Result<T, Error>, kind: ErrorKind, says: &str) -
     }
 }
 
-/// Repeats what is `Unavailable`, as core does.
+/// Repeats a call that fails with a retryable error, as core does.
 pub(crate) async fn insist<T, F: Future<Output = Result<T, Error>>>(mut call: impl FnMut() -> F) -> Result<T, Error> {
     let end = Instant::now() + PATIENCE;
     loop {

@@ -1,0 +1,54 @@
+//! How the client connects: timeouts, pings, user and certificates.
+
+use std::time::Duration;
+
+use etcd_client::{Certificate, ConnectOptions, Identity, TlsOptions};
+use tooz_core::Result;
+use tooz_core::driver::support::read_pem;
+
+use crate::config::{Config, Tls};
+
+/// etcd ends connections that are pinged more often than every 5 s (its `--grpc-keepalive-min-time`), with all streams.
+const PING_INTERVAL: Duration = Duration::from_secs(6);
+const PING_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// The options of every connection. Reads the certificates.
+pub(super) fn connect_options(config: &Config, timeout: Duration) -> Result<ConnectOptions> {
+    let mut options = ConnectOptions::new()
+        .with_connect_timeout(timeout)
+        .with_keep_alive(PING_INTERVAL, PING_TIMEOUT)
+        .with_keep_alive_while_idle(false)
+        .with_require_leader(true);
+    if let Some((name, password)) = &config.user {
+        options = options.with_user(name, password).with_auto_token_refresh(true);
+    }
+    if let Some(tls) = &config.tls {
+        options = options.with_tls(tls_options(tls)?);
+    }
+    Ok(options)
+}
+
+fn tls_options(tls: &Tls) -> Result<TlsOptions> {
+    let mut options = TlsOptions::new();
+    options = match &tls.ca_cert {
+        Some(path) => options.ca_certificate(Certificate::from_pem(read_pem("ca_cert", path, "CERTIFICATE")?)),
+        None => options.with_native_roots(),
+    };
+    if let Some((cert, key)) = &tls.identity {
+        let cert = read_pem("cert_cert", cert, "CERTIFICATE")?;
+        options = options.identity(Identity::from_pem(cert, read_pem("cert_key", key, "PRIVATE KEY")?));
+    }
+    Ok(options)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_is_no_certificate_is_named() {
+        let config = Config::new(&"etcds://h?ca_cert=/dev/null".parse().unwrap()).unwrap();
+        let error = connect_options(&config, Duration::from_secs(1)).unwrap_err();
+        assert!(error.to_string().contains("/dev/null"), "{error}");
+    }
+}

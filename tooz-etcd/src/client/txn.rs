@@ -1,0 +1,152 @@
+//! The transactions of the driver: key ranges, the comparisons and operations in use, and the answer.
+
+use std::vec::IntoIter;
+
+use etcd_client::{
+    Compare, CompareOp, DeleteOptions, GetOptions, KeyValue, PutOptions, SortOrder, SortTarget, TxnOp, TxnOpResponse,
+    TxnResponse,
+};
+use tooz_core::Result;
+
+use crate::error::unexpected_answer;
+
+/// The keys from `start` to before `end`; an empty `end` means `start` alone.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct KeyRange {
+    pub(crate) start: Vec<u8>,
+    pub(crate) end: Vec<u8>,
+}
+
+impl KeyRange {
+    pub(crate) fn key(key: impl Into<Vec<u8>>) -> Self {
+        Self { start: key.into(), end: Vec::new() }
+    }
+
+    /// All keys that begin with `prefix`, which ends in a slash.
+    pub(crate) fn under(prefix: String) -> Self {
+        let mut end = prefix.clone().into_bytes();
+        if let Some(last) = end.last_mut() {
+            *last += 1;
+        }
+        Self { start: prefix.into_bytes(), end }
+    }
+}
+
+/// What a transaction has done, and what its reads have found.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    /// Whether all comparisons were true.
+    pub(crate) succeeded: bool,
+    /// The revision of the store after the transaction.
+    pub(crate) revision: i64,
+    reads: IntoIter<Vec<KeyValue>>,
+}
+
+impl Answer {
+    pub(crate) fn new(response: &TxnResponse) -> Result<Self> {
+        let found = response.op_responses().into_iter().filter_map(|response| match response {
+            TxnOpResponse::Get(mut found) => Some(found.take_kvs()),
+            _ => None,
+        });
+        Ok(Self {
+            succeeded: response.succeeded(),
+            revision: response.header().ok_or_else(unexpected_answer)?.revision(),
+            reads: found.collect::<Vec<_>>().into_iter(),
+        })
+    }
+
+    /// The key-values that the next read of the transaction found.
+    pub(crate) fn next_read(&mut self) -> Result<Vec<KeyValue>> {
+        self.reads.next().ok_or_else(unexpected_answer)
+    }
+}
+
+/// True if the key exists.
+pub(crate) fn exists(key: &[u8]) -> Compare {
+    Compare::create_revision(key, CompareOp::Greater, 0)
+}
+
+/// True if the key does not exist.
+pub(crate) fn absent(key: &[u8]) -> Compare {
+    created_at(key, 0)
+}
+
+/// True if the key exists since this revision.
+pub(crate) fn created_at(key: &[u8], revision: i64) -> Compare {
+    Compare::create_revision(key, CompareOp::Equal, revision)
+}
+
+/// True if the key was last written at this revision.
+pub(crate) fn unmodified_since(key: &[u8], revision: i64) -> Compare {
+    Compare::mod_revision(key, CompareOp::Equal, revision)
+}
+
+/// True if the key has this value.
+pub(crate) fn has_value(key: &[u8], value: Vec<u8>) -> Compare {
+    Compare::value(key, CompareOp::Equal, value)
+}
+
+/// True if the range has no key: etcd compares an empty range as if it had a key with create revision 0.
+pub(crate) fn is_empty(range: KeyRange) -> Compare {
+    Compare::create_revision(range.start, CompareOp::Equal, 0).with_range(range.end)
+}
+
+/// True if no key was added to the range after `revision`; keys may have left it.
+pub(crate) fn none_created_after(range: KeyRange, revision: i64) -> Compare {
+    Compare::create_revision(range.start, CompareOp::Less, revision.saturating_add(1)).with_range(range.end)
+}
+
+/// Writes the key and binds it to the lease, if there is one.
+pub(crate) fn put(key: &[u8], value: &[u8], lease: Option<i64>) -> TxnOp {
+    TxnOp::put(key, value, lease.map(|lease| PutOptions::new().with_lease(lease)))
+}
+
+pub(crate) fn delete(key: &[u8]) -> TxnOp {
+    TxnOp::delete(key, None)
+}
+
+pub(crate) fn delete_range(range: KeyRange) -> TxnOp {
+    TxnOp::delete(range.start, Some(DeleteOptions::new().with_range(range.end)))
+}
+
+/// Reads a range with its values, in the order of the keys.
+pub(crate) fn get(range: KeyRange) -> TxnOp {
+    let options = (!range.end.is_empty()).then(|| GetOptions::new().with_range(range.end));
+    TxnOp::get(range.start, options)
+}
+
+/// Reads a range with its values, the key that was created first at the front.
+pub(crate) fn get_oldest_first(range: KeyRange) -> TxnOp {
+    let options = GetOptions::new().with_range(range.end).with_sort(SortTarget::Create, SortOrder::Ascend);
+    TxnOp::get(range.start, Some(options))
+}
+
+/// Reads the keys of a range without their values.
+pub(crate) fn get_keys(range: KeyRange) -> TxnOp {
+    TxnOp::get(range.start, Some(GetOptions::new().with_range(range.end).with_keys_only()))
+}
+
+/// Reads one key without its value.
+pub(crate) fn get_key(key: &[u8]) -> TxnOp {
+    TxnOp::get(key, Some(GetOptions::new().with_keys_only()))
+}
+
+/// Reads the key of a range that was created at this revision, with its value.
+pub(crate) fn get_created_at(range: KeyRange, revision: i64) -> TxnOp {
+    let options = GetOptions::new().with_range(range.end);
+    let options = options.with_min_create_revision(revision).with_max_create_revision(revision);
+    TxnOp::get(range.start, Some(options))
+}
+
+/// Reads the keys of a range that were created before `revision`, without values: the latest `limit` of them, latest first.
+pub(crate) fn nearest_first(range: &KeyRange, before: Option<i64>, limit: usize) -> TxnOp {
+    let mut options = GetOptions::new()
+        .with_range(range.end.clone())
+        .with_keys_only()
+        .with_sort(SortTarget::Create, SortOrder::Descend)
+        .with_limit(i64::try_from(limit).unwrap_or(i64::MAX));
+    if let Some(before) = before {
+        options = options.with_max_create_revision(before - 1);
+    }
+    TxnOp::get(range.start.clone(), Some(options))
+}

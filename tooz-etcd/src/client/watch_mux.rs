@@ -1,0 +1,170 @@
+//! The watch multiplexer: one task that carries all watches of a session over one stream.
+//!
+//! When the stream breaks, every watch fails and its subscriber has to subscribe again, which opens the next stream.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use etcd_client::{WatchOptions, WatchRequestSender, WatchResponse, WatchResponseStream};
+use tokio::sync::{mpsc, watch};
+use tooz_core::driver::support::session_closed;
+use tooz_core::{Error, ErrorKind};
+
+use super::connection::{Client, Connection};
+use super::txn::KeyRange;
+use crate::error::{canceled, from_etcd};
+
+/// What has happened to the watches of one subscription.
+#[derive(Debug, Default)]
+pub(super) struct State {
+    /// How many of them etcd has begun.
+    pub(super) created: usize,
+    /// How many messages with events came.
+    pub(super) events: u64,
+    pub(super) failed: Option<Error>,
+}
+
+#[derive(Debug)]
+pub(super) enum Command {
+    Watch {
+        id: i64,
+        range: KeyRange,
+        state: Arc<watch::Sender<State>>,
+    },
+    Cancel(i64),
+    /// A watch did not begin in time, so the stream is taken for broken.
+    GiveUp,
+    Close,
+}
+
+/// The task that owns the stream.
+pub(super) struct WatchMux {
+    client: Arc<Client>,
+    watches: HashMap<i64, Arc<watch::Sender<State>>>,
+    stream: Option<Stream>,
+}
+
+struct Stream {
+    connection: Connection,
+    requests: WatchRequestSender,
+    responses: WatchResponseStream,
+}
+
+impl WatchMux {
+    /// Starts the task, which ends with [`Command::Close`] or when the last sender is dropped.
+    pub(super) fn spawn(client: Arc<Client>) -> mpsc::UnboundedSender<Command> {
+        let (commands, receiver) = mpsc::unbounded_channel();
+        tokio::spawn(Self { client, watches: HashMap::new(), stream: None }.run(receiver));
+        commands
+    }
+
+    async fn run(mut self, mut commands: mpsc::UnboundedReceiver<Command>) {
+        loop {
+            let command = match &mut self.stream {
+                None => commands.recv().await,
+                Some(stream) => tokio::select! {
+                    command = commands.recv() => command,
+                    response = stream.responses.message() => {
+                        match response {
+                            Ok(Some(response)) => self.dispatch(&response),
+                            Ok(None) => self.broken("etcd has closed the stream"),
+                            Err(error) => self.broken(from_etcd(&error, "of the watch").to_string()),
+                        }
+                        continue;
+                    }
+                    () = stream.connection.dropped() => {
+                        self.broken("the endpoint did not answer another request");
+                        continue;
+                    }
+                },
+            };
+            match command {
+                None | Some(Command::Close) => return self.fail_all(&session_closed()),
+                Some(command) => self.handle(command).await,
+            }
+        }
+    }
+
+    async fn handle(&mut self, command: Command) {
+        match command {
+            Command::Watch { id, range, state } => {
+                if state.is_closed() {
+                    return;
+                }
+                self.watches.insert(id, state);
+                let options = watch_options(id, &range);
+                match &mut self.stream {
+                    None => self.open(range.start, options).await,
+                    Some(stream) => {
+                        if stream.requests.watch(range.start, Some(options)).await.is_err() {
+                            self.broken("the stream takes no more requests");
+                        }
+                    }
+                }
+            }
+            Command::Cancel(id) => {
+                if self.watches.remove(&id).is_some()
+                    && let Some(stream) = &mut self.stream
+                    && stream.requests.cancel(id).await.is_err()
+                {
+                    self.broken("the stream takes no more requests");
+                }
+            }
+            Command::GiveUp => self.broken("etcd did not begin a watch in time"),
+            Command::Close => {}
+        }
+    }
+
+    async fn open(&mut self, key: Vec<u8>, options: WatchOptions) {
+        let limit = self.client.timeout;
+        let opened = self.client.call(limit, |mut connection| async move {
+            let stream = connection.watch.watch(key, Some(options)).await?;
+            Ok((connection, stream.split()))
+        });
+        match opened.await {
+            Ok((connection, (requests, responses))) => {
+                self.stream = Some(Stream { connection, requests, responses });
+            }
+            Err(error) => self.fail_all(&error),
+        }
+    }
+
+    fn dispatch(&mut self, response: &WatchResponse) {
+        let id = response.watch_id();
+        if response.canceled() {
+            let error = canceled(response);
+            match self.watches.remove(&id) {
+                Some(state) => fail(&state, &error),
+                // Newer servers name no watch when they refuse one.
+                None if id < 0 => self.fail_all(&error),
+                None => {}
+            }
+        } else if let Some(state) = self.watches.get(&id) {
+            state.send_modify(|state| {
+                state.created += usize::from(response.created());
+                state.events += u64::from(!response.events().is_empty());
+            });
+        }
+    }
+
+    fn broken(&mut self, cause: impl Into<String>) {
+        if let Some(stream) = self.stream.take() {
+            self.client.drop_connection(&stream.connection);
+        }
+        self.fail_all(&Error::new(ErrorKind::Unavailable, "the watch stream broke").with_source(cause.into()));
+    }
+
+    fn fail_all(&mut self, error: &Error) {
+        self.watches.drain().for_each(|(_, state)| fail(&state, error));
+    }
+}
+
+fn fail(state: &watch::Sender<State>, error: &Error) {
+    state.send_modify(|state| state.failed = Some(error.clone()));
+}
+
+/// No start revision, so that the watch is in step; see [`Watches`](super::Watches).
+fn watch_options(id: i64, range: &KeyRange) -> WatchOptions {
+    let options = WatchOptions::new().with_watch_id(id);
+    if range.end.is_empty() { options } else { options.with_range(range.end.clone()) }
+}

@@ -1,0 +1,147 @@
+//! Watches, which are level-triggered: an event says that a new read is due, never what happened.
+//!
+//! A watch begins at the present revision, because etcd serves one that starts in the past on a 100 ms tick only. So the
+//! order is always: subscribe, read, and wait for an event if the read found nothing new.
+
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use tokio::sync::{mpsc, watch};
+use tokio::time::timeout;
+use tooz_core::driver::support::{lock, session_closed};
+use tooz_core::{Error, ErrorKind, Result};
+
+use super::connection::Client;
+use super::txn::KeyRange;
+use super::watch_mux::{Command, State, WatchMux};
+
+/// How long an idle subscription is kept for its next user.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The watches of one session.
+#[derive(Debug)]
+pub(crate) struct Watches {
+    commands: mpsc::UnboundedSender<Command>,
+    last_id: AtomicI64,
+    limit: Duration,
+    idle: Mutex<Vec<(Instant, Subscription)>>,
+}
+
+/// Sees the events of what it watches, from a moment before [`Watches::subscribe`] returned.
+#[derive(Debug)]
+pub(crate) struct Subscription {
+    watched: Vec<KeyRange>,
+    first_id: i64,
+    seen: u64,
+    state: watch::Receiver<State>,
+    commands: mpsc::UnboundedSender<Command>,
+}
+
+impl Watches {
+    pub(crate) fn new(client: Arc<Client>) -> Self {
+        let limit = client.timeout;
+        Self { commands: WatchMux::spawn(client), last_id: AtomicI64::new(0), limit, idle: Mutex::default() }
+    }
+
+    /// Repeats `read` after each event until it finds something. The next call for the same ranges uses the same watches.
+    pub(crate) async fn read_until<T, F>(&self, watched: Vec<KeyRange>, mut read: impl FnMut() -> F + Send) -> Result<T>
+    where
+        F: Future<Output = Result<Option<T>>> + Send,
+    {
+        let mut subscription = self.take_idle(&watched);
+        loop {
+            subscription.iter_mut().for_each(Subscription::mark);
+            if let Some(found) = read().await? {
+                lock(&self.idle).extend(subscription.map(|subscription| (Instant::now(), subscription)));
+                return Ok(found);
+            }
+            match &mut subscription {
+                Some(subscription) => subscription.changed().await?,
+                None => subscription = Some(self.subscribe(watched.clone()).await?),
+            }
+        }
+    }
+
+    /// Returns when every watch is in step with the present.
+    pub(crate) async fn subscribe(&self, watched: Vec<KeyRange>) -> Result<Subscription> {
+        let count = watched.len();
+        let first_id = self.last_id.fetch_add(count as i64, Ordering::Relaxed) + 1;
+        let (sender, state) = watch::channel(State::default());
+        let sender = Arc::new(sender);
+        for (id, range) in (first_id..).zip(watched.clone()) {
+            self.send(Command::Watch { id, range, state: sender.clone() })?;
+        }
+        drop(sender);
+        let mut subscription = Subscription { watched, first_id, seen: 0, state, commands: self.commands.clone() };
+        let created = subscription.wait(|state| state.created == count);
+        match timeout(self.limit, created).await {
+            Ok(created) => created.map(|()| subscription),
+            Err(_) => {
+                self.send(Command::GiveUp)?;
+                let message = format!("etcd did not begin a watch within {:?}", self.limit);
+                Err(Error::new(ErrorKind::Unavailable, message))
+            }
+        }
+    }
+
+    /// Ends all subscriptions, present and future ones.
+    pub(crate) fn close(&self) {
+        lock(&self.idle).clear();
+        // It fails if the session was closed before.
+        let _ = self.commands.send(Command::Close);
+    }
+
+    fn take_idle(&self, watched: &[KeyRange]) -> Option<Subscription> {
+        let mut idle = lock(&self.idle);
+        idle.retain(|(since, subscription)| since.elapsed() < IDLE_TIMEOUT && !subscription.has_failed());
+        let at = idle.iter().position(|(_, subscription)| subscription.watches(watched))?;
+        Some(idle.swap_remove(at).1)
+    }
+
+    fn send(&self, command: Command) -> Result<()> {
+        self.commands.send(command).map_err(|_| session_closed())
+    }
+}
+
+impl Subscription {
+    /// Whether it sees exactly these ranges.
+    pub(crate) fn watches(&self, watched: &[KeyRange]) -> bool {
+        self.watched == watched
+    }
+
+    /// Forgets the events so far, since the read that follows sees what they report.
+    fn mark(&mut self) {
+        self.seen = self.state.borrow().events;
+    }
+
+    /// Waits for an event after the one that the last call returned for.
+    ///
+    /// # Errors
+    /// `Unavailable` if the stream broke: subscribe anew, then read again.
+    pub(crate) async fn changed(&mut self) -> Result<()> {
+        let seen = self.seen;
+        self.wait(|state| state.events != seen).await?;
+        self.mark();
+        Ok(())
+    }
+
+    fn has_failed(&self) -> bool {
+        self.state.borrow().failed.is_some()
+    }
+
+    async fn wait(&mut self, ready: impl Fn(&State) -> bool + Send + Sync) -> Result<()> {
+        let reached = self.state.wait_for(|state| state.failed.is_some() || ready(state)).await;
+        let state = reached.map_err(|_| session_closed())?;
+        state.failed.clone().map_or(Ok(()), Err)
+    }
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        for id in (self.first_id..).take(self.watched.len()) {
+            // It fails if the session is closed, and with it the watch.
+            let _ = self.commands.send(Command::Cancel(id));
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! The fence: it keeps a request that was given up from taking effect later.
+//!
+//! - A frozen member may carry out a request when it wakes, minutes after the driver has repeated it elsewhere and the
+//!   caller has undone it since.
+//! - So every transaction that could do harm then compares the mod revision of the session's key.
+//! - Before the first such transaction after a request of unknown outcome, the driver writes that key anew: what it sent
+//!   before has either taken effect by then or never will. A withdrawal does the same for the `enter` that it withdraws.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::SeqCst};
+
+use tokio::sync::Mutex;
+use tooz_core::Result;
+use tooz_core::driver::support::session_lost;
+
+use crate::client::{Answer, Client, Compare, Txn, TxnOp, exists, get_key, put, unmodified_since};
+
+/// The session's key, its revision, and the number of requests of unknown outcome.
+#[derive(Debug)]
+pub(crate) struct Fence {
+    client: Arc<Client>,
+    /// Bound to the lease: when the lease ends, the key is gone.
+    key: Vec<u8>,
+    /// The member's name, for operators.
+    value: Vec<u8>,
+    lease: i64,
+    revision: AtomicI64,
+    in_doubt: AtomicU64,
+    resolved: AtomicU64,
+    resolving: Mutex<()>,
+}
+
+impl Fence {
+    /// The fence of a session whose key was written at `revision`.
+    pub(crate) fn new(client: Arc<Client>, key: Vec<u8>, value: Vec<u8>, lease: i64, revision: i64) -> Self {
+        let (in_doubt, resolved, resolving) = Default::default();
+        Self { client, key, value, lease, revision: AtomicI64::new(revision), in_doubt, resolved, resolving }
+    }
+
+    /// The session's key.
+    pub(crate) fn key(&self) -> &[u8] {
+        &self.key
+    }
+
+    /// The value of the session's key.
+    pub(crate) fn value(&self) -> &[u8] {
+        &self.value
+    }
+
+    /// True while the session lives.
+    pub(crate) fn session_exists(&self) -> Compare {
+        exists(&self.key)
+    }
+
+    /// True if nothing was given up since the driver last saw the session's key.
+    pub(crate) fn holds(&self) -> Compare {
+        unmodified_since(&self.key, self.revision.load(SeqCst))
+    }
+
+    /// Reads the session's key, for [`session_lives`](Self::session_lives).
+    pub(crate) fn read(&self) -> TxnOp {
+        get_key(&self.key)
+    }
+
+    /// Takes the result of [`read`](Self::read), the next one of `answer`, and returns the revision of the session's key.
+    ///
+    /// # Errors
+    /// `SessionLost` if the session's key is gone.
+    pub(crate) fn session_lives(&self, answer: &mut Answer) -> Result<i64> {
+        let revision = answer.next_read()?.pop().ok_or_else(session_lost)?.mod_revision();
+        self.revision.fetch_max(revision, SeqCst);
+        Ok(revision)
+    }
+
+    /// Fails if the session is over.
+    pub(crate) async fn check_session(&self) -> Result<()> {
+        let mut answer = self.client.txn(Txn::new().and_then([self.read()])).await?;
+        self.session_lives(&mut answer).map(drop)
+    }
+
+    /// Runs requests behind the fence: before them, no request that was given up earlier can take effect any more. Unless
+    /// they have a definite outcome, success or a final error, they count as given up.
+    pub(crate) async fn run<T>(&self, requests: impl Future<Output = Result<T>>) -> Result<T> {
+        self.resolve_in_doubt().await?;
+        let mut in_doubt = InDoubt { fence: self, definite: false };
+        let outcome = requests.await;
+        in_doubt.definite = !matches!(&outcome, Err(error) if error.is_retryable());
+        outcome
+    }
+
+    async fn resolve_in_doubt(&self) -> Result<()> {
+        let is_resolved = || self.resolved.load(SeqCst) == self.in_doubt.load(SeqCst);
+        if is_resolved() {
+            return Ok(());
+        }
+        let _alone = self.resolving.lock().await;
+        if is_resolved() { Ok(()) } else { self.raise(Vec::new()).await }
+    }
+
+    /// Writes the session's key anew, together with `operations`.
+    pub(crate) async fn raise(&self, mut operations: Vec<TxnOp>) -> Result<()> {
+        let in_doubt = self.in_doubt.load(SeqCst);
+        operations.push(put(&self.key, &self.value, Some(self.lease)));
+        let txn = Txn::new().when([self.session_exists()]).and_then(operations);
+        let answer = self.client.txn(txn).await?;
+        if !answer.succeeded {
+            return Err(session_lost());
+        }
+        self.revision.fetch_max(answer.revision, SeqCst);
+        self.resolved.fetch_max(in_doubt, SeqCst);
+        Ok(())
+    }
+
+    /// Runs a transaction behind the fence. If a comparison fails, the answer contains the reads `otherwise`.
+    pub(crate) async fn txn(
+        &self,
+        compares: Vec<Compare>,
+        operations: Vec<TxnOp>,
+        mut otherwise: Vec<TxnOp>,
+    ) -> Result<Answer> {
+        otherwise.insert(0, self.read());
+        let requests = async {
+            loop {
+                let revision = self.revision.load(SeqCst);
+                let compares = compares.iter().cloned().chain([unmodified_since(&self.key, revision)]);
+                let txn = Txn::new().when(compares.collect::<Vec<_>>()).and_then(operations.clone());
+                let mut answer = self.client.txn(txn.or_else(otherwise.clone())).await?;
+                // A withdrawal that came in between raised the fence, so this attempt did nothing and is repeated.
+                if answer.succeeded || self.session_lives(&mut answer)? <= revision {
+                    return Ok(answer);
+                }
+            }
+        };
+        self.run(requests).await
+    }
+}
+
+/// Counts requests as given up when they end without a definite outcome.
+struct InDoubt<'a> {
+    fence: &'a Fence,
+    definite: bool,
+}
+
+impl Drop for InDoubt<'_> {
+    fn drop(&mut self) {
+        if !self.definite {
+            self.fence.in_doubt.fetch_add(1, SeqCst);
+        }
+    }
+}
