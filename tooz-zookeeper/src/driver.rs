@@ -1,13 +1,12 @@
-//! Opens sessions: the driver behind a URL.
+//! The driver behind a URL: it opens sessions.
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use tokio::time::Instant;
 use tooz_core::driver::{Driver, DriverEntry, DriverInfo, Session, SessionOptions};
 use tooz_core::{Characteristic, Result, ServiceUrl, inventory};
 
-use crate::client::{Client, Target};
+use crate::client::SUPPORTS_TLS;
 use crate::config::Config;
 use crate::session::ZooKeeperSession;
 
@@ -29,7 +28,7 @@ const CHARACTERISTICS: &[Characteristic] = &[
 ];
 
 fn open(url: &ServiceUrl) -> Result<Arc<dyn Driver>> {
-    Ok(Arc::new(ZooKeeper { config: Config::from_url(url)? }))
+    Ok(Arc::new(ZooKeeper { config: Config::from_url(url, SUPPORTS_TLS)? }))
 }
 
 #[derive(Debug)]
@@ -44,9 +43,6 @@ impl Driver for ZooKeeper {
     }
 
     async fn open(&self, options: &SessionOptions) -> Result<Box<dyn Session>> {
-        let target = Target { config: self.config.clone(), ttl: options.ttl, timeout: options.timeout };
-        let began = Instant::now();
-        let client = Client::connect(&target).await?;
-        Ok(Box::new(ZooKeeperSession::start(client, began, &self.config.chroot, options).await?))
+        Ok(Box::new(ZooKeeperSession::open(&self.config, options).await?))
     }
 }
