@@ -1,13 +1,15 @@
 //! The driver behind a URL: it opens sessions.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use tooz_core::driver::{Driver, DriverEntry, DriverInfo, Session, SessionOptions};
 use tooz_core::{Characteristic, Result, ServiceUrl, inventory};
 
-use crate::client::SUPPORTS_TLS;
+use crate::client::{GREATEST_TTL, SUPPORTS_TLS};
 use crate::config::Config;
+use crate::history::History;
 use crate::session::ZooKeeperSession;
 
 /// `zookeeper://user:password@host:2181,host:2181/chroot`, also as `zk://` and `kazoo://`.
@@ -28,21 +30,25 @@ const CHARACTERISTICS: &[Characteristic] = &[
 ];
 
 fn open(url: &ServiceUrl) -> Result<Arc<dyn Driver>> {
-    Ok(Arc::new(ZooKeeper { config: Config::from_url(url, SUPPORTS_TLS)? }))
+    let config = Config::from_url(url, SUPPORTS_TLS)?;
+    Ok(Arc::new(ZooKeeper { config, history: Arc::default() }))
 }
 
 #[derive(Debug)]
 struct ZooKeeper {
     config: Config,
+    history: Arc<History>,
 }
 
 #[async_trait]
 impl Driver for ZooKeeper {
     fn info(&self) -> DriverInfo {
-        DriverInfo::new(DRIVER.name, CHARACTERISTICS).with_topics()
+        DriverInfo::new(DRIVER.name, CHARACTERISTICS)
+            .with_topics()
+            .with_ttl_range(Duration::from_millis(1), GREATEST_TTL)
     }
 
     async fn open(&self, options: &SessionOptions) -> Result<Box<dyn Session>> {
-        Ok(Box::new(ZooKeeperSession::open(&self.config, options).await?))
+        Ok(Box::new(ZooKeeperSession::open(&self.config, &self.history, options).await?))
     }
 }

@@ -68,9 +68,10 @@ pub(crate) fn unreachable(cause: impl Into<Box<dyn StdError + Send + Sync>>) -> 
     Error::new(ErrorKind::Unavailable, "failed to reach ZooKeeper").with_source(cause)
 }
 
-/// The TLS handshake failed because one side does not accept the other's certificate.
-pub(crate) fn untrusted(cause: impl Into<Box<dyn StdError + Send + Sync>>) -> Error {
-    Error::new(ErrorKind::AuthFailed, "failed to set up TLS with ZooKeeper").with_source(cause)
+/// An ephemeral znode, which cannot have children, is where the driver keeps znodes.
+pub(crate) fn foreign_znode() -> Error {
+    let message = "an ephemeral znode of another program is in the way; remove it, or use another chroot or namespace";
+    Error::new(ErrorKind::Corrupt, message)
 }
 
 /// The server or the client crate reported something that the driver does not expect.

@@ -65,15 +65,18 @@ pub(crate) fn message_prefix(topic: &str) -> String {
     format!("{topic}/m-")
 }
 
-/// The path of a message. The first has offset 1 and ZooKeeper's number 0; past 2^31 the numbers are negative, as Java's.
+/// The greatest offset: ZooKeeper's numbers are 31 bits long.
+pub(crate) const LAST_OFFSET: Offset = Offset(1 << 31);
+
+/// The path of a message. The first message has offset 1 and ZooKeeper's number 0.
 pub(crate) fn message(topic: &str, offset: Offset) -> String {
-    format!("{topic}/m-{:010}", (offset.0 as u32).wrapping_sub(1) as i32)
+    format!("{topic}/m-{:010}", offset.0.saturating_sub(1))
 }
 
-/// The offset of the message with this path or name.
+/// The offset of the message with this path or name; `None` if it is not one, or if ZooKeeper's numbers have wrapped around.
 pub(crate) fn offset(path: &str) -> Option<Offset> {
     let number: i32 = path.rsplit_once("m-")?.1.parse().ok()?;
-    Some(Offset(u64::from(number as u32) + 1))
+    Some(Offset(u64::try_from(number).ok()? + 1))
 }
 
 /// Every path from the first component down to `path` itself.
@@ -162,12 +165,12 @@ mod tests {
     }
 
     #[test]
-    fn offsets_go_on_where_the_numbers_turn_negative() {
-        for offset_ in [1, 2, 1 << 31, (1 << 31) + 1, u64::from(u32::MAX)] {
-            assert_eq!(offset(&message("/t", Offset(offset_))), Some(Offset(offset_)));
+    fn offsets_end_where_the_numbers_turn_negative() {
+        for expected in [1, 2, LAST_OFFSET.0] {
+            assert_eq!(offset(&message("/t", Offset(expected))), Some(Offset(expected)));
         }
         assert_eq!(message("/t", Offset(1)), "/t/m-0000000000");
-        assert_eq!(message("/t", Offset((1 << 31) + 1)), "/t/m--2147483648");
+        assert_eq!(offset("/t/m--2147483648"), None);
     }
 
     #[test]

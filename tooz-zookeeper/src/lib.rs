@@ -8,6 +8,7 @@ mod client;
 mod config;
 mod driver;
 mod error;
+mod history;
 mod layout;
 mod limits;
 mod own_entries;

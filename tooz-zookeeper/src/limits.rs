@@ -20,3 +20,26 @@ pub(crate) fn check_size(path: &str, data: &[u8]) -> Result<()> {
     );
     Err(Error::new(ErrorKind::InvalidOption, message))
 }
+
+/// How many bytes the paths of a session's ephemeral znodes may take.
+///
+/// When a session ends, the server logs one transaction with all of these paths. A server cannot read a transaction that is
+/// larger than its `jute.maxbuffer`, so it would never start again (ZOOKEEPER-4306). The margin is for the heartbeat.
+const MAX_EPHEMERAL_PATHS: usize = MAX_REQUEST - 4096;
+
+/// What the path of an entry takes in that transaction: its length, the path and ZooKeeper's number.
+pub(crate) fn ephemeral_bytes(new_path: &str) -> usize {
+    4 + new_path.len() + 11
+}
+
+/// Refuses an entry when the paths of the session's entries take too many bytes with it.
+pub(crate) fn check_ephemeral_paths(bytes: usize) -> Result<()> {
+    if bytes <= MAX_EPHEMERAL_PATHS {
+        return Ok(());
+    }
+    let message = format!(
+        "the znode paths of this session's entries would take {bytes} bytes, and a ZooKeeper server can log at most \
+         {MAX_EPHEMERAL_PATHS} when the session ends (ZOOKEEPER-4306); use shorter names, or more than one coordinator"
+    );
+    Err(Error::new(ErrorKind::Unsupported, message))
+}

@@ -10,6 +10,7 @@ use tooz_core::driver::support::{Tombstones, lock, withdrawn};
 use tooz_core::driver::{Nonce, Seq};
 
 use crate::client::Watch;
+use crate::limits::{check_ephemeral_paths, ephemeral_bytes};
 
 /// How many withdrawn nonces are remembered; far more than there are requests in flight.
 const TOMBSTONES: usize = 4096;
@@ -36,6 +37,8 @@ struct OwnEntry {
     /// Serializes attempts to enter: two with the same nonce must not both create an entry.
     attempts: Arc<tokio::sync::Mutex<()>>,
     may_exist: bool,
+    /// What its path adds to the session's [limit](check_ephemeral_paths).
+    path_bytes: usize,
     placed: Option<PlacedEntry>,
     leaving: bool,
     /// Wakes the waiter when its predecessor has changed, or its own entry is gone.
@@ -52,10 +55,24 @@ impl Drop for OwnEntry {
     }
 }
 
+#[derive(Debug, Default)]
+struct Entries {
+    by_nonce: HashMap<Nonce, OwnEntry>,
+    path_bytes: usize,
+}
+
+impl Entries {
+    fn remove(&mut self, nonce: Nonce) -> Option<OwnEntry> {
+        let entry = self.by_nonce.remove(&nonce)?;
+        self.path_bytes -= entry.path_bytes;
+        Some(entry)
+    }
+}
+
 /// All entries of a session.
 #[derive(Debug)]
 pub(crate) struct OwnEntries {
-    entries: Mutex<HashMap<Nonce, OwnEntry>>,
+    entries: Mutex<Entries>,
     tombstones: Mutex<Tombstones>,
 }
 
@@ -69,7 +86,7 @@ impl OwnEntries {
     /// Registers an attempt to enter and returns the lock that serializes attempts with this nonce.
     pub(crate) fn attempt(&self, nonce: Nonce, roster: &str) -> Arc<tokio::sync::Mutex<()>> {
         let mut entries = lock(&self.entries);
-        let entry = entries.entry(nonce).or_default();
+        let entry = entries.by_nonce.entry(nonce).or_default();
         roster.clone_into(&mut entry.roster);
         entry.attempts.clone()
     }
@@ -82,9 +99,22 @@ impl OwnEntries {
         Ok(self.with(nonce, |entry| entry.may_exist).unwrap_or(false))
     }
 
-    /// Records that a request which creates the entry is about to be sent.
-    pub(crate) fn set_may_exist(&self, nonce: Nonce) {
-        self.with(nonce, |entry| entry.may_exist = true);
+    /// Records that a request which creates an entry with this path is about to be sent.
+    ///
+    /// # Errors
+    /// The paths of the session's entries would take too many bytes.
+    pub(crate) fn reserve(&self, nonce: Nonce, path: &str) -> Result<()> {
+        let mut entries = lock(&self.entries);
+        let Entries { by_nonce, path_bytes } = &mut *entries;
+        let Some(entry) = by_nonce.get_mut(&nonce) else { return Err(withdrawn()) };
+        if !entry.may_exist {
+            let bytes = ephemeral_bytes(path);
+            check_ephemeral_paths(*path_bytes + bytes)?;
+            *path_bytes += bytes;
+            entry.path_bytes = bytes;
+            entry.may_exist = true;
+        }
+        Ok(())
     }
 
     /// Records that the entry exists. Calls `watch_removal` if that was not known before.
@@ -118,12 +148,12 @@ impl OwnEntries {
     }
 
     pub(crate) fn forget(&self, nonce: Nonce) {
-        lock(&self.entries).remove(&nonce);
+        lock(&self.entries).remove(nonce);
     }
 
     /// Forgets an entry that is gone, and returns whether another client removed it.
     pub(crate) fn forget_removed(&self, nonce: Nonce) -> bool {
-        let entry = lock(&self.entries).remove(&nonce);
+        let entry = lock(&self.entries).remove(nonce);
         entry.is_some_and(|entry| !entry.leaving)
     }
 
@@ -137,14 +167,14 @@ impl OwnEntries {
 
     /// Whether an entry of this session exists, or may exist, in this roster.
     pub(crate) fn uses(&self, roster: &str) -> bool {
-        lock(&self.entries).values().any(|entry| entry.roster == roster)
+        lock(&self.entries).by_nonce.values().any(|entry| entry.roster == roster)
     }
 
     /// Forgets all entries and returns what is left to remove.
     pub(crate) fn drain(&self) -> Remains {
         let entries = std::mem::take(&mut *lock(&self.entries));
         let mut remains = Remains::default();
-        for (nonce, mut entry) in entries {
+        for (nonce, mut entry) in entries.by_nonce {
             match entry.placed.take() {
                 Some(placed) => remains.placed.push(placed.path),
                 None if entry.may_exist => remains.unconfirmed.push((std::mem::take(&mut entry.roster), nonce)),
@@ -155,6 +185,6 @@ impl OwnEntries {
     }
 
     fn with<T>(&self, nonce: Nonce, read: impl FnOnce(&mut OwnEntry) -> T) -> Option<T> {
-        lock(&self.entries).get_mut(&nonce).map(read)
+        lock(&self.entries).by_nonce.get_mut(&nonce).map(read)
     }
 }

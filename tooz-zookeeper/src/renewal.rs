@@ -82,7 +82,7 @@ impl Renewals {
     /// Returns false if the leader may count from a renewal so long ago that this one promises less than a TTL.
     async fn renew_once(&self) -> Result<bool> {
         let sent = Moment::now();
-        self.client.sync().await?;
+        self.client.renew().await?;
         let granted = self.client.session_timeout();
         let mut state = lock(&self.state);
         let (pending, answered) = state.pending;

@@ -16,6 +16,7 @@ use crate::cleanup::{self, Cleanup};
 use crate::client::{Client, ConnectOptions};
 use crate::config::Config;
 use crate::error::{Fault, session_lost};
+use crate::history::History;
 use crate::layout::{Layout, parent};
 use crate::own_entries::OwnEntries;
 use crate::renewal::Renewals;
@@ -36,12 +37,12 @@ pub(crate) struct ZooKeeperSession {
 }
 
 impl ZooKeeperSession {
-    pub(crate) async fn open(config: &Config, options: &SessionOptions) -> Result<Self> {
+    pub(crate) async fn open(config: &Config, history: &Arc<History>, options: &SessionOptions) -> Result<Self> {
         let opened = Moment::now();
         let client = Client::connect(&ConnectOptions { config, ttl: options.ttl, timeout: options.timeout }).await?;
         let sent = Moment::now();
         let layout = Arc::new(Layout::new(&config.chroot, &options.namespace));
-        let id = start_heartbeat(&client, &layout, options.member.as_bytes()).await?;
+        let id = start_heartbeat(&client, &layout, options.member.as_bytes(), history).await?;
         let renewals = Arc::new(Renewals::new(client.clone(), opened, sent));
         let own = Arc::new(OwnEntries::default());
         let cleanup = Arc::new(Cleanup::new(client.clone(), layout.clone(), own.clone()));
@@ -64,12 +65,12 @@ impl ZooKeeperSession {
     }
 }
 
-async fn start_heartbeat(client: &Client, layout: &Layout, member: &[u8]) -> Result<i64> {
+async fn start_heartbeat(client: &Client, layout: &Layout, member: &[u8], history: &Arc<History>) -> Result<i64> {
     let path = layout.heartbeat(Nonce::random());
-    match client.start_heartbeat(path.clone(), member.to_vec()).await {
+    match client.start_heartbeat(&path, member, history).await {
         Err(Fault::NoNode) => {
             client.create_all(parent(&path)).await?;
-            Ok(client.start_heartbeat(path, member.to_vec()).await?)
+            Ok(client.start_heartbeat(&path, member, history).await?)
         }
         outcome => Ok(outcome?),
     }
@@ -87,6 +88,10 @@ async fn end_in_time(client: Arc<Client>, renewals: Arc<Renewals>, cleanup: Arc<
 impl Session for ZooKeeperSession {
     fn ttl(&self) -> Option<Duration> {
         Some(self.renewals.ttl())
+    }
+
+    fn history(&self) -> u64 {
+        self.client.history()
     }
 
     async fn renew(&self) -> Result<()> {

@@ -9,11 +9,11 @@ use futures_util::join;
 use tokio::sync::Notify;
 use tooz_core::driver::support::{gap, lock};
 use tooz_core::driver::{Bounds, Message, Offset, Topics};
-use tooz_core::{Name, Result};
+use tooz_core::{Error, ErrorKind, Name, Result};
 
 use crate::client::{Client, CreateMode, any_fired};
-use crate::error::{Fault, unexpected};
-use crate::layout::{Layout, message, message_prefix, offset};
+use crate::error::{Fault, session_lost};
+use crate::layout::{LAST_OFFSET, Layout, message, message_prefix, offset};
 use crate::limits::check_size;
 
 /// How many messages one read returns at most; each may be almost a megabyte.
@@ -46,7 +46,10 @@ impl Topics for ZooKeeperTopics {
                 created => break created?.0,
             }
         };
-        let published = offset(&path).ok_or_else(|| unexpected(format!("the message was named \"{path}\"")))?;
+        let Some(published) = offset(&path) else {
+            self.client.delete_if_exists(&path).await?;
+            return Err(full());
+        };
         let last_old = Offset(published.0.saturating_sub(keep.max(1)));
         if last_old.0 > 0 {
             // Another session may have left more than `keep` messages.
@@ -60,39 +63,44 @@ impl Topics for ZooKeeperTopics {
     async fn read(&self, topic: &Name, after: Offset, limit: usize) -> Result<Vec<Message>> {
         self.client.check()?;
         let topic = self.layout.topic(topic);
+        if after >= LAST_OFFSET {
+            return Err(session_lost(&self.client.ended().await));
+        }
         let next = message(&topic, Offset(after.0 + 1));
         let wakeup = Arc::new(Notify::new());
         loop {
             let newest = self.newest(&topic).await?;
             if newest > after {
                 let count = BATCH.min(limit.max(1) as u64).min(newest.0 - after.0);
-                return self.messages(&topic, after, count).await;
-            }
-            let (stat, watch) = self.client.exists_watched(&next, &wakeup).await?;
-            if stat.is_none() {
+                let messages = self.messages(&topic, after, count).await?;
+                if !messages.is_empty() {
+                    return Ok(messages);
+                }
+                let Some((names, watch)) = self.client.children_watched(&topic, &wakeup).await? else { continue };
+                let bounds = bounds(&names);
+                if bounds.newest > after {
+                    return Err(gap(after, bounds.trimmed));
+                }
+                // There is no later message: a znode of another program has taken the number.
                 any_fired(&wakeup, || watch.has_fired()).await;
-                self.client.check()?;
+            } else {
+                let (stat, watch) = self.client.exists_watched(&next, &wakeup).await?;
+                any_fired(&wakeup, || stat.is_some() || watch.has_fired()).await;
             }
+            self.client.check()?;
         }
     }
 
     async fn bounds(&self, topic: &Name) -> Result<Bounds> {
-        self.bounds_of(&self.layout.topic(topic)).await
+        let topic = self.layout.topic(topic);
+        let (synced, names) = join!(self.client.sync(), self.client.children(&topic));
+        synced?;
+        Ok(bounds(&names?))
     }
 }
 
 impl ZooKeeperTopics {
-    async fn bounds_of(&self, topic: &str) -> Result<Bounds> {
-        let (synced, names) = join!(self.client.sync(), self.client.children(topic));
-        synced?;
-        let mut offsets: Vec<_> = names?.iter().filter_map(|name| offset(name)).collect();
-        offsets.sort_unstable();
-        let newest = offsets.last().copied().unwrap_or_default();
-        // Messages before a hole are about to be removed.
-        let kept = offsets.iter().rev().zip(0..).take_while(|(offset, back)| offset.0 + back == newest.0);
-        Ok(Bounds { trimmed: Offset(newest.0 - kept.count() as u64), newest })
-    }
-
+    /// Reads messages up to the first one that does not exist.
     async fn messages(&self, topic: &str, after: Offset, count: u64) -> Result<Vec<Message>> {
         let offsets = (1..=count).map(|step| Offset(after.0 + step));
         let reads = offsets.clone().map(|offset| {
@@ -107,18 +115,30 @@ impl ZooKeeperTopics {
                 Err(fault) => return Err(fault.into()),
             }
         }
-        match messages.is_empty() {
-            true => Err(gap(after, self.bounds_of(topic).await?.trimmed)),
-            false => Ok(messages),
-        }
+        Ok(messages)
     }
 
-    /// The greatest offset that was given, from the number of children that were ever created.
+    /// The greatest number that was given, as an offset: how many children were ever created.
     async fn newest(&self, topic: &str) -> Result<Offset> {
         let stat = self.client.exists(topic).await?.unwrap_or_default();
-        // Creations plus deletions, plus creations minus deletions.
+        // ZooKeeper counts creations plus deletions; the children are creations minus deletions.
         Ok(Offset(u64::from(stat.cversion.wrapping_add(stat.children) as u32) / 2))
     }
+}
+
+/// The bounds of a topic with these znodes. Those of other programs are skipped.
+fn bounds(names: &[String]) -> Bounds {
+    let mut offsets: Vec<_> = names.iter().filter_map(|name| offset(name)).collect();
+    offsets.sort_unstable();
+    let newest = offsets.last().copied().unwrap_or_default();
+    // Messages before a hole are about to be removed.
+    let kept = offsets.iter().rev().zip(0..).take_while(|(offset, back)| offset.0 + back == newest.0);
+    Bounds { trimmed: Offset(newest.0 - kept.count() as u64), newest }
+}
+
+fn full() -> Error {
+    let message = "the topic is full: ZooKeeper numbers 2147483648 messages; publish to a topic with another name";
+    Error::new(ErrorKind::Unsupported, message)
 }
 
 /// Removes the message at `last_old`, or all messages up to it. What fails is left to the next session that publishes.

@@ -10,19 +10,35 @@ use std::time::Duration;
 use tokio::sync::{Notify, Semaphore};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep, timeout};
+use tooz_core::Error;
 use tooz_core::driver::support::lock;
+use tracing::warn;
 
 use super::backend::{self, Backend, CreateMode, Dialer, Stat, Target};
 use super::connection_state::ConnectionState;
+use super::heartbeat::Heartbeat;
 use super::in_flight;
-use super::probe::{self, Findings};
+use super::probe::{Findings, probe};
 use super::watches::{Watch, WatchKind};
-use crate::config::Config;
+use crate::config::{Config, TlsFiles};
 use crate::error::{Answer, Fault, session_lost, unreachable};
-use crate::layout::ancestry;
+use crate::history::History;
+use crate::layout::{ancestry, parent};
 
-/// How many requests may be in flight. zookeeper-async deadlocks when its queue of 64 is full and it wants to ping.
-const IN_FLIGHT: usize = 48;
+/// How many reads of data may be in flight. Each answer may be a megabyte, and a renewal that is sent later waits for it.
+const DATA_IN_FLIGHT: usize = 16;
+
+/// How many other requests may be in flight. zookeeper-async deadlocks when its queue of 64 is full and it wants to ping.
+const OTHERS_IN_FLIGHT: usize = 32;
+
+/// The greatest session timeout that ZooKeeper's protocol can express.
+pub(crate) const GREATEST_TTL: Duration = Duration::from_millis(i32::MAX as u64);
+
+/// zookeeper-async rounds timeouts down to seconds; below this it takes every idle moment for a dead connection.
+const LEAST_TTL: Duration = Duration::from_secs(2);
+
+/// A longer timeout would overflow the clock.
+const LONGEST_TIMEOUT: Duration = Duration::from_secs(86_400 * 365);
 
 /// The pause before a connection that could not be prepared is tried again.
 const RETRY: Duration = Duration::from_millis(100);
@@ -35,18 +51,12 @@ pub(crate) struct ConnectOptions<'a> {
     pub(crate) timeout: Duration,
 }
 
-/// The ephemeral znode that renewals rewrite. A rewrite proves that the session lives and that the server is up to date.
-#[derive(Debug)]
-struct Heartbeat {
-    path: String,
-    data: Vec<u8>,
-}
-
 /// One ZooKeeper session.
 #[derive(Debug)]
 pub(crate) struct Client {
     backend: Mutex<Option<Arc<dyn Backend>>>,
     state: Arc<ConnectionState>,
+    data_slots: Arc<Semaphore>,
     slots: Arc<Semaphore>,
     timeout: Duration,
     session_timeout: Duration,
@@ -60,16 +70,18 @@ impl Client {
     /// Connects and authenticates. Fails within the timeout, also if no server answers.
     pub(crate) async fn connect(options: &ConnectOptions<'_>) -> Answer<Arc<Self>> {
         let state = Arc::new(ConnectionState::default());
-        let backend = timeout(options.timeout, open_backend(options, state.clone())).await.unwrap_or_else(|_| {
-            let hosts = options.config.hosts.join(", ");
-            Err(unreachable(format!("{hosts}: no answer within {:?}", options.timeout)).into())
-        })?;
+        let (backend, session_timeout) =
+            timeout(options.timeout, open_backend(options, state.clone())).await.unwrap_or_else(|_| {
+                let hosts = options.config.hosts.join(", ");
+                Err(unreachable(format!("{hosts}: no answer within {:?}", options.timeout)).into())
+            })?;
         let client = Arc::new(Self {
-            session_timeout: backend.session_timeout(),
+            session_timeout,
             backend: Mutex::new(Some(backend)),
             state: state.clone(),
-            slots: Arc::new(Semaphore::new(IN_FLIGHT)),
-            timeout: options.timeout,
+            data_slots: Arc::new(Semaphore::new(DATA_IN_FLIGHT)),
+            slots: Arc::new(Semaphore::new(OTHERS_IN_FLIGHT)),
+            timeout: options.timeout.min(LONGEST_TIMEOUT),
             heartbeat: OnceLock::new(),
             reconnecting: OnceLock::new(),
             closed: tokio::sync::Mutex::default(),
@@ -85,23 +97,43 @@ impl Client {
         self.session_timeout
     }
 
+    /// The number of the servers' history that the session belongs to.
+    pub(crate) fn history(&self) -> u64 {
+        self.heartbeat.get().map_or(0, |heartbeat| heartbeat.number)
+    }
+
     /// Creates the session's heartbeat and returns the session's id.
-    pub(crate) async fn start_heartbeat(&self, path: String, data: Vec<u8>) -> Answer<i64> {
-        let (_, stat) = self.create(&path, &data, CreateMode::Ephemeral).await?;
-        self.heartbeat.get_or_init(|| Arc::new(Heartbeat { path, data }));
+    pub(crate) async fn start_heartbeat(&self, path: &str, data: &[u8], history: &Arc<History>) -> Answer<i64> {
+        let before = history.before_write();
+        let (_, stat) = self.create(path, data, CreateMode::Ephemeral).await?;
+        let root = parent(path);
+        let root_zxid = self.exists(root).await?.unwrap_or_default().czxid;
+        let number = history.after_open(before, stat.czxid, root, root_zxid);
+        let (path, data, history) = (path.to_owned(), data.to_vec(), history.clone());
+        self.heartbeat.get_or_init(|| Arc::new(Heartbeat { path, data, history, number }));
         Ok(stat.owner)
     }
 
     /// Writes the heartbeat through the leader: the session lives, and reads that are sent after it see everything that
     /// was written before.
     pub(crate) async fn sync(&self) -> Answer<()> {
-        let (heartbeat, state) = (self.heartbeat.get().cloned(), self.state.clone());
-        self.request(move |backend| async move { beat(&*backend, heartbeat.as_deref(), &state).await }).await
+        self.write_heartbeat(Some(&self.slots)).await
+    }
+
+    /// As [`sync`](Self::sync), without waiting for a slot behind other requests.
+    pub(crate) async fn renew(&self) -> Answer<()> {
+        self.write_heartbeat(None).await
+    }
+
+    async fn write_heartbeat(&self, slots: Option<&Arc<Semaphore>>) -> Answer<()> {
+        let Some(heartbeat) = self.heartbeat.get().cloned() else { return Ok(()) };
+        let state = self.state.clone();
+        self.request(slots, move |backend| async move { heartbeat.write(&*backend, &state).await }).await
     }
 
     pub(crate) async fn create(&self, path: &str, data: &[u8], mode: CreateMode) -> Answer<(String, Stat)> {
         let (path, data) = (path.to_owned(), data.to_vec());
-        self.request(move |backend| async move { backend.create(&path, &data, mode).await }).await
+        self.request(Some(&self.slots), move |backend| async move { backend.create(&path, &data, mode).await }).await
     }
 
     /// Creates a znode and its ancestors, where they are missing.
@@ -112,7 +144,7 @@ impl Client {
                 Ok(_) | Err(Fault::NodeExists | Fault::NoNode) => {}
                 // Above the namespace the driver may be allowed to read but not to create.
                 Err(Fault::Denied) if self.exists(path).await?.is_some() => {}
-                Err(fault) => return Err(fault),
+                Err(fault) => return Err(Error::from(fault).with_context("znode", path).into()),
             }
         }
         Ok(())
@@ -120,48 +152,60 @@ impl Client {
 
     pub(crate) async fn delete(&self, path: &str, version: Option<i32>) -> Answer<()> {
         let path = path.to_owned();
-        self.request(move |backend| async move { backend.delete(&path, version).await }).await
+        self.request(Some(&self.slots), move |backend| async move { backend.delete(&path, version).await }).await
     }
 
     pub(crate) async fn set_data(&self, path: &str, data: &[u8], version: Option<i32>) -> Answer<Stat> {
         let (path, data) = (path.to_owned(), data.to_vec());
-        self.request(move |backend| async move { backend.set_data(&path, &data, version).await }).await
+        self.request(Some(&self.slots), move |backend| async move { backend.set_data(&path, &data, version).await })
+            .await
     }
 
     pub(crate) async fn data(&self, path: &str) -> Answer<(Vec<u8>, Stat)> {
         let path = path.to_owned();
-        self.request(move |backend| async move { backend.data(&path, false).await }).await
+        self.request(Some(&self.data_slots), move |backend| async move { backend.data(&path, false).await }).await
     }
 
     pub(crate) async fn exists(&self, path: &str) -> Answer<Option<Stat>> {
         let path = path.to_owned();
-        self.request(move |backend| async move { backend.exists(&path, false).await }).await
+        self.request(Some(&self.slots), move |backend| async move { backend.exists(&path, false).await }).await
     }
 
     /// Lists the names of a znode's children. A znode that does not exist has none.
     pub(crate) async fn children(&self, path: &str) -> Answer<Vec<String>> {
         let path = path.to_owned();
-        let listed = self.request(move |backend| async move { backend.children(&path, false).await }).await;
+        let listed =
+            self.request(Some(&self.slots), move |backend| async move { backend.children(&path, false).await }).await;
         Ok(none_if_missing(listed)?.unwrap_or_default())
     }
 
-    /// Reads a znode and wakes `wakeup` when it is changed or deleted. Without the znode there is no watch either.
+    /// Reads a znode and wakes `wakeup` when it is changed or deleted. Without the znode there is no watch either. Data that
+    /// the access list hides are empty, so that one foreign znode does not fail the verbs of everyone.
     pub(crate) async fn data_watched(
         &self,
         path: &str,
         wakeup: &Arc<Notify>,
     ) -> Answer<Option<(Vec<u8>, Stat, Watch)>> {
         let watch = self.state.watches.add(path, WatchKind::Node, wakeup);
-        let path = path.to_owned();
-        let read = self.request(move |backend| async move { backend.data(&path, true).await }).await;
-        Ok(none_if_missing(read)?.map(|(data, stat)| (data, stat, watch)))
+        let owned = path.to_owned();
+        let reading =
+            self.request(Some(&self.data_slots), move |backend| async move { backend.data(&owned, true).await });
+        match reading.await {
+            Err(Fault::Denied) => {
+                warn!(znode = path, "the access list of a znode hides its data; the driver reads it as empty");
+                let (stat, watch) = self.exists_watched(path, wakeup).await?;
+                Ok(stat.map(|stat| (Vec::new(), stat, watch)))
+            }
+            read => Ok(none_if_missing(read)?.map(|(data, stat)| (data, stat, watch))),
+        }
     }
 
     /// Reads whether a znode exists and wakes `wakeup` when it is created, changed or deleted.
     pub(crate) async fn exists_watched(&self, path: &str, wakeup: &Arc<Notify>) -> Answer<(Option<Stat>, Watch)> {
         let watch = self.state.watches.add(path, WatchKind::Node, wakeup);
         let path = path.to_owned();
-        let stat = self.request(move |backend| async move { backend.exists(&path, true).await }).await?;
+        let stat =
+            self.request(Some(&self.slots), move |backend| async move { backend.exists(&path, true).await }).await?;
         Ok((stat, watch))
     }
 
@@ -173,7 +217,8 @@ impl Client {
     ) -> Answer<Option<(Vec<String>, Watch)>> {
         let watch = self.state.watches.add(path, WatchKind::Children, wakeup);
         let path = path.to_owned();
-        let listed = self.request(move |backend| async move { backend.children(&path, true).await }).await;
+        let listed =
+            self.request(Some(&self.slots), move |backend| async move { backend.children(&path, true).await }).await;
         Ok(none_if_missing(listed)?.map(|children| (children, watch)))
     }
 
@@ -221,8 +266,8 @@ impl Client {
         outcome
     }
 
-    /// Sends a request when there is a connection and a free slot.
-    async fn request<T, F>(&self, call: impl FnOnce(Arc<dyn Backend>) -> F) -> Answer<T>
+    /// Sends a request when there is a connection and, if it needs a slot, a free one.
+    async fn request<T, F>(&self, slots: Option<&Arc<Semaphore>>, call: impl FnOnce(Arc<dyn Backend>) -> F) -> Answer<T>
     where
         T: Send + 'static,
         F: Future<Output = Answer<T>> + Send + 'static,
@@ -230,7 +275,10 @@ impl Client {
         let deadline = Instant::now() + self.timeout;
         let prepared = async {
             self.state.ready().await?;
-            let slot = self.slots.clone().acquire_owned().await.ok();
+            let slot = match slots {
+                Some(slots) => slots.clone().acquire_owned().await.ok(),
+                None => None,
+            };
             let backend = lock(&self.backend).clone().ok_or_else(|| session_lost("it was closed"))?;
             Ok((backend, slot))
         };
@@ -247,14 +295,18 @@ impl Drop for Client {
     }
 }
 
-async fn open_backend(options: &ConnectOptions<'_>, state: Arc<ConnectionState>) -> Answer<Arc<dyn Backend>> {
-    let config = options.config;
-    let tls = config.tls.as_ref().map(|files| files.read()).transpose()?;
+/// Opens a session and returns the timeout that was granted.
+async fn open_backend(
+    options: &ConnectOptions<'_>,
+    state: Arc<ConnectionState>,
+) -> Answer<(Arc<dyn Backend>, Duration)> {
+    let (config, ttl) = (options.config, options.ttl.clamp(LEAST_TTL, GREATEST_TTL));
+    let tls = config.tls.as_ref().map(TlsFiles::read).transpose()?;
     let dialer = Dialer::new(tls.as_ref())?;
     // Half of the time is left for the session itself.
-    let Findings { servers, granted } =
-        probe::probe(&config.hosts_to_try(), options.ttl, options.timeout / 2, &dialer).await?;
-    backend::connect(Target { servers, ttl: options.ttl, granted, digest: config.digest.clone(), tls, state }).await
+    let Findings { servers, granted } = probe(&config.hosts_to_try(), ttl, options.timeout / 2, &dialer).await?;
+    let backend = backend::connect(Target { servers, ttl, digest: config.digest.clone(), tls, state }).await?;
+    Ok((backend, granted))
 }
 
 /// Prepares each new connection, lets requests through and has all watches read again.
@@ -264,7 +316,10 @@ async fn reconnect_loop(client: Weak<Client>, state: Arc<ConnectionState>) {
         let Some(backend) = lock(&client.backend).clone() else { return };
         let preparing = async {
             backend.prepare().await?;
-            beat(&*backend, client.heartbeat.get().map(|heartbeat| &**heartbeat), &state).await
+            match client.heartbeat.get() {
+                Some(heartbeat) => heartbeat.write(&*backend, &state).await,
+                None => Ok(()),
+            }
         };
         match timeout(client.timeout, preparing).await {
             Ok(Ok(())) => state.set_ready(),
@@ -272,18 +327,6 @@ async fn reconnect_loop(client: Weak<Client>, state: Arc<ConnectionState>) {
             // The connection is lost again, or soon will be.
             _ => sleep(RETRY).await,
         }
-    }
-}
-
-async fn beat(backend: &dyn Backend, heartbeat: Option<&Heartbeat>, state: &ConnectionState) -> Answer<()> {
-    let Some(heartbeat) = heartbeat else { return Ok(()) };
-    match backend.set_data(&heartbeat.path, &heartbeat.data, None).await {
-        // zookeeper-async opens another session silently when the server has expired the first one.
-        Err(Fault::NoNode) => {
-            state.end("the server has expired it");
-            state.check()
-        }
-        outcome => outcome.map(drop),
     }
 }
 

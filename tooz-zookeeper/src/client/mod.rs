@@ -3,10 +3,11 @@
 mod backend;
 mod connection;
 mod connection_state;
+mod heartbeat;
 mod in_flight;
 mod probe;
 mod watches;
 
 pub(crate) use self::backend::{Backend, CreateMode, SUPPORTS_TLS, Stat};
-pub(crate) use self::connection::{Client, ConnectOptions};
+pub(crate) use self::connection::{Client, ConnectOptions, GREATEST_TTL};
 pub(crate) use self::watches::{Watch, any_fired};

@@ -13,7 +13,10 @@ use tokio::time::timeout;
 use tooz_core::{Error, ErrorKind};
 
 use super::backend::{Dialer, Stream};
-use crate::error::{Answer, Fault, unreachable};
+use crate::error::{Answer, unreachable};
+
+/// How a TLS server begins its answer to a client that does not speak TLS.
+const TLS_ALERT: &[u8] = &[0x15, 3];
 
 /// What the servers answered.
 #[derive(Debug)]
@@ -105,17 +108,23 @@ async fn handshake(mut stream: Box<dyn Stream>, ttl: Duration, session: i64) -> 
     hello.extend(16_i32.to_be_bytes());
     hello.extend([0; 17]); // password, and whether a read-only server would do
     stream.write_all(&hello).await.map_err(unreachable)?;
-    let mut head = [0; 12];
-    stream.read_exact(&mut head).await.map_err(unreachable)?;
+    let mut head = Vec::with_capacity(12);
+    (&mut stream).take(12).read_to_end(&mut head).await.map_err(unreachable)?;
+    if head.starts_with(TLS_ALERT) {
+        return Err(unreachable("the port speaks TLS; set the option use_ssl=true, or use a plain port").into());
+    }
+    if head.len() < 12 {
+        return Err(unreachable(
+            "the server closed the connection without an answer: it does not serve at the moment, \
+             or the port speaks TLS and the option use_ssl=true is missing",
+        )
+        .into());
+    }
     let [len, version, granted] = [0, 4, 8].map(|at| i32::from_be_bytes([0, 1, 2, 3].map(|byte| head[at + byte])));
     if !(36..=64).contains(&len) || version != 0 {
-        return Err(not_zookeeper());
+        return Err(unreachable("the server at this port is not a ZooKeeper server").into());
     }
     let mut rest = vec![0; usize::try_from(len - 8).unwrap_or_default()];
     stream.read_exact(&mut rest).await.map_err(unreachable)?;
     Ok((stream, Duration::from_millis(u64::try_from(granted).unwrap_or_default())))
-}
-
-fn not_zookeeper() -> Fault {
-    unreachable("the server at this port is not a ZooKeeper server").into()
 }

@@ -7,6 +7,7 @@ use futures_util::join;
 use tooz_core::driver::support::{group_not_created, group_not_empty};
 use tooz_core::driver::{Kind, Roster};
 use tooz_core::{Name, Result};
+use tracing::warn;
 
 use super::rosters::Rosters;
 use crate::error::Fault;
@@ -46,8 +47,10 @@ impl Rosters {
         let mut declared = Vec::new();
         for (name, stat) in names.iter().zip(stats) {
             if stat?.is_some_and(|stat| stat.version != UNDECLARED) {
-                // A znode that another program made need not have a valid name.
-                declared.extend(Name::new(unescape(name)));
+                match Name::new(unescape(name)) {
+                    Ok(name) => declared.push(name),
+                    Err(_) => warn!(parent, name, "skipped a znode among the groups whose name is not valid"),
+                }
             }
         }
         declared.sort_unstable();

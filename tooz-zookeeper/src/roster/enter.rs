@@ -5,12 +5,13 @@
 //!   visible: a `try`, or a unique key that is taken.
 //! - Two entries with one unique key may be created at the same moment; the later one is removed, or removes the earlier one.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use futures_util::join;
+use tooz_core::Result;
 use tooz_core::driver::support::{group_not_created, member_already_exists, not_held};
-use tooz_core::driver::{IfBlocked, IfTaken, NewEntry, Roster, Seq, Standing, Ticket};
-use tooz_core::{ErrorKind, Result};
+use tooz_core::driver::{IfBlocked, IfTaken, NewEntry, Nonce, Roster, Seq, Standing, Ticket};
 
 use super::queue::{Queue, seq};
 use super::removal_watch::report_removal;
@@ -49,14 +50,24 @@ impl Rosters {
         self.own.attempt(new.nonce, &parent);
         self.cleanup.used(&parent);
         let outcome = self.enter_at(&parent, &new).await;
-        let has_no_entry = match &outcome {
-            Ok(standing) => matches!(standing, Standing::Withdrawn { .. }),
-            Err(error) => !matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::SessionLost),
-        };
-        if has_no_entry {
-            self.own.forget(new.nonce);
+        match &outcome {
+            Ok(Standing::Withdrawn { .. }) => self.own.forget(new.nonce),
+            // Core repeats the attempt or withdraws the entry.
+            Err(error) if error.is_retryable() || error.is_session_lost() => {}
+            Err(_) => self.abandon(&parent, new.nonce).await?,
+            Ok(_) => {}
         }
         outcome
+    }
+
+    /// Removes what an attempt that failed for good may have created.
+    async fn abandon(&self, roster: &str, nonce: Nonce) -> Result<()> {
+        if self.own.may_exist(nonce).unwrap_or(false) {
+            self.own.set_leaving(nonce);
+            self.remove_by_nonce(roster, &HashSet::from([nonce])).await?;
+        }
+        self.own.forget(nonce);
+        Ok(())
     }
 
     /// Repeats the steps until the roster has not changed between them.
@@ -102,8 +113,8 @@ impl Rosters {
 
     /// Creates the entry and lists the roster in one round trip. Returns `None` if the attempt must be repeated.
     async fn create_entry(&self, roster: &str, new: &NewEntry<'_>) -> Result<Option<Arrival>> {
-        self.own.set_may_exist(new.nonce);
         let path = new_entry(roster, new);
+        self.own.reserve(new.nonce, &path)?;
         let (created, queue, declared) = join!(
             self.client.create(&path, new.value, CreateMode::EphemeralSequential),
             self.list(roster),

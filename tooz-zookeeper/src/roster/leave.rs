@@ -43,7 +43,7 @@ impl Rosters {
     ///
     /// The server carries out requests in the order in which they were sent, so the listing shows an entry whose create was
     /// in flight. A create on an earlier connection is carried out by now, or never.
-    async fn remove_by_nonce(&self, roster: &str, nonces: &HashSet<Nonce>) -> Result<()> {
+    pub(super) async fn remove_by_nonce(&self, roster: &str, nonces: &HashSet<Nonce>) -> Result<()> {
         let queue = self.list(roster).await?;
         let listed = queue.entries().iter().filter(|listed| nonces.contains(&listed.entry.nonce));
         let removals = listed.map(|listed| async move {

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::num::NonZeroU32;
 
 use tooz_core::driver::{Mode, Nonce, Seq, admission};
+use tracing::warn;
 
 use crate::client::Stat;
 use crate::layout::EntryName;
@@ -20,10 +21,15 @@ pub(super) struct ListedEntry {
 pub(super) struct Queue(Vec<ListedEntry>);
 
 impl Queue {
-    /// Reads the names of a roster's children, in any order. Names that the driver did not write are skipped.
-    pub(super) fn new(children: Vec<String>) -> Self {
-        let read = |name: String| EntryName::parse(&name).map(|entry| ListedEntry { name, entry });
-        let mut entries: Vec<_> = children.into_iter().filter_map(read).collect();
+    /// Reads the names of the children of `roster`, in any order. Znodes of other programs are skipped.
+    pub(super) fn new(roster: &str, children: Vec<String>) -> Self {
+        let mut entries = Vec::with_capacity(children.len());
+        for name in children {
+            match EntryName::parse(&name) {
+                Some(entry) => entries.push(ListedEntry { name, entry }),
+                None => warn!(roster, name, "skipped a znode in a roster that is not an entry"),
+            }
+        }
         // ZooKeeper's numbers wrap around, so they are compared by their distance from one of them.
         let base = entries.first().map_or(0, |first| first.entry.number);
         entries.sort_unstable_by_key(|listed| listed.entry.number.wrapping_sub(base));
@@ -89,7 +95,7 @@ mod tests {
             let key = if key.is_empty() { String::new() } else { format!("{key}:") };
             format!("{mode}:1:{:032x}:{key}{number:010}", index)
         };
-        Queue::new(entries.iter().enumerate().map(name).collect())
+        Queue::new("/r", entries.iter().enumerate().map(name).collect())
     }
 
     fn numbers(listed: &[&ListedEntry]) -> Vec<i32> {

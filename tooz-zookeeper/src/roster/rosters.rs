@@ -47,7 +47,7 @@ impl Rosters {
 
     /// Lists a roster as the connected server knows it.
     pub(super) async fn list(&self, roster: &str) -> Result<Queue> {
-        Ok(Queue::new(self.client.children(roster).await?))
+        Ok(Queue::new(roster, self.client.children(roster).await?))
     }
 
     /// Lists a roster as the leader knows it, in one round trip.

@@ -58,7 +58,7 @@ impl View {
             }
             if self.queue.as_ref().is_none_or(|(_, watch)| watch.has_fired()) {
                 let listed = client.children_watched(roster, &self.wakeup).await?;
-                self.queue = listed.map(|(names, watch)| (Queue::new(names), watch));
+                self.queue = listed.map(|(names, watch)| (Queue::new(roster, names), watch));
             }
             if self.read_values(client, roster).await? {
                 return Ok(self.snapshot());

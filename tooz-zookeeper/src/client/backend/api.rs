@@ -18,9 +18,6 @@ use crate::error::Answer;
 /// connected with. Requests are carried out in the order in which they were made. Dropping the backend ends the session.
 #[async_trait]
 pub(crate) trait Backend: Debug + Send + Sync {
-    /// The session timeout that the server granted.
-    fn session_timeout(&self) -> Duration;
-
     /// Does what a new connection needs before its first request. The answer proves that the connection works.
     async fn prepare(&self) -> Answer<()>;
 
@@ -70,8 +67,6 @@ pub(crate) struct Target {
     pub(crate) servers: Vec<(String, SocketAddr)>,
     /// The session timeout to ask for.
     pub(crate) ttl: Duration,
-    /// The session timeout that a server granted when it was asked for `ttl`.
-    pub(crate) granted: Duration,
     /// `user:password` for digest authentication.
     pub(crate) digest: Option<String>,
     #[allow(dead_code, reason = "only one of the two backends speaks TLS")]

@@ -13,7 +13,7 @@ use tooz_core::{Error, ErrorKind};
 
 use super::Stream;
 use crate::config::PemFiles;
-use crate::error::{Answer, Fault, unreachable, untrusted};
+use crate::error::{Answer, Fault, unreachable};
 
 /// Opens connections as the URL says.
 pub(crate) struct Dialer(Option<Tls>);
@@ -79,7 +79,9 @@ impl Tls {
             Some(TlsError::AlertReceived(alert)) => untrusted(format!(
                 "the server asks for a client certificate; set \"certfile\" and \"keyfile\": {alert:?}"
             )),
-            _ => unreachable(format!("the port does not speak TLS: {error}")),
+            _ => unreachable(format!(
+                "the port does not speak TLS; use the port of the server's secureClientPort, or leave out use_ssl: {error}"
+            )),
         }
     }
 }
@@ -92,4 +94,8 @@ fn certificates(option: &str, pem: &str) -> Answer<Vec<CertificateDer<'static>>>
 fn unusable(option: &str, cause: impl std::error::Error + Send + Sync + 'static) -> Fault {
     let message = format!("the PEM file of option \"{option}\" cannot be used");
     Error::new(ErrorKind::InvalidOption, message).with_source(cause).into()
+}
+
+fn untrusted(cause: String) -> Error {
+    Error::new(ErrorKind::AuthFailed, "failed to set up TLS with ZooKeeper").with_source(cause)
 }

@@ -16,20 +16,17 @@ use zookeeper_async::{Acl, CreateMode as ZkCreateMode, WatchedEvent, WatchedEven
 use super::{Backend, CreateMode, Stat, Target};
 use crate::client::connection_state::ConnectionState;
 use crate::client::watches::WatchKind;
-use crate::error::{Answer, Fault, session_lost, unexpected, unreachable};
+use crate::error::{Answer, Fault, foreign_znode, session_lost, unexpected, unreachable};
 
 /// The shortest pause of the crate between two attempts to connect; at zero it burns a core.
 const RETRY: Duration = Duration::from_millis(200);
-
-/// The crate rounds timeouts down to seconds; below this it takes every idle moment for a dead connection.
-const LEAST_TTL: Duration = Duration::from_secs(2);
 
 /// Opens a session. The connection is prepared.
 pub(crate) async fn connect(target: Target) -> Answer<Arc<dyn Backend>> {
     // From here on, dropping this future ends the crate's tasks too.
     let (thread, handle) = Thread::start().map_err(unexpected)?;
     let servers = target.servers.iter().map(|(_, addr)| addr.to_string()).collect::<Vec<_>>().join(",");
-    let (events, ttl) = (target.state.clone(), target.ttl.max(LEAST_TTL));
+    let (events, ttl) = (target.state.clone(), target.ttl);
     let watcher = move |event: WatchedEvent| on_event(&events, &event);
     let connecting =
         handle.spawn(async move { ZooKeeper::connect_with_retry_time(&servers, ttl, watcher, RETRY).await });
@@ -38,7 +35,7 @@ pub(crate) async fn connect(target: Target) -> Answer<Arc<dyn Backend>> {
     zk.add_listener(move |state| on_state(&states, state));
     let digest = target.digest.map(String::into_bytes);
     let acl = if digest.is_some() { Acl::creator_all() } else { Acl::open_unsafe() }.clone();
-    let backend = ZookeeperAsync { zk, acl, digest, granted: target.granted, _thread: thread };
+    let backend = ZookeeperAsync { zk, acl, digest, _thread: thread };
     backend.prepare().await?;
     // The listener may have been added after the first connection was made.
     target.state.set_new();
@@ -50,16 +47,11 @@ struct ZookeeperAsync {
     zk: ZooKeeper,
     acl: Vec<Acl>,
     digest: Option<Vec<u8>>,
-    granted: Duration,
     _thread: Thread,
 }
 
 #[async_trait]
 impl Backend for ZookeeperAsync {
-    fn session_timeout(&self) -> Duration {
-        self.granted
-    }
-
     async fn prepare(&self) -> Answer<()> {
         match &self.digest {
             Some(digest) => self.zk.add_auth("digest", digest.clone()).await.map_err(fault),
@@ -159,6 +151,7 @@ fn fault(error: ZkError) -> Fault {
         ZkError::ConnectionLoss | ZkError::OperationTimeout | ZkError::SessionMoved => {
             unreachable("the connection was lost").into()
         }
+        ZkError::NoChildrenForEphemerals => foreign_znode().into(),
         other => unexpected(format!("{other:?}")).into(),
     }
 }

@@ -4,7 +4,6 @@
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::task::AbortHandle;
@@ -17,7 +16,7 @@ use super::{Backend, CreateMode, Stat, Target};
 use crate::client::connection_state::ConnectionState;
 use crate::client::watches::WatchKind;
 use crate::config::PemFiles;
-use crate::error::{Answer, Fault, session_lost, unexpected, unreachable};
+use crate::error::{Answer, Fault, foreign_znode, session_lost, unexpected, unreachable};
 
 /// Opens a session. The connection is prepared.
 pub(crate) async fn connect(target: Target) -> Answer<Arc<dyn Backend>> {
@@ -40,6 +39,7 @@ pub(crate) async fn connect(target: Target) -> Answer<Arc<dyn Backend>> {
 }
 
 /// One session of zookeeper-client.
+#[derive(Debug)]
 struct ZookeeperClient {
     client: zk::Client,
     state: Arc<ConnectionState>,
@@ -51,10 +51,6 @@ struct ZookeeperClient {
 
 #[async_trait]
 impl Backend for ZookeeperClient {
-    fn session_timeout(&self) -> Duration {
-        self.client.session_timeout()
-    }
-
     /// The crate authenticates by itself.
     async fn prepare(&self) -> Answer<()> {
         Ok(())
@@ -133,12 +129,6 @@ impl ZookeeperClient {
     }
 }
 
-impl std::fmt::Debug for ZookeeperClient {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("ZookeeperClient")
-    }
-}
-
 impl Drop for ZookeeperClient {
     fn drop(&mut self) {
         self.following.abort();
@@ -186,6 +176,7 @@ fn fault(error: zk::Error) -> Fault {
         | zk::Error::Timeout
         | zk::Error::ClientClosed
         | zk::Error::Throttled => unreachable(error).into(),
+        zk::Error::NoChildrenForEphemerals => foreign_znode().into(),
         other => unexpected(other).into(),
     }
 }
