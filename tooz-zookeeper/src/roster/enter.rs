@@ -9,9 +9,9 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use futures_util::join;
-use tooz_core::Result;
 use tooz_core::driver::support::{group_not_created, member_already_exists, not_held};
 use tooz_core::driver::{IfBlocked, IfTaken, NewEntry, Nonce, Roster, Seq, Standing, Ticket};
+use tooz_core::{Error, Result};
 
 use super::queue::{Queue, seq};
 use super::removal_watch::report_removal;
@@ -132,11 +132,16 @@ impl Rosters {
             self.client.end("the client crate has replaced it");
             return Err(session_lost("the client crate has replaced it"));
         }
-        if !declared? {
-            self.client.delete_if_exists(&path).await?;
-            return Err(group_not_created());
-        }
-        let queue = queue?;
+        let queue = match (queue, declared) {
+            (Ok(queue), Ok(true)) => queue,
+            (queue, declared) => {
+                let error = declared.err().map(Error::from).or(queue.err()).unwrap_or_else(group_not_created);
+                if !error.is_retryable() && !error.is_session_lost() {
+                    self.client.delete_if_exists(&path).await?;
+                }
+                return Err(error);
+            }
+        };
         Ok(queue.find(new.nonce).map(|index| Arrival { queue, index, seq: Some(seq(&stat)) }))
     }
 
