@@ -165,7 +165,7 @@ async fn an_ephemeral_namespace(context: Context) -> Result<(), Failure> {
 }
 
 async fn the_paths_of_entries(context: Context) -> Result<(), Failure> {
-    let a = Client::open(&context, TTL, LIMIT).await?;
+    let a = Client::open(&context, Duration::from_secs(6), LIMIT).await?;
     // Each byte of such a name takes three in a path.
     let roster = |number: u32| lock(&format!("{number:04}{}", "/".repeat(500)));
     let (mut held, mut refused) = (Vec::new(), None);

@@ -193,8 +193,9 @@ impl Client {
         match reading.await {
             Err(Fault::Denied) => {
                 warn!(znode = path, "the access list of a znode hides its data; the driver reads it as empty");
-                let (stat, watch) = self.exists_watched(path, wakeup).await?;
-                Ok(stat.map(|stat| (Vec::new(), stat, watch)))
+                // The server does not deliver events of such a znode, so the watch is on its parent.
+                let Some((_, watch)) = self.children_watched(parent(path), wakeup).await? else { return Ok(None) };
+                Ok(self.exists(path).await?.map(|stat| (Vec::new(), stat, watch)))
             }
             read => Ok(none_if_missing(read)?.map(|(data, stat)| (data, stat, watch))),
         }
