@@ -1,4 +1,4 @@
-//! The driver beside raw requests of the same client.
+//! The driver compared with raw requests of the same client crate.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -33,7 +33,7 @@ impl Raw {
         Ok(raw)
     }
 
-    /// Another process may have been quicker.
+    /// Another process may have created it already.
     async fn make(&self, path: &str) -> Result<(), Failure> {
         match self.create(path, CreateMode::Persistent).await {
             Ok(_) | Err(ZkError::NodeExists) => Ok(()),
@@ -89,12 +89,12 @@ impl Floor for Raw {
         let path = self.turn(turn);
         loop {
             let (sender, fired) = oneshot::channel();
-            let tell = move |_| {
+            let on_event = move |_| {
                 let _ = sender.send(());
             };
-            let armed = self.client.exists_w(&path, tell).await?.is_some();
+            let armed = self.client.exists_w(&path, on_event).await?.is_some();
             fired.await?;
-            // Otherwise that was its creation, which came late.
+            // Otherwise the event was the creation of the znode.
             if armed {
                 return Ok(());
             }

@@ -1,37 +1,46 @@
-//! From a URL to typed options: hosts, chroot, credentials, TLS.
+//! Reads the URL: servers, chroot, credentials and TLS files.
 
 use std::path::PathBuf;
 
+use rand::seq::SliceRandom;
+use tooz_core::driver::support::read_pem;
 use tooz_core::{Error, ErrorKind, OptionReader, Result, ServiceUrl};
 
 const DEFAULT_PORT: u16 = 2181;
 
-/// What a URL says.
+/// The driver's part of a URL.
 #[derive(Clone)]
 pub(crate) struct Config {
     /// `host:port` of each server.
     pub(crate) hosts: Vec<String>,
-    /// Everything stands below this path; empty, or with a leading and without a trailing slash.
+    /// The znode below which the driver keeps everything: empty, or with a leading and without a trailing slash.
     pub(crate) chroot: String,
     /// `user:password` for digest authentication.
     pub(crate) digest: Option<String>,
-    /// Whether sessions try the hosts in random order.
-    #[cfg_attr(all(feature = "tls", not(test)), expect(dead_code, reason = "the client of `tls` has no other order"))]
-    pub(crate) randomize: bool,
-    #[cfg_attr(not(feature = "tls"), expect(dead_code, reason = "read by the client of the feature `tls`"))]
-    pub(crate) tls: Option<Tls>,
+    /// The files for TLS connections.
+    pub(crate) tls: Option<TlsFiles>,
+    randomize: bool,
 }
 
-/// How a TLS connection is made. Without the feature `tls` nobody reads it, since such a URL is refused.
-#[derive(Clone)]
-#[cfg_attr(not(feature = "tls"), expect(dead_code, reason = "read by the client of the feature `tls`"))]
-pub(crate) struct Tls {
-    pub(crate) ca: PathBuf,
-    pub(crate) identity: Option<(PathBuf, PathBuf)>,
+/// The PEM files that a URL names.
+#[derive(Clone, Debug)]
+pub(crate) struct TlsFiles {
+    ca: PathBuf,
+    identity: Option<(PathBuf, PathBuf)>,
+}
+
+/// The contents of [`TlsFiles`].
+#[derive(Debug)]
+#[allow(dead_code, reason = "only one of the two backends speaks TLS")]
+pub(crate) struct PemFiles {
+    pub(crate) ca: String,
+    /// The certificate chain and its key.
+    pub(crate) identity: Option<(String, String)>,
 }
 
 impl Config {
-    pub(crate) fn from_url(url: &ServiceUrl) -> Result<Self> {
+    /// Reads a URL; one that asks for TLS is refused unless `supports_tls`.
+    pub(crate) fn from_url(url: &ServiceUrl, supports_tls: bool) -> Result<Self> {
         let options = url.options();
         let mut hosts: Vec<_> = url.hosts().iter().map(|host| host.with_default_port(DEFAULT_PORT)).collect();
         if let Some(more) = options.get::<String>("hosts")? {
@@ -41,7 +50,7 @@ impl Config {
             hosts.push(format!("localhost:{DEFAULT_PORT}"));
         }
         let randomize = options.get("randomize_hosts")?.unwrap_or(true);
-        let tls = tls(&options)?;
+        let tls = tls_files(&options, supports_tls)?;
         options.finish()?;
         let digest = match (url.username(), url.password()) {
             (Some(user), Some(password)) => Some(format!("{user}:{password}")),
@@ -50,7 +59,16 @@ impl Config {
                 return Err(Error::new(ErrorKind::InvalidUrl, "credentials are a user and a password: user:password@"));
             }
         };
-        Ok(Self { hosts, chroot: chroot(url.path())?, digest, randomize, tls })
+        Ok(Self { hosts, chroot: chroot(url.path())?, digest, tls, randomize })
+    }
+
+    /// The servers in the order in which a session tries them.
+    pub(crate) fn hosts_to_try(&self) -> Vec<String> {
+        let mut hosts = self.hosts.clone();
+        if self.randomize {
+            hosts.shuffle(&mut rand::rng());
+        }
+        hosts
     }
 }
 
@@ -61,30 +79,45 @@ impl std::fmt::Debug for Config {
     }
 }
 
-/// The options that kazoo has for TLS.
-fn tls(options: &OptionReader<'_>) -> Result<Option<Tls>> {
+impl TlsFiles {
+    /// Reads the files.
+    pub(crate) fn read(&self) -> Result<PemFiles> {
+        let ca = read_pem("ca", &self.ca, "CERTIFICATE")?;
+        let identity = match &self.identity {
+            None => None,
+            Some((cert, key)) => {
+                Some((read_pem("certfile", cert, "CERTIFICATE")?, read_pem("keyfile", key, "PRIVATE KEY")?))
+            }
+        };
+        Ok(PemFiles { ca, identity })
+    }
+}
+
+/// Reads the options that kazoo has for TLS.
+fn tls_files(options: &OptionReader<'_>, supports_tls: bool) -> Result<Option<TlsFiles>> {
     let ca = options.get("ca")?;
     let (cert, key): (Option<PathBuf>, Option<PathBuf>) = (options.get("certfile")?, options.get("keyfile")?);
     let verify = options.get("verify_certs")?.unwrap_or(true);
     if !options.get("use_ssl")?.unwrap_or(false) {
         return Ok(None);
     }
-    let unsupported = |message| Err(Error::new(ErrorKind::Unsupported, message));
+    let error = |kind, message| Err(Error::new(kind, message));
     match ca {
-        _ if !cfg!(feature = "tls") => {
-            unsupported("option \"use_ssl\" needs the feature tls: cargo add tooz-zookeeper --features tls")
+        _ if !supports_tls => error(
+            ErrorKind::Unsupported,
+            "option \"use_ssl\" needs the feature tls: cargo add tooz-zookeeper --features tls",
+        ),
+        _ if !verify => error(
+            ErrorKind::Unsupported,
+            "option \"verify_certs\" must be true: without it, anyone can impersonate the server",
+        ),
+        None => {
+            error(ErrorKind::InvalidOption, "option \"use_ssl\" needs option \"ca\", a PEM file of trusted authorities")
         }
-        _ if !verify => {
-            unsupported("option \"verify_certs\" must be true: anybody can pose as a server nobody verifies")
-        }
-        None => Err(Error::new(
-            ErrorKind::InvalidOption,
-            "with \"use_ssl\" the option \"ca\" must name a PEM file to trust",
-        )),
         _ if cert.is_some() != key.is_some() => {
-            Err(Error::new(ErrorKind::InvalidOption, "\"certfile\" and \"keyfile\" belong together"))
+            error(ErrorKind::InvalidOption, "options \"certfile\" and \"keyfile\" must be set together")
         }
-        Some(ca) => Ok(Some(Tls { ca, identity: cert.zip(key) })),
+        Some(ca) => Ok(Some(TlsFiles { ca, identity: cert.zip(key) })),
     }
 }
 
@@ -95,11 +128,11 @@ fn with_default_port(host: &str) -> String {
 
 fn chroot(path: &str) -> Result<String> {
     let path = path.trim_end_matches('/');
-    let sound = |part: &str| !matches!(part, "" | "." | "..") && !part.contains(char::is_control);
-    if path.split('/').skip(1).all(sound) {
+    let is_valid = |part: &str| !matches!(part, "" | "." | "..") && !part.contains(char::is_control);
+    if path.split('/').skip(1).all(is_valid) {
         return Ok(path.to_owned());
     }
-    Err(Error::new(ErrorKind::InvalidUrl, format!("\"{path}\" is not a path of znodes to keep everything below")))
+    Err(Error::new(ErrorKind::InvalidUrl, format!("the chroot \"{path}\" is not a path of znodes")))
 }
 
 #[cfg(test)]
@@ -107,14 +140,14 @@ mod tests {
     use super::*;
 
     fn config(url: &str) -> Result<Config> {
-        Config::from_url(&url.parse()?)
+        Config::from_url(&url.parse()?, true)
     }
 
     #[test]
     fn an_ensemble_with_chroot_and_credentials() {
         let config = config("zookeeper://u:p%40@a:1,b,[::1]/x/y/?randomize_hosts=no").unwrap();
-        assert_eq!(config.hosts, ["a:1", "b:2181", "[::1]:2181"]);
-        assert_eq!((&*config.chroot, config.digest.as_deref(), config.randomize), ("/x/y", Some("u:p@"), false));
+        assert_eq!(config.hosts_to_try(), ["a:1", "b:2181", "[::1]:2181"]);
+        assert_eq!((&*config.chroot, config.digest.as_deref()), ("/x/y", Some("u:p@")));
         assert!(!format!("{config:?}").contains("p@"));
     }
 
@@ -126,12 +159,11 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_told() {
+    fn invalid_urls_are_refused() {
         assert_eq!(config("zk://u@a").unwrap_err().kind(), ErrorKind::InvalidUrl);
         assert_eq!(config("zk://a/x//y").unwrap_err().kind(), ErrorKind::InvalidUrl);
     }
 
-    #[cfg(feature = "tls")]
     #[test]
     fn tls_options_are_checked() {
         for wrong in ["use_ssl=true", "use_ssl=true&ca=a&certfile=b", "use_ssl=true&ca=a&keyfile=b"] {
@@ -140,10 +172,9 @@ mod tests {
         assert!(config("zk://a?use_ssl=true&ca=a&certfile=b&keyfile=c").unwrap().tls.is_some());
     }
 
-    #[cfg(not(feature = "tls"))]
     #[test]
-    fn tls_names_the_feature() {
-        let error = config("zk://a?use_ssl=true").unwrap_err();
+    fn without_tls_the_error_names_the_feature() {
+        let error = Config::from_url(&"zk://a?use_ssl=true".parse().unwrap(), false).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Unsupported);
         assert!(error.to_string().contains("features tls"), "{error}");
     }

@@ -1,14 +1,15 @@
-//! Opens sessions: the driver behind a URL.
+//! The driver behind a URL: it opens sessions.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
-use tokio::time::Instant;
 use tooz_core::driver::{Driver, DriverEntry, DriverInfo, Session, SessionOptions};
 use tooz_core::{Characteristic, Result, ServiceUrl, inventory};
 
-use crate::client::{Client, Target};
+use crate::client::{GREATEST_TTL, SUPPORTS_TLS};
 use crate::config::Config;
+use crate::history::History;
 use crate::session::ZooKeeperSession;
 
 /// `zookeeper://user:password@host:2181,host:2181/chroot`, also as `zk://` and `kazoo://`.
@@ -29,24 +30,25 @@ const CHARACTERISTICS: &[Characteristic] = &[
 ];
 
 fn open(url: &ServiceUrl) -> Result<Arc<dyn Driver>> {
-    Ok(Arc::new(ZooKeeper { config: Config::from_url(url)? }))
+    let config = Config::from_url(url, SUPPORTS_TLS)?;
+    Ok(Arc::new(ZooKeeper { config, history: Arc::default() }))
 }
 
 #[derive(Debug)]
 struct ZooKeeper {
     config: Config,
+    history: Arc<History>,
 }
 
 #[async_trait]
 impl Driver for ZooKeeper {
     fn info(&self) -> DriverInfo {
-        DriverInfo::new(DRIVER.name, CHARACTERISTICS).with_topics()
+        DriverInfo::new(DRIVER.name, CHARACTERISTICS)
+            .with_topics()
+            .with_ttl_range(Duration::from_millis(1), GREATEST_TTL)
     }
 
     async fn open(&self, options: &SessionOptions) -> Result<Box<dyn Session>> {
-        let target = Target { config: self.config.clone(), ttl: options.ttl, timeout: options.timeout };
-        let began = Instant::now();
-        let client = Client::connect(&target).await?;
-        Ok(Box::new(ZooKeeperSession::start(client, began, &self.config.chroot, options).await?))
+        Ok(Box::new(ZooKeeperSession::open(&self.config, &self.history, options).await?))
     }
 }

@@ -1,65 +1,80 @@
-//! From a fault of the ZooKeeper client to an error of tooz.
+//! What a request can fail with, and the error of tooz that a caller gets for it.
+//!
+//! Each client backend translates the codes of its crate into a [`Fault`]. Verbs handle the faults that they expect; every
+//! other fault becomes an error here.
+
+use std::error::Error as StdError;
 
 use tooz_core::{Error, ErrorKind};
 
-use crate::client::Fault;
+/// The outcome of a request to ZooKeeper.
+pub(crate) type Answer<T> = Result<T, Fault>;
 
-/// The error for a fault that no verb expects; those that one expects are matched where they arise.
+/// Why a request failed.
+#[derive(Clone, Debug)]
+pub(crate) enum Fault {
+    NoNode,
+    NodeExists,
+    NotEmpty,
+    BadVersion,
+    /// The access list or the credentials do not allow the request.
+    Denied,
+    /// Everything that no verb handles by itself.
+    Failed(Error),
+}
+
+impl Fault {
+    /// Whether the server may be out of reach, so that the request may or may not have been carried out.
+    pub(crate) fn is_retryable(&self) -> bool {
+        matches!(self, Self::Failed(error) if error.is_retryable())
+    }
+
+    /// Whether the session has ended.
+    pub(crate) fn is_session_lost(&self) -> bool {
+        matches!(self, Self::Failed(error) if error.is_session_lost())
+    }
+}
+
+impl From<Error> for Fault {
+    fn from(error: Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
 impl From<Fault> for Error {
     fn from(fault: Fault) -> Self {
         match fault {
-            Fault::Over(reason) => session_lost(&reason),
-            Fault::Away(reason) => Self::new(ErrorKind::Unavailable, format!("ZooKeeper cannot be reached: {reason}")),
-            Fault::Untrusted(reason) => {
-                Self::new(ErrorKind::AuthFailed, format!("TLS with ZooKeeper failed: {reason}"))
-            }
-            Fault::Option(reason) => Self::new(ErrorKind::InvalidOption, reason),
+            Fault::Failed(error) => error,
             Fault::Denied => Self::new(
                 ErrorKind::AuthFailed,
-                "ZooKeeper refuses it: the znode's access list does not allow it with these credentials, \
-                 which belong into the URL as user:password@",
+                "the znode's access list does not allow the request with these credentials; \
+                 credentials belong into the URL as user:password@",
             ),
-            Fault::Other(reason) => Self::new(ErrorKind::Unexpected, format!("ZooKeeper answered: {reason}")),
             Fault::NoNode | Fault::NodeExists | Fault::NotEmpty | Fault::BadVersion => Self::new(
                 ErrorKind::Unexpected,
-                format!("ZooKeeper answered {fault:?}, which this driver does not expect"),
+                format!("ZooKeeper answered {fault:?}, which the driver does not expect"),
             ),
         }
     }
 }
 
+/// The session has ended.
 pub(crate) fn session_lost(reason: &str) -> Error {
-    Error::new(ErrorKind::SessionLost, format!("the ZooKeeper session is over: {reason}"))
+    Error::new(ErrorKind::SessionLost, format!("the ZooKeeper session has ended: {reason}"))
 }
 
-pub(crate) fn not_held() -> Error {
-    Error::new(ErrorKind::NotHeld, "the entry does not stand in the roster any more")
+/// No server can be reached, or none answers.
+pub(crate) fn unreachable(cause: impl Into<Box<dyn StdError + Send + Sync>>) -> Error {
+    Error::new(ErrorKind::Unavailable, "failed to reach ZooKeeper").with_source(cause)
 }
 
-pub(crate) fn group_not_created() -> Error {
-    Error::new(ErrorKind::GroupNotCreated, "the group does not exist; create it first")
+/// An ephemeral znode, which cannot have children, is where the driver keeps znodes.
+pub(crate) fn foreign_znode() -> Error {
+    let message = "an ephemeral znode of another program is in the way; remove it, or use another chroot or namespace";
+    Error::new(ErrorKind::Corrupt, message)
 }
 
-pub(crate) fn taken() -> Error {
-    Error::new(ErrorKind::MemberAlreadyExists, "another live session has joined with this member id")
-}
-
-/// The greatest request that a ZooKeeper server takes unless its `jute.maxbuffer` was raised.
-const MAX_REQUEST: usize = 0xf_ffff;
-
-/// Refuses what the server would answer by cutting the connection.
-pub(crate) fn check_size(path: &str, data: &[u8]) -> Result<(), Error> {
-    // Header, lengths, flags and the access list.
-    let overhead = 256;
-    let room = MAX_REQUEST.saturating_sub(path.len() + overhead);
-    if data.len() <= room {
-        return Ok(());
-    }
-    Err(Error::new(
-        ErrorKind::InvalidOption,
-        format!(
-            "{} bytes do not fit into a znode, which here takes at most {room} bytes; store them elsewhere",
-            data.len()
-        ),
-    ))
+/// The server or the client crate reported something that the driver does not expect.
+pub(crate) fn unexpected(cause: impl Into<Box<dyn StdError + Send + Sync>>) -> Error {
+    Error::new(ErrorKind::Unexpected, "ZooKeeper answered with an unexpected error").with_source(cause)
 }

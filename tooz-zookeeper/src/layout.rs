@@ -1,4 +1,4 @@
-//! Where everything stands: `<chroot>/<namespace>/<kind>/<name>/<entry>`, and how names become znodes and back.
+//! The keys: `<chroot>/<namespace>/<kind>/<name>/<entry>`, and how names become znodes and back.
 
 use std::num::NonZeroU32;
 
@@ -6,7 +6,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, percent_e
 use tooz_core::Name;
 use tooz_core::driver::{Kind, Mode, NewEntry, Nonce, Offset, Roster};
 
-/// What a znode's name keeps as it is. Everything else is written as `%XX`, so `/`, NUL and `:` never appear.
+/// The characters that are escaped as `%XX` in the name of a znode, among them `/`, NUL and `:`.
 const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~').remove(b'@');
 
 /// The paths of one namespace.
@@ -30,13 +30,7 @@ impl Layout {
         format!("{}/{}/{}", self.root, roster.kind, escape(roster.name.as_bytes()))
     }
 
-    /// The ephemeral znode that tells who was admitted last in a long line; beside the rosters, since it is no entry.
-    pub(crate) fn turn(&self, roster: &str) -> String {
-        let name = roster.strip_prefix(&self.root).unwrap_or(roster).trim_start_matches('/').replace('/', ":");
-        format!("{}/turn/{name}", self.root)
-    }
-
-    /// The ephemeral znode that a session writes to when it is renewed.
+    /// The ephemeral znode that renewals of a session rewrite.
     pub(crate) fn heartbeat(&self, id: Nonce) -> String {
         format!("{}/session/{id}", self.root)
     }
@@ -47,20 +41,42 @@ impl Layout {
     }
 }
 
-/// What the messages of a topic are created as; ZooKeeper appends the number.
+/// The data version of a roster's znode that was not declared. Declaring a roster rewrites the data once.
+pub(crate) const UNDECLARED: i32 = 0;
+
+/// The path of a child.
+pub(crate) fn child(parent: &str, name: &str) -> String {
+    format!("{parent}/{name}")
+}
+
+/// The path of the parent.
+pub(crate) fn parent(path: &str) -> &str {
+    path.rsplit_once('/').map_or("", |(parent, _)| parent)
+}
+
+/// The path with which an entry is created; ZooKeeper appends the number.
+pub(crate) fn new_entry(roster: &str, new: &NewEntry<'_>) -> String {
+    let key = new.unique_key().map(|(key, _)| format!("{}:", escape(key))).unwrap_or_default();
+    format!("{roster}/{}:{}:{}:{key}", new.mode.as_str(), new.limit, new.nonce)
+}
+
+/// The path with which a message is created; ZooKeeper appends the number.
 pub(crate) fn message_prefix(topic: &str) -> String {
     format!("{topic}/m-")
 }
 
-/// The path of a message. The first has offset 1 and ZooKeeper's number 0; past 2^31 the numbers are negative, as Java's.
+/// The greatest offset: ZooKeeper's numbers are 31 bits long.
+pub(crate) const LAST_OFFSET: Offset = Offset(1 << 31);
+
+/// The path of a message. The first message has offset 1 and ZooKeeper's number 0.
 pub(crate) fn message(topic: &str, offset: Offset) -> String {
-    format!("{topic}/m-{:010}", (offset.0 as u32).wrapping_sub(1) as i32)
+    format!("{topic}/m-{:010}", offset.0.saturating_sub(1))
 }
 
-/// The offset of the message with this path or name.
+/// The offset of the message with this path or name; `None` if it is not one, or if ZooKeeper's numbers have wrapped around.
 pub(crate) fn offset(path: &str) -> Option<Offset> {
     let number: i32 = path.rsplit_once("m-")?.1.parse().ok()?;
-    Some(Offset(u64::from(number as u32) + 1))
+    Some(Offset(u64::try_from(number).ok()? + 1))
 }
 
 /// Every path from the first component down to `path` itself.
@@ -68,7 +84,7 @@ pub(crate) fn ancestry(path: &str) -> Vec<&str> {
     path.match_indices('/').skip(1).map(|(at, _)| &path[..at]).chain([path]).collect()
 }
 
-/// What the name of an entry's znode says: `<mode>:<limit>:<nonce>:[<key>:]<number>`.
+/// The parts of the name of an entry's znode: `<mode>:<limit>:<nonce>:[<key>:]<number>`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct EntryName {
     pub(crate) mode: Mode,
@@ -80,13 +96,7 @@ pub(crate) struct EntryName {
 }
 
 impl EntryName {
-    /// What the entry is created as; ZooKeeper appends the number.
-    pub(crate) fn prefix(new: &NewEntry<'_>) -> String {
-        let key = new.unique_key().map(|(key, _)| format!("{}:", escape(key))).unwrap_or_default();
-        format!("{}:{}:{}:{key}", new.mode.as_str(), new.limit, new.nonce)
-    }
-
-    /// Reads a name; `None` if it is not one of ours.
+    /// Reads a name; `None` if the driver did not write it.
     pub(crate) fn parse(name: &str) -> Option<Self> {
         let (rest, number) = name.rsplit_once(':')?;
         let mut parts = rest.splitn(4, ':');
@@ -98,8 +108,8 @@ impl EntryName {
     }
 }
 
-/// A znode name that stands for any bytes. `.`, `..` and `zookeeper` mean something else to ZooKeeper.
-pub(crate) fn escape(bytes: &[u8]) -> String {
+/// The name of a znode for any bytes. `.`, `..` and `zookeeper` mean something else to ZooKeeper.
+fn escape(bytes: &[u8]) -> String {
     match bytes {
         b"." => "%2E".to_owned(),
         b".." => "%2E%2E".to_owned(),
@@ -108,7 +118,7 @@ pub(crate) fn escape(bytes: &[u8]) -> String {
     }
 }
 
-/// What [`escape`] was given.
+/// The inverse of [`escape`].
 pub(crate) fn unescape(name: &str) -> Vec<u8> {
     percent_decode_str(name).collect()
 }
@@ -120,7 +130,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn any_bytes_survive_and_stay_apart() {
+    fn names_of_any_bytes_are_distinct_and_read_back() {
         let long = vec![0xff; 512];
         let names: [&[u8]; 10] =
             [b"a", b"a/b", b"%61", b".", b"..", b"zookeeper", b"\0", "ü:".as_bytes(), b"a%2Fb", &long];
@@ -144,7 +154,10 @@ mod tests {
                 value: b"",
             };
             // Java's %010d, which ZooKeeper uses, counts the sign as one of the ten.
-            let name = EntryName::parse(&format!("{}{number:010}", EntryName::prefix(&new))).unwrap();
+            let name = EntryName::parse(
+                new_entry("/r", &new).strip_prefix("/r/").map(|name| format!("{name}{number:010}")).as_deref().unwrap(),
+            )
+            .unwrap();
             assert_eq!((name.mode, name.limit, name.nonce, name.number), (new.mode, new.limit, new.nonce, number));
             assert_eq!(name.key.is_some(), key != Key::Nonce);
         }
@@ -152,12 +165,12 @@ mod tests {
     }
 
     #[test]
-    fn offsets_go_on_where_the_numbers_turn_negative() {
-        for offset_ in [1, 2, 1 << 31, (1 << 31) + 1, u64::from(u32::MAX)] {
-            assert_eq!(offset(&message("/t", Offset(offset_))), Some(Offset(offset_)));
+    fn offsets_end_where_the_numbers_turn_negative() {
+        for expected in [1, 2, LAST_OFFSET.0] {
+            assert_eq!(offset(&message("/t", Offset(expected))), Some(Offset(expected)));
         }
         assert_eq!(message("/t", Offset(1)), "/t/m-0000000000");
-        assert_eq!(message("/t", Offset((1 << 31) + 1)), "/t/m--2147483648");
+        assert_eq!(offset("/t/m--2147483648"), None);
     }
 
     #[test]

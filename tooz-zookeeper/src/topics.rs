@@ -1,58 +1,60 @@
 //! Topics: persistent sequential znodes under one parent, which is never removed, so that their numbers never restart.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use futures_util::future::join_all;
 use futures_util::join;
 use tokio::sync::Notify;
+use tooz_core::driver::support::{gap, lock};
 use tooz_core::driver::{Bounds, Message, Offset, Topics};
 use tooz_core::{Error, ErrorKind, Name, Result};
 
-use crate::client::{Client, Fault, Make, any_rung};
-use crate::error::check_size;
-use crate::layout::{message, message_prefix, offset};
-use crate::roster::none_if_missing;
-use crate::session::{Inner, create_all};
+use crate::client::{Client, CreateMode, any_fired};
+use crate::error::{Fault, session_lost};
+use crate::layout::{LAST_OFFSET, Layout, message, message_prefix, offset};
+use crate::limits::check_size;
 
-/// How many messages one read brings at most; each may be almost a megabyte.
+/// How many messages one read returns at most; each may be almost a megabyte.
 const BATCH: u64 = 32;
 
-/// The topics whose whole past this session has trimmed, and to how many messages.
-#[derive(Debug, Default)]
-pub(crate) struct Retention(Mutex<HashMap<String, u64>>);
+/// The topics of a namespace, as one session uses them.
+#[derive(Debug)]
+pub(crate) struct ZooKeeperTopics {
+    client: Arc<Client>,
+    layout: Arc<Layout>,
+    /// The topics that this session has trimmed completely, with how many messages it kept.
+    trimmed: Mutex<HashMap<String, u64>>,
+}
 
-impl Retention {
-    /// Whether the past must be looked through, since others may have left more than `keep` messages.
-    fn is_news(&self, topic: &str, keep: u64) -> bool {
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if kept.get(topic) == Some(&keep) {
-            return false;
-        }
-        kept.insert(topic.to_owned(), keep);
-        true
+impl ZooKeeperTopics {
+    pub(crate) fn new(client: Arc<Client>, layout: Arc<Layout>) -> Self {
+        Self { client, layout, trimmed: Mutex::default() }
     }
 }
 
 #[async_trait]
-impl Topics for Inner {
+impl Topics for ZooKeeperTopics {
     async fn publish(&self, topic: &Name, payload: &[u8], keep: u64) -> Result<Offset> {
         let topic = self.layout.topic(topic);
         check_size(&topic, payload)?;
         let prefix = message_prefix(&topic);
         let path = loop {
-            match self.client.create(&prefix, payload, Make::PersistentSequential).await {
-                Err(Fault::NoNode) => create_all(&self.client, &topic).await?,
+            match self.client.create(&prefix, payload, CreateMode::PersistentSequential).await {
+                Err(Fault::NoNode) => self.client.create_all(&topic).await?,
                 created => break created?.0,
             }
         };
-        let published = offset(&path)
-            .ok_or_else(|| Error::new(ErrorKind::Unexpected, format!("ZooKeeper named the message \"{path}\"")))?;
+        let Some(published) = offset(&path) else {
+            self.client.delete_if_exists(&path).await?;
+            return Err(full());
+        };
         let last_old = Offset(published.0.saturating_sub(keep.max(1)));
         if last_old.0 > 0 {
-            let all = self.retention.is_news(&topic, keep);
-            // In the background: retention may lag, and a message is published once it stands.
+            // Another session may have left more than `keep` messages.
+            let all = lock(&self.trimmed).insert(topic.clone(), keep) != Some(keep);
+            // In the background, since retention may lag.
             tokio::spawn(trim(self.client.clone(), topic, last_old, all));
         }
         Ok(published)
@@ -61,37 +63,44 @@ impl Topics for Inner {
     async fn read(&self, topic: &Name, after: Offset, limit: usize) -> Result<Vec<Message>> {
         self.client.check()?;
         let topic = self.layout.topic(topic);
+        if after >= LAST_OFFSET {
+            return Err(session_lost(&self.client.ended().await));
+        }
         let next = message(&topic, Offset(after.0 + 1));
-        let bell = Arc::new(Notify::new());
+        let wakeup = Arc::new(Notify::new());
         loop {
-            let newest = newest(&self.client, &topic).await?;
+            let newest = self.newest(&topic).await?;
             if newest > after {
                 let count = BATCH.min(limit.max(1) as u64).min(newest.0 - after.0);
-                return self.messages(&topic, after, count).await;
+                let messages = self.messages(&topic, after, count).await?;
+                if !messages.is_empty() {
+                    return Ok(messages);
+                }
+                let Some((names, watch)) = self.client.children_watched(&topic, &wakeup).await? else { continue };
+                let bounds = bounds(&names);
+                if bounds.newest > after {
+                    return Err(gap(after, bounds.trimmed));
+                }
+                // There is no later message: a znode of another program has taken the number.
+                any_fired(&wakeup, || watch.has_fired()).await;
+            } else {
+                let (stat, watch) = self.client.exists_watched(&next, &wakeup).await?;
+                any_fired(&wakeup, || stat.is_some() || watch.has_fired()).await;
             }
-            let (stat, watch) = self.client.exists_watched(&next, &bell).await?;
-            if stat.is_none() {
-                any_rung(&bell, || watch.rung()).await;
-                self.client.check()?;
-            }
+            self.client.check()?;
         }
     }
 
     async fn bounds(&self, topic: &Name) -> Result<Bounds> {
         let topic = self.layout.topic(topic);
-        let (touched, names) = join!(self.client.touch(), self.client.children(&topic));
-        touched?;
-        let mut offsets: Vec<_> =
-            none_if_missing(names)?.unwrap_or_default().iter().filter_map(|name| offset(name)).collect();
-        offsets.sort_unstable();
-        let newest = offsets.last().copied().unwrap_or_default();
-        // What retention has not got to yet stands before a hole.
-        let behind = offsets.iter().rev().zip(0..).take_while(|(offset, back)| offset.0 + back == newest.0);
-        Ok(Bounds { trimmed: Offset(newest.0 - behind.count() as u64), newest })
+        let (synced, names) = join!(self.client.sync(), self.client.children(&topic));
+        synced?;
+        Ok(bounds(&names?))
     }
 }
 
-impl Inner {
+impl ZooKeeperTopics {
+    /// Reads messages up to the first one that does not exist.
     async fn messages(&self, topic: &str, after: Offset, count: u64) -> Result<Vec<Message>> {
         let offsets = (1..=count).map(|step| Offset(after.0 + step));
         let reads = offsets.clone().map(|offset| {
@@ -100,27 +109,39 @@ impl Inner {
         });
         let mut messages = Vec::new();
         for (offset, answer) in offsets.zip(join_all(reads).await) {
-            match none_if_missing(answer)? {
-                Some((payload, _)) => messages.push(Message { offset, payload }),
-                None => break,
+            match answer {
+                Ok((payload, _)) => messages.push(Message { offset, payload }),
+                Err(Fault::NoNode) => break,
+                Err(fault) => return Err(fault.into()),
             }
-        }
-        if messages.is_empty() {
-            return Err(Error::new(ErrorKind::Gap, "messages after this offset were removed by retention")
-                .with_context("after", after));
         }
         Ok(messages)
     }
+
+    /// The greatest number that was given, as an offset: how many children were ever created.
+    async fn newest(&self, topic: &str) -> Result<Offset> {
+        let stat = self.client.exists(topic).await?.unwrap_or_default();
+        // ZooKeeper counts creations plus deletions; the children are creations minus deletions.
+        Ok(Offset(u64::from(stat.cversion.wrapping_add(stat.children) as u32) / 2))
+    }
 }
 
-/// The greatest offset that was given, from the number of children that were ever created.
-async fn newest(client: &Client, topic: &str) -> Result<Offset> {
-    let stat = client.exists(topic).await?.unwrap_or_default();
-    // Creations plus deletions, plus creations minus deletions.
-    Ok(Offset(u64::from(stat.cversion.wrapping_add(stat.children) as u32) / 2))
+/// The bounds of a topic with these znodes. Those of other programs are skipped.
+fn bounds(names: &[String]) -> Bounds {
+    let mut offsets: Vec<_> = names.iter().filter_map(|name| offset(name)).collect();
+    offsets.sort_unstable();
+    let newest = offsets.last().copied().unwrap_or_default();
+    // Messages before a hole are about to be removed.
+    let kept = offsets.iter().rev().zip(0..).take_while(|(offset, back)| offset.0 + back == newest.0);
+    Bounds { trimmed: Offset(newest.0 - kept.count() as u64), newest }
 }
 
-/// Removes the message at `last_old`, or all up to it. What fails is left to the next session that publishes.
+fn full() -> Error {
+    let message = "the topic is full: ZooKeeper numbers 2147483648 messages; publish to a topic with another name";
+    Error::new(ErrorKind::Unsupported, message)
+}
+
+/// Removes the message at `last_old`, or all messages up to it. What fails is left to the next session that publishes.
 async fn trim(client: Arc<Client>, topic: String, last_old: Offset, all: bool) {
     if !all {
         let _ = client.delete(&message(&topic, last_old), None).await;
@@ -130,7 +151,8 @@ async fn trim(client: Arc<Client>, topic: String, last_old: Offset, all: bool) {
     let mut old: Vec<_> = names.iter().filter_map(|name| offset(name)).filter(|offset| *offset <= last_old).collect();
     old.sort_unstable();
     for offset in old {
-        if let Err(Fault::Over(_) | Fault::Away(_)) = client.delete(&message(&topic, offset), None).await {
+        let deleted = client.delete(&message(&topic, offset), None).await;
+        if deleted.is_err_and(|fault| fault.is_retryable() || fault.is_session_lost()) {
             return;
         }
     }

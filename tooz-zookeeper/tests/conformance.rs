@@ -1,4 +1,4 @@
-//! One ZooKeeper server, against the suite. With the feature `tls` that is `tests/tls.rs`.
+//! The suite against one ZooKeeper server. With the feature `tls`, `tests/tls.rs` does the same.
 
 use std::process::ExitCode;
 

@@ -51,21 +51,21 @@ async fn sessions_outlive_the_leader(context: Context) -> Result<(), Failure> {
     let turn = b.wait(&roster).await?;
     by_role(&context).await?[0].kill().await?;
     assert!(at_last("leave", || a.session.leave(&roster, &held)).await?, "the session did not survive");
-    soon("the turn", turn).await.expect("the task does not panic")?;
+    soon("the admission", turn).await.expect("the task does not panic")?;
     let c = Client::open(&context, ttl, LIMIT).await?;
     let ticket = c.hold(&lock("another")).await?;
-    assert!(ticket.seq > held.seq, "the token has fallen");
+    assert!(ticket.seq > held.seq, "the fencing token has decreased");
     Ok(())
 }
 
-/// Core tells the loss a tenth of the TTL before the driver does, and that must be before the turn of the next.
+/// Core reports the loss a tenth of the TTL before the driver does, and must do so before the next waiter is admitted.
 async fn is_lost_before(holder: &Client, turn: JoinHandle<tooz_core::Result<()>>) -> Result<(), Failure> {
     let lost = async {
         assert!(matches!(soon("the loss", holder.session.lost()).await, Loss::Session(_)));
         Instant::now()
     };
     let granted = async {
-        soon("the turn of the next", turn).await.expect("the task does not panic")?;
+        soon("the admission of the waiter", turn).await.expect("the task does not panic")?;
         Ok::<_, Failure>(Instant::now())
     };
     let (lost, granted) = tokio::join!(lost, granted);
@@ -74,7 +74,7 @@ async fn is_lost_before(holder: &Client, turn: JoinHandle<tooz_core::Result<()>>
     Ok(())
 }
 
-/// A follower answers a renewal and freezes before it has told the leader, who then counts from the one before.
+/// A follower answers a renewal and freezes before it reports to the leader, which then counts from an earlier renewal.
 async fn a_renewal_after_failures(context: Context) -> Result<(), Failure> {
     let nodes = by_role(&context).await?;
     let ttl = Duration::from_secs(6);
@@ -105,7 +105,7 @@ async fn a_frozen_follower(context: Context) -> Result<(), Failure> {
     nodes[1].pause().await?;
     is_lost_before(&a, turn).await?;
     nodes[1].resume().await?;
-    // It catches up, and what is read from it is not older than what was written elsewhere.
+    // The follower catches up before it answers, so the snapshot shows what was written through other servers.
     sleep(Duration::from_millis(200)).await;
     let c = at_last("open", || async {
         Client::open(&through(nodes[1]), ttl, LIMIT)

@@ -1,4 +1,4 @@
-//! What zookeeper-async gets wrong and the driver makes good, each with a server that fails.
+//! Faults of the client crates that the driver must compensate for, each with a server that fails.
 
 #![expect(clippy::unwrap_used, reason = "a panic is how these tests fail")]
 
@@ -35,14 +35,18 @@ fn main() -> ExitCode {
                 Needs::PROXY,
                 an_operation_that_runs_late_leaves_nothing,
             )
-            .trial("callers_who_give_up_do_not_flood_the_server", own, callers_who_give_up)
+            .trial("callers_that_give_up_do_not_flood_the_server", own, callers_that_give_up)
             .trial("close_returns_while_the_server_is_frozen", own, close_returns_while_the_server_is_frozen)
             .trial("close_returns_while_the_server_is_gone", own, close_returns_while_the_server_is_gone)
-            .trial("the_loss_is_told_before_the_server_returns", own, the_loss_is_told_before_the_server_returns)
-            .trial("a_host_that_swallows_everything_is_passed_over", Needs::NOTHING, a_host_that_swallows_everything)
-            .trial("an_entry_that_goes_at_once_costs_no_watch", own, an_entry_that_goes_at_once_costs_no_watch)
+            .trial(
+                "the_loss_is_reported_before_the_server_returns",
+                own,
+                the_loss_is_reported_before_the_server_returns,
+            )
+            .trial("a_host_that_never_answers_is_skipped", Needs::NOTHING, a_host_that_never_answers)
+            .trial("an_entry_that_leaves_at_once_costs_no_watch", own, an_entry_that_leaves_at_once_costs_no_watch)
             .trial("credentials_are_sent_again_after_a_restart", own, credentials_are_sent_again_after_a_restart)
-            .trial("used_up_parents_do_not_pile_up", own, used_up_parents_do_not_pile_up)
+            .trial("unused_rosters_are_removed", own, unused_rosters_are_removed)
             .trial("a_value_over_the_limit_is_a_clear_error", Needs::NOTHING, a_value_over_the_limit_is_a_clear_error),
     )
 }
@@ -70,11 +74,11 @@ async fn a_restart_loses_no_watch(context: Context) -> Result<(), Failure> {
     c.hold(&WATCHED).await?;
     c.session.topics().unwrap().publish(&topic, b"news", 10).await?;
     assert!(c.session.evict(&lock("evicted"), evicted.seq).await?);
-    assert_eq!(soon("news of the roster", watch).await.unwrap()?.entries.len(), 1);
+    assert_eq!(soon("the change of the roster", watch).await.unwrap()?.entries.len(), 1);
     assert_eq!(soon("the message", message).await.unwrap()?[0].payload, b"news");
     assert!(matches!(soon("the loss", a.session.lost()).await, Loss::Entry(nonce) if nonce == evicted.nonce));
     assert!(at_last("leave", || a.session.leave(&roster, &held)).await?, "the session did not survive");
-    soon("the turn", turn).await.unwrap()?;
+    soon("the admission", turn).await.unwrap()?;
     Ok(())
 }
 
@@ -86,7 +90,7 @@ async fn a_session_that_was_replaced_silently_is_lost(context: Context) -> Resul
     let switched = context.at(format!("zookeeper://{}", switch.address));
     let a = Client::open(&switched, TTL, LIMIT).await?;
     a.hold(&lock("lock")).await?;
-    // The other server has never heard of the session. One that is behind would not even say so.
+    // The other server does not know the session. A server that lags behind would refuse the connection instead.
     let there = context.at(format!("zookeeper://{}", other.addresses()[0]));
     let c = Client::open(&there, TTL, LIMIT).await?;
     for _ in 0..200 {
@@ -96,12 +100,12 @@ async fn a_session_that_was_replaced_silently_is_lost(context: Context) -> Resul
     let before = Instant::now();
     match soon("the loss", a.session.lost()).await {
         Loss::Session(error) => assert!(error.is_session_lost()),
-        Loss::Entry(_) => panic!("the loss of an entry was told instead of the session's"),
+        Loss::Entry(_) => panic!("the loss of an entry was reported instead of the session's"),
         other => panic!("something else was reported: {other:?}"),
     }
-    assert!(before.elapsed() < TTL / 2, "it was told by the timer, after {:?}", before.elapsed());
+    assert!(before.elapsed() < TTL / 2, "the timer reported it, after {:?}", before.elapsed());
     assert!(a.session.enter(&lock("lock"), exclusive()).await.is_err_and(|error| error.is_session_lost()));
-    // Nothing of the session that the library has opened by itself is left there.
+    // Nothing is left of the session that the client crate has opened by itself.
     assert!(c.session.snapshot(&lock("lock"), None).await?.entries.is_empty());
     other.remove().await?;
     Ok(())
@@ -130,7 +134,7 @@ async fn an_operation_that_runs_late_leaves_nothing(context: Context) -> Result<
     Ok(())
 }
 
-async fn callers_who_give_up(context: Context) -> Result<(), Failure> {
+async fn callers_that_give_up(context: Context) -> Result<(), Failure> {
     let address = &context.server()?.addresses()[0];
     let proxy = Proxy::start(address.clone()).await?;
     let a = Client::open(&context.at(format!("zookeeper://{}", proxy.address())), TTL, LIMIT).await?;
@@ -142,8 +146,8 @@ async fn callers_who_give_up(context: Context) -> Result<(), Failure> {
         let _ = timeout(Duration::from_millis(1), a.session.enter(&roster, exclusive())).await;
     }
     let sent = counted(address, "zk_packets_received").await? - before;
-    // 48 at a time, and their slots are free again after the timeout.
-    assert!(sent < 150, "{sent} requests were sent by 300 callers of whom none got an answer");
+    // At most 48 requests are in flight, and their slots are free again after the timeout.
+    assert!(sent < 150, "300 callers without an answer sent {sent} requests");
     proxy.heal().await?;
     assert!(at_last("leave", || a.session.leave(&roster, &held)).await?, "the session did not survive");
     Ok(())
@@ -173,24 +177,24 @@ async fn close_returns(a: &Client) -> Result<(), Failure> {
     Ok(())
 }
 
-async fn the_loss_is_told_before_the_server_returns(context: Context) -> Result<(), Failure> {
+async fn the_loss_is_reported_before_the_server_returns(context: Context) -> Result<(), Failure> {
     let ttl = Duration::from_secs(4);
     let a = Client::open(&context, ttl, LIMIT).await?;
     a.hold(&lock("lock")).await?;
     let granted = a.session.ttl().unwrap();
-    assert!(granted <= ttl, "{granted:?} were counted on, but {ttl:?} granted");
+    assert!(granted <= ttl, "the TTL is {granted:?}, but {ttl:?} was asked for");
     context.server()?.pause().await?;
     let paused = Instant::now();
     assert!(matches!(soon("the loss", a.session.lost()).await, Loss::Session(_)));
-    assert!(paused.elapsed() < granted + Duration::from_millis(200), "told after {:?}", paused.elapsed());
+    assert!(paused.elapsed() < granted + Duration::from_millis(200), "reported after {:?}", paused.elapsed());
     context.server()?.resume().await?;
     let b = Client::open(&context, ttl, LIMIT).await?;
     at_last("renew", || b.session.renew()).await?;
     Ok(())
 }
 
-async fn a_host_that_swallows_everything(context: Context) -> Result<(), Failure> {
-    // Accepted by the kernel, and never read.
+async fn a_host_that_never_answers(context: Context) -> Result<(), Failure> {
+    // The kernel accepts connections, but no program reads from them.
     let hole = TcpListener::bind("127.0.0.1:0").await?;
     let (_, hosts) = context.url().split_once("://").unwrap();
     let url = format!("zookeeper://{},{hosts}?randomize_hosts=no", hole.local_addr()?);
@@ -219,7 +223,7 @@ async fn credentials_are_sent_again_after_a_restart(context: Context) -> Result<
     Ok(())
 }
 
-async fn an_entry_that_goes_at_once_costs_no_watch(context: Context) -> Result<(), Failure> {
+async fn an_entry_that_leaves_at_once_costs_no_watch(context: Context) -> Result<(), Failure> {
     let address = &context.server()?.addresses()[0];
     let a = Client::open(&context, TTL, LIMIT).await?;
     let (roster, pairs) = (lock("lock"), 200);
@@ -234,7 +238,7 @@ async fn an_entry_that_goes_at_once_costs_no_watch(context: Context) -> Result<(
     assert!(packets < pairs * 7 / 2, "{packets} requests for {pairs} pairs: more than create, list and delete");
     sleep(Duration::from_millis(100)).await;
     assert_eq!(counted(address, "zk_watch_count").await?, 0, "a watch was left behind");
-    // One that is removed by somebody else meanwhile is told all the same.
+    // The removal of such an entry by another session is reported all the same.
     let evicted = a.hold(&roster).await?;
     let b = Client::open(&context, TTL, LIMIT).await?;
     assert!(b.session.evict(&roster, evicted.seq).await?);
@@ -242,7 +246,7 @@ async fn an_entry_that_goes_at_once_costs_no_watch(context: Context) -> Result<(
     Ok(())
 }
 
-async fn used_up_parents_do_not_pile_up(context: Context) -> Result<(), Failure> {
+async fn unused_rosters_are_removed(context: Context) -> Result<(), Failure> {
     let address = &context.server()?.addresses()[0];
     let a = Client::open(&context, TTL, LIMIT).await?;
     a.hold(&lock("first")).await?;
@@ -260,7 +264,7 @@ async fn used_up_parents_do_not_pile_up(context: Context) -> Result<(), Failure>
     let held = a.hold(&lock("second")).await?;
     a.session.leave(&lock("second"), &held).await?;
     sleep(Duration::from_secs(27)).await;
-    assert_eq!(znodes(address).await?, before, "a parent was not removed although it was idle");
+    assert_eq!(znodes(address).await?, before, "the znode of an idle roster was not removed");
     a.hold(&lock("second")).await?;
     Ok(())
 }
@@ -272,7 +276,7 @@ async fn a_value_over_the_limit_is_a_clear_error(context: Context) -> Result<(),
     assert!(error.kind() == ErrorKind::InvalidOption && error.to_string().contains("1048576"), "{error}");
     let error = a.session.topics().unwrap().publish(&Name::new("t")?, &value, 1).await.err().unwrap();
     assert_eq!(error.kind(), ErrorKind::InvalidOption);
-    // The largest that is let through does pass.
+    // The largest value that the driver accepts fits.
     let value = vec![0; (1 << 20) - 600];
     let ticket = a.hold(&lock("lock")).await?;
     a.session.replace(&lock("lock"), &ticket, &value).await?;

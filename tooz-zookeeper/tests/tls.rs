@@ -1,4 +1,4 @@
-//! The client of the feature `tls`, against a server that speaks TLS alone: the suite, and what can go wrong with TLS.
+//! The backend of the feature `tls` against a server that speaks TLS only: the suite, and wrong TLS options.
 
 #![expect(clippy::unwrap_used, reason = "a panic is how these tests fail")]
 
@@ -17,7 +17,7 @@ use self::support::{Client, lock};
 const TTL: Duration = Duration::from_secs(30);
 const LIMIT: Duration = Duration::from_secs(2);
 
-/// Made when the first server is started, so not by child processes.
+/// Made when the first server is started, so not in child processes.
 type Files = Arc<LazyLock<Certificates>>;
 
 fn main() -> ExitCode {
@@ -30,8 +30,8 @@ fn main() -> ExitCode {
     let harness = Harness::new("zookeeper-tls", tooz_zookeeper::DRIVER, spec, move |hosts| {
         url(&hosts.join(","), &files, "ca.pem", Some("client"))
     });
-    tooz_conformance::main(harness.trial("tls::wrong_certificates_are_told", Needs::NOTHING, wrong).trial(
-        "tls::a_plain_port_is_told",
+    tooz_conformance::main(harness.trial("tls::wrong_certificates_are_refused", Needs::NOTHING, wrong).trial(
+        "tls::a_plain_port_is_named",
         Needs::NOTHING,
         plain,
     ))
@@ -39,8 +39,8 @@ fn main() -> ExitCode {
 
 fn url(hosts: &str, files: &Certificates, ca: &str, identity: Option<&str>) -> String {
     let mut url = format!("zookeeper://{hosts}?use_ssl=true&ca={}", files.path(ca));
-    if let Some(who) = identity {
-        let (cert, key) = (files.path(&format!("{who}.pem")), files.path(&format!("{who}.key")));
+    if let Some(name) = identity {
+        let (cert, key) = (files.path(&format!("{name}.pem")), files.path(&format!("{name}.key")));
         url.push_str(&format!("&certfile={cert}&keyfile={key}"));
     }
     url
@@ -50,11 +50,11 @@ fn hosts(context: &Context) -> &str {
     context.url().trim_start_matches("zookeeper://").split('?').next().unwrap()
 }
 
-/// The error of an attempt to open a session, which must come in time.
+/// The error of an attempt to open a session, which must be returned in time.
 async fn refusal(context: &Context, url: String) -> tooz_core::Error {
     let before = Instant::now();
     let failure = context.at(url).driver().unwrap().open(&support::options(context, TTL, LIMIT)).await.err().unwrap();
-    assert!(before.elapsed() < LIMIT + Duration::from_millis(500), "told after {:?}: {failure}", before.elapsed());
+    assert!(before.elapsed() < LIMIT + Duration::from_millis(500), "refused after {:?}: {failure}", before.elapsed());
     failure
 }
 
@@ -70,7 +70,7 @@ async fn wrong_options(context: Context, files: Files) -> Result<(), Failure> {
     assert!(error.kind() == ErrorKind::InvalidOption && error.to_string().contains("missing.pem"), "{error}");
     let error = refusal(&context, url(hosts, &files, "client.key", None)).await;
     assert_eq!(error.kind(), ErrorKind::InvalidOption, "{error}");
-    // In the clear, to a port that speaks TLS.
+    // A plain connection to a port that speaks TLS.
     let error = refusal(&context, format!("zookeeper://{hosts}")).await;
     assert!(error.to_string().contains(hosts), "{error}");
     Client::open(&context, TTL, LIMIT).await?.hold(&lock("lock")).await?;

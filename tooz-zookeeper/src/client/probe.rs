@@ -1,7 +1,7 @@
-//! Asks servers by hand, before the client library sees them: which ones answer, and what session timeout they grant.
+//! Finds the servers that serve and the session timeout that they grant, before the client crate connects.
 //!
-//! zookeeper-async never gives up on a host that does not answer, and does not tell what timeout it was granted.
-//! zookeeper-client does both, but does not tell why it could not connect.
+//! zookeeper-async never gives up on a server that does not answer and does not tell which timeout was granted;
+//! zookeeper-client does not tell why it could not connect. So the driver first does ZooKeeper's handshake by itself.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -10,64 +10,64 @@ use futures_util::future::join_all;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::lookup_host;
 use tokio::time::timeout;
+use tooz_core::{Error, ErrorKind};
 
-use super::dial::{Dialer, Stream};
-use super::{Answer, Fault};
+use super::backend::{Dialer, Stream};
+use crate::error::{Answer, unreachable};
 
-/// What the servers said.
-#[cfg(not(feature = "tls"))]
+/// How a TLS server begins its answer to a client that does not speak TLS.
+const TLS_ALERT: &[u8] = &[0x15, 3];
+
+/// What the servers answered.
 #[derive(Debug)]
 pub(super) struct Findings {
-    /// Those that answered, in the order asked for.
-    pub(super) alive: Vec<SocketAddr>,
-    /// The session timeout that was granted.
-    pub(super) negotiated: Duration,
+    /// The servers that serve, in the order asked for.
+    pub(super) servers: Vec<(String, SocketAddr)>,
+    /// The session timeout that one of them granted.
+    pub(super) granted: Duration,
 }
 
-/// Asks all hosts at once, each for at most `limit`: those that serve, in the order asked for, and their addresses.
-/// Fails if there is none.
-pub(super) async fn greet_all(hosts: &[String], limit: Duration, dialer: &Dialer) -> Answer<Vec<(String, SocketAddr)>> {
-    let asked = join_all(hosts.iter().map(|host| async move {
-        let greeted = timeout(limit, resolve_and_greet(host, dialer)).await;
-        match greeted.unwrap_or_else(|_| Err(Fault::Away(format!("no answer within {limit:?}")))) {
-            Ok(addr) => Ok((host.clone(), addr)),
-            Err(Fault::Untrusted(cause)) => Err(Fault::Untrusted(format!("{host}: {cause}"))),
-            Err(Fault::Away(cause)) => Err(Fault::Away(format!("{host}: {cause}"))),
-            Err(fault) => Err(fault),
-        }
-    }));
-    let (mut alive, mut away, mut untrusted) = (Vec::new(), Vec::new(), Vec::new());
-    for answer in asked.await {
-        match answer {
-            Ok(found) => alive.push(found),
-            Err(Fault::Untrusted(cause)) => untrusted.push(cause),
-            Err(Fault::Away(cause)) => away.push(cause),
-            Err(fault) => return Err(fault),
-        }
-    }
-    match (alive.is_empty(), untrusted.is_empty()) {
-        (false, _) => Ok(alive),
-        (true, false) => Err(Fault::Untrusted(untrusted.join("; "))),
-        (true, true) => Err(Fault::Away(away.join("; "))),
-    }
-}
-
-/// Which servers serve, and what they grant.
-#[cfg(not(feature = "tls"))]
+/// Asks all hosts at once, each for at most `limit`. Fails if none of them serves, with the cause for each.
 pub(super) async fn probe(hosts: &[String], ttl: Duration, limit: Duration, dialer: &Dialer) -> Answer<Findings> {
-    let alive = greet_all(hosts, limit, dialer).await?;
-    for (host, addr) in &alive {
-        if let Ok(Ok(negotiated)) = timeout(limit, negotiate(host, *addr, ttl, dialer)).await {
-            return Ok(Findings { alive: alive.into_iter().map(|(_, addr)| addr).collect(), negotiated });
+    let servers = serving(hosts, limit, dialer).await?;
+    for (host, addr) in &servers {
+        if let Ok(Ok(granted)) = timeout(limit, negotiate(host, *addr, ttl, dialer)).await {
+            return Ok(Findings { servers, granted });
         }
     }
-    Err(Fault::Away("no server grants a session".to_owned()))
+    Err(unreachable("no server grants a session").into())
 }
 
-/// The first address of a host behind which a server serves.
+async fn serving(hosts: &[String], limit: Duration, dialer: &Dialer) -> Answer<Vec<(String, SocketAddr)>> {
+    let answers = join_all(hosts.iter().map(|host| async move {
+        let greeted = timeout(limit, resolve_and_greet(host, dialer)).await;
+        let greeted = greeted.unwrap_or_else(|_| Err(unreachable(format!("no answer within {limit:?}")).into()));
+        greeted.map(|addr| (host.clone(), addr)).map_err(|fault| Error::from(fault).with_context("server", host))
+    }));
+    let (mut servers, mut errors) = (Vec::new(), Vec::new());
+    for answer in answers.await {
+        match answer {
+            Ok(found) => servers.push(found),
+            Err(error) => errors.push(error),
+        }
+    }
+    match servers.is_empty() {
+        false => Ok(servers),
+        true => Err(combined(errors).into()),
+    }
+}
+
+/// One error for all hosts: a refused certificate comes first, since repeating the attempt does not help then.
+fn combined(errors: Vec<Error>) -> Error {
+    let kind = errors.iter().map(Error::kind).find(|kind| *kind != ErrorKind::Unavailable);
+    let causes: Vec<_> = errors.iter().map(ToString::to_string).collect();
+    Error::new(kind.unwrap_or(ErrorKind::Unavailable), causes.join("; "))
+}
+
+/// Returns the first address of a host at which a server serves.
 async fn resolve_and_greet(host: &str, dialer: &Dialer) -> Answer<SocketAddr> {
-    let mut last = Fault::Away("the name has no address".to_owned());
-    for addr in lookup_host(host).await.map_err(away)? {
+    let mut last = unreachable("the name has no address").into();
+    for addr in lookup_host(host).await.map_err(unreachable)? {
         match greet(host, addr, dialer).await {
             Ok(()) => return Ok(addr),
             Err(fault) => last = fault,
@@ -76,38 +76,28 @@ async fn resolve_and_greet(host: &str, dialer: &Dialer) -> Answer<SocketAddr> {
     Err(last)
 }
 
-fn away(error: std::io::Error) -> Fault {
-    Fault::Away(error.to_string())
-}
-
-/// Asks for a session that does not exist: a server that serves refuses it, at no cost to the ensemble.
+/// Asks for a session that does not exist. A server that serves refuses it, at no cost to the ensemble.
 async fn greet(host: &str, addr: SocketAddr, dialer: &Dialer) -> Answer<()> {
     let stream = dialer.dial(host, addr).await?;
-    // Ids that are in use are positive. Two probes with one id would cut each other off.
-    let refused = shake_hands(stream, Duration::from_secs(4), rand::random::<i64>() | i64::MIN).await;
-    refused.map(drop).map_err(away)
+    // Ids of real sessions are positive. Two probes with the same id would close each other's connection.
+    handshake(stream, Duration::from_secs(4), rand::random::<i64>() | i64::MIN).await.map(drop)
 }
 
 /// Opens a session and closes it, to learn its timeout.
-#[cfg(not(feature = "tls"))]
 async fn negotiate(host: &str, addr: SocketAddr, ttl: Duration, dialer: &Dialer) -> Answer<Duration> {
-    let (mut stream, granted) = shake_hands(dialer.dial(host, addr).await?, ttl, 0).await.map_err(away)?;
+    let (mut stream, granted) = handshake(dialer.dial(host, addr).await?, ttl, 0).await?;
     // xid 1, operation -11: close.
     let close = [8_i32, 1, -11].map(i32::to_be_bytes).concat();
-    stream.write_all(&close).await.map_err(away)?;
-    // Until the server has closed the session, lest its data be lost with the connection.
+    stream.write_all(&close).await.map_err(unreachable)?;
+    // The server must read the request before the connection is closed.
     let _ = stream.read_u8().await;
     match granted.is_zero() {
         false => Ok(granted),
-        true => Err(Fault::Away("the server grants no session".to_owned())),
+        true => Err(unreachable("the server grants no session").into()),
     }
 }
 
-async fn shake_hands(
-    mut stream: Box<dyn Stream>,
-    ttl: Duration,
-    session: i64,
-) -> std::io::Result<(Box<dyn Stream>, Duration)> {
+async fn handshake(mut stream: Box<dyn Stream>, ttl: Duration, session: i64) -> Answer<(Box<dyn Stream>, Duration)> {
     let ttl = i32::try_from(ttl.as_millis()).unwrap_or(i32::MAX);
     let mut hello = Vec::with_capacity(49);
     hello.extend(45_i32.to_be_bytes());
@@ -116,14 +106,25 @@ async fn shake_hands(
     hello.extend(ttl.to_be_bytes());
     hello.extend(session.to_be_bytes());
     hello.extend(16_i32.to_be_bytes());
-    hello.extend([0; 17]); // password, and whether read-only would do
-    stream.write_all(&hello).await?;
-    let (len, version) = (stream.read_i32().await?, stream.read_i32().await?);
-    if !(36..=64).contains(&len) || version != 0 {
-        return Err(std::io::Error::other("what listens there is not a ZooKeeper server"));
+    hello.extend([0; 17]); // password, and whether a read-only server would do
+    stream.write_all(&hello).await.map_err(unreachable)?;
+    let mut head = Vec::with_capacity(12);
+    (&mut stream).take(12).read_to_end(&mut head).await.map_err(unreachable)?;
+    if head.starts_with(TLS_ALERT) {
+        return Err(unreachable("the port speaks TLS; set the option use_ssl=true, or use a plain port").into());
     }
-    let granted = stream.read_i32().await?;
+    if head.len() < 12 {
+        return Err(unreachable(
+            "the server closed the connection without an answer: it does not serve at the moment, \
+             or the port speaks TLS and the option use_ssl=true is missing",
+        )
+        .into());
+    }
+    let [len, version, granted] = [0, 4, 8].map(|at| i32::from_be_bytes([0, 1, 2, 3].map(|byte| head[at + byte])));
+    if !(36..=64).contains(&len) || version != 0 {
+        return Err(unreachable("the server at this port is not a ZooKeeper server").into());
+    }
     let mut rest = vec![0; usize::try_from(len - 8).unwrap_or_default()];
-    stream.read_exact(&mut rest).await?;
+    stream.read_exact(&mut rest).await.map_err(unreachable)?;
     Ok((stream, Duration::from_millis(u64::try_from(granted).unwrap_or_default())))
 }

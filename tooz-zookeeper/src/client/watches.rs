@@ -1,106 +1,100 @@
-//! Who waits for which znode. ZooKeeper's watches fire once and carry no news, so neither do these.
+//! Watches on znodes, by path.
+//!
+//! ZooKeeper's watches fire once and carry no data, and so do these: a watch that has fired says only that what was read with it
+//! may be out of date.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use tokio::sync::Notify;
+use tooz_core::driver::support::lock;
 
 /// What a watch waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Wants {
-    /// The znode comes, changes or goes.
+pub(super) enum WatchKind {
+    /// The znode is created, changed or deleted.
     Node,
-    /// One of its children comes or goes.
+    /// One of its children is created or deleted.
     Children,
 }
 
 #[derive(Debug)]
-struct Entry {
-    wants: Wants,
-    rung: AtomicBool,
-    bell: Arc<Notify>,
+struct Registration {
+    kind: WatchKind,
+    fired: AtomicBool,
+    wakeup: Arc<Notify>,
 }
 
-impl Entry {
-    fn ring(&self) {
-        self.rung.store(true, Ordering::SeqCst);
-        self.bell.notify_waiters();
+impl Registration {
+    fn fire(&self) {
+        self.fired.store(true, Ordering::SeqCst);
+        self.wakeup.notify_waiters();
     }
 }
 
-/// All watches of a session, by path.
+/// All watches of a session.
 #[derive(Debug, Default)]
-pub(super) struct Watches(Mutex<HashMap<String, Vec<Arc<Entry>>>>);
+pub(super) struct Watches(Mutex<HashMap<String, Vec<Arc<Registration>>>>);
 
 impl Watches {
-    /// Adds a watch. To be done before the server is asked, so that no event comes too early.
-    pub(super) fn add(self: &Arc<Self>, path: &str, wants: Wants, bell: &Arc<Notify>) -> Watch {
-        let entry = Arc::new(Entry { wants, rung: AtomicBool::new(false), bell: bell.clone() });
-        self.lock().entry(path.to_owned()).or_default().push(entry.clone());
-        Watch { entry, path: path.to_owned(), watches: self.clone() }
+    /// Adds a watch. Call it before the request is sent, so that no event comes too early.
+    pub(super) fn add(self: &Arc<Self>, path: &str, kind: WatchKind, wakeup: &Arc<Notify>) -> Watch {
+        let registration = Arc::new(Registration { kind, fired: AtomicBool::new(false), wakeup: wakeup.clone() });
+        lock(&self.0).entry(path.to_owned()).or_default().push(registration.clone());
+        Watch { registration, path: path.to_owned(), watches: self.clone() }
     }
 
-    /// An event: `children` if it is about the znode's children alone, `gone` if the znode was deleted.
-    pub(super) fn ring(&self, path: &str, children: bool, gone: bool) {
-        let wants = if children { Wants::Children } else { Wants::Node };
-        for entry in self.lock().get(path).into_iter().flatten() {
-            if gone || entry.wants == wants {
-                entry.ring();
+    /// Handles an event of the server: `deleted` if the znode was deleted, else `kind`.
+    pub(super) fn fire(&self, path: &str, kind: WatchKind, deleted: bool) {
+        for registration in lock(&self.0).get(path).into_iter().flatten() {
+            if deleted || registration.kind == kind {
+                registration.fire();
             }
         }
     }
 
-    /// Something may have been missed: everybody must read again.
-    pub(super) fn ring_all(&self) {
-        self.lock().values().flatten().for_each(|entry| entry.ring());
-    }
-
-    /// A poisoned mutex means that a thread panicked between two complete changes; the map is sound.
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, Vec<Arc<Entry>>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Fires every watch, because events may have been missed.
+    pub(super) fn fire_all(&self) {
+        lock(&self.0).values().flatten().for_each(|registration| registration.fire());
     }
 }
 
-/// A watch on one znode; it is forgotten when this is dropped.
+/// A watch on one znode; dropping it removes it.
 #[derive(Debug)]
 pub(crate) struct Watch {
-    entry: Arc<Entry>,
+    registration: Arc<Registration>,
     path: String,
     watches: Arc<Watches>,
 }
 
 impl Watch {
-    pub(crate) fn path(&self) -> &str {
-        &self.path
-    }
-
-    /// Whether what was read may be out of date.
-    pub(crate) fn rung(&self) -> bool {
-        self.entry.rung.load(Ordering::SeqCst)
+    /// Whether what was read with this watch may be out of date.
+    pub(crate) fn has_fired(&self) -> bool {
+        self.registration.fired.load(Ordering::SeqCst)
     }
 }
 
 impl Drop for Watch {
     fn drop(&mut self) {
-        let mut watches = self.watches.lock();
-        if let Some(entries) = watches.get_mut(&self.path) {
-            entries.retain(|entry| !Arc::ptr_eq(entry, &self.entry));
-            if entries.is_empty() {
+        let mut watches = lock(&self.watches.0);
+        if let Some(registrations) = watches.get_mut(&self.path) {
+            registrations.retain(|registration| !Arc::ptr_eq(registration, &self.registration));
+            if registrations.is_empty() {
                 watches.remove(&self.path);
             }
         }
     }
 }
 
-/// Waits until one of the watches, all with this bell, has rung.
-pub(crate) async fn any_rung(bell: &Notify, rung: impl Fn() -> bool) {
+/// Waits until `fired` is true. It is asked again whenever a watch with this `wakeup` fires.
+pub(crate) async fn any_fired(wakeup: &Notify, fired: impl Fn() -> bool) {
     loop {
-        let mut ring = std::pin::pin!(bell.notified());
-        ring.as_mut().enable();
-        if rung() {
+        let mut notified = std::pin::pin!(wakeup.notified());
+        notified.as_mut().enable();
+        if fired() {
             return;
         }
-        ring.await;
+        notified.await;
     }
 }

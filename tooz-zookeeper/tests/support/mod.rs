@@ -1,4 +1,4 @@
-//! Sessions that are kept alive, entries in a word, and a forwarder that can be pointed at another server.
+//! Sessions that are renewed, short constructors, and a forwarder that can be pointed at another server.
 
 // Each test program uses its own part of this.
 #![allow(dead_code)]
@@ -17,13 +17,13 @@ use tooz_core::driver::{
 };
 use tooz_core::{Name, Result};
 
-/// What a harness is called, which says with which client it is run.
+/// The name of a harness, which includes the client crate.
 pub(crate) fn named(what: &str) -> String {
     let client = if cfg!(feature = "tls") { "-tls" } else { "" };
     format!("zookeeper{client}-{what}")
 }
 
-/// How long something that must happen may take.
+/// How long an expected event may take.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(15);
 
 /// A session that is renewed until this is dropped.
@@ -38,7 +38,7 @@ impl Client {
         let renewed = session.clone();
         let renewing = tokio::spawn(async move {
             loop {
-                // One that fails is followed by the next.
+                // A failed renewal is followed by the next one.
                 let _ = renewed.renew().await;
                 sleep(Duration::from_millis(300)).await;
             }
@@ -99,12 +99,12 @@ pub(crate) fn lock(name: &str) -> Roster {
     Roster { kind: Kind::Lock, name: Name::new(name).expect("it is short") }
 }
 
-/// What must happen soon.
+/// Waits for an expected event.
 pub(crate) async fn soon<F: Future>(what: &str, future: F) -> F::Output {
     timeout(PATIENCE, future).await.unwrap_or_else(|_| panic!("this did not happen within {PATIENCE:?}: {what}"))
 }
 
-/// Repeats what fails because the server is away.
+/// Repeats an attempt while the server is unavailable.
 pub(crate) async fn at_last<T, F: Future<Output = Result<T>>>(what: &str, mut attempt: impl FnMut() -> F) -> Result<T> {
     let trying = async {
         loop {
@@ -117,7 +117,7 @@ pub(crate) async fn at_last<T, F: Future<Output = Result<T>>>(what: &str, mut at
     soon(what, trying).await
 }
 
-/// One of ZooKeeper's commands of four letters.
+/// Sends one of ZooKeeper's four-letter commands.
 pub(crate) async fn four_letters(address: &str, command: &str) -> std::io::Result<String> {
     let mut stream = TcpStream::connect(address).await?;
     stream.write_all(command.as_bytes()).await?;
@@ -131,14 +131,14 @@ pub(crate) async fn znodes(address: &str) -> std::io::Result<u64> {
     counted(address, "zk_znode_count").await
 }
 
-/// One of the figures that a server tells of itself.
+/// One of the numbers that a server reports about itself.
 pub(crate) async fn counted(address: &str, what: &str) -> std::io::Result<u64> {
     let answer = four_letters(address, "mntr").await?;
     let count = answer.lines().find_map(|line| line.strip_prefix(what));
     count.and_then(|count| count.trim().parse().ok()).ok_or_else(|| std::io::Error::other(answer.clone()))
 }
 
-/// Leads to one server, and then to another.
+/// Forwards connections to one server, and later to another.
 pub(crate) struct Switch {
     pub(crate) address: String,
     upstream: Arc<Mutex<String>>,
@@ -153,8 +153,8 @@ impl Switch {
         let (upstream, connections) = (this.upstream.clone(), this.connections.clone());
         tokio::spawn(async move {
             while let Ok((mut client, _)) = listener.accept().await {
-                let upstream = upstream.lock().expect("nobody panics with it").clone();
-                connections.lock().expect("nobody panics with it").spawn(async move {
+                let upstream = upstream.lock().expect("no holder panics").clone();
+                connections.lock().expect("no holder panics").spawn(async move {
                     if let Ok(mut server) = TcpStream::connect(upstream).await {
                         let _ = copy_bidirectional(&mut client, &mut server).await;
                     }
@@ -164,9 +164,9 @@ impl Switch {
         Ok(this)
     }
 
-    /// Cuts all connections; new ones lead to `upstream`.
+    /// Cuts all connections and forwards new ones to `upstream`.
     pub(crate) fn point_at(&self, upstream: &str) {
-        *self.upstream.lock().expect("nobody panics with it") = upstream.to_owned();
-        self.connections.lock().expect("nobody panics with it").abort_all();
+        *self.upstream.lock().expect("no holder panics") = upstream.to_owned();
+        self.connections.lock().expect("no holder panics").abort_all();
     }
 }

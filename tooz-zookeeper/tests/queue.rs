@@ -1,4 +1,4 @@
-//! A long line, in which who was admitted says so and the next does not list everybody.
+//! Long queues: a release admits the next waiter and no other, however waiters leave the queue.
 
 #![expect(clippy::unwrap_used, reason = "a panic is how these tests fail")]
 
@@ -16,33 +16,30 @@ use tooz_conformance::{Context, Failure, Harness, Needs};
 use tooz_core::ErrorKind;
 use tooz_core::driver::{Mode, NewEntry, Roster, Session, Standing, Ticket};
 
-use self::support::{Client, at_last, exclusive, lock, soon, znodes};
+use self::support::{Client, at_last, exclusive, lock, soon};
 
 const TTL: Duration = Duration::from_secs(60);
 const LIMIT: Duration = Duration::from_secs(5);
-/// Longer than it must be to count as long.
+/// How many waiters a long queue has.
 const LONG: usize = 80;
 
 fn main() -> ExitCode {
-    let own = Needs::OWN_SERVER;
-    let harness = Harness::new(support::named("line"), tooz_zookeeper::DRIVER, zookeeper::single(), |hosts| {
+    let harness = Harness::new(support::named("queue"), tooz_zookeeper::DRIVER, zookeeper::single(), |hosts| {
         format!("zookeeper://{}", hosts.join(","))
     });
     tooz_conformance::main(
         harness
             .only_own()
-            .trial("a_line_is_served_in_order_while_some_leave_it", own, a_line_is_served_in_order)
-            .trial("who_withdraws_passes_no_turn_on", Needs::NOTHING, who_withdraws_passes_no_turn_on)
-            .trial("who_is_evicted_passes_no_turn_on", Needs::NOTHING, who_is_evicted_passes_no_turn_on)
-            .trial("who_was_admitted_passes_it_on_when_it_goes", Needs::NOTHING, who_was_admitted_passes_it_on)
-            .trial("an_entry_that_is_gone_is_not_passed_the_turn", Needs::NOTHING, an_entry_that_is_gone)
-            .trial("readers_pass_no_turn_on", Needs::NOTHING, readers_pass_no_turn_on)
-            .trial("a_hand_over_lists_nobody", Needs::NOTHING, a_hand_over_lists_nobody)
-            .trial("an_announcement_goes_when_nobody_needs_it", own, an_announcement_goes),
+            .trial("a_queue_is_served_in_order_while_waiters_leave", Needs::OWN_SERVER, a_queue_is_served_in_order)
+            .trial("a_withdrawn_waiter_admits_no_other", Needs::NOTHING, a_withdrawn_waiter)
+            .trial("an_evicted_waiter_admits_no_other", Needs::NOTHING, an_evicted_waiter)
+            .trial("a_replaced_value_admits_no_waiter", Needs::NOTHING, a_replaced_value)
+            .trial("an_entry_that_is_gone_is_not_admitted", Needs::NOTHING, an_entry_that_is_gone)
+            .trial("a_writer_waits_for_every_reader", Needs::NOTHING, a_writer_waits_for_every_reader),
     )
 }
 
-/// One who stands in line, and waits in the background.
+/// An entry that is blocked, and a task that waits for its admission.
 struct Waiter {
     session: Arc<dyn Session>,
     ticket: Ticket,
@@ -53,7 +50,7 @@ impl Waiter {
     async fn enter(client: &Client, roster: &Roster, mode: Mode) -> Result<Self, Failure> {
         let entry = NewEntry { mode, ..exclusive() };
         let Standing::Waiting { ticket, .. } = client.session.enter(roster, entry).await? else {
-            panic!("somebody holds")
+            panic!("the entry should wait")
         };
         let (session, waited) = (client.session.clone(), roster.clone());
         let turn = tokio::spawn(async move {
@@ -67,37 +64,37 @@ impl Waiter {
         Ok(Self { session: client.session.clone(), ticket, turn })
     }
 
-    /// False may also be the answer to a second attempt, after the first had none.
+    /// A second attempt, after the first had no answer, may return false.
     async fn leave(&self, roster: &Roster) -> Result<(), Failure> {
         at_last("leave", || self.session.leave(roster, &self.ticket)).await?;
         Ok(())
     }
 
-    async fn has_turn(&mut self) -> Result<(), Failure> {
+    async fn is_admitted(&mut self) -> Result<(), Failure> {
         Ok(soon("the turn", &mut self.turn).await.unwrap()?)
     }
 
-    async fn has_no_turn(&self, why: &str) {
+    async fn is_not_admitted(&self, why: &str) {
         sleep(Duration::from_millis(200)).await;
-        assert!(!self.turn.is_finished(), "it was let in {why}");
+        assert!(!self.turn.is_finished(), "it was admitted {why}");
     }
 }
 
-/// A holder who waited in a long line, so that its admission is announced, and those behind it.
-async fn long_line(client: &Client, roster: &Roster) -> Result<(Waiter, Vec<Waiter>), Failure> {
+/// A holder that has waited, and the waiters behind it.
+async fn long_queue(client: &Client, roster: &Roster) -> Result<(Waiter, Vec<Waiter>), Failure> {
     let first = client.hold(roster).await?;
-    let mut line = Vec::new();
+    let mut waiters = Vec::new();
     for _ in 0..LONG {
-        line.push(Waiter::enter(client, roster, Mode::Exclusive).await?);
+        waiters.push(Waiter::enter(client, roster, Mode::Exclusive).await?);
     }
-    let mut holder = line.remove(0);
+    let mut holder = waiters.remove(0);
     client.session.leave(roster, &first).await?;
-    holder.has_turn().await?;
+    holder.is_admitted().await?;
     sleep(Duration::from_millis(100)).await;
-    Ok((holder, line))
+    Ok((holder, waiters))
 }
 
-async fn a_line_is_served_in_order(context: Context) -> Result<(), Failure> {
+async fn a_queue_is_served_in_order(context: Context) -> Result<(), Failure> {
     let proxy = Proxy::start(context.server()?.addresses()[0].clone()).await?;
     let through = context.at(format!("zookeeper://{}", proxy.address()));
     let clients = [
@@ -106,24 +103,24 @@ async fn a_line_is_served_in_order(context: Context) -> Result<(), Failure> {
         Client::open(&context, TTL, LIMIT).await?,
     ];
     let roster = lock("lock");
-    let mut line = Vec::new();
+    let mut waiters = Vec::new();
     let first = clients[0].hold(&roster).await?;
     for number in 0..3 * LONG {
-        line.push(Waiter::enter(&clients[number % 3], &roster, Mode::Exclusive).await?);
+        waiters.push(Waiter::enter(&clients[number % 3], &roster, Mode::Exclusive).await?);
     }
     clients[0].session.leave(&roster, &first).await?;
     let mut served = 0;
-    while !line.is_empty() {
-        let mut holder = line.remove(0);
-        holder.has_turn().await?;
+    while !waiters.is_empty() {
+        let mut holder = waiters.remove(0);
+        holder.is_admitted().await?;
         served += 1;
         if served % 20 == 0 {
             proxy.cut();
         }
-        // The next, or the one behind it, gives up in one of the ways there are.
-        let behind = line.len().min(1 + served % 2);
+        // The next waiter, or the one behind it, leaves in one of three ways.
+        let behind = waiters.len().min(1 + served % 2);
         if served % 3 == 0 && behind > 0 {
-            let gone = line.remove(behind - 1);
+            let gone = waiters.remove(behind - 1);
             let other = &clients[(served + 1) % 3].session;
             match served % 9 {
                 0 => drop(at_last("evict", || other.evict(&roster, gone.ticket.seq)).await?),
@@ -136,74 +133,73 @@ async fn a_line_is_served_in_order(context: Context) -> Result<(), Failure> {
         if served % 5 == 0 {
             sleep(Duration::from_millis(20)).await;
         }
-        assert!(line.iter().all(|waiter| !waiter.turn.is_finished()), "two hold after {served} turns");
+        assert!(waiters.iter().all(|waiter| !waiter.turn.is_finished()), "there are two holders after {served} turns");
         holder.leave(&roster).await?;
     }
-    assert!(served > LONG, "the line was served {served} times");
+    assert!(served > LONG, "{served} waiters were admitted");
     Ok(())
 }
 
-async fn who_withdraws_passes_no_turn_on(context: Context) -> Result<(), Failure> {
+async fn a_withdrawn_waiter(context: Context) -> Result<(), Failure> {
     let (a, roster) = (Client::open(&context, TTL, LIMIT).await?, lock("lock"));
-    let (holder, mut line) = long_line(&a, &roster).await?;
-    // One after the other, so that some were told of by an announcement that was passed on.
+    let (holder, mut waiters) = long_queue(&a, &roster).await?;
     for _ in 0..3 {
-        let gone = line.remove(0);
+        let gone = waiters.remove(0);
         a.session.withdraw(&roster, gone.ticket.nonce).await?;
-        line[0].has_no_turn("when the one before it withdrew").await;
+        waiters[0].is_not_admitted("when its predecessor withdrew").await;
     }
     holder.leave(&roster).await?;
-    line[0].has_turn().await
+    waiters[0].is_admitted().await
 }
 
-async fn who_is_evicted_passes_no_turn_on(context: Context) -> Result<(), Failure> {
+async fn an_evicted_waiter(context: Context) -> Result<(), Failure> {
     let (a, b) = (Client::open(&context, TTL, LIMIT).await?, Client::open(&context, TTL, LIMIT).await?);
     let roster = lock("lock");
-    let (holder, mut line) = long_line(&a, &roster).await?;
-    let gone = line.remove(0);
+    let (holder, mut waiters) = long_queue(&a, &roster).await?;
+    let gone = waiters.remove(0);
     assert!(b.session.evict(&roster, gone.ticket.seq).await?);
-    line[0].has_no_turn("when the one before it was evicted").await;
-    // A holder passes it on, however it goes.
+    waiters[0].is_not_admitted("when its predecessor was evicted").await;
+    // An evicted holder admits the next waiter.
     assert!(b.session.evict(&roster, holder.ticket.seq).await?);
-    line[0].has_turn().await
+    waiters[0].is_admitted().await
 }
 
-async fn who_was_admitted_passes_it_on(context: Context) -> Result<(), Failure> {
+async fn a_replaced_value(context: Context) -> Result<(), Failure> {
     let (a, roster) = (Client::open(&context, TTL, LIMIT).await?, lock("lock"));
-    let (holder, mut line) = long_line(&a, &roster).await?;
-    // That wakes the next, which reads that the holder was admitted.
+    let (holder, mut waiters) = long_queue(&a, &roster).await?;
+    // This wakes the next waiter.
     a.session.replace(&roster, &holder.ticket, b"new").await?;
-    line[0].has_no_turn("while the one before it holds").await;
+    waiters[0].is_not_admitted("while its predecessor holds").await;
     holder.leave(&roster).await?;
-    line[0].has_turn().await
+    waiters[0].is_admitted().await
 }
 
 async fn an_entry_that_is_gone(context: Context) -> Result<(), Failure> {
     let (a, b) = (Client::open(&context, TTL, LIMIT).await?, Client::open(&context, TTL, LIMIT).await?);
     let roster = lock("lock");
-    let (holder, line) = long_line(&a, &roster).await?;
-    // Readers, all of whom stand right behind the holder.
+    let (holder, waiters) = long_queue(&a, &roster).await?;
+    // Readers, all of which the holder blocks.
     let mut readers = Vec::new();
     for _ in 0..LONG {
         readers.push(Waiter::enter(&a, &roster, Mode::Shared).await?);
     }
-    for waiter in &line {
+    for waiter in &waiters {
         waiter.leave(&roster).await?;
     }
     sleep(Duration::from_millis(200)).await;
-    // So fresh that nothing watches the entry yet.
+    // The driver does not watch such a new entry yet.
     let evicted = Waiter::enter(&a, &roster, Mode::Shared).await?;
     assert!(b.session.evict(&roster, evicted.ticket.seq).await?);
     holder.leave(&roster).await?;
     let outcome = soon("the end of the wait", evicted.turn).await.unwrap();
     assert_eq!(outcome.err().map(|error| error.kind()), Some(ErrorKind::NotHeld));
     for reader in &mut readers {
-        reader.has_turn().await?;
+        reader.is_admitted().await?;
     }
     Ok(())
 }
 
-async fn readers_pass_no_turn_on(context: Context) -> Result<(), Failure> {
+async fn a_writer_waits_for_every_reader(context: Context) -> Result<(), Failure> {
     let (a, roster) = (Client::open(&context, TTL, LIMIT).await?, lock("lock"));
     let first = a.hold(&roster).await?;
     let mut holder = Waiter::enter(&a, &roster, Mode::Exclusive).await?;
@@ -216,50 +212,16 @@ async fn readers_pass_no_turn_on(context: Context) -> Result<(), Failure> {
         Waiter::enter(&a, &roster, Mode::Exclusive).await?;
     }
     a.session.leave(&roster, &first).await?;
-    holder.has_turn().await?;
+    holder.is_admitted().await?;
     sleep(Duration::from_millis(50)).await;
     holder.leave(&roster).await?;
     for reader in &mut readers {
-        reader.has_turn().await?;
+        reader.is_admitted().await?;
     }
-    // The writer stands right behind the one who leaves first.
+    // The writer watches the reader that leaves first.
     for reader in readers.iter().rev() {
-        writer.has_no_turn("while somebody reads").await;
+        writer.is_not_admitted("while there are readers").await;
         reader.leave(&roster).await?;
     }
-    writer.has_turn().await
-}
-
-async fn a_hand_over_lists_nobody(context: Context) -> Result<(), Failure> {
-    const TURNS: u64 = 50;
-    let (through, proxies) = context.proxied().await?;
-    let (a, roster) = (Client::open(&through, TTL, LIMIT).await?, lock("lock"));
-    let (mut holder, line) = long_line(&a, &roster).await?;
-    let before = proxies.traffic().bytes_to_client;
-    for mut next in line.into_iter().take(TURNS as usize) {
-        holder.leave(&roster).await?;
-        next.has_turn().await?;
-        holder = next;
-        // Those in line are told what they must know of it.
-        sleep(Duration::from_millis(5)).await;
-    }
-    let spent = (proxies.traffic().bytes_to_client - before) / TURNS;
-    assert!(spent < 1000, "a hand-over took {spent} bytes, which is a listing of the line");
-    Ok(())
-}
-
-async fn an_announcement_goes(context: Context) -> Result<(), Failure> {
-    let address = &context.server()?.addresses()[0];
-    let (a, roster) = (Client::open(&context, TTL, LIMIT).await?, lock("lock"));
-    let empty = znodes(address).await?;
-    let (holder, line) = long_line(&a, &roster).await?;
-    for waiter in &line {
-        waiter.leave(&roster).await?;
-    }
-    holder.leave(&roster).await?;
-    // The parents of the kind, the roster and the announcement, and the last two themselves.
-    assert_eq!(znodes(address).await? - empty, 4);
-    sleep(Duration::from_secs(27)).await;
-    assert_eq!(znodes(address).await? - empty, 2, "something was left of a line that was served");
-    Ok(())
+    writer.is_admitted().await
 }

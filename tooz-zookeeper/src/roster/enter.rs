@@ -1,0 +1,224 @@
+//! Entering a roster.
+//!
+//! - The driver creates the entry and lists the roster in one round trip. The listing says which entry blocks the new one.
+//! - It lists the roster first if an earlier attempt may have created the entry, or if an entry that is refused must never be
+//!   visible: a `try`, or a unique key that is taken.
+//! - Two entries with one unique key may be created at the same moment; the later one is removed, or removes the earlier one.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use futures_util::join;
+use tooz_core::driver::support::{group_not_created, member_already_exists, not_held};
+use tooz_core::driver::{IfBlocked, IfTaken, NewEntry, Nonce, Roster, Seq, Standing, Ticket};
+use tooz_core::{Error, Result};
+
+use super::queue::{Queue, seq};
+use super::removal_watch::report_removal;
+use super::rosters::Rosters;
+use crate::client::{CreateMode, Watch};
+use crate::error::{Answer, Fault, session_lost};
+use crate::layout::{UNDECLARED, child, new_entry};
+use crate::limits::check_size;
+use crate::own_entries::PlacedEntry;
+
+/// An entry that exists, in the roster as it was listed.
+#[derive(Debug)]
+struct Arrival {
+    queue: Queue,
+    index: usize,
+    /// Known if the entry was just created.
+    seq: Option<Seq>,
+}
+
+/// What a listing before the create has shown.
+#[derive(Debug)]
+enum Precheck {
+    Create,
+    Exists(Arrival),
+    Refused(Standing),
+}
+
+impl Rosters {
+    pub(crate) async fn enter(self: &Arc<Self>, roster: &Roster, new: NewEntry<'_>) -> Result<Standing> {
+        self.client.check()?;
+        let parent = self.layout.roster(roster);
+        check_size(&parent, new.value)?;
+        let attempts = self.own.attempt(new.nonce, &parent);
+        let _one_at_a_time = attempts.lock().await;
+        // Meanwhile the entry may have been withdrawn and forgotten.
+        self.own.attempt(new.nonce, &parent);
+        self.cleanup.used(&parent);
+        let outcome = self.enter_at(&parent, &new).await;
+        match &outcome {
+            Ok(Standing::Withdrawn { .. }) => self.own.forget(new.nonce),
+            // Core repeats the attempt or withdraws the entry.
+            Err(error) if error.is_retryable() || error.is_session_lost() => {}
+            Err(_) => self.abandon(&parent, new.nonce).await?,
+            Ok(_) => {}
+        }
+        outcome
+    }
+
+    /// Removes what an attempt that failed for good may have created.
+    async fn abandon(&self, roster: &str, nonce: Nonce) -> Result<()> {
+        if self.own.may_exist(nonce).unwrap_or(false) {
+            self.own.set_leaving(nonce);
+            self.remove_by_nonce(roster, &HashSet::from([nonce])).await?;
+        }
+        self.own.forget(nonce);
+        Ok(())
+    }
+
+    /// Repeats the steps until the roster has not changed between them.
+    async fn enter_at(self: &Arc<Self>, roster: &str, new: &NewEntry<'_>) -> Result<Standing> {
+        loop {
+            let arrival = match self.precheck(roster, new).await? {
+                Precheck::Refused(standing) => return Ok(standing),
+                Precheck::Exists(arrival) => Some(arrival),
+                Precheck::Create => self.create_entry(roster, new).await?,
+            };
+            let Some(arrival) = arrival else { continue };
+            if let Some(standing) = self.settle(roster, new, arrival).await? {
+                return Ok(standing);
+            }
+        }
+    }
+
+    async fn precheck(&self, roster: &str, new: &NewEntry<'_>) -> Result<Precheck> {
+        let may_exist = self.own.may_exist(new.nonce)?;
+        if !may_exist && !refuses_if_taken(new) && new.if_blocked == IfBlocked::Wait {
+            return Ok(Precheck::Create);
+        }
+        let mut queue = self.list(roster).await?;
+        if may_exist || is_refused(&queue, new) {
+            // A follower may lag behind, but a refusal and the standing of an existing entry must be up to date.
+            queue = self.list_synced(roster).await?;
+        }
+        if let Some(index) = queue.find(new.nonce) {
+            return Ok(Precheck::Exists(Arrival { queue, index, seq: None }));
+        }
+        if refuses_if_taken(new) && !queue.with_key(queue.len(), key(new)).is_empty() {
+            return Err(member_already_exists());
+        }
+        let blockers = match new.if_blocked {
+            IfBlocked::Withdraw => queue.blockers(queue.len(), new.mode, new.limit),
+            _ => Vec::new(),
+        };
+        let Some(nearest) = blockers.first() else { return Ok(Precheck::Create) };
+        let stat = self.client.exists(&child(roster, &nearest.name)).await?;
+        let refused = |blocked_by| Precheck::Refused(Standing::Withdrawn { blocked_by });
+        Ok(stat.map_or(Precheck::Create, |stat| refused(seq(&stat))))
+    }
+
+    /// Creates the entry and lists the roster in one round trip. Returns `None` if the attempt must be repeated.
+    async fn create_entry(&self, roster: &str, new: &NewEntry<'_>) -> Result<Option<Arrival>> {
+        let path = new_entry(roster, new);
+        self.own.reserve(new.nonce, &path)?;
+        let (created, queue, declared) = join!(
+            self.client.create(&path, new.value, CreateMode::EphemeralSequential),
+            self.list(roster),
+            self.is_declared_if_needed(roster, new)
+        );
+        let (path, stat) = match created {
+            Err(Fault::NoNode) if new.needs_declared => return Err(group_not_created()),
+            Err(Fault::NoNode) => {
+                self.client.create_all(roster).await?;
+                return Ok(None);
+            }
+            created => created?,
+        };
+        if stat.owner != self.session {
+            self.client.end("the client crate has replaced it");
+            return Err(session_lost("the client crate has replaced it"));
+        }
+        let queue = match (queue, declared) {
+            (Ok(queue), Ok(true)) => queue,
+            (queue, declared) => {
+                let error = declared.err().map(Error::from).or(queue.err()).unwrap_or_else(group_not_created);
+                if !error.is_retryable() && !error.is_session_lost() {
+                    self.client.delete_if_exists(&path).await?;
+                }
+                return Err(error);
+            }
+        };
+        Ok(queue.find(new.nonce).map(|index| Arrival { queue, index, seq: Some(seq(&stat)) }))
+    }
+
+    async fn is_declared_if_needed(&self, roster: &str, new: &NewEntry<'_>) -> Answer<bool> {
+        if !new.needs_declared {
+            return Ok(true);
+        }
+        Ok(self.client.exists(roster).await?.is_some_and(|stat| stat.version != UNDECLARED))
+    }
+
+    /// Decides what becomes of an entry that exists. Returns `None` if the roster has changed meanwhile.
+    async fn settle(self: &Arc<Self>, roster: &str, new: &NewEntry<'_>, arrival: Arrival) -> Result<Option<Standing>> {
+        let Arrival { queue, index, seq: created } = arrival;
+        let path = child(roster, &queue.entries()[index].name);
+        self.settle_key(roster, new, &queue, index, &path).await?;
+        let created = match created {
+            Some(seq) => Some(seq),
+            None => self.client.exists(&path).await?.map(|stat| seq(&stat)),
+        };
+        let Some(ticket) = created.map(|seq| new.ticket(seq)) else { return Ok(None) };
+        let blockers = queue.blockers(index, new.mode, new.limit);
+        let Some(nearest) = blockers.first() else {
+            self.place(ticket, path, None);
+            return Ok(Some(Standing::Admitted(ticket)));
+        };
+        let (wakeup, _) = self.own.waiting(new.nonce).ok_or_else(not_held)?;
+        let predecessor = self.client.data_watched(&child(roster, &nearest.name), &wakeup).await?;
+        let Some((_, stat, watch)) = predecessor else { return Ok(None) };
+        let blocked_by = seq(&stat);
+        if new.if_blocked == IfBlocked::Withdraw {
+            self.client.delete_if_exists(&path).await?;
+            return Ok(Some(Standing::Withdrawn { blocked_by }));
+        }
+        // With a greater limit, the waiter must watch more than one entry.
+        self.place(ticket, path, (new.limit.get() == 1).then_some(watch));
+        Ok(Some(Standing::Waiting { ticket, blocked_by }))
+    }
+
+    /// Removes an earlier entry with the same unique key, or the new entry.
+    async fn settle_key(
+        &self,
+        roster: &str,
+        new: &NewEntry<'_>,
+        queue: &Queue,
+        index: usize,
+        path: &str,
+    ) -> Result<()> {
+        let earlier = queue.with_key(index, key(new));
+        if refuses_if_taken(new) && !earlier.is_empty() {
+            self.client.delete_if_exists(path).await?;
+            return Err(member_already_exists());
+        }
+        for listed in earlier {
+            self.client.delete_if_exists(&child(roster, &listed.name)).await?;
+        }
+        Ok(())
+    }
+
+    fn place(self: &Arc<Self>, ticket: Ticket, path: String, predecessor: Option<Watch>) {
+        let placed = PlacedEntry { path: path.clone(), seq: ticket.seq };
+        let watch = || tokio::spawn(report_removal(Arc::downgrade(self), ticket.nonce, path)).abort_handle();
+        self.own.place(ticket.nonce, placed, predecessor, watch);
+    }
+}
+
+/// Whether an entry at the end of the queue would be removed at once.
+fn is_refused(queue: &Queue, new: &NewEntry<'_>) -> bool {
+    let end = queue.len();
+    let is_blocked = !queue.blockers(end, new.mode, new.limit).is_empty();
+    let is_taken = !queue.with_key(end, key(new)).is_empty();
+    new.if_blocked == IfBlocked::Withdraw && is_blocked || refuses_if_taken(new) && is_taken
+}
+
+fn refuses_if_taken(new: &NewEntry<'_>) -> bool {
+    matches!(new.unique_key(), Some((_, IfTaken::Refuse)))
+}
+
+fn key<'a>(new: &NewEntry<'a>) -> Option<&'a [u8]> {
+    new.unique_key().map(|(key, _)| key)
+}

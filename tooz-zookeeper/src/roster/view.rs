@@ -1,0 +1,121 @@
+//! Rosters that are watched, with what was read of them, so that a change costs only the reads of what has changed.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex};
+
+use futures_util::future::join_all;
+use tokio::sync::Notify;
+use tooz_core::Result;
+use tooz_core::driver::support::{hashed_version, lock};
+use tooz_core::driver::{Entry, Roster, Snapshot, Version};
+
+use super::queue::{ListedEntry, Queue, seq};
+use crate::client::{Client, Stat, Watch};
+use crate::layout::{EntryName, UNDECLARED, child};
+
+/// How many rosters without a waiter are remembered.
+const IDLE_VIEWS: usize = 64;
+
+/// The views of a session, by roster.
+#[derive(Debug, Default)]
+pub(super) struct Views(Mutex<HashMap<Roster, Arc<tokio::sync::Mutex<View>>>>);
+
+impl Views {
+    pub(super) fn get(&self, roster: &Roster) -> Arc<tokio::sync::Mutex<View>> {
+        let mut views = lock(&self.0);
+        if views.len() > IDLE_VIEWS {
+            views.retain(|_, view| Arc::strong_count(view) > 1);
+        }
+        views.entry(roster.clone()).or_default().clone()
+    }
+}
+
+/// A roster as it was read. Each part has the watch that says when it is out of date.
+#[derive(Debug, Default)]
+pub(super) struct View {
+    pub(super) wakeup: Arc<Notify>,
+    declared: Option<(bool, Watch)>,
+    queue: Option<(Queue, Watch)>,
+    values: HashMap<String, Value>,
+    /// The version that was returned last.
+    pub(super) version: Option<Version>,
+}
+
+#[derive(Debug)]
+struct Value {
+    entry: Entry,
+    mzxid: i64,
+    watch: Watch,
+}
+
+impl View {
+    /// Reads what has changed. The entries are those of one moment; a value may be a little newer.
+    pub(super) async fn refresh(&mut self, client: &Client, roster: &str) -> Result<Snapshot> {
+        loop {
+            if self.declared.as_ref().is_none_or(|(_, watch)| watch.has_fired()) {
+                let (stat, watch) = client.exists_watched(roster, &self.wakeup).await?;
+                self.declared = Some((stat.is_some_and(|stat| stat.version != UNDECLARED), watch));
+            }
+            if self.queue.as_ref().is_none_or(|(_, watch)| watch.has_fired()) {
+                let listed = client.children_watched(roster, &self.wakeup).await?;
+                self.queue = listed.map(|(names, watch)| (Queue::new(roster, names), watch));
+            }
+            if self.read_values(client, roster).await? {
+                return Ok(self.snapshot());
+            }
+            // An entry has left since the listing.
+            self.queue = None;
+        }
+    }
+
+    /// Drops all that was read, and wakes those that wait for it.
+    pub(super) fn clear(&mut self) {
+        *self = Self { wakeup: self.wakeup.clone(), ..Self::default() };
+        self.wakeup.notify_waiters();
+    }
+
+    /// Whether a part is out of date.
+    pub(super) fn has_fired(&self) -> bool {
+        self.declared.as_ref().is_none_or(|(_, watch)| watch.has_fired())
+            || self.queue.as_ref().is_some_and(|(_, watch)| watch.has_fired())
+            || self.values.values().any(|value| value.watch.has_fired())
+    }
+
+    /// Reads the values that are missing or out of date. Returns whether all entries still exist.
+    async fn read_values(&mut self, client: &Client, roster: &str) -> Result<bool> {
+        let listed = self.queue.as_ref().map(|(queue, _)| queue.counting()).unwrap_or_default();
+        let names: HashSet<_> = listed.iter().map(|listed| &*listed.name).collect();
+        self.values.retain(|name, value| !value.watch.has_fired() && names.contains(&**name));
+        let missing: Vec<&ListedEntry> =
+            listed.into_iter().filter(|listed| !self.values.contains_key(&listed.name)).collect();
+        let wakeup = &self.wakeup;
+        let reads =
+            missing.iter().map(|listed| async move { client.data_watched(&child(roster, &listed.name), wakeup).await });
+        let mut is_complete = true;
+        for (listed, answer) in missing.iter().zip(join_all(reads).await) {
+            match answer? {
+                Some((data, stat, watch)) => {
+                    let value = Value { entry: entry(&listed.entry, data, &stat), mzxid: stat.mzxid, watch };
+                    self.values.insert(listed.name.clone(), value);
+                }
+                None => is_complete = false,
+            }
+        }
+        Ok(is_complete)
+    }
+
+    fn snapshot(&mut self) -> Snapshot {
+        let mut values: Vec<_> = self.values.values().collect();
+        values.sort_unstable_by_key(|value| value.entry.seq);
+        let declared = self.declared.as_ref().is_some_and(|(declared, _)| *declared);
+        // Every change of a value has a zxid of its own.
+        let version = hashed_version(declared, values.iter().map(|value| (value.entry.seq, value.mzxid)));
+        self.version = Some(version);
+        Snapshot { version, declared, entries: values.into_iter().map(|value| value.entry.clone()).collect() }
+    }
+}
+
+fn entry(name: &EntryName, value: Vec<u8>, stat: &Stat) -> Entry {
+    let EntryName { mode, limit, nonce, ref key, .. } = *name;
+    Entry { seq: seq(stat), nonce, key: key.clone(), mode, limit, value }
+}
