@@ -1,14 +1,26 @@
-//! The directory of a URL: made if missing, refused if a network file system holds it, and the addresses of sockets in it.
+//! The directory of a URL: created if it is missing, and refused if other users could interfere with it.
+//!
+//! - Files are opened relative to the open directory and without following links; modes are set on descriptors, never
+//!   by path. So a user who can write to the directory cannot redirect a change to a file elsewhere.
+//! - A directory of another user is refused unless its group shares it on purpose: group-writable with the set-group-ID
+//!   bit (`chmod 2770`). The files of a shared directory get mode 0660, all others 0600.
 
-use std::fs::{self, File};
+use std::fs::{self, DirBuilder, File};
 use std::io;
 use std::os::fd::AsRawFd;
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt};
+use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
-use rustix::fs::{Access, access, fstatfs, stat};
+use rustix::fs::{AtFlags, Mode, OFlags, Timespec, Timestamps, UTIME_NOW, fchmod, openat, stat, utimensat};
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, socket_with};
+use rustix::process::geteuid;
 use tooz_core::{Error, ErrorKind};
 
-use crate::error::Outcome;
+use crate::error::{Fault, Outcome};
+use crate::file_system::refuse_network;
 use crate::layout;
 
 /// How long the path of a socket may be, with the zero byte at its end.
@@ -17,26 +29,12 @@ const SOCKET_PATH: usize = 108;
 /// How long the path of the directory may be, so that SQLite can add its file names and stay within 512 bytes.
 const DATABASE_PATH: usize = 480;
 
-/// File systems on which locks or sockets do not work between all the processes that see them.
-const NETWORK: [(u32, &str); 14] = [
-    (0x6969, "NFS"),
-    (0xff53_4d42, "CIFS"),
-    (0xfe53_4d42, "SMB"),
-    (0x517b, "SMB"),
-    (0x0102_1997, "9P"),
-    (0x6573_5546, "FUSE"),
-    (0x00c3_6400, "Ceph"),
-    (0x5346_414f, "AFS"),
-    (0x6b41_4653, "AFS"),
-    (0x0bd0_0bd0, "Lustre"),
-    (0x1983_0326, "BeeGFS"),
-    (0x7461_636f, "OCFS2"),
-    (0x0116_1970, "GFS2"),
-    (0x2003_0528, "OrangeFS"),
-];
+/// How old the times of a file in use may get. Cleaners of temporary files remove what was unused for days.
+const TOUCH_AFTER: Duration = Duration::from_secs(3600);
 
-/// Kinds of FUSE that are local to this host.
-const LOCAL_FUSE: [&str; 4] = ["fuseblk", "fuse.fuse-overlayfs", "fuse.gocryptfs", "fuse.encfs"];
+const GROUP_WRITABLE: u32 = 0o020;
+const OTHERS_WRITABLE: u32 = 0o002;
+const SET_GROUP_ID: u32 = 0o2000;
 
 /// An open directory.
 #[derive(Debug)]
@@ -44,21 +42,24 @@ pub(crate) struct Directory {
     path: PathBuf,
     database: PathBuf,
     handle: File,
+    /// The group that shares it, if any.
+    group: Option<u32>,
 }
 
 impl Directory {
-    /// Makes the directory if it is missing, and checks that it can serve.
+    /// Creates the directory if it is missing, and checks that it can serve.
     pub(crate) fn open(path: &Path) -> Outcome<Self> {
-        fs::create_dir_all(path)?;
+        DirBuilder::new().recursive(true).mode(0o700).create(path)?;
         let path = fs::canonicalize(path)?;
         if path.as_os_str().len() > DATABASE_PATH {
             let reason = format!("SQLite opens no database below a path of more than {DATABASE_PATH} bytes");
             return Err(Error::new(ErrorKind::InvalidUrl, reason).with_context("directory", path.display()).into());
         }
-        let handle = File::open(&path)?;
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let handle = File::from(rustix::fs::open(&path, flags, Mode::empty()).map_err(io::Error::from)?);
         refuse_network(&handle, &path)?;
-        access(&path, Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK).map_err(io::Error::from)?;
-        Ok(Self { database: path.join(layout::DATABASE), path, handle })
+        let group = sharing_group(&handle.metadata()?, &path)?;
+        Ok(Self { database: path.join(layout::DATABASE), path, handle, group })
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -67,6 +68,39 @@ impl Directory {
 
     pub(crate) fn database(&self) -> &Path {
         &self.database
+    }
+
+    /// Opens the database file, which is created if it is missing.
+    pub(crate) fn open_database(&self) -> Outcome<File> {
+        let file = match self.open_file(OFlags::empty()) {
+            Err(Errno::NOENT) => match self.open_file(OFlags::CREATE | OFlags::EXCL) {
+                Ok(file) => {
+                    // The umask may have removed bits of the group, which shares on purpose.
+                    fchmod(&file, self.file_mode()).map_err(io::Error::from)?;
+                    Ok(file)
+                }
+                // Another process was faster.
+                Err(Errno::EXIST) => self.open_file(OFlags::empty()),
+                Err(error) => Err(error),
+            },
+            opened => opened,
+        };
+        let file = file.map_err(|error| match error {
+            Errno::LOOP => self.refusal("tooz.db is a symbolic link; remove it").into(),
+            error => Fault::from(io::Error::from(error)),
+        })?;
+        self.check_database(&file)?;
+        Ok(file)
+    }
+
+    /// A datagram socket in the directory, which the users of the directory can send to.
+    pub(crate) fn bind_socket(&self, name: &str) -> io::Result<UnixDatagram> {
+        let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+        let socket = socket_with(AddressFamily::UNIX, SocketType::DGRAM, flags, None)?;
+        // Linux creates the file with the mode of the unbound socket, less the umask.
+        fchmod(&socket, self.file_mode())?;
+        bind(&socket, &SocketAddrUnix::new(self.socket(name))?)?;
+        Ok(UnixDatagram::from(socket))
     }
 
     /// A path that can be the address of a socket, however long that of the directory is.
@@ -78,82 +112,90 @@ impl Directory {
         }
     }
 
-    /// The identity of the database file that the path leads to at this moment.
+    /// The device and inode of the database file that the path leads to at this moment.
     pub(crate) fn identity(&self) -> io::Result<(u64, u64)> {
-        // Every `enter` asks, and the standard library would ask for more, which takes half as long again.
+        // Every write asks, and the standard library would ask for more, which takes half as long again.
         let found = stat(&self.database)?;
         Ok((found.st_dev, found.st_ino))
     }
 
-    /// Removes the sockets of a peer that is gone.
-    pub(crate) fn remove_sockets(&self, peer: i64) {
-        for name in [layout::bell(peer), layout::pulse(peer)] {
-            // It may never have been made, or another process was faster.
-            let _ = fs::remove_file(self.path.join(name));
+    /// Whether the path of the database leads to this open file.
+    pub(crate) fn is_database(&self, file: &File) -> bool {
+        let found = file.metadata().map(|found| (found.dev(), found.ino()));
+        found.is_ok_and(|found| self.identity().is_ok_and(|identity| identity == found))
+    }
+
+    /// Whether the socket with this name exists.
+    pub(crate) fn has_socket(&self, name: &str) -> bool {
+        fs::symlink_metadata(self.path.join(name)).is_ok_and(|found| found.file_type().is_socket())
+    }
+
+    /// Removes the socket of a peer that has ended.
+    pub(crate) fn remove_socket(&self, peer: i64) {
+        // It may be gone, and in a sticky directory only its owner can remove it; a leftover does no harm.
+        let _ = fs::remove_file(self.path.join(layout::socket(peer)));
+    }
+
+    /// The peers that have a socket in the directory.
+    pub(crate) fn peers_with_sockets(&self) -> io::Result<Vec<i64>> {
+        let files = fs::read_dir(&self.path)?.filter_map(Result::ok);
+        Ok(files.filter_map(|file| file.file_name().to_str().and_then(layout::peer_of_socket)).collect())
+    }
+
+    /// Sets the times of the directory, of the database and of the socket `name` to now if they are old.
+    pub(crate) fn touch(&self, name: &str) {
+        for name in layout::DATABASE_FILES.into_iter().chain([".", name]) {
+            let old = fs::symlink_metadata(self.path.join(name)).is_ok_and(|found| is_old(&found));
+            let now = Timespec { tv_sec: 0, tv_nsec: UTIME_NOW };
+            let times = Timestamps { last_access: now, last_modification: now };
+            if old && let Err(error) = utimensat(&self.handle, name, &times, AtFlags::SYMLINK_NOFOLLOW) {
+                tracing::debug!(%error, name, "failed to touch a file in use; a cleaner may take it for unused");
+            }
         }
     }
 
-    /// Removes every socket, when no peer is left that could own one.
-    pub(crate) fn remove_all_sockets(&self) -> io::Result<()> {
-        for file in fs::read_dir(&self.path)? {
-            let file = file?;
-            if file.file_name().to_str().is_some_and(layout::is_socket) {
-                fs::remove_file(file.path())?;
-            }
+    fn open_file(&self, flags: OFlags) -> Result<File, Errno> {
+        let flags = flags | OFlags::RDWR | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        openat(&self.handle, layout::DATABASE, flags, self.file_mode()).map(File::from)
+    }
+
+    fn file_mode(&self) -> Mode {
+        Mode::from_raw_mode(if self.group.is_some() { 0o660 } else { 0o600 })
+    }
+
+    fn check_database(&self, file: &File) -> Outcome<()> {
+        let found = file.metadata()?;
+        let ours = found.uid() == geteuid().as_raw() || Some(found.gid()) == self.group;
+        if !found.is_file() || found.nlink() > 1 {
+            return Err(self.refusal("tooz.db is not a regular file of its own; remove it").into());
+        }
+        if !ours || found.mode() & OTHERS_WRITABLE != 0 {
+            let owner = format!("tooz.db belongs to user {} and has mode {:o}", found.uid(), found.mode() & 0o7777);
+            return Err(self.refusal(format!("{owner}; {SHARING}")).into());
         }
         Ok(())
     }
-}
 
-fn refuse_network(handle: &File, path: &Path) -> Outcome<()> {
-    // The magic number has 32 bits, and a different signed type on each architecture.
-    let magic = fstatfs(handle).map_err(io::Error::from)?.f_type as u32;
-    let Some(name) = network_of(magic, || mounted_kind(path)) else { return Ok(()) };
-    let reason = format!(
-        "the directory is on a network file system ({name}), where file locks and sockets do not reach all processes; \
-         choose a local directory, or a server such as redis:// or etcd:// for several hosts"
-    );
-    Err(Error::new(ErrorKind::Unsupported, reason).with_context("directory", path.display()).into())
-}
-
-/// The name of the network file system with this magic number; `kind` tells the many that are FUSE apart.
-fn network_of(magic: u32, kind: impl FnOnce() -> Option<String>) -> Option<&'static str> {
-    let (_, name) = NETWORK.iter().find(|(known, _)| *known == magic)?;
-    let local = *name == "FUSE" && kind().is_some_and(|kind| LOCAL_FUSE.contains(&kind.as_str()));
-    (!local).then_some(*name)
-}
-
-/// The type of the mount that holds `path`, such as `ext4` or `fuse.sshfs`.
-fn mounted_kind(path: &Path) -> Option<String> {
-    let mounts = fs::read_to_string("/proc/self/mountinfo").ok()?;
-    // Fields: id, parent, device, root, mount point, options, optional fields, "-", type, source, ...
-    let mounted = mounts.lines().filter_map(|line| {
-        let (mount, kind) = line.split_once(" - ")?;
-        let point = mount.split(' ').nth(4)?;
-        path.starts_with(point).then(|| (point.len(), kind.split(' ').next()))
-    });
-    mounted.max_by_key(|(depth, _)| *depth)?.1.map(str::to_owned)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_kind_of_a_mount_is_that_of_the_longest_prefix() {
-        assert_eq!(mounted_kind(Path::new("/proc/self")).as_deref(), Some("proc"));
-        assert!(mounted_kind(Path::new("/")).is_some());
+    fn refusal(&self, message: impl Into<String>) -> Error {
+        Error::new(ErrorKind::AuthFailed, message.into()).with_context("directory", self.path.display())
     }
+}
 
-    #[test]
-    fn network_file_systems_are_told_from_local_ones() {
-        let kind = |kind: &str| Some(kind.to_owned());
-        assert_eq!(network_of(0x6969, || None), Some("NFS"));
-        assert_eq!(network_of(0xff53_4d42, || None), Some("CIFS"));
-        assert_eq!(network_of(0x6573_5546, || kind("fuse.sshfs")), Some("FUSE"));
-        assert_eq!(network_of(0x6573_5546, || kind("fuse.fuse-overlayfs")), None);
-        for local in [0xef53, 0x0102_1994, 0x5846_5342, 0x9123_683e, 0x794c_7630] {
-            assert_eq!(network_of(local, || None), None, "{local:x}");
-        }
-    }
+const SHARING: &str = "use a directory of your own, or share one with a group: chgrp GROUP, chmod 2770, umask 007";
+
+/// The group that shares the directory. Fails if other users could interfere.
+fn sharing_group(found: &fs::Metadata, path: &Path) -> Outcome<Option<u32>> {
+    let shared = found.mode() & (SET_GROUP_ID | GROUP_WRITABLE) == SET_GROUP_ID | GROUP_WRITABLE;
+    let refused = match found.uid() == geteuid().as_raw() {
+        _ if found.mode() & OTHERS_WRITABLE != 0 => "every user may write to the directory".to_owned(),
+        false if !shared => format!("the directory belongs to user {}", found.uid()),
+        _ => return Ok(shared.then_some(found.gid())),
+    };
+    let error = Error::new(ErrorKind::AuthFailed, format!("{refused}; {SHARING}"));
+    Err(error.with_context("directory", path.display()).into())
+}
+
+fn is_old(found: &fs::Metadata) -> bool {
+    let old = |time: io::Result<SystemTime>| time.is_ok_and(|time| time.elapsed().is_ok_and(|age| age > TOUCH_AFTER));
+    old(found.accessed()) || old(found.modified())
 }

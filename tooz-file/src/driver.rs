@@ -1,23 +1,26 @@
 //! The driver: opens sessions, each a row in the database of its directory.
 
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::time::Instant;
+use std::sync::{Arc, Weak};
 
 use async_trait::async_trait;
 use rusqlite::params;
 use tokio::sync::{Mutex, Notify, mpsc};
-use tokio::task::spawn_blocking;
+use tokio::task::{AbortHandle, spawn_blocking};
 use tokio::time::timeout;
-use tooz_core::driver::{Driver, DriverEntry, DriverInfo, Nonce, Session, SessionOptions};
+use tooz_core::driver::{Driver, DriverEntry, DriverInfo, Session, SessionOptions};
 use tooz_core::{Characteristic, Error, ErrorKind, Result, ServiceUrl, inventory};
 
 use crate::config::Config;
-use crate::core::Held;
-use crate::engine::{Engine, Unheard};
-use crate::error::too_slow;
+use crate::db::busy;
+use crate::error::timeout_error;
+use crate::process::executor::Executor;
+use crate::process::instances;
+use crate::process::join::random_id;
+use crate::process::local_session::LocalSession;
+use crate::process::state::{Durability, State};
 use crate::roster::Caller;
-use crate::session::FileSession;
+use crate::session::{FileSession, end_in_background};
 
 /// `file:///directory`
 pub const DRIVER: DriverEntry = DriverEntry { name: "file", schemes: &["file"], open };
@@ -55,36 +58,62 @@ impl Driver for File {
 
     async fn open(&self, options: &SessionOptions) -> Result<Box<dyn Session>> {
         let (directory, limit) = (self.directory.clone(), options.timeout);
-        let deadline = Instant::now() + limit.mul_f32(0.9);
-        let starting = spawn_blocking(move || Engine::of(&directory, deadline));
-        let started = timeout(limit, starting).await.map_err(|_| too_slow())?;
-        let engine = started
+        let deadline = busy::deadline(limit);
+        let starting = spawn_blocking(move || instances::executor_of(&directory, deadline));
+        let started = timeout(limit, starting).await.map_err(|_| timeout_error())?;
+        let executor = started
             .map_err(|error| Error::new(ErrorKind::Unexpected, "failed to open the directory").with_source(error))??;
-        Ok(Box::new(add_session(engine, options).await?))
+        Ok(Box::new(add_session(executor, options).await?))
     }
 }
 
-async fn add_session(engine: Arc<Engine>, options: &SessionOptions) -> Result<FileSession> {
-    let (namespace, member, limit) = (Arc::from(options.namespace.as_str()), options.member.clone(), options.timeout);
-    let theirs = engine.clone();
-    let caller = Caller { session: random_id(), namespace };
-    let added = engine.queue(limit, Unheard::Skip, move |core| {
-        let (losses, receiver) = mpsc::unbounded_channel();
-        core.write(|work| {
-            let mut insert = work.db.prepare_cached("INSERT INTO sessions VALUES (?1, ?2, ?3, ?4)")?;
-            insert.execute(params![caller.session, work.me, caller.namespace, member.as_bytes()])?;
+async fn add_session(executor: Arc<Executor>, options: &SessionOptions) -> Result<FileSession> {
+    let caller = Caller { session: random_id(), namespace: Arc::from(options.namespace.as_str()) };
+    let (losses, receiver) = mpsc::unbounded_channel();
+    let over = Arc::new(Notify::new());
+    // Made first, so that a caller that has given up drops it, which ends the session.
+    let session = FileSession {
+        executor: executor.clone(),
+        caller: caller.clone(),
+        timeout: options.timeout,
+        losses: Mutex::new(receiver),
+        over: over.clone(),
+        runtime_guard: end_with_runtime(&executor, caller.session),
+    };
+    let member = options.member.clone();
+    let add = move |state: &mut State| {
+        state.write(Durability::Process, |tx| {
+            let mut insert = tx.db.prepare_cached("INSERT INTO sessions VALUES (?1, ?2, ?3, ?4)")?;
+            insert.execute(params![caller.session, tx.me, caller.namespace, member.as_bytes()])?;
             Ok(())
         })?;
-        let over = Arc::new(Notify::new());
-        core.sessions.insert(caller.session, Held::new(losses, over.clone()));
-        // Made here, so that a caller that has given up drops it, which ends the session.
-        let (engine, caller, losses) = (theirs.clone(), caller.clone(), Mutex::new(receiver));
-        Ok(FileSession { engine, caller, timeout: limit, losses, over })
-    });
-    added.await
+        state.sessions.insert(caller.session, LocalSession::new(losses.clone(), over.clone()));
+        Ok(())
+    };
+    executor.queue(options.timeout, add).await?;
+    Ok(session)
 }
 
-/// A positive number that no other process will choose.
-pub(crate) fn random_id() -> i64 {
-    (Nonce::random().0 as i64) & i64::MAX
+/// Ends a session when the runtime that opened it ends, since no task renews or releases anything after that.
+fn end_with_runtime(executor: &Arc<Executor>, session: i64) -> AbortHandle {
+    let end = EndSession { executor: Arc::downgrade(executor), session };
+    tokio::spawn(async move {
+        let _end = end;
+        std::future::pending::<()>().await;
+    })
+    .abort_handle()
+}
+
+/// Ends a session when it is dropped.
+struct EndSession {
+    executor: Weak<Executor>,
+    session: i64,
+}
+
+impl Drop for EndSession {
+    fn drop(&mut self) {
+        if let Some(executor) = self.executor.upgrade() {
+            end_in_background(&executor, self.session);
+        }
+    }
 }

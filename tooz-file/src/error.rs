@@ -12,16 +12,23 @@ pub(crate) enum Fault {
     Sqlite(rusqlite::Error),
     Io(io::Error),
     Ready(Error),
+    /// More is left to clean up than one transaction does, and the thread may not wait.
+    Unfinished,
 }
 
 /// The result of everything that runs on the database.
 pub(crate) type Outcome<T> = Result<T, Fault>;
 
 impl Fault {
-    /// Whether another process held the database all the time that was allowed.
-    pub(crate) fn is_busy(&self) -> bool {
-        let Self::Sqlite(error) = self else { return false };
-        matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked))
+    /// Whether the verb succeeds if it is repeated with more time.
+    pub(crate) fn needs_time(&self) -> bool {
+        match self {
+            Self::Sqlite(error) => {
+                matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked))
+            }
+            Self::Unfinished => true,
+            Self::Io(_) | Self::Ready(_) => false,
+        }
     }
 
     /// The error for the user, which names `directory`.
@@ -30,6 +37,7 @@ impl Fault {
             Self::Ready(error) => return error,
             Self::Sqlite(error) => from_sqlite(error),
             Self::Io(error) => from_io(error),
+            Self::Unfinished => timeout_error(),
         };
         error.with_context("directory", directory.display())
     }
@@ -86,14 +94,22 @@ fn from_io(error: io::Error) -> Error {
     Error::new(kind, message).with_source(error)
 }
 
-pub(crate) fn session_lost() -> Error {
-    Error::new(ErrorKind::SessionLost, "the session is over")
-}
-
-pub(crate) fn not_held() -> Error {
-    Error::new(ErrorKind::NotHeld, "the entry does not stand in the roster any more")
-}
-
-pub(crate) fn too_slow() -> Error {
+pub(crate) fn timeout_error() -> Error {
     Error::new(ErrorKind::Unavailable, "the database did not answer within the timeout")
+}
+
+/// The error for a session that a fork has copied into another process.
+pub(crate) fn other_process(opened_by: u32) -> Error {
+    let message = format!(
+        "the session belongs to process {opened_by}, but this is process {}; connect again after a fork",
+        std::process::id()
+    );
+    Error::new(ErrorKind::SessionLost, message)
+}
+
+/// The error for a directory that the parent was using at the moment of the fork.
+pub(crate) fn forked_in_use() -> Error {
+    let message = "another thread was using the directory when this process was forked, so the child cannot use it; \
+                   close the coordinator before the fork, or fork before the first one connects";
+    Error::new(ErrorKind::Unsupported, message)
 }

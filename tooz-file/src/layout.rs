@@ -1,87 +1,54 @@
-//! What lies in the directory: the names of its files and the tables of its database.
+//! The names of the files in the directory, the numbers in the header of the database, and the byte that a process locks.
 
 /// The database. SQLite keeps `tooz.db-wal` and `tooz.db-shm` beside it.
 pub(crate) const DATABASE: &str = "tooz.db";
 
+/// The files of SQLite, which exist while a process uses the directory.
+pub(crate) const DATABASE_FILES: [&str; 3] = [DATABASE, "tooz.db-wal", "tooz.db-shm"];
+
 /// The application id in the header of the database: "tooz".
 pub(crate) const APPLICATION: i32 = 0x746f_6f7a;
 
-/// The version of the tables, in `user_version`. Raise it with every change of [`TABLES`].
-pub(crate) const VERSION: i32 = 3;
+/// The version of the tables, in `user_version`. Raise it with every change of the tables.
+pub(crate) const VERSION: i32 = 4;
 
-/// The datagram socket on which a peer is told what changed. Nobody listens there: the peer is dead.
-pub(crate) fn bell(peer: i64) -> String {
-    format!("p-{peer:016x}.bell")
+/// The greatest id of a peer, a session included.
+pub(crate) const MAX_ID: i64 = (1 << 62) - 1;
+
+/// The first byte of the database file that peers lock, far behind its end and behind the bytes that SQLite locks.
+const FIRST_LOCKED_BYTE: i64 = 1 << 62;
+
+/// The byte of the database file that a peer locks as long as it lives.
+pub(crate) fn presence_byte(peer: i64) -> i64 {
+    FIRST_LOCKED_BYTE + peer.clamp(0, MAX_ID)
 }
 
-/// The stream socket whose connections end with the peer.
-pub(crate) fn pulse(peer: i64) -> String {
-    format!("p-{peer:016x}.pulse")
+/// The datagram socket on which a peer receives notifications.
+pub(crate) fn socket(peer: i64) -> String {
+    format!("p-{peer:016x}.sock")
 }
 
-/// Whether a file is a socket of some peer.
-pub(crate) fn is_socket(name: &str) -> bool {
-    name.starts_with("p-") && (name.ends_with(".bell") || name.ends_with(".pulse"))
+/// The peer whose socket has this file name.
+pub(crate) fn peer_of_socket(name: &str) -> Option<i64> {
+    let digits = name.strip_prefix("p-")?.strip_suffix(".sock")?;
+    i64::from_str_radix(digits, 16).ok().filter(|peer| socket(*peer) == name)
 }
 
-/// A peer is one process that uses the directory; it has the sessions and dies with them.
-///
-/// The row of `entries` that belongs to roster 0 is the clock: its `permits` stamps entries and never goes back, and all
-/// numbers up to its `value` are safe on disk. It stands there because every entry that is added moves it: while few
-/// entries stand, both are on one page.
-///
-/// `entries.admitted` is kept up to date by whoever removes the entries before. The row of a roster without entries that is
-/// not declared goes within a second when nobody watches it. Few trees make fast commits: each that a transaction touches is
-/// a page in the log. So the entries of a session have no index: they are looked for only when it ends.
-pub(crate) const TABLES: &str = "
-CREATE TABLE peers (id INTEGER PRIMARY KEY);
-CREATE TABLE sessions (id INTEGER PRIMARY KEY, peer INTEGER NOT NULL, namespace TEXT NOT NULL, member BLOB NOT NULL);
-CREATE INDEX sessions_of_peer ON sessions (peer);
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-CREATE TABLE rosters (
-    id INTEGER PRIMARY KEY,
-    namespace TEXT NOT NULL,
-    kind TEXT NOT NULL,
-    name BLOB NOT NULL,
-    declared INTEGER NOT NULL DEFAULT 0,
-    greatest_limit INTEGER NOT NULL DEFAULT 1,
-    UNIQUE (namespace, kind, name)
-);
-CREATE TABLE entries (
-    roster INTEGER NOT NULL,
-    mode TEXT NOT NULL,
-    seq INTEGER NOT NULL,
-    session INTEGER NOT NULL,
-    nonce BLOB NOT NULL,
-    key BLOB,
-    permits INTEGER NOT NULL,
-    admitted INTEGER NOT NULL,
-    value BLOB NOT NULL,
-    PRIMARY KEY (roster, mode, seq)
-) WITHOUT ROWID;
-CREATE UNIQUE INDEX entry_of_key ON entries (roster, key) WHERE key IS NOT NULL;
-CREATE INDEX entries_waiting ON entries (roster, seq) WHERE admitted = 0;
-INSERT INTO entries VALUES (0, 'c', 0, 0, x'', NULL, 0, 1, 0);
-CREATE TABLE evictions (peer INTEGER NOT NULL, session INTEGER NOT NULL, nonce BLOB NOT NULL);
-CREATE INDEX evictions_of_peer ON evictions (peer);
+    #[test]
+    fn the_name_of_a_socket_tells_its_peer() {
+        assert_eq!(peer_of_socket(&socket(77)), Some(77));
+        for name in ["tooz.db", "p-.sock", "p-1.sock", "p-000000000000004D.sock", "p-000000000000004d.sock2"] {
+            assert_eq!(peer_of_socket(name), None, "{name}");
+        }
+    }
 
-CREATE TABLE topics (
-    id INTEGER PRIMARY KEY,
-    namespace TEXT NOT NULL,
-    name BLOB NOT NULL,
-    newest INTEGER NOT NULL DEFAULT 0,
-    trimmed INTEGER NOT NULL DEFAULT 0,
-    UNIQUE (namespace, name)
-);
-CREATE TABLE messages (
-    topic INTEGER NOT NULL,
-    offset INTEGER NOT NULL,
-    payload BLOB NOT NULL,
-    PRIMARY KEY (topic, offset)
-) WITHOUT ROWID;
-
-CREATE TABLE watchers (roster INTEGER NOT NULL, peer INTEGER NOT NULL, PRIMARY KEY (roster, peer)) WITHOUT ROWID;
-CREATE INDEX watchers_of_peer ON watchers (peer);
-CREATE TABLE readers (topic INTEGER NOT NULL, peer INTEGER NOT NULL, PRIMARY KEY (topic, peer)) WITHOUT ROWID;
-CREATE INDEX readers_of_peer ON readers (peer);
-";
+    #[test]
+    fn the_locked_bytes_do_not_overflow() {
+        assert_eq!(presence_byte(MAX_ID), i64::MAX);
+        assert_eq!(presence_byte(-1), presence_byte(0));
+    }
+}

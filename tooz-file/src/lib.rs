@@ -1,7 +1,7 @@
 //! The file driver of tooz: `file:///directory` coordinates the processes of one host, without a server.
 //!
-//! The directory holds one SQLite database. A process that dies, by `kill -9` too, frees what it held at once and
-//! without a timeout, because it takes its sockets with it. See `docs/drivers/file.md`.
+//! The directory holds one SQLite database. Each process proves that it lives by a lock of the operating system, so a
+//! process that dies, by `kill -9` too, frees what it held at once and without a timeout. See `docs/drivers/file.md`.
 //!
 //! ```
 //! use tooz_core::Registry;
@@ -12,21 +12,16 @@
 //! ```
 
 mod config;
-mod core;
-mod database;
+mod db;
 mod directory;
 mod driver;
-mod engine;
 mod error;
+mod file_system;
 mod layout;
-mod line;
-mod poke;
-mod ring;
+mod peers;
+mod process;
 mod roster;
 mod session;
-mod station;
 mod topics;
-mod watch;
-mod work;
 
 pub use self::driver::DRIVER;

@@ -1,4 +1,4 @@
-//! Directories as they come: missing, read-only, full, damaged, foreign, too new, too deep, crowded, emptied.
+//! Directories that are missing, read-only, full, damaged, foreign, too new, too deep, busy or emptied.
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
@@ -102,7 +102,7 @@ async fn a_full_disk_is_an_error_and_nothing_is_lost() {
             let error = fill_and_recover(&mounted.0, || mounted.grow()).await;
             assert!(error.to_string().contains("full"), "{error}");
         }
-        // Without the right to mount, a limit on the size of files stands in; it needs a process of its own.
+        // Without the right to mount, a limit on the size of files serves instead; it needs a process of its own.
         None => {
             assert_eq!(Holder::start_with_small_files("fills_the_disk", parent.path()).expect("failed"), "Unavailable")
         }
@@ -121,7 +121,7 @@ async fn fills_the_disk() {
     read_line();
 }
 
-/// Publishes until the disk is full, then sees that nothing was lost and that all works once there is room again.
+/// Publishes until the disk is full, then checks that nothing was lost and that all works once there is room again.
 async fn fill_and_recover(directory: &Path, make_room: impl FnOnce()) -> tooz_core::Error {
     let session = open(directory).await;
     let (topic, topics) = (Name::new("t").unwrap(), session.topics().unwrap());
@@ -193,7 +193,7 @@ async fn a_database_from_a_newer_version_is_an_error_and_stays_as_it_is() {
 }
 
 #[tokio::test]
-async fn a_database_that_somebody_else_keeps_busy_is_unavailable_within_the_timeout() {
+async fn a_database_that_another_process_keeps_busy_is_unavailable_within_the_timeout() {
     let directory = tempfile::tempdir().unwrap();
     let session = try_open(directory.path(), Duration::from_millis(300)).await.unwrap();
     let other = Connection::open(directory.path().join("tooz.db")).unwrap();
@@ -235,7 +235,7 @@ async fn an_emptied_directory_ends_the_sessions_and_tokens_still_rise() {
 }
 
 #[tokio::test]
-async fn nobody_enters_a_database_that_another_has_replaced() {
+async fn a_replaced_database_admits_no_entry() {
     let directory = tempfile::tempdir().unwrap();
     let session = open(directory.path()).await;
     use_lock(&*session, "l").await.unwrap();
@@ -246,7 +246,7 @@ async fn nobody_enters_a_database_that_another_has_replaced() {
 }
 
 #[tokio::test]
-async fn two_processes_may_come_in_the_same_instant() {
+async fn two_processes_can_create_the_directory_in_the_same_instant() {
     for _ in 0..10 {
         let parent = tempfile::tempdir().unwrap();
         let directory = parent.path().join("new");
@@ -297,14 +297,13 @@ async fn nothing_is_left_behind_by_processes_that_end() {
     let files: Vec<_> = fs::read_dir(directory.path()).unwrap().map(|file| file.unwrap().file_name()).collect();
     assert_eq!(files, ["tooz.db"]);
     let db = Connection::open(directory.path().join("tooz.db")).unwrap();
-    // What is left of the entries is the clock.
-    for table in ["peers", "sessions", "rosters", "entries WHERE roster > 0", "watchers", "readers", "evictions"] {
+    for table in ["peers", "sessions", "rosters", "entries", "watchers", "readers", "evictions"] {
         let count: i64 = db.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0)).unwrap();
         assert_eq!(count, 0, "{table}");
     }
 }
 
-/// Waits until the thread of a directory that nobody uses any more has ended.
+/// Waits until the worker thread of a directory without sessions has ended.
 async fn settle(directory: &Path) {
     let started = Instant::now();
     while fs::read_dir(directory).unwrap().count() > 1 {
@@ -313,14 +312,17 @@ async fn settle(directory: &Path) {
     }
 }
 
-/// A small file system in memory, for those who may mount one.
+/// A small file system in memory, for users that may mount one.
 struct Mount(PathBuf);
 
 impl Mount {
     fn new(parent: &Path, options: &str) -> Option<Self> {
         let point = parent.join("mounted");
         fs::create_dir(&point).unwrap();
-        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", options, "tmpfs"]).arg(&point).output();
+        let mounted = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", &format!("mode=700,{options}"), "tmpfs"])
+            .arg(&point)
+            .output();
         mounted.is_ok_and(|output| output.status.success()).then(|| Self(point))
     }
 

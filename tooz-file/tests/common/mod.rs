@@ -17,7 +17,7 @@ pub(crate) const TIMEOUT: Duration = Duration::from_secs(2);
 pub(crate) async fn try_open(directory: &Path, timeout: Duration) -> Result<Box<dyn Session>> {
     let url = format!("file://{}", directory.display()).parse()?;
     let driver = Registry::with([tooz_file::DRIVER]).driver(&url)?;
-    let (namespace, member) = ("test".to_owned(), Name::new("somebody")?);
+    let (namespace, member) = ("test".to_owned(), Name::new("tester")?);
     driver.open(&SessionOptions::new(namespace, member, Duration::from_secs(10), timeout)).await
 }
 
@@ -74,7 +74,13 @@ impl Holder {
         Self::spawn(Command::new("sh").args(["-c", limited]).arg(std::env::current_exe().unwrap()), name, directory)
     }
 
-    fn spawn(command: &mut Command, name: &str, directory: &Path) -> Self {
+    /// As [`start`](Self::start), through a shell that runs `prelude` first and passes the rest of its arguments on.
+    pub(crate) fn start_in_shell(prelude: &str, program: &Path, name: &str, directory: &Path) -> Self {
+        let script = format!("{prelude} \"$0\" \"$@\"");
+        Self::spawn(Command::new("sh").args(["-c", &script]).arg(program), name, directory)
+    }
+
+    pub(crate) fn spawn(command: &mut Command, name: &str, directory: &Path) -> Self {
         let mut child = command
             .args([name, "--exact", "--ignored", "--nocapture", "--quiet"])
             .env("TOOZ_TEST_DIRECTORY", directory)
@@ -109,8 +115,9 @@ impl Holder {
 
 impl Drop for Holder {
     fn drop(&mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
+        // The test may have ended it already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 

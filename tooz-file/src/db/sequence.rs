@@ -1,0 +1,100 @@
+//! The sequence that numbers entries: one row of the database.
+//!
+//! - An entry takes the next number in the transaction that adds it, so numbers rise in the order of the queue.
+//! - A number is given out only when the disk knows that it may have been: processes reserve blocks of numbers with an
+//!   `fsync`, as a PostgreSQL sequence does in its log. After a power cut the sequence continues behind the reserved block.
+//! - The first process that opens the directory also advances the sequence to the clock in microseconds, so that it
+//!   rises even if the directory was emptied.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use rusqlite::{Connection, OptionalExtension, Row, params};
+use tooz_core::{Error, ErrorKind};
+
+use crate::error::Outcome;
+
+/// How many numbers are reserved at once.
+const BLOCK: i64 = 1 << 16;
+
+/// The row, as this process read it last.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sequence {
+    pub(crate) last: i64,
+    reserved: i64,
+}
+
+impl Sequence {
+    pub(crate) fn read(db: &Connection) -> Outcome<Self> {
+        Ok(db.prepare_cached("SELECT last, reserved FROM sequence")?.query_row([], Self::from_row)?)
+    }
+
+    /// Takes the next number.
+    pub(crate) fn advance(db: &Connection) -> Outcome<Self> {
+        let mut update = db.prepare_cached(
+            "UPDATE sequence SET last = last + 1 WHERE last < 9223372036854775807 RETURNING last, reserved",
+        )?;
+        update.query_row([], Self::from_row).optional()?.ok_or_else(|| {
+            let message = "the database has given out its last fencing token; move the directory away to start afresh";
+            Error::new(ErrorKind::Corrupt, message).into()
+        })
+    }
+
+    /// Whether less than half a block is left. The other half is for other processes that have not noticed yet.
+    pub(crate) fn is_short(&self) -> bool {
+        self.reserved.saturating_sub(self.last) < BLOCK / 2
+    }
+
+    /// Reserves a block. The caller commits it durably.
+    pub(crate) fn reserve(db: &Connection) -> Outcome<Self> {
+        let found = Self::read(db)?;
+        Self { reserved: found.last.saturating_add(BLOCK), ..found }.write(db)
+    }
+
+    /// Advances the sequence behind all numbers that it may have given before, when no other process lives.
+    pub(crate) fn restart(db: &Connection) -> Outcome<Self> {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros() as i64);
+        let found = Self::read(db)?;
+        let last = found.last.max(found.reserved).max(now);
+        // Nothing is reserved yet, so the first process that takes a number reserves a block before.
+        Self { last, reserved: last }.write(db)
+    }
+
+    fn write(self, db: &Connection) -> Outcome<Self> {
+        db.prepare_cached("UPDATE sequence SET last = ?1, reserved = ?2")?
+            .execute(params![self.last, self.reserved])?;
+        Ok(self)
+    }
+
+    fn from_row(row: &Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Self { last: row.get(0)?, reserved: row.get(1)? })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::db::schema;
+
+    #[test]
+    fn the_last_number_is_refused_not_repeated() {
+        let db = Connection::open_in_memory().unwrap();
+        db.execute_batch(schema::TABLES).unwrap();
+        db.execute_batch("UPDATE sequence SET last = 9223372036854775806, reserved = last").unwrap();
+        assert!(Sequence::reserve(&db).is_ok());
+        assert_eq!(Sequence::advance(&db).unwrap().last, i64::MAX);
+        for _ in 0..2 {
+            assert!(Sequence::advance(&db).is_err());
+        }
+    }
+
+    #[test]
+    fn a_restart_goes_behind_the_reserved_block_and_the_clock() {
+        let db = Connection::open_in_memory().unwrap();
+        db.execute_batch(schema::TABLES).unwrap();
+        let restarted = Sequence::restart(&db).unwrap();
+        assert!(restarted.last > 1_500_000_000_000_000 && restarted.is_short());
+        let reserved = Sequence::reserve(&db).unwrap();
+        assert!(!reserved.is_short());
+        assert_eq!(Sequence::restart(&db).unwrap().last, reserved.reserved);
+    }
+}

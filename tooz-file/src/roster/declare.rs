@@ -1,0 +1,59 @@
+//! The durable existence of a roster. It is on disk when the call returns.
+
+use rusqlite::params;
+use tooz_core::Name;
+use tooz_core::driver::support::{group_not_created, group_not_empty};
+use tooz_core::driver::{Kind, Roster};
+
+use super::Caller;
+use crate::db::rows::RosterRow;
+use crate::db::transaction::Transaction;
+use crate::error::Outcome;
+use crate::process::state::{Attempt, Durability, State};
+
+pub(crate) fn declare(state: &mut State, caller: &Caller, roster: &Roster) -> Outcome<bool> {
+    state.write(Durability::Disk, |tx| {
+        let row = match RosterRow::find(tx.db, &caller.namespace, roster)? {
+            Some(row) if row.declared => return Ok(false),
+            Some(row) => row,
+            None => RosterRow::insert(tx.db, &caller.namespace, roster)?,
+        };
+        row.set_declared(tx, true)?;
+        Ok(true)
+    })
+}
+
+pub(crate) fn retract(state: &mut State, caller: &Caller, roster: &Roster) -> Outcome<()> {
+    state.write_past_dead(Durability::Disk, |tx| {
+        let row = RosterRow::find(tx.db, &caller.namespace, roster)?.filter(|row| row.declared);
+        let row = row.ok_or_else(group_not_created)?;
+        if !row.occupied {
+            return row.set_declared(tx, false).map(Attempt::Done);
+        }
+        let dead = tx.dead_among(&owners(tx, &row)?);
+        if dead.is_empty() { Err(group_not_empty().into()) } else { Ok(Attempt::Dead(dead)) }
+    })
+}
+
+pub(crate) fn declared(state: &mut State, caller: &Caller, kind: Kind) -> Outcome<Vec<Name>> {
+    let mut select = state
+        .db
+        .prepare_cached("SELECT name FROM rosters WHERE namespace = ?1 AND kind = ?2 AND declared = 1 ORDER BY name")?;
+    let names = select.query_map(params![caller.namespace, kind.as_str()], |row| row.get::<_, Vec<u8>>(0))?;
+    let mut found = Vec::new();
+    for name in names {
+        match Name::new(name?) {
+            Ok(name) => found.push(name),
+            Err(error) => tracing::warn!(%error, %kind, "skipped a declared roster whose name is not valid"),
+        }
+    }
+    Ok(found)
+}
+
+/// The processes that have entries in a roster.
+fn owners(tx: &Transaction<'_>, row: &RosterRow) -> Outcome<Vec<i64>> {
+    let mut select = tx.db.prepare_cached(
+        "SELECT DISTINCT peer FROM entries JOIN sessions ON sessions.id = entries.session WHERE entries.roster = ?1",
+    )?;
+    Ok(select.query_map([row.id], |row| row.get(0))?.collect::<Result<_, _>>()?)
+}
