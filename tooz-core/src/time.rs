@@ -7,7 +7,7 @@
 use std::ops::Add;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 /// Smaller differences of the suspended time are noise: the two clocks are not read at one moment.
 const NOISE: Duration = Duration::from_millis(1);
@@ -71,6 +71,19 @@ impl Add<Duration> for Moment {
     }
 }
 
+/// Waits for `moment`. Tokio's timers stop while the host is suspended, so this one looks at the clock at least once in
+/// each period of `check` (at least 50 ms), and a wait that ends during a suspend returns within that time after it.
+pub async fn sleep_until(moment: Moment, check: Duration) {
+    let check = check.max(Duration::from_millis(50));
+    loop {
+        let remaining = moment.remaining();
+        if remaining.is_zero() {
+            return;
+        }
+        sleep(remaining.min(check)).await;
+    }
+}
+
 /// The milliseconds from 1970 until now, by the clock of this host.
 pub(crate) fn unix_millis() -> u64 {
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -105,8 +118,16 @@ fn time_suspended() -> Duration {
 #[cfg(any(target_os = "linux", target_os = "android", target_os = "macos", target_os = "ios"))]
 fn difference(with_suspends: nix::time::ClockId, without: nix::time::ClockId) -> Duration {
     let read = |clock: nix::time::ClockId| clock.now().map(Duration::from).unwrap_or_default();
-    let total = read(with_suspends);
-    total.saturating_sub(read(without))
+    let mut suspended = Duration::ZERO;
+    // The clocks are read one after the other. A thread that loses its processor in between reads them again.
+    for _ in 0..8 {
+        let before = read(without);
+        suspended = read(with_suspends).saturating_sub(before);
+        if read(without).saturating_sub(before) < NOISE / 2 {
+            break;
+        }
+    }
+    suspended
 }
 
 #[cfg(test)]

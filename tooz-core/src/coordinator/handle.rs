@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use tokio::time::timeout;
+
 use crate::session::live::LiveSession;
 use crate::session::supervisor::Supervisor;
 use crate::session::{SessionState, SessionStates};
@@ -28,7 +30,12 @@ struct CoordinatorHandle {
 
 impl Drop for CoordinatorHandle {
     fn drop(&mut self) {
-        self.supervisor.close();
+        if self.supervisor.process().is_current() {
+            self.supervisor.close();
+        } else {
+            // In a fork, nothing of the parent's coordinator is dropped: it could end the parent's session.
+            std::mem::forget(self.supervisor.clone());
+        }
     }
 }
 
@@ -74,8 +81,11 @@ impl Coordinator {
     ///
     /// Cancel safe: once begun, closing continues in the background.
     pub async fn close(&self) {
-        self.supervisor().close();
-        self.supervisor().closed().await;
+        let supervisor = self.supervisor();
+        supervisor.close();
+        // The driver closes within the timeout. A task whose runtime is not driven would never answer.
+        let limit = supervisor.options().timeout.saturating_mul(2);
+        let _ = timeout(limit, supervisor.ended()).await;
     }
 
     pub(crate) fn supervisor(&self) -> &Supervisor {

@@ -2,6 +2,7 @@
 
 pub(crate) mod live;
 pub(crate) mod liveness;
+pub(crate) mod process;
 pub(crate) mod reader;
 pub(crate) mod reaper;
 pub(crate) mod retry;
