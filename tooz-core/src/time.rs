@@ -23,7 +23,7 @@ impl Moment {
     /// The present.
     pub fn now() -> Self {
         // In this order a delay between the two reads makes the result earlier, never later.
-        let suspended = time_suspended();
+        let suspended = suspended();
         Self { instant: Instant::now(), suspended }
     }
 
@@ -55,7 +55,7 @@ impl Moment {
 
     /// This moment on Tokio's clock, if the host is not suspended in between: for timers.
     pub fn as_instant(self) -> Instant {
-        let slept_since = time_suspended().saturating_sub(self.suspended);
+        let slept_since = suspended().saturating_sub(self.suspended);
         self.instant.checked_sub(if slept_since < NOISE { Duration::ZERO } else { slept_since }).unwrap_or(self.instant)
     }
 }
@@ -95,6 +95,14 @@ pub(crate) fn from_unix_millis(millis: u64) -> SystemTime {
     UNIX_EPOCH.checked_add(Duration::from_millis(millis)).unwrap_or(UNIX_EPOCH)
 }
 
+/// How long this host has been suspended since it started, and how long a test says that it was.
+fn suspended() -> Duration {
+    #[cfg(test)]
+    return time_suspended() + tests::SUSPENDED.get();
+    #[cfg(not(test))]
+    time_suspended()
+}
+
 /// How long this host has been suspended since it started.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 fn time_suspended() -> Duration {
@@ -131,8 +139,20 @@ fn difference(with_suspends: nix::time::ClockId, without: nix::time::ClockId) ->
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
+    use std::cell::Cell;
+
     use super::*;
+
+    thread_local! {
+        /// For how long the tests of this thread have suspended the host.
+        pub(crate) static SUSPENDED: Cell<Duration> = const { Cell::new(Duration::ZERO) };
+    }
+
+    /// Suspends the host for this thread: Tokio's clock stands still meanwhile.
+    pub(crate) fn suspend(duration: Duration) {
+        SUSPENDED.set(SUSPENDED.get() + duration);
+    }
 
     #[tokio::test(start_paused = true)]
     async fn tokio_s_paused_clock_counts() {
@@ -149,6 +169,18 @@ mod tests {
         let after = Moment { suspended: before.suspended + Duration::from_secs(60), ..before };
         assert_eq!(after.saturating_duration_since(before), Duration::from_secs(60));
         assert_eq!(before.saturating_duration_since(after), Duration::ZERO);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_wait_that_ends_during_a_suspend_returns_soon_after_it() {
+        let (start, check) = (Instant::now(), Duration::from_secs(1));
+        let end = Moment::now() + Duration::from_secs(100);
+        let suspending = async {
+            sleep(Duration::from_secs(10)).await;
+            suspend(Duration::from_secs(95));
+        };
+        tokio::join!(sleep_until(end, check), suspending);
+        assert!(start.elapsed() <= Duration::from_secs(12), "{:?}", start.elapsed());
     }
 
     #[test]

@@ -168,3 +168,72 @@ fn deadline_passed() -> Error {
         "no renewal of the session succeeded before its deadline; check the network, or connect with a longer TTL",
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::{Instant, advance, sleep, timeout};
+
+    use super::*;
+    use crate::time::tests::suspend;
+    use crate::{Coordinator, SessionState};
+
+    const TTL: Duration = Duration::from_secs(10);
+
+    #[tokio::test(start_paused = true)]
+    async fn after_a_suspend_beyond_the_deadline_nothing_reports_that_the_session_lives() {
+        let a = Coordinator::builder("memory://suspended").member("a").ttl(TTL).connect().await.unwrap();
+        let guard = a.lock("l").acquire().await.unwrap();
+        let mut states = a.states();
+        assert_eq!(states.next().await, Some(SessionState::Connected));
+        sleep(Duration::from_secs(1)).await;
+        suspend(TTL);
+        let woke = Instant::now();
+        assert!(!guard.is_held());
+        assert_eq!(guard.remaining(), Some(Duration::ZERO));
+        assert_eq!(a.state(), SessionState::Lost);
+        assert!(guard.lost().await.is_session_lost());
+        assert_eq!(woke.elapsed(), Duration::ZERO, "the first poll reports the loss");
+        assert_eq!(states.next().await, Some(SessionState::Lost));
+        assert_eq!(states.next().await, Some(SessionState::Connected));
+        assert!(woke.elapsed() < TTL / 20, "{:?}", woke.elapsed());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_waiting_task_learns_of_the_loss_soon_after_a_suspend() {
+        let a = Coordinator::builder("memory://suspended-wait").member("a").ttl(TTL).connect().await.unwrap();
+        let guard = a.lock("l").acquire().await.unwrap();
+        let waiting = tokio::spawn(async move {
+            assert!(guard.lost().await.is_session_lost());
+            Instant::now()
+        });
+        sleep(Duration::from_secs(1)).await;
+        suspend(TTL);
+        let woke = Instant::now();
+        let told = timeout(TTL, waiting).await.unwrap().unwrap();
+        assert!(told - woke <= TTL / 50, "{:?}", told - woke);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_suspend_that_is_shorter_than_the_ttl_loses_nothing() {
+        let a = Coordinator::builder("memory://suspended-short").member("a").ttl(TTL).connect().await.unwrap();
+        let guard = a.lock("l").acquire().await.unwrap();
+        for _ in 0..10 {
+            // The renewal is due after a third of the TTL; the suspend leaves two seconds for it.
+            sleep(TTL).await;
+            suspend(TTL / 2);
+        }
+        sleep(TTL).await;
+        assert!(guard.is_held());
+        guard.release().await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn in_another_process_a_session_is_lost_from_the_beginning() {
+        let liveness = Liveness::new(OwnerProcess::parent(), Some(TTL), Moment::now());
+        assert!(!liveness.is_alive());
+        assert!(liveness.lost().await.to_string().contains("fork"));
+        timeout(TTL, liveness.loss_recorded()).await.unwrap();
+        advance(TTL).await;
+        assert!(liveness.recorded_loss().is_some_and(|cause| cause.to_string().contains("fork")));
+    }
+}
