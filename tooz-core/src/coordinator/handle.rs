@@ -17,6 +17,9 @@ use crate::{Characteristic, Name, Result};
 /// A task renews the session. If the session is lost all the same, everything that it held is lost, and the holders are
 /// notified. The coordinator then opens a new session by itself and enters its groups again. Locks and leaderships are
 /// not acquired again: what they protected may have changed meanwhile.
+///
+/// It belongs to the process and to the runtime that connected. In a fork of the process, and once the runtime has
+/// ended, every use fails with `SessionLost`; connect again there.
 #[derive(Clone, Debug)]
 pub struct Coordinator {
     handle: Arc<CoordinatorHandle>,

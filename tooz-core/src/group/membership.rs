@@ -14,7 +14,7 @@ use crate::driver::support::lock;
 use crate::driver::{IfBlocked, IfTaken, Key, Mode, Roster};
 use crate::entry::{EntryRequest, HeldEntry, acquire};
 use crate::session::live::LiveSession;
-use crate::session::supervisor::Rejoin;
+use crate::session::rejoin::Rejoin;
 use crate::{Error, ErrorKind, Name, Result};
 
 /// A membership of this client. Dropping it leaves the group in the background.
@@ -49,7 +49,7 @@ impl Membership {
     pub(super) async fn join(target: &RosterTarget, value: Result<MemberValue>, if_taken: IfTaken) -> Result<Self> {
         let value = value?;
         let (roster, live) = target.open().await?;
-        let entry = enter(target.coordinator(), live, roster, &value, if_taken).await?;
+        let entry = enter(target.coordinator(), live.clone(), roster, &value, if_taken).await?;
         let shared = Arc::new(SharedMembership {
             target: target.clone(),
             roster: roster.clone(),
@@ -57,7 +57,7 @@ impl Membership {
             state: watch::Sender::new(MembershipState::Entered(entry)),
         });
         let rejoining: Arc<dyn Rejoin> = shared.clone();
-        target.coordinator().supervisor().enter_again_after_loss(Arc::downgrade(&rejoining));
+        target.coordinator().supervisor().enter_again_after_loss(Arc::downgrade(&rejoining), &live);
         Ok(Self { shared })
     }
 

@@ -113,6 +113,14 @@ impl LiveSession {
         self.liveness.process().check()
     }
 
+    /// Starts a task in the runtime of the session. In a fork, it does nothing.
+    pub(crate) fn spawn<F>(&self, work: F)
+    where
+        F: Future<Output: Send> + Send + 'static,
+    {
+        self.runtime.spawn(self.liveness.process().run(work));
+    }
+
     /// Removes an entry in the background.
     pub(crate) fn remove_later(&self, removal: Removal) {
         self.reaper.remove(removal);

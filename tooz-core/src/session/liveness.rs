@@ -165,7 +165,8 @@ impl Deadline {
 fn deadline_passed() -> Error {
     Error::new(
         ErrorKind::SessionLost,
-        "no renewal of the session succeeded before its deadline; check the network, or connect with a longer TTL",
+        "no renewal of the session succeeded before its deadline; check the network and whether the host was suspended, \
+         or connect with a longer TTL",
     )
 }
 

@@ -5,6 +5,7 @@ pub(crate) mod liveness;
 pub(crate) mod process;
 pub(crate) mod reader;
 pub(crate) mod reaper;
+pub(crate) mod rejoin;
 pub(crate) mod retry;
 mod state;
 pub(crate) mod supervisor;

@@ -6,11 +6,9 @@
 //! - After a loss it opens a new session with growing pauses, for as long as it takes.
 //! - When the runtime of the task is shut down, the session is lost, and every later call fails.
 
-use std::fmt::Debug;
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
-use async_trait::async_trait;
 use tokio::sync::{broadcast, watch};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -18,6 +16,7 @@ use tracing::{debug, info, warn};
 
 use super::live::LiveSession;
 use super::process::OwnerProcess;
+use super::rejoin::{Rejoin, rejoin};
 use super::retry::Backoff;
 use super::state::{SessionState, SessionStates};
 use crate::driver::support::lock;
@@ -31,13 +30,6 @@ const STATES_KEPT: usize = 64;
 /// How often in each renewal interval the task looks whether the host was suspended meanwhile. Tokio's timers stop
 /// during a suspend, so without these looks a loss would be noticed late by the length of the suspend.
 const SUSPEND_CHECKS: u32 = 32;
-
-/// Something that belongs to every session of a coordinator, such as the membership of a group.
-#[async_trait]
-pub(crate) trait Rejoin: Debug + Send + Sync {
-    /// Tries once to enter again through a new session, and returns whether no further attempt is needed.
-    async fn rejoin(&self, live: Arc<LiveSession>) -> bool;
-}
 
 /// The sessions of one coordinator, one after the other. All clones of the coordinator share it with its task.
 #[derive(Debug)]
@@ -159,10 +151,16 @@ impl Supervisor {
         }
     }
 
-    /// Has `entry` enter again with each new session until it is dropped.
-    pub(crate) fn enter_again_after_loss(&self, entry: Weak<dyn Rejoin>) {
+    /// Has `entry`, which entered through `live`, enter again with each later session until it is dropped.
+    pub(crate) fn enter_again_after_loss(&self, entry: Weak<dyn Rejoin>, live: &Arc<LiveSession>) {
         let mut rejoining = lock(&self.rejoining);
         rejoining.retain(|known| known.strong_count() > 0);
+        // The next session may have been opened meanwhile.
+        if let CurrentSession::Open(current) = &*self.current.borrow()
+            && !Arc::ptr_eq(current, live)
+        {
+            current.spawn(rejoin(entry.clone(), current.clone()));
+        }
         rejoining.push(entry);
     }
 
@@ -184,14 +182,12 @@ impl Supervisor {
             self.report_loss(&live, &cause);
             live = tokio::select! {
                 biased;
-                () = self.closing.cancelled() => return self.finish(),
+                () = self.closing.cancelled() => return self.end(coordinator_closed()),
                 live = self.reopen() => live,
             };
             telemetry::reconnect(self.info.name);
             info!(member = %self.options.member, "opened a new session");
-            self.current.send_replace(CurrentSession::Open(live.clone()));
-            self.set_state(SessionState::Connected);
-            self.start_rejoining(&live);
+            self.use_next(&live);
         }
     }
 
@@ -258,7 +254,7 @@ impl Supervisor {
         self.set_state(SessionState::Lost);
         // What the backend still keeps of the session is removed now if the backend answers, else after the TTL.
         let session = live.session().clone();
-        tokio::spawn(self.process.run(async move { session.close().await }));
+        live.spawn(async move { session.close().await });
     }
 
     async fn reopen(&self) -> Arc<LiveSession> {
@@ -280,10 +276,6 @@ impl Supervisor {
         if let Err(error) = live.session().close().await {
             debug!(member = %self.options.member, %error, "failed to close the session; the backend drops it by its TTL");
         }
-        self.finish();
-    }
-
-    fn finish(&self) {
         self.end(coordinator_closed());
     }
 
@@ -307,10 +299,14 @@ impl Supervisor {
         }
     }
 
-    /// Has each entry enter again through `live`, in a task of its own.
-    fn start_rejoining(&self, live: &Arc<LiveSession>) {
-        for entry in lock(&self.rejoining).iter().filter(|entry| entry.strong_count() > 0) {
-            tokio::spawn(self.process.run(rejoin(entry.clone(), live.clone())));
+    /// Makes `live` the present session, and has each entry enter again through it, in a task of its own.
+    fn use_next(&self, live: &Arc<LiveSession>) {
+        // Holding the mutex, so that an entry that is added now enters through `live` once.
+        let rejoining = lock(&self.rejoining);
+        self.current.send_replace(CurrentSession::Open(live.clone()));
+        self.set_state(SessionState::Connected);
+        for entry in rejoining.iter().filter(|entry| entry.strong_count() > 0) {
+            live.spawn(rejoin(entry.clone(), live.clone()));
         }
     }
 
@@ -332,19 +328,6 @@ impl Drop for EndOfTask {
         if self.0.process.is_current() {
             self.0.end(runtime_ended());
         }
-    }
-}
-
-/// Has an entry enter again until it succeeds or will not, it is dropped, or the session is lost. Then the next session
-/// begins anew.
-async fn rejoin(entry: Weak<dyn Rejoin>, live: Arc<LiveSession>) {
-    let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(2));
-    while let Some(entry) = entry.upgrade() {
-        if entry.rejoin(live.clone()).await || !live.is_alive() {
-            return;
-        }
-        drop(entry);
-        backoff.pause().await;
     }
 }
 
