@@ -194,7 +194,11 @@ mod tests {
         assert_eq!(a.state(), SessionState::Lost);
         assert!(guard.lost().await.is_session_lost());
         assert_eq!(woke.elapsed(), Duration::ZERO, "the first poll reports the loss");
-        assert_eq!(states.next().await, Some(SessionState::Lost));
+        let mut later = a.states();
+        for states in [&mut states, &mut later] {
+            assert_eq!(states.next().await, Some(SessionState::Lost));
+        }
+        assert_eq!(later.next().await, Some(SessionState::Connected));
         assert_eq!(states.next().await, Some(SessionState::Connected));
         assert!(woke.elapsed() < TTL / 20, "{:?}", woke.elapsed());
     }

@@ -38,8 +38,9 @@ pub enum SessionState {
 #[must_use = "states are received with `next`"]
 pub struct SessionStates {
     process: OwnerProcess,
-    present: Option<SessionState>,
-    over: bool,
+    present: SessionState,
+    /// What `next` has returned last.
+    last: Option<SessionState>,
     changes: broadcast::Receiver<SessionState>,
 }
 
@@ -49,7 +50,7 @@ impl SessionStates {
         present: SessionState,
         changes: broadcast::Receiver<SessionState>,
     ) -> Self {
-        Self { process, present: Some(present), over: false, changes }
+        Self { process, present, last: None, changes }
     }
 
     /// Waits for the next state. Returns `None` after [`SessionState::Closed`].
@@ -57,16 +58,14 @@ impl SessionStates {
     /// The first call returns the present state at once. A reader that is more than 64 changes behind continues with the
     /// oldest change that is kept. Cancel safe.
     pub async fn next(&mut self) -> Option<SessionState> {
-        if self.over {
-            return None;
-        }
         let process = self.process;
-        let state = match self.present.take() {
-            Some(present) => present,
-            None => process.run(self.changed()).await.unwrap_or(Some(SessionState::Closed))?,
+        let state = match self.last {
+            Some(SessionState::Closed) => return None,
+            Some(_) => process.run(self.changed()).await.unwrap_or(Some(SessionState::Closed))?,
+            None => self.present,
         };
-        self.over = state == SessionState::Closed;
-        Some(state)
+        self.last = Some(state);
+        self.last
     }
 
     /// Converts into a [`Stream`] of the same states.
@@ -77,8 +76,9 @@ impl SessionStates {
     async fn changed(&mut self) -> Option<SessionState> {
         loop {
             match self.changes.recv().await {
-                Ok(state) => return Some(state),
-                Err(broadcast::error::RecvError::Lagged(_)) => {}
+                Ok(state) if self.last != Some(state) => return Some(state),
+                // The present state may be among the changes, because `next` returns it before the task has reported it.
+                Ok(_) | Err(broadcast::error::RecvError::Lagged(_)) => {}
                 Err(broadcast::error::RecvError::Closed) => return None,
             }
         }
