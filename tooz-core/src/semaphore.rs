@@ -53,7 +53,7 @@ impl Semaphore {
         self.queue.try_enter("try_acquire").await
     }
 
-    /// Waits for a permit, at most for `limit`. Cancel safe.
+    /// Waits for a permit, at most for `limit`. A limit of zero means one attempt. Cancel safe.
     ///
     /// # Errors
     /// `Timeout` if no permit was granted in time; else as [`acquire`](Self::acquire).

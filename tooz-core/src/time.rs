@@ -7,7 +7,7 @@
 use std::ops::Add;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 /// Smaller differences of the suspended time are noise: the two clocks are not read at one moment.
 const NOISE: Duration = Duration::from_millis(1);
@@ -23,7 +23,7 @@ impl Moment {
     /// The present.
     pub fn now() -> Self {
         // In this order a delay between the two reads makes the result earlier, never later.
-        let suspended = time_suspended();
+        let suspended = suspended();
         Self { instant: Instant::now(), suspended }
     }
 
@@ -55,7 +55,7 @@ impl Moment {
 
     /// This moment on Tokio's clock, if the host is not suspended in between: for timers.
     pub fn as_instant(self) -> Instant {
-        let slept_since = time_suspended().saturating_sub(self.suspended);
+        let slept_since = suspended().saturating_sub(self.suspended);
         self.instant.checked_sub(if slept_since < NOISE { Duration::ZERO } else { slept_since }).unwrap_or(self.instant)
     }
 }
@@ -71,6 +71,19 @@ impl Add<Duration> for Moment {
     }
 }
 
+/// Waits for `moment`. Tokio's timers stop while the host is suspended, so this one looks at the clock at least once in
+/// each period of `check` (at least 50 ms), and a wait that ends during a suspend returns within that time after it.
+pub async fn sleep_until(moment: Moment, check: Duration) {
+    let check = check.max(Duration::from_millis(50));
+    loop {
+        let remaining = moment.remaining();
+        if remaining.is_zero() {
+            return;
+        }
+        sleep(remaining.min(check)).await;
+    }
+}
+
 /// The milliseconds from 1970 until now, by the clock of this host.
 pub(crate) fn unix_millis() -> u64 {
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -80,6 +93,14 @@ pub(crate) fn unix_millis() -> u64 {
 /// The time that many milliseconds after 1970, or 1970 if the clock cannot represent it.
 pub(crate) fn from_unix_millis(millis: u64) -> SystemTime {
     UNIX_EPOCH.checked_add(Duration::from_millis(millis)).unwrap_or(UNIX_EPOCH)
+}
+
+/// How long this host has been suspended since it started, and how long a test says that it was.
+fn suspended() -> Duration {
+    #[cfg(test)]
+    return time_suspended() + tests::SUSPENDED.get();
+    #[cfg(not(test))]
+    time_suspended()
 }
 
 /// How long this host has been suspended since it started.
@@ -105,13 +126,33 @@ fn time_suspended() -> Duration {
 #[cfg(any(target_os = "linux", target_os = "android", target_os = "macos", target_os = "ios"))]
 fn difference(with_suspends: nix::time::ClockId, without: nix::time::ClockId) -> Duration {
     let read = |clock: nix::time::ClockId| clock.now().map(Duration::from).unwrap_or_default();
-    let total = read(with_suspends);
-    total.saturating_sub(read(without))
+    let mut suspended = Duration::ZERO;
+    // The clocks are read one after the other. A thread that loses its processor in between reads them again.
+    for _ in 0..8 {
+        let before = read(without);
+        suspended = read(with_suspends).saturating_sub(before);
+        if read(without).saturating_sub(before) < NOISE / 2 {
+            break;
+        }
+    }
+    suspended
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
+    use std::cell::Cell;
+
     use super::*;
+
+    thread_local! {
+        /// For how long the tests of this thread have suspended the host.
+        pub(crate) static SUSPENDED: Cell<Duration> = const { Cell::new(Duration::ZERO) };
+    }
+
+    /// Suspends the host for this thread: Tokio's clock stands still meanwhile.
+    pub(crate) fn suspend(duration: Duration) {
+        SUSPENDED.set(SUSPENDED.get() + duration);
+    }
 
     #[tokio::test(start_paused = true)]
     async fn tokio_s_paused_clock_counts() {
@@ -128,6 +169,18 @@ mod tests {
         let after = Moment { suspended: before.suspended + Duration::from_secs(60), ..before };
         assert_eq!(after.saturating_duration_since(before), Duration::from_secs(60));
         assert_eq!(before.saturating_duration_since(after), Duration::ZERO);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_wait_that_ends_during_a_suspend_returns_soon_after_it() {
+        let (start, check) = (Instant::now(), Duration::from_secs(1));
+        let end = Moment::now() + Duration::from_secs(100);
+        let suspending = async {
+            sleep(Duration::from_secs(10)).await;
+            suspend(Duration::from_secs(95));
+        };
+        tokio::join!(sleep_until(end, check), suspending);
+        assert!(start.elapsed() <= Duration::from_secs(12), "{:?}", start.elapsed());
     }
 
     #[test]

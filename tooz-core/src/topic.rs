@@ -91,15 +91,17 @@ impl Topic {
     pub async fn subscribe(&self, start: StartAt) -> Result<Subscription> {
         let find_start = async {
             let live = self.coordinator.live().await?;
-            topics(&**live.session())?;
-            Ok(match start {
-                StartAt::After(offset) => offset,
-                StartAt::Latest => self.bounds(&live).await?.newest,
-                StartAt::Earliest => self.bounds(&live).await?.trimmed,
-            })
+            let bounds = self.bounds(&live).await?;
+            let (after, history) = match start {
+                // No message of this history has the offset yet, so it belongs to an earlier one.
+                StartAt::After(offset) if offset > bounds.newest => (offset, None),
+                StartAt::After(offset) => (offset, Some(live.session().history())),
+                StartAt::Latest => (bounds.newest, Some(live.session().history())),
+                StartAt::Earliest => (bounds.trimmed, Some(live.session().history())),
+            };
+            Ok(Subscription { topic: self.clone(), after, history, received: VecDeque::new() })
         };
-        let after = self.run("subscribe", find_start).await?;
-        Ok(Subscription { topic: self.clone(), after, received: VecDeque::new() })
+        self.run("subscribe", find_start).await
     }
 
     async fn bounds(&self, live: &LiveSession) -> Result<Bounds> {
@@ -124,6 +126,8 @@ pub struct Subscription {
     topic: Topic,
     /// The offset of the message that `next` has returned last.
     after: Offset,
+    /// The history of the server to which `after` belongs, if it is known.
+    history: Option<u64>,
     /// Messages that were read and not yet returned.
     received: VecDeque<Message>,
 }
@@ -132,18 +136,12 @@ impl Subscription {
     /// Waits for the next message, through outages and losses of the session. Cancel safe.
     ///
     /// # Errors
-    /// - `Gap`, once: retention has removed messages before this subscription read them. The next call continues with
-    ///   the oldest message that is kept.
+    /// - `Gap`, once: retention has removed messages before this subscription read them, or the server was emptied or
+    ///   restored from a backup. The next call continues with the oldest message that is kept.
     /// - `AuthFailed`; `SessionLost` once the coordinator is closed.
     pub async fn next(&mut self) -> Result<Message> {
-        loop {
-            if let Some(message) = self.received.pop_front() {
-                self.after = message.offset;
-                return Ok(message);
-            }
-            let topic = self.topic.clone();
-            topic.run("next", self.fetch()).await?;
-        }
+        let topic = self.topic.clone();
+        topic.run("next", self.next_message()).await
     }
 
     /// The offset of the last message that `next` has returned. [`StartAt::After`] resumes there.
@@ -161,37 +159,53 @@ impl Subscription {
         })
     }
 
+    async fn next_message(&mut self) -> Result<Message> {
+        loop {
+            if let Some(message) = self.received.pop_front() {
+                self.after = message.offset;
+                return Ok(message);
+            }
+            let live = match self.topic.coordinator.live().await {
+                Err(error) if error.is_retryable() => continue,
+                live => live?,
+            };
+            match self.fetch(&live).await {
+                // The subscription continues with the next session.
+                Err(error) if error.is_session_lost() => {}
+                outcome => outcome?,
+            }
+        }
+    }
+
     /// Waits for messages and reads a batch of them. After a gap, moves to the oldest message that is kept.
-    async fn fetch(&mut self) -> Result<()> {
-        match self.read_batch().await {
+    async fn fetch(&mut self, live: &LiveSession) -> Result<()> {
+        let history = Some(live.session().history());
+        let read = if self.history == history { self.read_batch(live).await } else { Err(new_history(self.after)) };
+        match read {
             Ok(messages) => {
                 telemetry::received(self.topic.coordinator.driver_name(), messages.len());
                 self.received.extend(messages);
                 Ok(())
             }
             Err(error) if error.kind() == ErrorKind::Gap => {
-                let live = self.topic.coordinator.live().await?;
-                self.after = self.topic.bounds(&live).await?.trimmed;
+                self.after = self.topic.bounds(live).await?.trimmed;
+                self.history = history;
                 Err(error)
             }
             Err(error) => Err(error),
         }
     }
 
-    async fn read_batch(&self) -> Result<Vec<Message>> {
+    async fn read_batch(&self, live: &LiveSession) -> Result<Vec<Message>> {
         let name = self.topic.name()?;
-        loop {
-            let live = match self.topic.coordinator.live().await {
-                Err(error) if error.is_retryable() => continue,
-                live => live?,
-            };
-            match live.wait(async |session| topics(session)?.read(name, self.after, BATCH).await).await {
-                // The subscription continues with the next session.
-                Err(error) if error.is_session_lost() => {}
-                outcome => return outcome,
-            }
-        }
+        live.wait(async |session| topics(session)?.read(name, self.after, BATCH).await).await
     }
+}
+
+fn new_history(after: Offset) -> Error {
+    let message = "the server was emptied or restored from a backup, so messages after this offset may be lost; \
+                   the subscription continues with the oldest message that is kept";
+    Error::new(ErrorKind::Gap, message).with_context("after", after)
 }
 
 fn topics(session: &dyn Session) -> Result<&dyn Topics> {

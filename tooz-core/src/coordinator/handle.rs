@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use tokio::time::timeout;
+
 use crate::session::live::LiveSession;
 use crate::session::supervisor::Supervisor;
 use crate::session::{SessionState, SessionStates};
@@ -15,6 +17,9 @@ use crate::{Characteristic, Name, Result};
 /// A task renews the session. If the session is lost all the same, everything that it held is lost, and the holders are
 /// notified. The coordinator then opens a new session by itself and enters its groups again. Locks and leaderships are
 /// not acquired again: what they protected may have changed meanwhile.
+///
+/// It belongs to the process and to the runtime that connected. In a fork of the process, and once the runtime has
+/// ended, every use fails with `SessionLost`; connect again there.
 #[derive(Clone, Debug)]
 pub struct Coordinator {
     handle: Arc<CoordinatorHandle>,
@@ -28,7 +33,12 @@ struct CoordinatorHandle {
 
 impl Drop for CoordinatorHandle {
     fn drop(&mut self) {
-        self.supervisor.close();
+        if self.supervisor.process().is_current() {
+            self.supervisor.close();
+        } else {
+            // In a fork, nothing of the parent's coordinator is dropped: it could end the parent's session.
+            std::mem::forget(self.supervisor.clone());
+        }
     }
 }
 
@@ -74,8 +84,11 @@ impl Coordinator {
     ///
     /// Cancel safe: once begun, closing continues in the background.
     pub async fn close(&self) {
-        self.supervisor().close();
-        self.supervisor().closed().await;
+        let supervisor = self.supervisor();
+        supervisor.close();
+        // The driver closes within the timeout. A task whose runtime is not driven would never answer.
+        let limit = supervisor.options().timeout.saturating_mul(2);
+        let _ = timeout(limit, supervisor.ended()).await;
     }
 
     pub(crate) fn supervisor(&self) -> &Supervisor {

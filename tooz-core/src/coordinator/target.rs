@@ -50,7 +50,7 @@ impl RosterTarget {
     }
 }
 
-/// Runs `work` in a span of its own, and adds to its error the operation and the kind and name of the object.
+/// Runs `work` in a span of its own and in the process that connected only, and adds to its error the operation and the kind and name of the object.
 pub(crate) async fn run_operation<T>(
     coordinator: &Coordinator,
     operation: &'static str,
@@ -62,7 +62,8 @@ pub(crate) async fn run_operation<T>(
         Some((kind, name)) => tracing::debug_span!("tooz", operation, %member, kind, %name),
         None => tracing::debug_span!("tooz", operation, %member),
     };
-    work.instrument(span).await.map_err(|error| {
+    let outcome = coordinator.supervisor().process().run(work.instrument(span)).await;
+    outcome.flatten().map_err(|error| {
         let error = error.with_operation(operation);
         match object {
             Some((kind, name)) if error.context().all(|(key, _)| key != kind) => error.with_context(kind, name),

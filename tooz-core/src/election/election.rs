@@ -62,7 +62,7 @@ impl Election {
         Ok(self.queue.try_enter("try_campaign").await?.map(Leadership::new))
     }
 
-    /// Waits to be elected, at most for `limit`. Cancel safe.
+    /// Waits to be elected, at most for `limit`. A limit of zero means one attempt. Cancel safe.
     ///
     /// # Errors
     /// `Timeout` if the election was not won in time; else as [`campaign`](Self::campaign).

@@ -9,7 +9,10 @@ use crate::driver::Snapshot;
 use crate::entry::RosterWatch;
 use crate::lock::{FencingToken, Participant};
 
-/// The leaders of an election from now on; see [`Election::observe`](crate::Election::observe). Terms never go back.
+/// The leaders of an election from now on; see [`Election::observe`](crate::Election::observe).
+///
+/// Terms never go back, with one exception: if the server was emptied or restored from a backup, its terms may start
+/// again, and so does the observation.
 #[derive(Debug)]
 #[must_use = "leaders are received with `next`"]
 pub struct Observation {
@@ -36,6 +39,9 @@ impl Observation {
     pub async fn next(&mut self) -> Result<Option<Leader>> {
         loop {
             let update = self.watch.next("observe").await?;
+            if update.new_history {
+                (self.started, self.greatest_term) = (false, None);
+            }
             let leader = leader_of(&update.snapshot)?;
             if self.is_news(leader.as_ref()) {
                 self.started = true;

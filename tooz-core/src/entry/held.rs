@@ -60,6 +60,11 @@ impl HeldEntry {
         self.evicted.is_cancelled()
     }
 
+    /// Waits until the backend has reported that another client removed the entry.
+    pub(crate) async fn evicted(&self) {
+        self.evicted.cancelled().await;
+    }
+
     /// For how long the entry stays held without a further renewal: zero if it is lost, `None` if time does not matter.
     pub(crate) fn remaining(&self) -> Option<Duration> {
         if self.is_held() { self.entry.live.remaining() } else { Some(Duration::ZERO) }
@@ -122,7 +127,8 @@ impl HeldEntry {
 
     fn cause(&self) -> Error {
         let evicted = || Error::new(ErrorKind::NotHeld, "another client removed the entry");
-        let cause = self.entry.live.loss().unwrap_or_else(evicted);
+        let loss = if self.is_evicted() { None } else { self.entry.live.loss() };
+        let cause = loss.unwrap_or_else(evicted);
         info!(roster = %self.entry.roster, fencing_token = self.ticket.seq.0, %cause, "lost");
         self.in_context(cause)
     }

@@ -35,6 +35,10 @@ impl PendingEntry {
 
 impl Drop for PendingEntry {
     fn drop(&mut self) {
+        // In a fork, the entry belongs to the parent.
+        if self.live.check_process().is_err() {
+            return;
+        }
         self.live.forget(self.nonce);
         let in_roster = self.in_roster.load(Ordering::SeqCst);
         let roster = self.roster.clone();

@@ -1,4 +1,7 @@
 //! Watching a roster across sessions: each change once, as a snapshot.
+//!
+//! A session may belong to another history of the server than the one before: the server was emptied or restored. The
+//! numbers of its entries may have started again, so the update says that it begins a new history.
 
 use std::sync::Arc;
 
@@ -15,6 +18,8 @@ pub(crate) struct RosterWatch {
     position: Option<WatchPosition>,
     /// Whether the watch has started anew since the last update.
     interrupted: bool,
+    /// The history of the server from which the last update came.
+    history: Option<u64>,
 }
 
 /// What a watch has received last.
@@ -31,11 +36,13 @@ pub(crate) struct RosterUpdate {
     pub(crate) snapshot: Arc<Snapshot>,
     /// Whether the watch was interrupted before this state, so that changes which cancelled out may have gone unseen.
     pub(crate) interrupted: bool,
+    /// Whether the seqs of this state are not comparable with those of earlier states.
+    pub(crate) new_history: bool,
 }
 
 impl RosterWatch {
     pub(crate) fn new(target: RosterTarget) -> Self {
-        Self { target, position: None, interrupted: false }
+        Self { target, position: None, interrupted: false, history: None }
     }
 
     /// Waits for the next state: the present one first, then one after each change. Cancel safe.
@@ -58,8 +65,11 @@ impl RosterWatch {
             };
             match reader.next(generation).await {
                 Ok((generation, snapshot)) => {
+                    let history = live.session().history();
+                    let new_history = self.history.replace(history).is_some_and(|before| before != history);
+                    let interrupted = std::mem::take(&mut self.interrupted);
                     self.position = Some(WatchPosition { live, reader, generation });
-                    return Ok(RosterUpdate { snapshot, interrupted: std::mem::take(&mut self.interrupted) });
+                    return Ok(RosterUpdate { snapshot, interrupted, new_history });
                 }
                 // The watch continues with the next session.
                 Err(error) if error.is_session_lost() => {}

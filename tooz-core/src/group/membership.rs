@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use serde::Serialize;
 use tokio::sync::watch;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::member::{Incarnation, MemberValue};
 use crate::coordinator::{Coordinator, RosterTarget};
@@ -14,7 +14,7 @@ use crate::driver::support::lock;
 use crate::driver::{IfBlocked, IfTaken, Key, Mode, Roster};
 use crate::entry::{EntryRequest, HeldEntry, acquire};
 use crate::session::live::LiveSession;
-use crate::session::supervisor::Rejoin;
+use crate::session::rejoin::Rejoin;
 use crate::{Error, ErrorKind, Name, Result};
 
 /// A membership of this client. Dropping it leaves the group in the background.
@@ -41,15 +41,15 @@ struct SharedMembership {
 enum MembershipState {
     /// The latest entry. It may be lost, and another entry may follow then.
     Entered(Arc<HeldEntry>),
-    /// Joining again has failed for good.
-    Failed(Error),
+    /// The client will not join again, for this reason.
+    Ended(Error),
 }
 
 impl Membership {
     pub(super) async fn join(target: &RosterTarget, value: Result<MemberValue>, if_taken: IfTaken) -> Result<Self> {
         let value = value?;
         let (roster, live) = target.open().await?;
-        let entry = enter(target.coordinator(), live, roster, &value, if_taken).await?;
+        let entry = enter(target.coordinator(), live.clone(), roster, &value, if_taken).await?;
         let shared = Arc::new(SharedMembership {
             target: target.clone(),
             roster: roster.clone(),
@@ -57,7 +57,7 @@ impl Membership {
             state: watch::Sender::new(MembershipState::Entered(entry)),
         });
         let rejoining: Arc<dyn Rejoin> = shared.clone();
-        target.coordinator().supervisor().enter_again_after_loss(Arc::downgrade(&rejoining));
+        target.coordinator().supervisor().enter_again_after_loss(Arc::downgrade(&rejoining), &live);
         Ok(Self { shared })
     }
 
@@ -82,20 +82,16 @@ impl Membership {
     /// Returns the present incarnation; after a loss, waits until the coordinator has joined again. Cancel safe.
     ///
     /// # Errors
-    /// `MemberNotJoined` if the coordinator will not join again, because another client took the member id over or
-    /// removed the member, or because the group no longer exists.
+    /// - `MemberNotJoined` if the coordinator will not join again. The text says why: another client took the member id
+    ///   over or removed the member, or the group no longer exists.
+    /// - `SessionLost` once the coordinator is closed or its runtime has ended.
     pub async fn joined(&self) -> Result<Incarnation> {
-        let mut states = self.shared.state.subscribe();
-        loop {
-            match &*states.borrow_and_update() {
-                MembershipState::Entered(entry) if entry.is_held() => return Ok(incarnation_of(entry)),
-                MembershipState::Entered(entry) if !entry.is_evicted() => {}
-                _ => return Err(not_joined().with_operation("joined")),
-            }
-            if states.changed().await.is_err() {
-                return Err(not_joined().with_operation("joined"));
-            }
-        }
+        let joined = tokio::select! {
+            biased;
+            joined = self.shared.joined() => joined,
+            ended = self.coordinator().supervisor().ended() => Err(ended),
+        };
+        joined.map_err(|error| error.with_operation("joined").with_context("group", self.group()))
     }
 
     /// Waits until the present incarnation is lost, and returns the cause. Cancel safe.
@@ -105,7 +101,7 @@ impl Membership {
         let state = self.shared.state.borrow().clone();
         match state {
             MembershipState::Entered(entry) => entry.lost().await,
-            MembershipState::Failed(cause) => cause,
+            MembershipState::Ended(cause) => cause,
         }
     }
 
@@ -141,7 +137,26 @@ impl SharedMembership {
     fn entry(&self) -> Result<Arc<HeldEntry>> {
         match &*self.state.borrow() {
             MembershipState::Entered(entry) => Ok(entry.clone()),
-            MembershipState::Failed(cause) => Err(not_joined().with_source(cause.clone())),
+            MembershipState::Ended(cause) => Err(cause.clone()),
+        }
+    }
+
+    /// Waits until the present entry is held, or will not be again.
+    async fn joined(&self) -> Result<Incarnation> {
+        let mut states = self.state.subscribe();
+        loop {
+            let entry = match &*states.borrow_and_update() {
+                MembershipState::Entered(entry) => entry.clone(),
+                MembershipState::Ended(cause) => return Err(cause.clone()),
+            };
+            if entry.is_held() {
+                return Ok(incarnation_of(&entry));
+            }
+            tokio::select! {
+                biased;
+                () = entry.evicted() => return Err(explain(entry.lost().await)),
+                _ = states.changed() => {}
+            }
         }
     }
 
@@ -155,10 +170,11 @@ impl SharedMembership {
 
 #[async_trait]
 impl Rejoin for SharedMembership {
-    /// Joins again over the incarnation of the lost session, unless another client has removed that one.
-    async fn rejoin(&self, live: Arc<LiveSession>) {
-        if self.entry().is_ok_and(|entry| entry.is_evicted()) {
-            return;
+    /// Joins again over the incarnation of the lost session, unless another client has removed that one or the group no
+    /// longer exists. Any other failure may pass, so the caller tries again.
+    async fn rejoin(&self, live: Arc<LiveSession>) -> bool {
+        if !self.entry().is_ok_and(|entry| !entry.is_evicted()) {
+            return true;
         }
         let (coordinator, group) = (self.target.coordinator(), &self.roster.name);
         let value = lock(&self.value).rejoining_now();
@@ -166,12 +182,16 @@ impl Rejoin for SharedMembership {
             Ok(entry) => {
                 info!(%group, member = %coordinator.member(), "joined again");
                 self.state.send_replace(MembershipState::Entered(entry));
+                true
             }
-            // The next session tries again.
-            Err(error) if error.is_session_lost() => {}
+            Err(error) if error.is_not_held() || error.kind() == ErrorKind::GroupNotCreated => {
+                warn!(%group, member = %coordinator.member(), %error, "will not join again");
+                self.state.send_replace(MembershipState::Ended(explain(error)));
+                true
+            }
             Err(error) => {
-                warn!(%group, member = %coordinator.member(), %error, "failed to join again");
-                self.state.send_replace(MembershipState::Failed(error));
+                debug!(%group, member = %coordinator.member(), %error, "failed to join again for now");
+                false
             }
         }
     }
@@ -201,11 +221,14 @@ fn incarnation_of(entry: &HeldEntry) -> Incarnation {
     Incarnation(entry.ticket().nonce)
 }
 
-fn not_joined() -> Error {
-    Error::new(ErrorKind::MemberNotJoined, "this client is no longer a member of the group; join it again")
-}
-
-/// Translates the loss of an entry into the terms of groups.
+/// Translates the end of a membership into the terms of groups.
 fn explain(error: Error) -> Error {
-    if error.is_not_held() { not_joined().with_source(error) } else { error }
+    let message = match error.kind() {
+        ErrorKind::NotHeld => {
+            "another client took the member id over or removed the member; join again if that is right"
+        }
+        ErrorKind::GroupNotCreated => "the group no longer exists; create it and join again",
+        _ => return error,
+    };
+    Error::new(ErrorKind::MemberNotJoined, message).with_source(error)
 }

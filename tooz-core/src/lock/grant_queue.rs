@@ -41,11 +41,16 @@ impl GrantQueue {
         self.target.run(operation, wait).await
     }
 
-    /// Waits for a grant, at most for `limit`.
+    /// Waits for a grant, at most for `limit`. A limit of zero means one attempt, which may take the time of a request.
     pub(crate) async fn wait_at_most(&self, operation: &'static str, limit: Duration) -> Result<Guard> {
-        match timeout(limit, self.wait(operation)).await {
-            Ok(outcome) => outcome,
-            Err(_) => {
+        let outcome = if limit.is_zero() {
+            self.try_enter(operation).await.transpose()
+        } else {
+            timeout(limit, self.wait(operation)).await.ok()
+        };
+        match outcome {
+            Some(outcome) => outcome,
+            None => {
                 let error = Error::new(ErrorKind::Timeout, format!("it was not granted within {limit:?}"));
                 self.target.run(operation, async { Err(error) }).await
             }

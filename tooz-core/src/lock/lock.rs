@@ -69,7 +69,7 @@ impl Lock {
         self.queue.try_enter("try_acquire").await
     }
 
-    /// Waits for the lock, at most for `limit`. Cancel safe.
+    /// Waits for the lock, at most for `limit`. A limit of zero means one attempt. Cancel safe.
     ///
     /// # Errors
     /// `Timeout` if the lock was not granted in time; else as [`acquire`](Self::acquire).

@@ -5,15 +5,16 @@ use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::liveness::Liveness;
+use super::process::OwnerProcess;
 use super::reader::RosterReader;
 use super::reaper::{Reaper, Removal};
 use super::retry::{Outcome, retry};
 use crate::driver::support::lock;
 use crate::driver::{Nonce, Roster, Session};
+use crate::time::Moment;
 use crate::{Error, Result};
 
 /// A session that was opened, until it is lost and after. It dereferences to its [`Liveness`].
@@ -33,9 +34,9 @@ pub(crate) struct LiveSession {
 
 impl LiveSession {
     /// Takes over a session whose opening was requested at `sent`. Its tasks run in the current runtime.
-    pub(crate) fn start(session: Box<dyn Session>, sent: Instant, patience: Duration) -> Arc<Self> {
+    pub(crate) fn start(session: Box<dyn Session>, sent: Moment, patience: Duration) -> Arc<Self> {
         let session: Arc<dyn Session> = session.into();
-        let liveness = Arc::new(Liveness::new(session.ttl(), sent));
+        let liveness = Arc::new(Liveness::new(OwnerProcess::current(), session.ttl(), sent));
         Arc::new(Self {
             reaper: Reaper::start(session.clone(), liveness.clone()),
             session,
@@ -107,6 +108,19 @@ impl LiveSession {
         reader
     }
 
+    /// The error if this process is not the one that opened the session.
+    pub(crate) fn check_process(&self) -> Result<()> {
+        self.liveness.process().check()
+    }
+
+    /// Starts a task in the runtime of the session. In a fork, it does nothing.
+    pub(crate) fn spawn<F>(&self, work: F)
+    where
+        F: Future<Output: Send> + Send + 'static,
+    {
+        self.runtime.spawn(self.liveness.process().run(work));
+    }
+
     /// Removes an entry in the background.
     pub(crate) fn remove_later(&self, removal: Removal) {
         self.reaper.remove(removal);
@@ -115,6 +129,15 @@ impl LiveSession {
     /// The cause if the session is lost.
     pub(crate) fn loss(&self) -> Option<Error> {
         (!self.liveness.is_alive()).then(|| self.liveness.cause())
+    }
+}
+
+impl Drop for LiveSession {
+    fn drop(&mut self) {
+        // In a fork, the driver's session must not be dropped either: it could end the session of the parent.
+        if !self.liveness.process().is_current() {
+            std::mem::forget(self.session.clone());
+        }
     }
 }
 

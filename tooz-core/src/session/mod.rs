@@ -2,8 +2,10 @@
 
 pub(crate) mod live;
 pub(crate) mod liveness;
+pub(crate) mod process;
 pub(crate) mod reader;
 pub(crate) mod reaper;
+pub(crate) mod rejoin;
 pub(crate) mod retry;
 mod state;
 pub(crate) mod supervisor;

@@ -81,7 +81,7 @@ impl RosterReader {
         let (sender, states) = watch::channel(ReadState::default());
         let requests = Arc::<ReadRequests>::default();
         let task = ReaderTask { session, liveness, roster, requests: requests.clone(), states: sender };
-        runtime.spawn(task.run());
+        runtime.spawn(task.liveness.process().run(task.run()));
         Self { states, requests }
     }
 

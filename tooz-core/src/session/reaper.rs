@@ -37,7 +37,7 @@ impl Reaper {
     /// Starts the task in the current runtime.
     pub(crate) fn start(session: Arc<dyn Session>, liveness: Arc<Liveness>) -> Self {
         let (removals, receiver) = mpsc::unbounded_channel();
-        tokio::spawn(run(session, liveness, receiver));
+        tokio::spawn(liveness.process().run(run(session, liveness, receiver)));
         Self { removals }
     }
 

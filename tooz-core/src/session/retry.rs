@@ -57,11 +57,14 @@ where
     }
 }
 
-/// Sends a request once. If the session is lost before the reply, the result is the cause of the loss.
+/// Sends a request once, unless the session is lost. If it is lost before the reply, the result is the cause of the loss.
 async fn attempt<T>(liveness: &Liveness, request: impl Future<Output = Result<T>>) -> Result<T> {
+    if let Some(cause) = liveness.recorded_loss() {
+        return Err(cause);
+    }
     let result = tokio::select! {
         biased;
-        result = request => result,
+        result = liveness.process().run(request) => result.flatten(),
         () = liveness.loss_recorded() => return Err(liveness.cause()),
     };
     result.map_err(|error| {

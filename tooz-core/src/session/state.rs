@@ -1,8 +1,11 @@
 //! The state of a coordinator's session, and its changes as a stream.
 
+use std::time::Instant;
+
 use futures_util::Stream;
 use tokio::sync::broadcast;
-use tokio::time::Instant;
+
+use super::process::OwnerProcess;
 
 /// The state of a coordinator's session; see [`Coordinator::state`](crate::Coordinator::state).
 ///
@@ -10,7 +13,7 @@ use tokio::time::Instant;
 /// Connected <-> Suspended       a renewal fails or succeeds again
 /// Connected, Suspended -> Lost  the backend ends the session, or its deadline passes
 /// Lost -> Connected             the coordinator has opened a new session
-/// any -> Closed                 the coordinator was closed
+/// any -> Closed                 the coordinator was closed, or its runtime has ended
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -19,12 +22,14 @@ pub enum SessionState {
     Connected,
     /// The last renewal failed. Everything that the session holds stays held until the deadline.
     Suspended {
-        /// When the session is lost unless a renewal succeeds before; `None` if its liveness does not depend on time.
+        /// When the session is lost unless a renewal succeeds before; `None` if its liveness does not depend on time. If
+        /// the host is suspended meanwhile, that moment comes earlier by the length of the suspend.
         until: Option<Instant>,
     },
     /// The session is over, and everything that it held is lost. The coordinator is opening a new one.
     Lost,
-    /// The coordinator was closed.
+    /// There will be no further session: the coordinator was closed, the runtime in which it connected has ended, or
+    /// this process is a fork of the one that connected.
     Closed,
 }
 
@@ -32,14 +37,20 @@ pub enum SessionState {
 #[derive(Debug)]
 #[must_use = "states are received with `next`"]
 pub struct SessionStates {
-    present: Option<SessionState>,
-    over: bool,
+    process: OwnerProcess,
+    present: SessionState,
+    /// What `next` has returned last.
+    last: Option<SessionState>,
     changes: broadcast::Receiver<SessionState>,
 }
 
 impl SessionStates {
-    pub(crate) fn new(present: SessionState, changes: broadcast::Receiver<SessionState>) -> Self {
-        Self { present: Some(present), over: false, changes }
+    pub(crate) fn new(
+        process: OwnerProcess,
+        present: SessionState,
+        changes: broadcast::Receiver<SessionState>,
+    ) -> Self {
+        Self { process, present, last: None, changes }
     }
 
     /// Waits for the next state. Returns `None` after [`SessionState::Closed`].
@@ -47,15 +58,14 @@ impl SessionStates {
     /// The first call returns the present state at once. A reader that is more than 64 changes behind continues with the
     /// oldest change that is kept. Cancel safe.
     pub async fn next(&mut self) -> Option<SessionState> {
-        if self.over {
-            return None;
-        }
-        let state = match self.present.take() {
-            Some(present) => present,
-            None => self.changed().await?,
+        let process = self.process;
+        let state = match self.last {
+            Some(SessionState::Closed) => return None,
+            Some(_) => process.run(self.changed()).await.unwrap_or(Some(SessionState::Closed))?,
+            None => self.present,
         };
-        self.over = state == SessionState::Closed;
-        Some(state)
+        self.last = Some(state);
+        self.last
     }
 
     /// Converts into a [`Stream`] of the same states.
@@ -66,8 +76,9 @@ impl SessionStates {
     async fn changed(&mut self) -> Option<SessionState> {
         loop {
             match self.changes.recv().await {
-                Ok(state) => return Some(state),
-                Err(broadcast::error::RecvError::Lagged(_)) => {}
+                Ok(state) if self.last != Some(state) => return Some(state),
+                // The present state may be among the changes, because `next` returns it before the task has reported it.
+                Ok(_) | Err(broadcast::error::RecvError::Lagged(_)) => {}
                 Err(broadcast::error::RecvError::Closed) => return None,
             }
         }

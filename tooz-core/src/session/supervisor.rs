@@ -4,37 +4,37 @@
 //! - It renews every third of the TTL. A renewal that hangs is given up after that time, so that another one fits in
 //!   before the deadline.
 //! - After a loss it opens a new session with growing pauses, for as long as it takes.
+//! - When the runtime of the task is shut down, the session is lost, and every later call fails.
 
-use std::fmt::Debug;
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
-use async_trait::async_trait;
 use tokio::sync::{broadcast, watch};
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use super::live::LiveSession;
+use super::process::OwnerProcess;
+use super::rejoin::{Rejoin, rejoin};
 use super::retry::Backoff;
 use super::state::{SessionState, SessionStates};
 use crate::driver::support::lock;
 use crate::driver::{Driver, DriverInfo, Loss, SessionOptions};
+use crate::time::{Moment, sleep_until};
 use crate::{Error, ErrorKind, Result, telemetry};
 
 /// How many changes of state a slow reader may be behind.
 const STATES_KEPT: usize = 64;
 
-/// Something that belongs to every session of a coordinator, such as the membership of a group.
-#[async_trait]
-pub(crate) trait Rejoin: Debug + Send + Sync {
-    /// Enters again through a new session.
-    async fn rejoin(&self, live: Arc<LiveSession>);
-}
+/// How often in each renewal interval the task looks whether the host was suspended meanwhile. Tokio's timers stop
+/// during a suspend, so without these looks a loss would be noticed late by the length of the suspend.
+const SUSPEND_CHECKS: u32 = 32;
 
 /// The sessions of one coordinator, one after the other. All clones of the coordinator share it with its task.
 #[derive(Debug)]
 pub(crate) struct Supervisor {
+    process: OwnerProcess,
     driver: Arc<dyn Driver>,
     info: DriverInfo,
     options: SessionOptions,
@@ -52,7 +52,8 @@ enum CurrentSession {
     Open(Arc<LiveSession>),
     /// There is none at the moment; the text says why the last one ended or the last attempt to open one failed.
     Opening(String),
-    Closed,
+    /// There will be none; each call fails with this error.
+    Ended(Error),
 }
 
 impl Supervisor {
@@ -63,6 +64,7 @@ impl Supervisor {
         heartbeat: Option<Duration>,
     ) -> Result<Arc<Self>> {
         let supervisor = Arc::new(Self {
+            process: OwnerProcess::current(),
             info: driver.info(),
             driver,
             options,
@@ -75,7 +77,8 @@ impl Supervisor {
         });
         let live = supervisor.open().await?;
         supervisor.current.send_replace(CurrentSession::Open(live.clone()));
-        tokio::spawn(supervisor.clone().run(live));
+        let end = EndOfTask(supervisor.clone());
+        tokio::spawn(supervisor.process.run(async move { end.0.run(live).await }));
         Ok(supervisor)
     }
 
@@ -85,6 +88,11 @@ impl Supervisor {
 
     pub(crate) fn options(&self) -> &SessionOptions {
         &self.options
+    }
+
+    /// The process that connected.
+    pub(crate) fn process(&self) -> OwnerProcess {
+        self.process
     }
 
     /// Returns the present session. While there is none, waits for the next one, at most for the request timeout.
@@ -98,54 +106,73 @@ impl Supervisor {
         let usable = |current: &CurrentSession| match current {
             CurrentSession::Open(live) => live.is_alive(),
             CurrentSession::Opening(_) => false,
-            CurrentSession::Closed => true,
+            CurrentSession::Ended(_) => true,
         };
         let found = timeout(self.options.timeout, current.wait_for(usable)).await;
         match found.map(|found| found.map(|current| current.clone())) {
             Ok(Ok(CurrentSession::Open(live))) => Ok(live),
-            Ok(_) => Err(coordinator_closed()),
-            Err(_) => Err(self.no_session()),
+            Ok(Ok(CurrentSession::Ended(error))) => Err(error),
+            Ok(_) | Err(_) => Err(self.no_session()),
         }
     }
 
-    /// The present state.
+    /// The present state. A session whose deadline has passed is lost, even if the task has not yet noticed.
     pub(crate) fn state(&self) -> SessionState {
-        *self.state.borrow()
+        if !self.process.is_current() {
+            return SessionState::Closed;
+        }
+        match &*self.current.borrow() {
+            CurrentSession::Open(live) if !live.is_alive() && !self.closing.is_cancelled() => SessionState::Lost,
+            _ => *self.state.borrow(),
+        }
     }
 
     /// The present state and its changes.
     pub(crate) fn states(&self) -> SessionStates {
         let changes = self.changes.subscribe();
-        SessionStates::new(self.state(), changes)
+        SessionStates::new(self.process, self.state(), changes)
     }
 
-    /// Tells the task to close the session and to end.
+    /// Tells the task to close the session and to end. In a fork it has no effect.
     pub(crate) fn close(&self) {
-        self.closing.cancel();
+        if self.process.is_current() {
+            self.closing.cancel();
+        }
     }
 
-    /// Waits until the task has closed the session.
-    pub(crate) async fn closed(&self) {
-        let mut state = self.state.subscribe();
-        let _ = state.wait_for(|state| *state == SessionState::Closed).await;
+    /// Waits until there will be no further session, and returns the reason.
+    pub(crate) async fn ended(&self) -> Error {
+        let mut current = self.current.subscribe();
+        let ended = current.wait_for(|current| matches!(current, CurrentSession::Ended(_)));
+        let ended = self.process.run(async { ended.await.map(|ended| ended.clone()) }).await;
+        match ended {
+            Ok(Ok(CurrentSession::Ended(error))) | Err(error) => error,
+            Ok(_) => coordinator_closed(),
+        }
     }
 
-    /// Has `entry` enter again with each new session until it is dropped.
-    pub(crate) fn enter_again_after_loss(&self, entry: Weak<dyn Rejoin>) {
+    /// Has `entry`, which entered through `live`, enter again with each later session until it is dropped.
+    pub(crate) fn enter_again_after_loss(&self, entry: Weak<dyn Rejoin>, live: &Arc<LiveSession>) {
         let mut rejoining = lock(&self.rejoining);
         rejoining.retain(|known| known.strong_count() > 0);
+        // The next session may have been opened meanwhile.
+        if let CurrentSession::Open(current) = &*self.current.borrow()
+            && !Arc::ptr_eq(current, live)
+        {
+            current.spawn(rejoin(entry.clone(), current.clone()));
+        }
         rejoining.push(entry);
     }
 
     async fn open(&self) -> Result<Arc<LiveSession>> {
-        let sent = Instant::now();
+        let sent = Moment::now();
         let session = self.driver.open(&self.options).await?;
         debug!(member = %self.options.member, ttl = ?session.ttl(), "session opened");
         Ok(LiveSession::start(session, sent, self.options.timeout))
     }
 
     /// Runs until the coordinator is closed; `live` is its first session.
-    async fn run(self: Arc<Self>, mut live: Arc<LiveSession>) {
+    async fn run(&self, mut live: Arc<LiveSession>) {
         loop {
             let cause = tokio::select! {
                 biased;
@@ -155,14 +182,12 @@ impl Supervisor {
             self.report_loss(&live, &cause);
             live = tokio::select! {
                 biased;
-                () = self.closing.cancelled() => return self.finish(),
+                () = self.closing.cancelled() => return self.end(coordinator_closed()),
                 live = self.reopen() => live,
             };
             telemetry::reconnect(self.info.name);
             info!(member = %self.options.member, "opened a new session");
-            self.current.send_replace(CurrentSession::Open(live.clone()));
-            self.set_state(SessionState::Connected);
-            tokio::spawn(rejoin_all(self.rejoining(), live.clone()));
+            self.use_next(&live);
         }
     }
 
@@ -170,12 +195,13 @@ impl Supervisor {
     async fn keep_alive(&self, live: &LiveSession) -> Error {
         let third = live.session().ttl().unwrap_or(self.options.ttl) / 3;
         let interval = self.heartbeat.map_or(third, |heartbeat| heartbeat.min(third));
+        let suspend_check = live.deadline().map_or(interval, |_| interval / SUSPEND_CHECKS);
         let pause_after_failure = (interval / 4).min(Duration::from_millis(500));
-        let mut next = Instant::now() + interval;
+        let mut next = Moment::now() + interval;
         loop {
             let renewal = async {
-                sleep_until(next).await;
-                let sent = Instant::now();
+                sleep_until(next, suspend_check).await;
+                let sent = Moment::now();
                 let renewed = timeout(third, live.session().renew()).await;
                 (sent, renewed.unwrap_or_else(|_| Err(renewal_timed_out(third))))
             };
@@ -198,8 +224,10 @@ impl Supervisor {
                 Err(error) if error.is_session_lost() => live.lose(error),
                 Err(error) => {
                     debug!(member = %self.options.member, %error, "renewal failed");
-                    self.set_state(SessionState::Suspended { until: live.deadline() });
-                    next = Instant::now() + pause_after_failure;
+                    self.set_state(SessionState::Suspended {
+                        until: live.deadline().map(|deadline| deadline.as_instant().into_std()),
+                    });
+                    next = Moment::now() + pause_after_failure;
                 }
             }
         }
@@ -226,7 +254,7 @@ impl Supervisor {
         self.set_state(SessionState::Lost);
         // What the backend still keeps of the session is removed now if the backend answers, else after the TTL.
         let session = live.session().clone();
-        tokio::spawn(async move { session.close().await });
+        live.spawn(async move { session.close().await });
     }
 
     async fn reopen(&self) -> Arc<LiveSession> {
@@ -248,12 +276,19 @@ impl Supervisor {
         if let Err(error) = live.session().close().await {
             debug!(member = %self.options.member, %error, "failed to close the session; the backend drops it by its TTL");
         }
-        self.finish();
+        self.end(coordinator_closed());
     }
 
-    fn finish(&self) {
-        self.current.send_replace(CurrentSession::Closed);
+    /// Makes every later call fail with `error`, unless an earlier one has ended the coordinator.
+    fn end(&self, error: Error) {
+        let current = self.current.borrow().clone();
+        match current {
+            CurrentSession::Ended(_) => return,
+            CurrentSession::Open(live) => live.lose(error.clone()),
+            CurrentSession::Opening(_) => {}
+        }
         self.set_state(SessionState::Closed);
+        self.current.send_replace(CurrentSession::Ended(error));
     }
 
     fn set_state(&self, state: SessionState) {
@@ -264,8 +299,15 @@ impl Supervisor {
         }
     }
 
-    fn rejoining(&self) -> Vec<Arc<dyn Rejoin>> {
-        lock(&self.rejoining).iter().filter_map(Weak::upgrade).collect()
+    /// Makes `live` the present session, and has each entry enter again through it, in a task of its own.
+    fn use_next(&self, live: &Arc<LiveSession>) {
+        // Holding the mutex, so that an entry that is added now enters through `live` once.
+        let rejoining = lock(&self.rejoining);
+        self.current.send_replace(CurrentSession::Open(live.clone()));
+        self.set_state(SessionState::Connected);
+        for entry in rejoining.iter().filter(|entry| entry.strong_count() > 0) {
+            live.spawn(rejoin(entry.clone(), live.clone()));
+        }
     }
 
     fn no_session(&self) -> Error {
@@ -278,14 +320,25 @@ impl Supervisor {
     }
 }
 
-async fn rejoin_all(entries: Vec<Arc<dyn Rejoin>>, live: Arc<LiveSession>) {
-    for entry in entries {
-        entry.rejoin(live.clone()).await;
+/// Ends the coordinator when the task is dropped before it has closed the session.
+struct EndOfTask(Arc<Supervisor>);
+
+impl Drop for EndOfTask {
+    fn drop(&mut self) {
+        if self.0.process.is_current() {
+            self.0.end(runtime_ended());
+        }
     }
 }
 
 fn renewal_timed_out(limit: Duration) -> Error {
     Error::new(ErrorKind::Unavailable, format!("the backend did not answer the renewal within {limit:?}"))
+}
+
+fn runtime_ended() -> Error {
+    let message = "the runtime in which the coordinator connected has ended, and the session with it; \
+                   connect again in a runtime that runs for as long as the coordinator is used";
+    Error::new(ErrorKind::SessionLost, message)
 }
 
 fn coordinator_closed() -> Error {
