@@ -115,14 +115,6 @@ impl Client {
         Answer::new(&response)
     }
 
-    /// Runs a transaction of local reads only, which the member answers from its own state. That may lag behind, so the
-    /// answer says nothing about the history.
-    pub(crate) async fn local_txn(&self, txn: Txn) -> Result<Answer> {
-        self.check_session()?;
-        let response = self.call(self.timeout, |mut connection| async move { connection.kv.txn(txn).await });
-        Answer::new(&response.await?)
-    }
-
     /// Runs one request at the endpoint in use. If it gets no answer within `limit`, the next call uses the next endpoint.
     pub(super) async fn call<T, F, R>(&self, limit: Duration, request: F) -> Result<T>
     where

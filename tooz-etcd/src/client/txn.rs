@@ -131,11 +131,6 @@ pub(crate) fn get_key(key: &[u8]) -> TxnOp {
     TxnOp::get(key, Some(GetOptions::new().with_keys_only()))
 }
 
-/// As [`get_key`], from the state of the member that answers, if the transaction has local reads only.
-pub(crate) fn get_key_locally(key: &[u8]) -> TxnOp {
-    TxnOp::get(key, Some(GetOptions::new().with_keys_only().with_serializable()))
-}
-
 /// Reads the key of a range that was created at this revision, with its value.
 pub(crate) fn get_created_at(range: KeyRange, revision: i64) -> TxnOp {
     let options = GetOptions::new().with_range(range.end);
@@ -144,12 +139,10 @@ pub(crate) fn get_created_at(range: KeyRange, revision: i64) -> TxnOp {
 }
 
 /// Reads the keys of a range that were created before `revision`, without values: the latest `limit` of them, latest first.
-/// A local read; see [`get_key_locally`].
 pub(crate) fn nearest_first(range: &KeyRange, before: Option<i64>, limit: usize) -> TxnOp {
     let mut options = GetOptions::new()
         .with_range(range.end.clone())
         .with_keys_only()
-        .with_serializable()
         .with_sort(SortTarget::Create, SortOrder::Descend)
         .with_limit(i64::try_from(limit).unwrap_or(i64::MAX));
     if let Some(before) = before {

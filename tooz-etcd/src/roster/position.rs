@@ -2,17 +2,12 @@
 //!
 //! An entry with limit n is admitted when fewer than n conflicting entries are before it. So it is blocked as long as the
 //! n nearest conflicting entries before it exist, whichever others leave.
-//!
-//! The read is local: the member answers from its own state, without a round trip to the others, which makes a hand-over
-//! faster. That is sound, since an earlier entry that has left never comes back: where any state contains the entry and not
-//! its blockers, the entry existed when the last of them had left. A state that lags behind can only delay the admission
-//! until the member's watch reports the removal. That an entry is gone, however, is confirmed by a linearizable read.
 
+use tooz_core::Result;
 use tooz_core::driver::support::not_held;
 use tooz_core::driver::{Mode, Standing, Ticket};
-use tooz_core::{Error, ErrorKind, Result};
 
-use crate::client::{KeyValue, Txn, TxnOp, get_key, get_key_locally, nearest_first};
+use crate::client::{KeyValue, Txn, TxnOp, get_key, nearest_first};
 use crate::layout::{EntryKey, RosterKeys, revision, seq};
 use crate::session::EtcdSession;
 
@@ -56,33 +51,25 @@ impl EtcdSession {
         known: Blockers,
     ) -> Result<Blockers> {
         let limit = ticket.limit.get() as usize;
-        let mut reads = vec![get_key_locally(&own.key)];
+        let mut reads = vec![self.fence.read(), get_key(&own.key)];
         reads.extend(read_earlier(keys, ticket.mode, Some(revision(own.seq)), limit));
         let is_known = (1..=MAX_SINGLE_BLOCKERS).contains(&known.0.len());
         let unchanged: Vec<_> = known.0.iter().chain([own]).map(EntryKey::exists).collect();
         let txn = match is_known {
-            true => Txn::new().when(unchanged).or_else(reads),
+            // Some read, since etcd answers a transaction without reads from a state that may be old.
+            true => Txn::new().when(unchanged).and_then([self.fence.read()]).or_else(reads),
             false => Txn::new().and_then(reads),
         };
-        let mut answer = self.client.local_txn(txn).await?;
+        let mut answer = self.client.txn(txn).await?;
         if is_known && answer.succeeded {
             return Ok(known);
         }
+        self.fence.session_lives(&mut answer)?;
         if answer.next_read()?.first().map(seq) != Some(own.seq) {
-            return Err(self.why_gone(own).await?);
+            return Err(not_held());
         }
         let earlier = if keys.conflicting(ticket.mode).is_some() { answer.next_read()? } else { Vec::new() };
         Ok(Blockers::new(earlier, limit))
-    }
-
-    /// Why a local read did not find the entry.
-    async fn why_gone(&self, own: &EntryKey) -> Result<Error> {
-        let mut answer = self.client.txn(Txn::new().and_then([self.fence.read(), get_key(&own.key)])).await?;
-        self.fence.session_lives(&mut answer)?;
-        match answer.next_read()?.first().map(seq) == Some(own.seq) {
-            true => Ok(Error::new(ErrorKind::Unavailable, "the etcd member lags behind the others")),
-            false => Ok(not_held()),
-        }
     }
 
     /// The key of the session's own entry, if it may be in the roster.
