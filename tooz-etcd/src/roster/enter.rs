@@ -10,13 +10,14 @@ use tooz_core::Result;
 use tooz_core::driver::support::{group_not_created, lock, member_already_exists, withdrawn};
 use tooz_core::driver::{IfBlocked, IfTaken, NewEntry, Roster, Seq, Standing, Ticket};
 
-use super::position::{Blockers, read_earlier};
+use super::position::read_earlier;
+use crate::blockers::{Blockers, EntryKey};
 use crate::client::{
     Answer, Compare, KeyRange, KeyValue, Txn, TxnOp, absent, created_at, exists, get, get_key, is_empty,
     none_created_after, put,
 };
 use crate::error::other_clients_came_between;
-use crate::layout::{EntryKey, RosterKeys, entry_value, seq};
+use crate::layout::{RosterKeys, entry_value, seq};
 use crate::session::EtcdSession;
 
 /// What a failed attempt has read, for the next one.
@@ -68,7 +69,7 @@ impl EtcdSession {
             self.fence.session_lives(&mut answer)?;
             if let Some(own) = answer.next_read()?.pop().map(EntryKey::of) {
                 let ticket = entry.ticket(own.seq);
-                let blockers = self.blockers(&entering.keys, &own, &ticket, Blockers(Vec::new())).await?;
+                let blockers = self.blockers(&entering.keys, &own, &ticket, Blockers::default()).await?;
                 return Ok(self.standing(ticket, blockers));
             }
             match entering.after_failure(&mut answer)? {
@@ -83,7 +84,7 @@ impl EtcdSession {
 
     fn standing(&self, ticket: Ticket, blockers: Blockers) -> Standing {
         let standing = blockers.standing(ticket);
-        self.key_pool.entered(ticket.nonce, ticket.seq, blockers.0);
+        self.key_pool.entered(ticket.nonce, ticket.seq, blockers);
         standing
     }
 }
@@ -144,9 +145,9 @@ impl<'a> Entering<'a> {
         reads
     }
 
-    /// Reads one conflicting entry more than the limit, since an entry that is taken over makes room.
+    /// Reads one conflicting entry more than the limit, also because an entry that is taken over makes room.
     fn read_conflicting(&self) -> Option<TxnOp> {
-        read_earlier(&self.keys, self.entry.mode, None, (self.entry.limit.get() as usize).saturating_add(1))
+        read_earlier(&self.keys, self.entry.mode, None, self.entry.limit.get() as usize)
     }
 
     /// What a failed attempt means for an entry that does not exist yet: an outcome, or what the next attempt relies on.
