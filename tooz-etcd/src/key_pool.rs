@@ -11,7 +11,7 @@ use std::sync::Mutex;
 use tooz_core::driver::support::lock;
 use tooz_core::driver::{Nonce, Seq};
 
-use crate::layout::EntryKey;
+use crate::blockers::{Blockers, EntryKey};
 
 /// The keys of a session.
 #[derive(Debug, Default)]
@@ -32,7 +32,7 @@ struct Key {
     /// The seq of the entry, once it is known to be in its roster.
     entered: Option<Seq>,
     /// What blocked it then.
-    blockers: Vec<EntryKey>,
+    blockers: Blockers,
 }
 
 /// The numbers under one prefix: those below `next` are in use, except the free ones.
@@ -54,7 +54,7 @@ impl KeyPool {
                     numbers.next += 1;
                     numbers.next - 1
                 });
-                empty.insert(Key { prefix, number, requests: 0, entered: None, blockers: Vec::new() })
+                empty.insert(Key { prefix, number, requests: 0, entered: None, blockers: Blockers::default() })
             }
         };
         key.requests += 1;
@@ -67,14 +67,14 @@ impl KeyPool {
     }
 
     /// The entry is in its roster with this seq, behind these blockers.
-    pub(crate) fn entered(&self, nonce: Nonce, seq: Seq, blockers: Vec<EntryKey>) {
+    pub(crate) fn entered(&self, nonce: Nonce, seq: Seq, blockers: Blockers) {
         if let Some(key) = lock(&self.0).keys.get_mut(&nonce) {
             (key.entered, key.blockers) = (Some(seq), blockers);
         }
     }
 
     /// What blocked the entry when it entered.
-    pub(crate) fn blockers(&self, nonce: Nonce) -> Vec<EntryKey> {
+    pub(crate) fn blockers(&self, nonce: Nonce) -> Blockers {
         lock(&self.0).keys.get(&nonce).map(|key| key.blockers.clone()).unwrap_or_default()
     }
 

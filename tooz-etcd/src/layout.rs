@@ -17,7 +17,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, PercentEncode, percent_decode
 use tooz_core::driver::{Bounds, Entry, Kind, Mode, Nonce, Offset, Roster, Seq};
 use tooz_core::{Name, Result};
 
-use crate::client::{Compare, KeyRange, KeyValue, created_at};
+use crate::client::{KeyRange, KeyValue};
 use crate::error::{NOT_WRITTEN_BY_DRIVER, corrupt};
 
 /// The keys of one namespace.
@@ -131,24 +131,6 @@ impl RosterKeys {
 
     fn unique(&self, mode: Mode, unique: &[u8]) -> String {
         format!("{}{}/", self.mode(mode), escape(unique))
-    }
-}
-
-/// The key of an entry together with its seq, since the next entry with the same key is another one.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct EntryKey {
-    pub(crate) key: Vec<u8>,
-    pub(crate) seq: Seq,
-}
-
-impl EntryKey {
-    pub(crate) fn of(stored: KeyValue) -> Self {
-        Self { seq: seq(&stored), key: stored.into_key_value().0 }
-    }
-
-    /// True if the entry is in its roster.
-    pub(crate) fn exists(&self) -> Compare {
-        created_at(&self.key, revision(self.seq))
     }
 }
 

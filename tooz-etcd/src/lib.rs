@@ -3,6 +3,7 @@
 //! Name the crate once (`use tooz_etcd as _;`) and connect to `etcd://host:2379`. URLs, guarantees, keys and behaviour
 //! under failure: `docs/drivers/etcd.md`.
 
+mod blockers;
 mod client;
 mod config;
 mod driver;

@@ -10,7 +10,13 @@ use tooz_conformance::{Harness, Needs};
 
 fn main() -> ExitCode {
     let url = |addresses: &[String]| format!("etcd://{}", addresses.join(","));
-    let harness = Harness::new("etcd", tooz_etcd::DRIVER, etcd::single(), url)
+    let harness = Harness::new("etcd", tooz_etcd::DRIVER, etcd::single(), url);
+    let harness = restore_trials(cost_trials(access_trials(failure_trials(harness))));
+    tooz_conformance::main(harness)
+}
+
+fn failure_trials(harness: Harness) -> Harness {
+    harness
         .trial(
             "etcd::a_revoked_lease_is_reported_at_once",
             Needs::NOTHING,
@@ -41,6 +47,17 @@ fn main() -> ExitCode {
             Needs::NOTHING,
             failures::entries_removed_together_admit_no_waiter,
         )
+        .trial(
+            "etcd::a_large_snapshot_does_not_delay_renewals",
+            Needs::NOTHING,
+            failures::a_large_snapshot_does_not_delay_renewals,
+        )
+        .trial("etcd::a_wide_semaphore_wakes_its_waiter", Needs::NOTHING, failures::a_wide_semaphore_wakes_its_waiter)
+        .trial("etcd::an_idle_session_is_not_cut_off", Needs::PROXY, failures::an_idle_session_is_not_cut_off)
+}
+
+fn access_trials(harness: Harness) -> Harness {
+    harness
         .trial("etcd::an_admitted_entry_keeps_its_value", Needs::NOTHING, queue::an_admitted_entry_keeps_its_value)
         .trial(
             "etcd::a_waiter_that_gives_up_admits_no_other",
@@ -58,18 +75,16 @@ fn main() -> ExitCode {
             queue::a_queue_removed_at_once_admits_no_waiter,
         )
         .trial(
-            "etcd::a_large_snapshot_does_not_delay_renewals",
-            Needs::NOTHING,
-            failures::a_large_snapshot_does_not_delay_renewals,
-        )
-        .trial("etcd::a_wide_semaphore_wakes_its_waiter", Needs::NOTHING, failures::a_wide_semaphore_wakes_its_waiter)
-        .trial("etcd::an_idle_session_is_not_cut_off", Needs::PROXY, failures::an_idle_session_is_not_cut_off)
-        .trial(
             "etcd::a_user_needs_the_namespace_and_nothing_else",
             Needs::OWN_SERVER,
             users::a_user_needs_the_namespace_and_nothing_else,
         )
         .trial("etcd::an_expired_token_is_replaced", Needs::NOTHING, users::an_expired_token_is_replaced)
+        .trial("etcd::wrong_certificates_are_reported", Needs::NOTHING, tls::wrong_certificates_are_reported)
+}
+
+fn cost_trials(harness: Harness) -> Harness {
+    harness
         .trial(
             "etcd::each_verb_of_a_lock_is_one_transaction",
             Needs::OWN_SERVER,
@@ -95,6 +110,10 @@ fn main() -> ExitCode {
             Needs::OWN_SERVER,
             cost::one_message_renews_any_number_of_locks,
         )
+}
+
+fn restore_trials(harness: Harness) -> Harness {
+    harness
         .trial("etcd::a_restored_server_ends_sessions", Needs::NOTHING, restore::a_restored_server_ends_sessions)
         .trial(
             "etcd::a_renewal_notices_a_restored_server",
@@ -129,6 +148,4 @@ fn main() -> ExitCode {
             Needs::NOTHING,
             foreign_keys::a_ttl_out_of_range_is_an_invalid_option,
         )
-        .trial("etcd::wrong_certificates_are_reported", Needs::NOTHING, tls::wrong_certificates_are_reported);
-    tooz_conformance::main(harness)
 }

@@ -22,6 +22,13 @@ impl KeyRange {
         Self { start: key.into(), end: Vec::new() }
     }
 
+    /// From the one key to the other, both included.
+    pub(crate) fn between(one: &[u8], other: &[u8]) -> Self {
+        let mut end = one.max(other).to_vec();
+        end.push(0);
+        Self { start: one.min(other).to_vec(), end }
+    }
+
     /// All keys that begin with `prefix`, which ends in a slash.
     pub(crate) fn under(prefix: String) -> Self {
         let mut end = prefix.clone().into_bytes();

@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use etcd_client::{WatchOptions, WatchRequestSender, WatchResponse, WatchResponseStream};
+use etcd_client::{EventType, WatchOptions, WatchRequestSender, WatchResponse, WatchResponseStream};
 use tokio::sync::{mpsc, watch};
 use tooz_core::driver::support::session_closed;
 use tooz_core::{Error, ErrorKind};
@@ -14,6 +14,10 @@ use super::connection::{Client, Connection};
 use super::txn::KeyRange;
 use crate::error::{canceled, from_etcd};
 
+/// From this many on, a subscription remembers no more removed keys, but never a part of one transaction. A waiter that is
+/// interested in them sees few.
+const MAX_REMOVED: usize = 16;
+
 /// What has happened to the watches of one subscription.
 #[derive(Debug, Default)]
 pub(super) struct State {
@@ -21,6 +25,8 @@ pub(super) struct State {
     pub(super) created: usize,
     /// How many messages with events came.
     pub(super) events: u64,
+    /// The keys that were removed first, in the order of each watch; see [`MAX_REMOVED`].
+    pub(super) removed: Vec<Vec<u8>>,
     pub(super) failed: Option<Error>,
 }
 
@@ -140,9 +146,15 @@ impl WatchMux {
                 None => {}
             }
         } else if let Some(state) = self.watches.get(&id) {
+            // The events of one transaction are visible together.
             state.send_modify(|state| {
                 state.created += usize::from(response.created());
                 state.events += u64::from(!response.events().is_empty());
+                let removed = response.events().iter().filter(|event| event.event_type() == EventType::Delete);
+                let keys = removed.filter_map(|event| Some(event.kv()?.key().to_vec()));
+                if state.removed.len() < MAX_REMOVED {
+                    state.removed.extend(keys);
+                }
             });
         }
     }

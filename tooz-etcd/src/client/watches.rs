@@ -126,6 +126,12 @@ impl Subscription {
         Ok(())
     }
 
+    /// Whether the key was removed since the watch began. Complete up to the removal of any key for which this is true, if
+    /// both keys are in the same range.
+    pub(crate) fn has_reported_removal(&self, key: &[u8]) -> bool {
+        self.state.borrow().removed.iter().any(|removed| removed == key)
+    }
+
     fn has_failed(&self) -> bool {
         self.state.borrow().failed.is_some()
     }

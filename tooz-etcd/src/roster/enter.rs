@@ -10,13 +10,14 @@ use tooz_core::Result;
 use tooz_core::driver::support::{group_not_created, lock, member_already_exists, withdrawn};
 use tooz_core::driver::{IfBlocked, IfTaken, NewEntry, Roster, Seq, Standing, Ticket};
 
-use super::position::{Blockers, read_earlier};
+use super::position::read_earlier;
+use crate::blockers::{Blockers, EntryKey};
 use crate::client::{
     Answer, Compare, KeyRange, KeyValue, Txn, TxnOp, absent, created_at, exists, get, get_key, is_empty,
     none_created_after, put,
 };
 use crate::error::other_clients_came_between;
-use crate::layout::{EntryKey, RosterKeys, entry_value, seq};
+use crate::layout::{RosterKeys, entry_value};
 use crate::session::EtcdSession;
 
 /// What a failed attempt has read, for the next one.
@@ -61,14 +62,14 @@ impl EtcdSession {
             }
             let mut answer = self.client.txn(entering.txn(self, &seen)).await?;
             if answer.succeeded {
-                let earlier = if entering.conflicting.is_some() { answer.next_read()? } else { Vec::new() };
+                let earlier = if entering.reads_blockers() { answer.next_read()? } else { Vec::new() };
                 let ticket = entry.ticket(Seq(answer.revision.unsigned_abs()));
                 return Ok(self.standing(ticket, Blockers::new(earlier, entry.limit.get() as usize)));
             }
             self.fence.session_lives(&mut answer)?;
             if let Some(own) = answer.next_read()?.pop().map(EntryKey::of) {
                 let ticket = entry.ticket(own.seq);
-                let blockers = self.blockers(&entering.keys, &own, &ticket, Blockers(Vec::new())).await?;
+                let blockers = self.blockers(&entering.keys, &own, &ticket, Blockers::default()).await?;
                 return Ok(self.standing(ticket, blockers));
             }
             match entering.after_failure(&mut answer)? {
@@ -83,7 +84,7 @@ impl EtcdSession {
 
     fn standing(&self, ticket: Ticket, blockers: Blockers) -> Standing {
         let standing = blockers.standing(ticket);
-        self.key_pool.entered(ticket.nonce, ticket.seq, blockers.0);
+        self.key_pool.entered(ticket.nonce, ticket.seq, blockers);
         standing
     }
 }
@@ -108,6 +109,16 @@ impl<'a> Entering<'a> {
             .or_else(self.reads_after_failure(session))
     }
 
+    /// Whether an entry that is blocked must leave nothing behind.
+    fn must_not_wait(&self) -> bool {
+        self.entry.if_blocked == IfBlocked::Withdraw && self.conflicting.is_some()
+    }
+
+    /// Whether the transaction reads what blocks the entry that it writes.
+    fn reads_blockers(&self) -> bool {
+        self.entry.if_blocked == IfBlocked::Wait && self.conflicting.is_some()
+    }
+
     fn compares(&self, session: &EtcdSession, seen: &Seen) -> Vec<Compare> {
         let mut compares = vec![absent(&self.key), session.fence.holds()];
         compares.extend(self.declared.iter().map(|declared| exists(declared)));
@@ -116,7 +127,7 @@ impl<'a> Entering<'a> {
             (None, Some((unique, _))) => compares.extend(self.keys.with_unique_key(unique).map(is_empty)),
             (None, None) => {}
         }
-        if let (IfBlocked::Withdraw, Some(range)) = (self.entry.if_blocked, self.conflicting.clone()) {
+        if let Some(range) = self.conflicting.clone().filter(|_| self.must_not_wait()) {
             compares.push(match seen.room_at {
                 None => is_empty(range),
                 Some(revision) => none_created_after(range, revision),
@@ -129,7 +140,7 @@ impl<'a> Entering<'a> {
         let NewEntry { nonce, limit, value, .. } = self.entry;
         let mut operations: Vec<_> = seen.taken_by.iter().flat_map(|old| session.removal(old)).collect();
         // Before the write, so that etcd need not read the new entry again.
-        operations.extend(self.read_conflicting());
+        operations.extend(self.read_conflicting().filter(|_| self.reads_blockers()));
         operations.push(put(&self.key, &entry_value(nonce, limit, value), Some(session.lease.id)));
         operations
     }
@@ -140,13 +151,13 @@ impl<'a> Entering<'a> {
         reads.extend(self.declared.iter().map(|declared| get_key(declared)));
         let unique = self.entry.unique_key();
         reads.extend(unique.into_iter().flat_map(|(unique, _)| self.keys.with_unique_key(unique).map(get)));
-        reads.extend(self.read_conflicting());
+        reads.extend(self.read_conflicting().filter(|_| self.must_not_wait()));
         reads
     }
 
-    /// Reads one conflicting entry more than the limit, since an entry that is taken over makes room.
+    /// Reads one conflicting entry more than the limit, also because an entry that is taken over makes room.
     fn read_conflicting(&self) -> Option<TxnOp> {
-        read_earlier(&self.keys, self.entry.mode, None, (self.entry.limit.get() as usize).saturating_add(1))
+        read_earlier(&self.keys, self.entry.mode, None, self.entry.limit.get() as usize)
     }
 
     /// What a failed attempt means for an entry that does not exist yet: an outcome, or what the next attempt relies on.
@@ -163,12 +174,13 @@ impl<'a> Entering<'a> {
                 return Err(member_already_exists());
             }
         }
-        let mut conflicting = if self.conflicting.is_some() { answer.next_read()? } else { Vec::new() };
-        conflicting.retain(|other| taken_by.as_ref().is_none_or(|old| old.key() != other.key()));
-        let is_blocked = conflicting.len() >= self.entry.limit.get() as usize;
-        match conflicting.first().filter(|_| is_blocked && self.entry.if_blocked == IfBlocked::Withdraw) {
-            Some(nearest) => Ok(Ok(Standing::Withdrawn { blocked_by: seq(nearest) })),
-            None => Ok(Err(Seen { taken_by, room_at: Some(answer.revision) })),
+        if self.must_not_wait() {
+            let mut conflicting = answer.next_read()?;
+            conflicting.retain(|other| taken_by.as_ref().is_none_or(|old| old.key() != other.key()));
+            if let Some(nearest) = Blockers::new(conflicting, self.entry.limit.get() as usize).nearest.first() {
+                return Ok(Ok(Standing::Withdrawn { blocked_by: nearest.seq }));
+            }
         }
+        Ok(Err(Seen { taken_by, room_at: Some(answer.revision) }))
     }
 }

@@ -1,41 +1,21 @@
-//! The position of an entry: which earlier entries block it.
-//!
-//! An entry with limit n is admitted when fewer than n conflicting entries are before it. So it is blocked as long as the
-//! n nearest conflicting entries before it exist, whichever others leave.
+//! Reading what blocks an entry.
 
 use tooz_core::Result;
 use tooz_core::driver::support::not_held;
-use tooz_core::driver::{Mode, Standing, Ticket};
+use tooz_core::driver::{Mode, Ticket};
 
-use crate::client::{KeyValue, Txn, TxnOp, get_key, nearest_first};
-use crate::layout::{EntryKey, RosterKeys, revision, seq};
+use crate::blockers::{Blockers, EntryKey};
+use crate::client::{Txn, TxnOp, get_key, nearest_first};
+use crate::layout::{RosterKeys, revision, seq};
 use crate::session::EtcdSession;
 
 /// Up to this many blockers are watched and compared one by one; etcd takes 128 comparisons.
 pub(super) const MAX_SINGLE_BLOCKERS: usize = 16;
 
-/// The entries that block an entry, nearest first, as many as its limit; none if it is admitted.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Blockers(pub(super) Vec<EntryKey>);
-
-impl Blockers {
-    /// Out of the conflicting entries before it, nearest first: all of them, or as many as the limit.
-    pub(super) fn new(mut earlier: Vec<KeyValue>, limit: usize) -> Self {
-        earlier.truncate(if earlier.len() < limit { 0 } else { limit });
-        Self(earlier.into_iter().map(EntryKey::of).collect())
-    }
-
-    pub(super) fn standing(&self, ticket: Ticket) -> Standing {
-        match self.0.first() {
-            Some(nearest) => Standing::Waiting { ticket, blocked_by: nearest.seq },
-            None => Standing::Admitted(ticket),
-        }
-    }
-}
-
-/// Reads the conflicting entries before the revision (all, without one): at most `limit` of them, nearest first.
+/// Reads the conflicting entries before the revision (all, without one), nearest first: one more than the limit, to see
+/// whether these are all.
 pub(super) fn read_earlier(keys: &RosterKeys, mode: Mode, before: Option<i64>, limit: usize) -> Option<TxnOp> {
-    keys.conflicting(mode).map(|range| nearest_first(&range, before, limit))
+    keys.conflicting(mode).map(|range| nearest_first(&range, before, limit.saturating_add(1)))
 }
 
 impl EtcdSession {
@@ -53,8 +33,8 @@ impl EtcdSession {
         let limit = ticket.limit.get() as usize;
         let mut reads = vec![self.fence.read(), get_key(&own.key)];
         reads.extend(read_earlier(keys, ticket.mode, Some(revision(own.seq)), limit));
-        let is_known = (1..=MAX_SINGLE_BLOCKERS).contains(&known.0.len());
-        let unchanged: Vec<_> = known.0.iter().chain([own]).map(EntryKey::exists).collect();
+        let is_known = (1..=MAX_SINGLE_BLOCKERS).contains(&known.nearest.len());
+        let unchanged: Vec<_> = known.nearest.iter().chain([own]).map(EntryKey::exists).collect();
         let txn = match is_known {
             // Some read, since etcd answers a transaction without reads from a state that may be old.
             true => Txn::new().when(unchanged).and_then([self.fence.read()]).or_else(reads),
