@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use super::roster::{RosterState, SessionId};
 use super::topics::Log;
-use crate::driver::support::{Tombstones, lock, no_answer, session_lost};
+use crate::driver::support::{Tombstones, exhausted, lock, no_answer, session_lost};
 use crate::driver::{Nonce, Roster, SessionOptions};
 use crate::{Name, Result};
 
@@ -169,7 +169,7 @@ impl Server {
 impl ServerState {
     pub(super) fn open(&mut self, options: SessionOptions) -> SessionId {
         self.last_session += 1;
-        let (id, deadline) = (self.last_session, Instant::now() + options.ttl);
+        let (id, deadline) = (self.last_session, deadline_after(options.ttl));
         let (tombstones, evictions, loss) = (Tombstones::new(TOMBSTONES), VecDeque::new(), Arc::default());
         self.sessions.insert(id, ServerSession { options, deadline, tombstones, evictions, loss });
         self.deadlines.insert((deadline, id));
@@ -179,7 +179,7 @@ impl ServerState {
     pub(super) fn renew(&mut self, id: SessionId) -> Result<()> {
         let session = self.sessions.get_mut(&id).ok_or_else(session_lost)?;
         self.deadlines.remove(&(session.deadline, id));
-        session.deadline = Instant::now() + session.options.ttl;
+        session.deadline = deadline_after(session.options.ttl);
         self.deadlines.insert((session.deadline, id));
         Ok(())
     }
@@ -188,7 +188,7 @@ impl ServerState {
     pub(super) fn end(&mut self, id: SessionId) {
         let Some(session) = self.sessions.remove(&id) else { return };
         self.deadlines.remove(&(session.deadline, id));
-        self.revision += 1;
+        self.revision = self.revision.saturating_add(1);
         let rosters = &mut self.namespaces.entry(session.options.namespace).or_default().rosters;
         for roster in rosters.values_mut() {
             roster.remove_session(id, self.revision);
@@ -214,8 +214,8 @@ impl ServerState {
         name: &Roster,
         change: impl FnOnce(&mut RosterState, u64) -> T,
     ) -> Result<T> {
-        self.revision += 1;
-        let revision = self.revision;
+        let revision = self.revision.checked_add(1).ok_or_else(|| exhausted("revision"))?;
+        self.revision = revision;
         let rosters = &mut self.namespace(id)?.rosters;
         let roster = rosters.entry(name.clone()).or_default();
         let outcome = change(roster, revision);
@@ -231,4 +231,11 @@ impl ServerState {
         }
         Ok(outcome)
     }
+}
+
+/// One TTL from now, or 30 years if the clock cannot represent that.
+fn deadline_after(ttl: Duration) -> Instant {
+    const FAR: Duration = Duration::from_secs(86_400 * 365 * 30);
+    let now = Instant::now();
+    now.checked_add(ttl).unwrap_or_else(|| now + FAR)
 }
