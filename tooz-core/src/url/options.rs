@@ -173,6 +173,8 @@ impl OptionValue for Duration {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -183,6 +185,16 @@ mod tests {
         assert_eq!(parse("2m"), Some(Duration::from_secs(120)));
         for bad in ["", "0", "-1", "s", "5 s", "1d", "NaN", "inf", "1e300"] {
             assert_eq!(parse(bad), None, "{bad}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_an_option_or_an_error(name in "ttl|password|\\PC{0,9}", value in "-?[0-9.e]{0,25}[a-z]{0,2}|\\PC{0,20}") {
+            let options = [(name, value)];
+            let reader = OptionReader::new(&options);
+            let _ = (reader.get::<Duration>("ttl"), reader.get::<bool>("ttl"), reader.get::<u64>("ttl"));
+            let _ = (reader.get_all::<u32>("password"), reader.get::<PathBuf>("password"), reader.finish());
         }
     }
 
