@@ -41,7 +41,7 @@ fn own_keys(partitioner: &Partitioner) -> usize {
     (0..1000).filter(|number| partitioner.belongs_to_me(format!("job-{number}"))).count()
 }
 
-async fn recovers(what: &str, condition: impl Fn() -> bool + Send) {
+async fn recovers(what: &str, condition: impl Fn() -> bool + Send + Sync) {
     let recovered = async {
         while !condition() {
             sleep(MOMENT).await;
@@ -222,7 +222,7 @@ async fn large_capabilities_ended_the_session_of_their_readers() -> Result<(), E
     let membership = group.join("nine char").await?;
     assert_eq!(membership.update("ten characters").await.unwrap_err().kind(), ErrorKind::InvalidOption);
     assert_eq!(group.member("a").await?.capabilities_as::<String>()?, "nine char");
-    let b = Coordinator::builder("memory://large").member("b").max_value_size(1 << 20).connect().await?;
+    let b = Coordinator::builder("memory://large").member("b").max_value_size(512 * 1024).connect().await?;
     let _membership = b.group("g").join("x".repeat(500_000)).await?;
     assert_eq!(group.members().await?.len(), 2);
     Ok(())

@@ -116,7 +116,8 @@ impl Builder {
         self
     }
 
-    /// The greatest size in bytes of what an entry carries, such as the encoded capabilities of a member. Default: 64 KiB.
+    /// The greatest size in bytes of what an entry carries, such as the encoded capabilities of a member: at most 512 KiB.
+    /// Default: 64 KiB.
     ///
     /// Every member of a group reads the values of all members, so large values delay all of them.
     pub fn max_value_size(mut self, bytes: usize) -> Self {
@@ -204,10 +205,15 @@ impl Builder {
         check_durations(ttl, timeout, info)?;
         let max_value_size = match self.max_value_size {
             Some(bytes) => bytes,
-            None => options
-                .get::<u32>("max_value_size")?
-                .map_or(SessionOptions::DEFAULT_MAX_VALUE_SIZE, |size| size as usize),
+            None => {
+                options.get("max_value_size")?.map_or(SessionOptions::DEFAULT_MAX_VALUE_SIZE, |size: u32| size as usize)
+            }
         };
+        let greatest = SessionOptions::MAX_VALUE_SIZE;
+        if max_value_size > greatest {
+            let message = format!("option \"max_value_size\" is {max_value_size} but must be at most {greatest} bytes");
+            return Err(invalid(message));
+        }
         Ok(SessionOptions::new(namespace, member, ttl, timeout).with_max_value_size(max_value_size))
     }
 
@@ -278,8 +284,16 @@ mod tests {
             refused("memory://extremes", |builder| builder.timeout(short)).await;
             refused("memory://extremes", |builder| builder.heartbeat(short)).await;
         }
-        for option in ["ttl=0", "ttl=0.1ms", "timeout=0", "timeout=0.1ms", "timeout=25h", "heartbeat=0.1ms", "ttl=1e9"]
-        {
+        for option in [
+            "ttl=0",
+            "ttl=0.1ms",
+            "timeout=0",
+            "timeout=0.1ms",
+            "timeout=25h",
+            "heartbeat=0.1ms",
+            "ttl=1e9",
+            "max_value_size=524289",
+        ] {
             refused(&format!("memory://extremes?{option}"), |builder| builder).await;
         }
     }

@@ -18,7 +18,8 @@ pub struct SessionOptions {
     /// The time after which a request without a reply fails with `Unavailable`. A driver bounds every request by it.
     /// Core has checked that it lies in [`TIMEOUT_RANGE`](Self::TIMEOUT_RANGE).
     pub timeout: Duration,
-    /// The greatest size of the value of an entry in bytes. Core checks every value before it sends it.
+    /// The greatest size of the value of an entry in bytes. Core checks every value before it sends it, so a driver stores
+    /// any value of at most [`MAX_VALUE_SIZE`](Self::MAX_VALUE_SIZE).
     pub max_value_size: usize,
 }
 
@@ -28,6 +29,9 @@ impl SessionOptions {
 
     /// The default of [`max_value_size`](Self::max_value_size): 64 KiB.
     pub const DEFAULT_MAX_VALUE_SIZE: usize = 64 * 1024;
+
+    /// The greatest [`max_value_size`](Self::max_value_size): 512 KiB, which every backend stores.
+    pub const MAX_VALUE_SIZE: usize = 512 * 1024;
 
     /// Options with these values, and with the default size of values. `namespace` must not be empty.
     pub fn new(namespace: impl Into<String>, member: Name, ttl: Duration, timeout: Duration) -> Self {
