@@ -5,9 +5,9 @@ use std::collections::{HashMap, VecDeque};
 use futures_util::Stream;
 
 use super::member::{Incarnation, Member};
-use crate::Result;
 use crate::coordinator::RosterTarget;
 use crate::entry::RosterWatch;
+use crate::{Name, Result};
 
 /// A change in a group; see [`GroupWatch`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,6 +34,7 @@ pub enum GroupEvent {
 #[derive(Debug)]
 #[must_use = "events are received with `next`"]
 pub struct GroupWatch {
+    group: Name,
     roster: RosterWatch,
     members: Vec<Member>,
     events: VecDeque<Result<GroupEvent>>,
@@ -41,7 +42,8 @@ pub struct GroupWatch {
 
 impl GroupWatch {
     pub(super) async fn start(target: RosterTarget) -> Result<Self> {
-        let mut watch = Self { roster: RosterWatch::new(target), members: Vec::new(), events: VecDeque::new() };
+        let group = target.roster().map_err(|error| error.with_operation("watch"))?.name.clone();
+        let mut watch = Self { group, roster: RosterWatch::new(target), members: Vec::new(), events: VecDeque::new() };
         watch.read_change().await?;
         match watch.events.back() {
             Some(Err(error)) => Err(error.clone()),
@@ -93,7 +95,7 @@ impl GroupWatch {
         let update = self.roster.next("watch").await?;
         let (members, error) = match Member::read_all(&update.snapshot) {
             Ok(members) => (members, None),
-            Err(error) => (Vec::new(), Some(error.with_operation("watch"))),
+            Err(error) => (Vec::new(), Some(error.with_operation("watch").with_context("group", &self.group))),
         };
         if update.interrupted {
             self.events.push_back(Ok(GroupEvent::Resync));
