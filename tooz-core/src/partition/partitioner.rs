@@ -110,7 +110,9 @@ impl Drop for Partitioner {
 
 impl Partitioner {
     fn start(watch: GroupWatch, coordinator: Coordinator, partitions: u32) -> Self {
-        let (sender, division) = watch::channel(Division::among(watch.members(), partitions));
+        let first = Division::among(watch.members(), partitions);
+        first.log_news(None);
+        let (sender, division) = watch::channel(first);
         let task = tokio::spawn(follow(watch, sender, partitions)).abort_handle();
         Self { division, coordinator, task }
     }
@@ -172,10 +174,7 @@ impl Division {
         for member in members {
             match member.weight() {
                 Ok(weight) => weights.push((member.id().as_bytes(), weight)),
-                Err(error) => {
-                    warn!(member = %member.id(), %error, "a member owns no key because its weight is unreadable");
-                    excluded.push((member.id().clone(), error));
-                }
+                Err(error) => excluded.push((member.id().clone(), error)),
             }
         }
         Self { ring: Arc::new(HashRing::weighted(weights, partitions)), excluded, error: None }
@@ -184,6 +183,19 @@ impl Division {
     fn unknown(error: Error) -> Self {
         Self { ring: Arc::default(), excluded: Vec::new(), error: Some(error) }
     }
+
+    /// Logs what is wrong now and was not `before`.
+    fn log_news(&self, before: Option<&Self>) {
+        let known = |name: &Name| before.is_some_and(|before| before.excluded.iter().any(|(known, _)| known == name));
+        for (member, error) in self.excluded.iter().filter(|(name, _)| !known(name)) {
+            warn!(%member, %error, "a member owns no key because its weight is unreadable");
+        }
+        let known = before.and_then(|before| before.error.as_ref()).map(Error::kind);
+        if let Some(error) = self.error.as_ref().filter(|error| Some(error.kind()) != known && !error.is_session_lost())
+        {
+            warn!(%error, "the partitioner does not follow the group at the moment");
+        }
+    }
 }
 
 /// Publishes a new division after each change, until the coordinator is closed.
@@ -191,20 +203,19 @@ async fn follow(mut watch: GroupWatch, division: watch::Sender<Division>, partit
     let new_backoff = || Backoff::new(Duration::from_millis(50), Duration::from_secs(2));
     let mut backoff = new_backoff();
     loop {
-        match watch.next_members().await {
-            Ok(members) => {
-                division.send_replace(Division::among(members, partitions));
-                backoff = new_backoff();
-            }
-            Err(error) => {
-                warn!(%error, "the partitioner does not follow the group at the moment");
-                let is_final = error.is_session_lost();
-                division.send_replace(Division::unknown(error));
-                if is_final {
-                    return;
-                }
-                backoff.pause().await;
-            }
+        let outcome = watch.next_members().await.map(|members| Division::among(members, partitions));
+        let is_final = outcome.as_ref().is_err_and(Error::is_session_lost);
+        let next = outcome.unwrap_or_else(Division::unknown);
+        next.log_news(Some(&division.borrow()));
+        let is_read = next.error.is_none();
+        division.send_replace(next);
+        if is_final {
+            return;
+        }
+        if is_read {
+            backoff = new_backoff();
+        } else {
+            backoff.pause().await;
         }
     }
 }
