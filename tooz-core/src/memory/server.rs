@@ -25,6 +25,9 @@ static SERVERS: LazyLock<Mutex<HashMap<String, Server>>> = LazyLock::new(Mutex::
 /// How many withdrawn nonces a session remembers: more than it has requests under way.
 const TOMBSTONES: usize = 128;
 
+/// A longer TTL, which only a direct user of the driver can ask for, could exceed the clock.
+const LONGEST_TTL: Duration = Duration::from_secs(u32::MAX as u64);
+
 /// The server behind `memory://name`, for tests that need it to fail.
 ///
 /// ```
@@ -169,7 +172,7 @@ impl Server {
 impl ServerState {
     pub(super) fn open(&mut self, options: SessionOptions) -> SessionId {
         self.last_session += 1;
-        let (id, deadline) = (self.last_session, deadline_after(options.ttl));
+        let (id, deadline) = (self.last_session, Instant::now() + options.ttl.min(LONGEST_TTL));
         let (tombstones, evictions, loss) = (Tombstones::new(TOMBSTONES), VecDeque::new(), Arc::default());
         self.sessions.insert(id, ServerSession { options, deadline, tombstones, evictions, loss });
         self.deadlines.insert((deadline, id));
@@ -179,7 +182,7 @@ impl ServerState {
     pub(super) fn renew(&mut self, id: SessionId) -> Result<()> {
         let session = self.sessions.get_mut(&id).ok_or_else(session_lost)?;
         self.deadlines.remove(&(session.deadline, id));
-        session.deadline = deadline_after(session.options.ttl);
+        session.deadline = Instant::now() + session.options.ttl.min(LONGEST_TTL);
         self.deadlines.insert((session.deadline, id));
         Ok(())
     }
@@ -231,11 +234,4 @@ impl ServerState {
         }
         Ok(outcome)
     }
-}
-
-/// One TTL from now, or 30 years if the clock cannot represent that.
-fn deadline_after(ttl: Duration) -> Instant {
-    const FAR: Duration = Duration::from_secs(86_400 * 365 * 30);
-    let now = Instant::now();
-    now.checked_add(ttl).unwrap_or_else(|| now + FAR)
 }
