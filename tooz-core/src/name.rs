@@ -74,3 +74,26 @@ impl AsRef<[u8]> for Name {
         &self.0
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_a_name_or_an_error(bytes in prop::collection::vec(any::<u8>(), 0..600)) {
+            match Name::new(&bytes) {
+                Ok(name) => {
+                    prop_assert_eq!(name.as_bytes(), &bytes);
+                    prop_assert!(!name.to_string().chars().any(char::is_control));
+                }
+                Err(error) => {
+                    prop_assert_eq!(error.kind(), ErrorKind::InvalidName);
+                    prop_assert!(bytes.is_empty() || bytes.len() > Name::MAX_LEN);
+                }
+            }
+        }
+    }
+}

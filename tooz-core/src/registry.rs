@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::driver::{Driver, DriverEntry};
+use crate::url::did_you_mean;
 use crate::{Error, ErrorKind, Result, ServiceUrl};
 
 /// The drivers among which the scheme of a URL chooses; see [`Builder::registry`](crate::Builder::registry).
@@ -90,20 +91,16 @@ impl Registry {
 
     fn no_driver(&self, scheme: &str) -> Error {
         let package = PACKAGES.iter().find(|(_, schemes)| schemes.contains(&scheme)).map(|(package, _)| *package);
-        let advice = match package {
-            Some(package) => format!(
-                "run `cargo add {package}` and write `use {} as _;` once in your program; the linker drops a crate that is never named",
-                package.replace('-', "_")
-            ),
-            None => {
-                "check the spelling, or add the crate of the driver and write `use its_name as _;` once in your program"
-                    .to_owned()
-            }
-        };
+        let known = PACKAGES.iter().flat_map(|(_, schemes)| *schemes).copied().chain(self.schemes());
+        let suggestion = if package.is_some() { String::new() } else { did_you_mean(scheme, known) };
+        let crate_name = package.unwrap_or("its-name").replace('-', "_");
+        let add =
+            package.map_or("add the crate of the driver".to_owned(), |package| format!("run `cargo add {package}`"));
         Error::new(
             ErrorKind::NoDriverFound,
             format!(
-                "no driver serves the scheme \"{scheme}\" (linked drivers serve {}); {advice}",
+                "no driver serves the scheme \"{scheme}\"{suggestion}; linked drivers serve {}; {add} and write \
+                 `use {crate_name} as _;` once in your program, since the linker drops a crate that is never named",
                 self.schemes().join(", ")
             ),
         )
@@ -120,6 +117,12 @@ impl Default for Registry {
 mod tests {
     use super::*;
     use crate::memory;
+
+    #[test]
+    fn a_mistyped_scheme_finds_the_nearest_one() {
+        let error = Registry::with([memory::DRIVER]).driver(&"zookeper://h".parse().unwrap()).unwrap_err();
+        assert!(error.to_string().contains("\"zookeper\" (did you mean \"zookeeper\"?)"), "{error}");
+    }
 
     #[test]
     fn two_drivers_for_one_scheme_are_refused() {

@@ -10,6 +10,8 @@ use crate::{Characteristic, Error, ErrorKind, Name, Registry, Result, ServiceUrl
 const DEFAULT_NAMESPACE: &str = "tooz";
 const DEFAULT_TTL: Duration = Duration::from_secs(10);
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
+/// A shorter interval would renew without a pause.
+const LEAST_HEARTBEAT: Duration = Duration::from_millis(1);
 /// A host name may be longer than a member id should be.
 const HOST_NAME_LEN: usize = 64;
 
@@ -48,8 +50,8 @@ impl Coordinator {
 
 /// Options of a [`Coordinator`] that is about to connect. Each method overrides the option of the same name in the URL.
 ///
-/// Every URL may carry the options `member`, `namespace`, `ttl`, `heartbeat` and `timeout`. Each driver adds its own,
-/// which its documentation lists.
+/// Every URL may carry the options `member`, `namespace`, `ttl`, `heartbeat`, `timeout` and `max_value_size`. Each driver
+/// adds its own, which its documentation lists.
 #[derive(Clone, Debug)]
 #[must_use = "a builder does nothing until it connects"]
 pub struct Builder {
@@ -59,6 +61,7 @@ pub struct Builder {
     ttl: Option<Duration>,
     heartbeat: Option<Duration>,
     timeout: Option<Duration>,
+    max_value_size: Option<usize>,
     required: Vec<Characteristic>,
     registry: Option<Registry>,
 }
@@ -72,6 +75,7 @@ impl Builder {
             ttl: None,
             heartbeat: None,
             timeout: None,
+            max_value_size: None,
             required: Vec::new(),
             registry: None,
         }
@@ -91,7 +95,7 @@ impl Builder {
     }
 
     /// How long the backend keeps the session without a renewal before it grants what the session held to other clients.
-    /// Default: 10 s.
+    /// Default: 10 s. Each driver has a least and a greatest TTL; `connect` refuses any other.
     ///
     /// A short TTL means quick failover, but also a loss whenever the network or the process stalls that long. The
     /// backend may grant another TTL than it was asked for.
@@ -100,15 +104,24 @@ impl Builder {
         self
     }
 
-    /// The interval of renewals, which must be shorter than the TTL. Default, and at most: a third of the TTL.
+    /// The interval of renewals: at least 1 ms, and shorter than the TTL. Default, and at most: a third of the TTL.
     pub fn heartbeat(mut self, interval: Duration) -> Self {
         self.heartbeat = Some(interval);
         self
     }
 
-    /// How long one request may take, and for how long a request that fails is repeated. Default: 5 s.
+    /// How long one request may take, and for how long a request that fails is repeated: 1 ms to 24 h. Default: 5 s.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
+        self
+    }
+
+    /// The greatest size in bytes of what an entry carries, such as the encoded capabilities of a member: at most 512 KiB.
+    /// Default: 64 KiB.
+    ///
+    /// Every member of a group reads the values of all members, so large values delay all of them.
+    pub fn max_value_size(mut self, bytes: usize) -> Self {
+        self.max_value_size = Some(bytes);
         self
     }
 
@@ -190,7 +203,18 @@ impl Builder {
             None => options.get("timeout")?.unwrap_or(DEFAULT_TIMEOUT),
         };
         check_durations(ttl, timeout, info)?;
-        Ok(SessionOptions::new(namespace, member, ttl, timeout))
+        let max_value_size = match self.max_value_size {
+            Some(bytes) => bytes,
+            None => {
+                options.get("max_value_size")?.map_or(SessionOptions::DEFAULT_MAX_VALUE_SIZE, |size: u32| size as usize)
+            }
+        };
+        let greatest = SessionOptions::MAX_VALUE_SIZE;
+        if max_value_size > greatest {
+            let message = format!("option \"max_value_size\" is {max_value_size} but must be at most {greatest} bytes");
+            return Err(invalid(message));
+        }
+        Ok(SessionOptions::new(namespace, member, ttl, timeout).with_max_value_size(max_value_size))
     }
 
     fn checked_heartbeat(&self, url: &ServiceUrl, ttl: Duration) -> Result<Option<Duration>> {
@@ -198,29 +222,89 @@ impl Builder {
             Some(heartbeat) => Some(heartbeat),
             None => url.options().get("heartbeat")?,
         };
-        if heartbeat.is_some_and(|heartbeat| heartbeat.is_zero() || heartbeat >= ttl) {
-            let message = format!("option \"heartbeat\" must be above zero and below the TTL of {ttl:?}");
-            return Err(Error::new(ErrorKind::InvalidOption, message));
+        match heartbeat {
+            Some(heartbeat) if heartbeat < LEAST_HEARTBEAT || heartbeat >= ttl => Err(invalid(format!(
+                "option \"heartbeat\" is {heartbeat:?} but must be at least {LEAST_HEARTBEAT:?} and shorter than the TTL \
+                 of {ttl:?}"
+            ))),
+            _ => Ok(heartbeat),
         }
-        Ok(heartbeat)
     }
 }
 
 fn check_durations(ttl: Duration, timeout: Duration, info: &DriverInfo) -> Result<()> {
-    let invalid = |message: String| Err(Error::new(ErrorKind::InvalidOption, message));
     let (least, greatest) = info.ttl_range;
     if ttl < least || ttl > greatest {
         let name = info.name;
-        return invalid(format!("option \"ttl\" is {ttl:?}, but the {name} driver accepts {least:?} to {greatest:?}"));
+        return Err(invalid(format!(
+            "option \"ttl\" is {ttl:?}, but the {name} driver accepts {least:?} to {greatest:?}"
+        )));
     }
-    if timeout.is_zero() {
-        return invalid("option \"timeout\" is zero but must be a duration above zero, such as 5s".to_owned());
+    let (least, greatest) = SessionOptions::TIMEOUT_RANGE;
+    if timeout < least || timeout > greatest {
+        return Err(invalid(format!("option \"timeout\" is {timeout:?} but must be {least:?} to {greatest:?}")));
     }
     Ok(())
+}
+
+fn invalid(message: String) -> Error {
+    Error::new(ErrorKind::InvalidOption, message)
 }
 
 fn default_member() -> Result<Name> {
     let host = gethostname::gethostname();
     let host: String = host.to_string_lossy().chars().take(HOST_NAME_LEN).collect();
     Name::new(format!("{host}-{}-{:.6}", std::process::id(), Nonce::random().to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn refused(url: &str, set: impl Fn(Builder) -> Builder) -> String {
+        let error = set(Coordinator::builder(url)).connect().await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidOption, "{error}");
+        error.to_string()
+    }
+
+    #[tokio::test]
+    async fn the_greatest_duration_panicked() {
+        let error = refused("memory://extremes", |builder| builder.ttl(Duration::MAX)).await;
+        assert!(error.contains("memory driver accepts 1ms to 4294967295s"), "{error}");
+        let error = refused("memory://extremes", |builder| builder.timeout(Duration::MAX)).await;
+        assert!(error.contains("must be 1ms to 86400s"), "{error}");
+        refused("memory://extremes", |builder| builder.heartbeat(Duration::MAX)).await;
+        refused("memory://extremes?ttl=4294967296", |builder| builder).await;
+    }
+
+    #[tokio::test]
+    async fn durations_below_a_millisecond_are_refused() {
+        for short in [Duration::ZERO, Duration::from_nanos(1), Duration::from_micros(999)] {
+            refused("memory://extremes", |builder| builder.ttl(short)).await;
+            refused("memory://extremes", |builder| builder.timeout(short)).await;
+            refused("memory://extremes", |builder| builder.heartbeat(short)).await;
+        }
+        for option in [
+            "ttl=0",
+            "ttl=0.1ms",
+            "timeout=0",
+            "timeout=0.1ms",
+            "timeout=25h",
+            "heartbeat=0.1ms",
+            "ttl=1e9",
+            "max_value_size=524289",
+        ] {
+            refused(&format!("memory://extremes?{option}"), |builder| builder).await;
+        }
+    }
+
+    #[tokio::test]
+    async fn the_greatest_ttl_and_timeout_connect() -> Result<()> {
+        let (_, ttl) = DriverInfo::new("", &[]).ttl_range;
+        let builder = Coordinator::builder("memory://extremes").ttl(ttl).timeout(SessionOptions::TIMEOUT_RANGE.1);
+        let coordinator = builder.connect().await?;
+        coordinator.lock("l").acquire_timeout(Duration::MAX).await?.release().await?;
+        coordinator.close().await;
+        Ok(())
+    }
 }

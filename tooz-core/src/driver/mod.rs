@@ -10,10 +10,12 @@ pub mod admission;
 mod entry;
 mod roster;
 mod session;
+mod session_options;
 pub mod support;
 mod topics;
 
 pub use self::entry::{Entry, IfBlocked, IfTaken, Key, Mode, NewEntry, Nonce, Seq, Standing, Ticket};
 pub use self::roster::{Kind, Roster, Snapshot, Version};
-pub use self::session::{Driver, DriverEntry, DriverInfo, Loss, Session, SessionOptions};
+pub use self::session::{Driver, DriverEntry, DriverInfo, Loss, Session};
+pub use self::session_options::SessionOptions;
 pub use self::topics::{Bounds, Message, Offset, Topics};

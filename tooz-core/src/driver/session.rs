@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::{Kind, NewEntry, Nonce, Roster, Seq, Snapshot, Standing, Ticket, Topics, Version, admission};
+use super::{
+    Kind, NewEntry, Nonce, Roster, Seq, SessionOptions, Snapshot, Standing, Ticket, Topics, Version, admission,
+};
 use crate::{Characteristic, Error, Name, Result, ServiceUrl};
 
 /// Registers a driver: the URL schemes that it serves, and the function that makes a [`Driver`] from a URL.
@@ -70,27 +72,6 @@ impl DriverInfo {
     pub const fn with_ttl_range(mut self, least: Duration, greatest: Duration) -> Self {
         self.ttl_range = (least, greatest);
         self
-    }
-}
-
-/// The options of a new session.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct SessionOptions {
-    /// The prefix of everything that the session reads or writes. Never empty.
-    pub namespace: String,
-    /// The member that opens the session: for logs, and as the client name that the backend shows.
-    pub member: Name,
-    /// The time without a renewal after which the backend may end the session. The backend may grant a different one.
-    pub ttl: Duration,
-    /// The time after which a request without a reply fails with `Unavailable`. A driver bounds every request by it.
-    pub timeout: Duration,
-}
-
-impl SessionOptions {
-    /// Options with these values. `namespace` must not be empty.
-    pub fn new(namespace: impl Into<String>, member: Name, ttl: Duration, timeout: Duration) -> Self {
-        Self { namespace: namespace.into(), member, ttl, timeout }
     }
 }
 

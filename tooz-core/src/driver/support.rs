@@ -56,6 +56,12 @@ pub fn gap(after: Offset, trimmed: Offset) -> Error {
         .with_context("removed up to", trimmed)
 }
 
+/// `Unexpected`: a counter has no greater number left, and a repeated number would be unsafe. `what` names the number,
+/// such as `"offset"`.
+pub fn exhausted(what: &str) -> Error {
+    Error::new(ErrorKind::Unexpected, format!("the last {what} is used; no greater one exists"))
+}
+
 /// The newest withdrawn nonces of a session, up to a fixed number.
 ///
 /// [`Session::withdraw`](super::Session::withdraw) says how long a nonce must be remembered. A buffer suffices whose

@@ -99,10 +99,11 @@ impl Group {
     /// - `GroupNotCreated`: the group does not exist.
     /// - `MemberAlreadyExists`: a live session has joined with this member id. After a crash that can be the session of
     ///   your own earlier process, until its TTL has passed; see [`join_taking_over`](Self::join_taking_over).
-    /// - `InvalidOption`: the capabilities cannot be encoded.
+    /// - `InvalidOption`: the capabilities cannot be encoded, are nested more than 64 levels deep, or are larger than
+    ///   [`Builder::max_value_size`](crate::Builder::max_value_size).
     /// - `Unavailable`, `SessionLost`, `InvalidName`.
     pub async fn join(&self, capabilities: impl Serialize) -> Result<Membership> {
-        let value = MemberValue::now(capabilities);
+        let value = MemberValue::now(capabilities, self.coordinator().supervisor().options());
         self.target.run("join", Membership::join(&self.target, value, IfTaken::Refuse)).await
     }
 
@@ -114,14 +115,16 @@ impl Group {
     /// # Errors
     /// As [`join`](Self::join), without `MemberAlreadyExists`.
     pub async fn join_taking_over(&self, capabilities: impl Serialize) -> Result<Membership> {
-        let value = MemberValue::now(capabilities);
+        let value = MemberValue::now(capabilities, self.coordinator().supervisor().options());
         self.target.run("join_taking_over", Membership::join(&self.target, value, IfTaken::TakeOver)).await
     }
 
     /// Reads all members with their capabilities, in the order in which they joined. One request.
     ///
+    /// A member whose entry is unreadable is listed too; its [`Member::capabilities`] are an error.
+    ///
     /// # Errors
-    /// `GroupNotCreated`, `Unavailable`, `SessionLost`, `InvalidName`, `Corrupt`.
+    /// `GroupNotCreated`, `Unavailable`, `SessionLost`, `InvalidName`.
     pub async fn members(&self) -> Result<Vec<Member>> {
         self.target.run("members", self.read_members()).await
     }
@@ -131,12 +134,28 @@ impl Group {
     /// # Errors
     /// `MemberNotJoined` if the group has no member with this id; else as [`members`](Self::members).
     pub async fn member(&self, id: impl AsRef<[u8]>) -> Result<Member> {
-        let read = async {
-            let id = Name::new(id).map_err(|error| error.with_context("used as", "member id"))?;
-            let found = self.read_members().await?.into_iter().find(|member| *member.id() == id);
-            found.ok_or_else(|| no_such_member().with_context("member", id))
+        let id = member_id(id);
+        self.target.run("member", async { self.find_member(&id?).await }).await
+    }
+
+    /// Removes the member with this id from the group, whichever client it is, and returns it as it was.
+    ///
+    /// For operators: it also removes a member whose entry is unreadable. The client of the member is notified and does
+    /// not join again by itself. A new incarnation that joins at the same time stays.
+    ///
+    /// # Errors
+    /// `MemberNotJoined` if the group has no member with this id; else as [`members`](Self::members).
+    pub async fn evict(&self, id: impl AsRef<[u8]>) -> Result<Member> {
+        let id = member_id(id);
+        let evict = async {
+            let member = self.find_member(&id?).await?;
+            let (roster, live) = self.target.open().await?;
+            match live.call_tracked(|session| session.evict(roster, member.seq())).await.took_effect()? {
+                true => Ok(member),
+                false => Err(no_such_member(member.id())),
+            }
         };
-        self.target.run("member", read).await
+        self.target.run("evict", evict).await
     }
 
     /// Follows the members: the present ones first, then each change.
@@ -164,16 +183,25 @@ impl Group {
         live.call_tracked(|session| session.declare(roster)).await.took_effect()
     }
 
+    async fn find_member(&self, id: &Name) -> Result<Member> {
+        let found = self.read_members().await?.into_iter().find(|member| member.id() == id);
+        found.ok_or_else(|| no_such_member(id))
+    }
+
     async fn read_members(&self) -> Result<Vec<Member>> {
         let (roster, live) = self.target.open().await?;
         Member::read_all(&live.call(|session| session.snapshot(roster, None)).await?)
     }
 }
 
+fn member_id(id: impl AsRef<[u8]>) -> Result<Name> {
+    Name::new(id).map_err(|error| error.with_context("used as", "member id"))
+}
+
 fn already_exists() -> Error {
     Error::new(ErrorKind::GroupAlreadyExists, "the group exists already; join it, or use create_if_missing")
 }
 
-fn no_such_member() -> Error {
-    Error::new(ErrorKind::MemberNotJoined, "the group has no such member")
+fn no_such_member(id: &Name) -> Error {
+    Error::new(ErrorKind::MemberNotJoined, "the group has no such member").with_context("member", id)
 }

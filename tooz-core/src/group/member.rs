@@ -6,8 +6,9 @@ use std::time::SystemTime;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::capabilities::{self, Capabilities};
-use crate::driver::{Entry, Nonce, Snapshot, support};
+use super::capabilities::Capabilities;
+use super::message_pack;
+use crate::driver::{Entry, Nonce, Seq, SessionOptions, Snapshot, support};
 use crate::time::{from_unix_millis, unix_millis};
 use crate::{Error, ErrorKind, Name, Result};
 
@@ -28,16 +29,22 @@ impl fmt::Debug for Incarnation {
 }
 
 /// A member of a group at the time of a read.
+///
+/// An entry that another program has written may be unreadable. It is a member nevertheless, whose
+/// [`capabilities`](Self::capabilities) are an error, so that it disturbs no reader of the others and
+/// [`Group::evict`](crate::Group::evict) can remove it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Member {
     id: Name,
     incarnation: Incarnation,
+    seq: Seq,
     joined_ms: u64,
     capabilities: Vec<u8>,
+    is_readable: bool,
 }
 
 impl Member {
-    /// The member id.
+    /// The member id. If it is unreadable, the text of the incarnation.
     pub fn id(&self) -> &Name {
         &self.id
     }
@@ -47,7 +54,7 @@ impl Member {
         self.incarnation
     }
 
-    /// When the member joined, by its own clock.
+    /// When the member joined, by its own clock; 1970 if that is unreadable.
     pub fn joined_at(&self) -> SystemTime {
         from_unix_millis(self.joined_ms)
     }
@@ -55,22 +62,31 @@ impl Member {
     /// The capabilities of the member as a map; empty if it joined with `()`.
     ///
     /// # Errors
-    /// `Corrupt` if the capabilities are not a map with text keys.
+    /// `Corrupt` if the capabilities are unreadable or are not a map.
     pub fn capabilities(&self) -> Result<Capabilities> {
-        Ok(self.capabilities_as::<Option<Capabilities>>()?.unwrap_or_default())
+        self.capabilities_as()
     }
 
     /// The capabilities of the member as a type of yours.
     ///
     /// # Errors
-    /// `Corrupt` if the capabilities have another type.
+    /// `Corrupt` if the capabilities are unreadable or have another type.
     pub fn capabilities_as<T: DeserializeOwned>(&self) -> Result<T> {
-        capabilities::decode(&self.capabilities).map_err(|error| error.with_context("member", &self.id))
+        let capabilities = match self.is_readable {
+            true => message_pack::decode(&self.capabilities),
+            false => Err(Error::new(ErrorKind::Corrupt, "the entry of the member is unreadable; evict the member")),
+        };
+        capabilities.map_err(|error| error.with_context("member", &self.id))
     }
 
-    /// The capabilities of the member as it encoded them: MessagePack.
+    /// The capabilities of the member as it encoded them: MessagePack. If the entry is unreadable, all its bytes.
     pub fn capabilities_bytes(&self) -> &[u8] {
         &self.capabilities
+    }
+
+    /// The position of the entry in the roster.
+    pub(super) fn seq(&self) -> Seq {
+        self.seq
     }
 
     /// Reads the members of a group that must exist.
@@ -81,20 +97,20 @@ impl Member {
         }
     }
 
+    /// Fails for no entry: a nonce is a valid name.
     fn read(entry: &Entry) -> Result<Self> {
-        let (id, (joined, capabilities)) =
-            entry.key.as_deref().zip(entry.value.split_first_chunk::<8>()).ok_or_else(|| corrupt(entry))?;
+        let id = Name::new(entry.key.as_deref().unwrap_or_default());
+        let value = entry.value.split_first_chunk::<8>();
+        let (joined, capabilities) = value.unwrap_or((&[0; 8], &entry.value));
         Ok(Self {
-            id: Name::new(id).map_err(|error| corrupt(entry).with_source(error))?,
+            is_readable: id.is_ok() && value.is_some(),
+            id: id.or_else(|_| Name::new(entry.nonce.to_string()))?,
             incarnation: Incarnation(entry.nonce),
+            seq: entry.seq,
             joined_ms: u64::from_be_bytes(*joined),
             capabilities: capabilities.to_vec(),
         })
     }
-}
-
-fn corrupt(entry: &Entry) -> Error {
-    Error::new(ErrorKind::Corrupt, "failed to read the entry of a member").with_context("entry", entry.seq)
 }
 
 /// The value of a member's entry: eight bytes with the time of joining, then the capabilities.
@@ -102,22 +118,25 @@ fn corrupt(entry: &Entry) -> Error {
 pub(super) struct MemberValue {
     joined_ms: u64,
     capabilities: Vec<u8>,
+    /// The options of the coordinator, which limit the size.
+    options: SessionOptions,
 }
 
 impl MemberValue {
     /// A member that joins now.
-    pub(super) fn now(capabilities: impl Serialize) -> Result<Self> {
-        Ok(Self { joined_ms: unix_millis(), capabilities: capabilities::encode(capabilities)? })
+    pub(super) fn now(capabilities: impl Serialize, options: &SessionOptions) -> Result<Self> {
+        let capabilities = message_pack::encode(capabilities, options)?;
+        Ok(Self { joined_ms: unix_millis(), capabilities, options: options.clone() })
     }
 
     /// The same member with other capabilities.
     pub(super) fn with_capabilities(&self, capabilities: impl Serialize) -> Result<Self> {
-        Ok(Self { joined_ms: self.joined_ms, capabilities: capabilities::encode(capabilities)? })
+        Ok(Self { capabilities: message_pack::encode(capabilities, &self.options)?, ..self.clone() })
     }
 
     /// The same capabilities for a member that joins again now.
     pub(super) fn rejoining_now(&self) -> Self {
-        Self { joined_ms: unix_millis(), capabilities: self.capabilities.clone() }
+        Self { joined_ms: unix_millis(), ..self.clone() }
     }
 
     pub(super) fn to_bytes(&self) -> Vec<u8> {

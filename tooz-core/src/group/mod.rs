@@ -5,10 +5,13 @@ mod capabilities;
 mod group;
 mod member;
 mod membership;
+mod message_pack;
+mod value;
 mod watch;
 
-pub use self::capabilities::{Capabilities, Value};
+pub use self::capabilities::Capabilities;
 pub use self::group::Group;
 pub use self::member::{Incarnation, Member};
 pub use self::membership::Membership;
+pub use self::value::Value;
 pub use self::watch::{GroupEvent, GroupWatch};

@@ -5,9 +5,9 @@ use std::collections::{HashMap, VecDeque};
 use futures_util::Stream;
 
 use super::member::{Incarnation, Member};
-use crate::Result;
 use crate::coordinator::RosterTarget;
 use crate::entry::RosterWatch;
+use crate::{Name, Result};
 
 /// A change in a group; see [`GroupWatch`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,27 +34,32 @@ pub enum GroupEvent {
 #[derive(Debug)]
 #[must_use = "events are received with `next`"]
 pub struct GroupWatch {
+    group: Name,
     roster: RosterWatch,
     members: Vec<Member>,
-    events: VecDeque<GroupEvent>,
+    events: VecDeque<Result<GroupEvent>>,
 }
 
 impl GroupWatch {
     pub(super) async fn start(target: RosterTarget) -> Result<Self> {
-        let mut watch = Self { roster: RosterWatch::new(target), members: Vec::new(), events: VecDeque::new() };
+        let group = target.roster().map_err(|error| error.with_operation("watch"))?.name.clone();
+        let mut watch = Self { group, roster: RosterWatch::new(target), members: Vec::new(), events: VecDeque::new() };
         watch.read_change().await?;
-        Ok(watch)
+        match watch.events.back() {
+            Some(Err(error)) => Err(error.clone()),
+            _ => Ok(watch),
+        }
     }
 
     /// Waits for the next event, through outages and losses of the session. Cancel safe.
     ///
     /// # Errors
-    /// `GroupNotCreated` if the group was deleted; `Corrupt`, `AuthFailed`; `SessionLost` once the coordinator is
-    /// closed.
+    /// `GroupNotCreated`, once, if the group was deleted; the next call waits until it is created again. `AuthFailed`;
+    /// `SessionLost` once the coordinator is closed.
     pub async fn next(&mut self) -> Result<GroupEvent> {
         loop {
             if let Some(event) = self.events.pop_front() {
-                return Ok(event);
+                return event;
             }
             self.read_change().await?;
         }
@@ -80,17 +85,23 @@ impl GroupWatch {
         if self.events.is_empty() {
             self.read_change().await?;
         }
-        self.events.clear();
-        Ok(&self.members)
+        match self.events.drain(..).next_back() {
+            Some(Err(error)) => Err(error),
+            _ => Ok(&self.members),
+        }
     }
 
     async fn read_change(&mut self) -> Result<()> {
         let update = self.roster.next("watch").await?;
-        let members = Member::read_all(&update.snapshot).map_err(|error| error.with_operation("watch"))?;
+        let (members, error) = match Member::read_all(&update.snapshot) {
+            Ok(members) => (members, None),
+            Err(error) => (Vec::new(), Some(error.with_operation("watch").with_context("group", &self.group))),
+        };
         if update.interrupted {
-            self.events.push_back(GroupEvent::Resync);
+            self.events.push_back(Ok(GroupEvent::Resync));
         }
-        self.events.extend(difference(&self.members, &members));
+        self.events.extend(difference(&self.members, &members).into_iter().map(Ok));
+        self.events.extend(error.map(Err));
         self.members = members;
         Ok(())
     }

@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use super::roster::{RosterState, SessionId};
 use super::topics::Log;
-use crate::driver::support::{Tombstones, lock, no_answer, session_lost};
+use crate::driver::support::{Tombstones, exhausted, lock, no_answer, session_lost};
 use crate::driver::{Nonce, Roster, SessionOptions, Version};
 use crate::{Name, Result};
 
@@ -24,6 +24,9 @@ static SERVERS: LazyLock<Mutex<HashMap<String, Server>>> = LazyLock::new(Mutex::
 
 /// How many withdrawn nonces a session remembers: more than it has requests under way.
 const TOMBSTONES: usize = 128;
+
+/// A longer TTL, which only a direct user of the driver can ask for, could exceed the clock.
+const LONGEST_TTL: Duration = Duration::from_secs(u32::MAX as u64);
 
 /// The server behind `memory://name`, for tests that need it to fail.
 ///
@@ -169,7 +172,7 @@ impl Server {
 impl ServerState {
     pub(super) fn open(&mut self, options: SessionOptions) -> SessionId {
         self.last_session += 1;
-        let (id, deadline) = (self.last_session, Instant::now() + options.ttl);
+        let (id, deadline) = (self.last_session, Instant::now() + options.ttl.min(LONGEST_TTL));
         let (tombstones, evictions, loss) = (Tombstones::new(TOMBSTONES), VecDeque::new(), Arc::default());
         self.sessions.insert(id, ServerSession { options, deadline, tombstones, evictions, loss });
         self.deadlines.insert((deadline, id));
@@ -179,7 +182,7 @@ impl ServerState {
     pub(super) fn renew(&mut self, id: SessionId) -> Result<()> {
         let session = self.sessions.get_mut(&id).ok_or_else(session_lost)?;
         self.deadlines.remove(&(session.deadline, id));
-        session.deadline = Instant::now() + session.options.ttl;
+        session.deadline = Instant::now() + session.options.ttl.min(LONGEST_TTL);
         self.deadlines.insert((session.deadline, id));
         Ok(())
     }
@@ -188,7 +191,7 @@ impl ServerState {
     pub(super) fn end(&mut self, id: SessionId) {
         let Some(session) = self.sessions.remove(&id) else { return };
         self.deadlines.remove(&(session.deadline, id));
-        self.revision += 1;
+        self.revision = self.revision.saturating_add(1);
         let rosters = &mut self.namespaces.entry(session.options.namespace).or_default().rosters;
         for roster in rosters.values_mut() {
             roster.remove_session(id, self.revision);
@@ -214,7 +217,7 @@ impl ServerState {
         name: &Roster,
         change: impl FnOnce(&mut RosterState, u64) -> T,
     ) -> Result<T> {
-        let revision = self.revision + 1;
+        let revision = self.revision.checked_add(1).ok_or_else(|| exhausted("revision"))?;
         let rosters = &mut self.namespace(id)?.rosters;
         let roster = rosters.entry(name.clone()).or_default();
         let outcome = change(roster, revision);

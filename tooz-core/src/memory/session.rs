@@ -182,7 +182,7 @@ impl Session for MemorySession {
 impl Topics for MemorySession {
     async fn publish(&self, topic: &Name, payload: &[u8], keep: u64) -> Result<Offset> {
         let mut state = self.request().await?;
-        Ok(state.namespace(self.id)?.logs.entry(topic.clone()).or_default().publish(payload, keep))
+        state.namespace(self.id)?.logs.entry(topic.clone()).or_default().publish(payload, keep)
     }
 
     async fn read(&self, topic: &Name, after: Offset, limit: usize) -> Result<Vec<Message>> {

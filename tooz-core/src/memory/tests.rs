@@ -71,6 +71,15 @@ async fn an_eviction_during_a_partition_is_reported_after_it() {
     assert!(matches!(a.lost().await, Loss::Entry(nonce) if nonce == ticket.nonce));
 }
 
+#[tokio::test]
+async fn the_greatest_ttl_and_timeout_panicked() {
+    let options = SessionOptions::new("tooz", Name::new("a").unwrap(), Duration::MAX, Duration::MAX);
+    let driver = (DRIVER.open)(&"memory://extreme".parse().unwrap()).unwrap();
+    let session = driver.open(&options).await.unwrap();
+    session.renew().await.unwrap();
+    session.leave(&lock(), &hold(&*session).await).await.unwrap();
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_roster_that_was_forgotten_continues_its_sequence() {
     let session = open("forgotten", "a").await;

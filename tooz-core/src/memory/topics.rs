@@ -19,8 +19,8 @@ pub(super) struct Log {
 
 impl Log {
     /// Appends a message and removes all but the newest `keep`.
-    pub(super) fn publish(&mut self, payload: &[u8], keep: u64) -> Offset {
-        let offset = Offset(self.bounds.newest.0 + 1);
+    pub(super) fn publish(&mut self, payload: &[u8], keep: u64) -> Result<Offset> {
+        let offset = Offset(self.bounds.newest.0.checked_add(1).ok_or_else(|| support::exhausted("offset"))?);
         self.bounds.newest = offset;
         self.messages.push_back(Message { offset, payload: payload.to_vec() });
         while self.messages.len() as u64 > keep.max(1)
@@ -29,7 +29,7 @@ impl Log {
             self.bounds.trimmed = oldest.offset;
         }
         self.appended.notify_waiters();
-        offset
+        Ok(offset)
     }
 
     /// At most `limit` messages after `after`; empty if there is none yet.
@@ -48,5 +48,20 @@ impl Log {
     /// Resolves at the next message.
     pub(super) fn next_message(&self) -> OwnedNotified {
         self.appended.clone().notified_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ErrorKind;
+
+    #[test]
+    fn the_last_offset_is_neither_passed_nor_repeated() {
+        let mut log = Log { bounds: Bounds { newest: Offset(u64::MAX - 1), ..Bounds::default() }, ..Log::default() };
+        assert_eq!(log.publish(b"last", 1).unwrap(), Offset(u64::MAX));
+        assert_eq!(log.publish(b"further", 1).unwrap_err().kind(), ErrorKind::Unexpected);
+        assert!(log.read(Offset(u64::MAX), usize::MAX).unwrap().is_empty());
+        assert_eq!(log.read(Offset(u64::MAX - 1), 0).unwrap().len(), 1);
     }
 }

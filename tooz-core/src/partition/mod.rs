@@ -2,6 +2,8 @@
 
 mod hash_ring;
 mod partitioner;
+#[cfg(test)]
+mod tests;
 
 pub use self::hash_ring::HashRing;
 pub use self::partitioner::Partitioner;

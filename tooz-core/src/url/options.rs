@@ -1,13 +1,15 @@
 //! Typed options of the query string of a URL. An unknown, repeated or malformed option is an error.
 
 use std::cell::RefCell;
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::suggestion::did_you_mean;
 use crate::{Error, ErrorKind, Result};
 
 /// The options that every URL may carry; the builder reads them.
-const COMMON: [&str; 5] = ["heartbeat", "member", "namespace", "timeout", "ttl"];
+const COMMON: [&str; 6] = ["heartbeat", "max_value_size", "member", "namespace", "timeout", "ttl"];
 
 /// A type of option values.
 pub trait OptionValue: Sized {
@@ -29,10 +31,9 @@ pub trait OptionValue: Sized {
 /// let options = url.options();
 /// assert_eq!(options.get("idle")?, Some(Duration::from_secs(60)));
 /// let error = options.finish().unwrap_err().to_string();
-/// assert!(error.contains("tiemout") && error.contains("idle, member, namespace, timeout, ttl"), "{error}");
+/// assert!(error.contains("unknown option \"tiemout\" (did you mean \"timeout\"?)"), "{error}");
 /// # Ok::<(), tooz_core::Error>(())
 /// ```
-#[derive(Debug)]
 pub struct OptionReader<'a> {
     options: &'a [(String, String)],
     known: RefCell<Vec<&'static str>>,
@@ -82,15 +83,27 @@ impl<'a> OptionReader<'a> {
             None => Ok(()),
             Some((key, _)) => Err(Error::new(
                 ErrorKind::InvalidOption,
-                format!("unknown option \"{key}\"; the valid options are {}", known.join(", ")),
+                format!(
+                    "unknown option \"{}\"{}; the valid options are {}",
+                    key.escape_debug(),
+                    did_you_mean(key, known.iter().copied()),
+                    known.join(", ")
+                ),
             )),
         }
     }
 }
 
+/// Shows the names of the options, not their values: one may be a password.
+impl fmt::Debug for OptionReader<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.options.iter().map(|(name, _)| name)).finish()
+    }
+}
+
 /// Hides the value of an option that is a password.
 fn malformed(name: &str, value: &str, expected: &str) -> Error {
-    let shown = if name.contains("password") { "***" } else { value };
+    let shown = if name.contains("password") { "***".to_owned() } else { value.escape_debug().to_string() };
     Error::new(ErrorKind::InvalidOption, format!("option \"{name}\" is \"{shown}\" but must be {expected}"))
 }
 
@@ -139,7 +152,8 @@ impl OptionValue for u32 {
 }
 
 impl OptionValue for Duration {
-    const EXPECTED: &'static str = "a duration above zero such as 500ms, 10s, 2m, or plain seconds as in 1.5";
+    const EXPECTED: &'static str =
+        "a duration above zero and at most 2^32 seconds such as 500ms, 10s, 2m, or plain seconds as in 1.5";
 
     fn parse(text: &str) -> Option<Self> {
         let unit_at = text.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(text.len());
@@ -159,6 +173,8 @@ impl OptionValue for Duration {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -169,6 +185,16 @@ mod tests {
         assert_eq!(parse("2m"), Some(Duration::from_secs(120)));
         for bad in ["", "0", "-1", "s", "5 s", "1d", "NaN", "inf", "1e300"] {
             assert_eq!(parse(bad), None, "{bad}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_an_option_or_an_error(name in "ttl|password|\\PC{0,9}", value in "-?[0-9.e]{0,25}[a-z]{0,2}|\\PC{0,20}") {
+            let options = [(name, value)];
+            let reader = OptionReader::new(&options);
+            let _ = (reader.get::<Duration>("ttl"), reader.get::<bool>("ttl"), reader.get::<u64>("ttl"));
+            let _ = (reader.get_all::<u32>("password"), reader.get::<PathBuf>("password"), reader.finish());
         }
     }
 
