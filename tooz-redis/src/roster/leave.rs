@@ -5,7 +5,7 @@
 use tooz_core::Result;
 use tooz_core::driver::{Nonce, Roster, Seq, Ticket};
 
-use crate::client::{EVICT, LEAVE, WITHDRAW};
+use crate::client::{ECHO, EVICT, LEAVE, WITHDRAW};
 use crate::layout::{self, TOMBSTONE_TTL};
 use crate::session::RedisSession;
 
@@ -15,9 +15,13 @@ impl RedisSession {
         // Before the request, so that the removal is not taken for a loss.
         self.subscriptions.leaving(ticket.nonce);
         let fits = layout::ticket(ticket, &self.id);
-        let left = self.run(&LEAVE, &self.layout.roster(roster), &[fits.as_bytes()]).await?.is_done()?;
+        let reply = self.run(&LEAVE, &self.layout.roster(roster), &[fits.as_bytes()]).await?;
         self.subscriptions.left(ticket.nonce);
-        Ok(left)
+        if reply.has_more() {
+            // The entry has left, whatever becomes of this request.
+            let _ = self.connections.run(&ECHO, &self.key, &[]).await;
+        }
+        reply.is_done()
     }
 
     pub(crate) async fn withdraw_entry(&self, roster: &Roster, nonce: Nonce) -> Result<()> {
