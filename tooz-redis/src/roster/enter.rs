@@ -49,7 +49,8 @@ impl RedisSession {
             if_taken.as_bytes(),
             key,
         ];
-        let reply = self.connections.run_replicated(&ENTER, &self.layout.roster(roster), &args).await?;
+        let given = args.iter().rposition(|arg| !arg.is_empty()).map_or(0, |last| last + 1);
+        let reply = self.connections.run_replicated(&ENTER, &self.layout.roster(roster), &args[..given]).await?;
         standing(reply, entry)
     }
 }

@@ -2,13 +2,12 @@
 --
 -- A roster has one sorted set for each mode. The score is the seq; the member is the record of the entry:
 -- "seq nonce session mode limit key-length ", then the bytes of the unique key and of the value. The entry in `set` with
--- `seq` is found by its score. The hash of entries of its session maps "nonce roster" to the place of the entry: "seq mode".
+-- `seq` is found by its score. The hash of entries of its session maps "nonce roster" to its place: "seq mode limit".
 --
 -- An entry is admitted while fewer than `limit` conflicting entries precede it. Entries that had to wait are also in
 -- `:waiting`, by seq, and in `:limits`, by limit, until they are admitted. So the entries that a removal admits are found
 -- at the front of `:waiting`, without a look at the rest of the roster.
 
-local suffixes = { x = '', s = ':shared', m = ':members' }
 local conflicting = { x = { 'x', 's' }, s = { 'x' }, m = {} }
 
 -- The entry that a record describes.
@@ -27,9 +26,9 @@ local function find(roster, mode, seq)
   return record and parse(roster, record)
 end
 
--- The entry at a place "seq mode", or nil.
+-- The entry at a place "seq mode limit", or nil.
 local function find_at(roster, place)
-  local seq, mode = string.match(place, '^(%d+) (%l)$')
+  local seq, mode = string.match(place, '^(%d+) (%l) ')
   return find(roster, mode, seq)
 end
 
@@ -109,7 +108,7 @@ local function remove(entry, waiting)
   if entry.key then redis.call('HDEL', roster .. ':keys', entry.key) end
   publish_change(roster)
   if waiting then
-    dequeue(roster, entry.seq .. ' ' .. entry.mode)
+    dequeue(roster, table.concat({ entry.seq, entry.mode, entry.limit }, ' '))
     return admit(roster)
   end
 end
