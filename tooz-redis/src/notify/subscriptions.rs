@@ -43,7 +43,7 @@ pub(crate) struct Subscriptions {
     wakeups: Wakeups,
     /// The subscribed channels besides the session's own, and when a waiter last asked for them.
     channels: tokio::sync::Mutex<HashMap<String, Instant>>,
-    entries: OwnEntries,
+    pub(crate) entries: OwnEntries,
     losses: mpsc::UnboundedSender<Loss>,
     /// Notifications were missed.
     missed: Notify,
@@ -102,7 +102,7 @@ impl Subscriptions {
         self.wakeups.subscribe(&nonce.to_string())
     }
 
-    /// Records that a waiter depends on a session that may be over in so many milliseconds; a negative number stands for none.
+    /// Records that a waiter depends on a session that may be over in so many milliseconds. A negative number means none.
     pub(crate) fn expect_expiry(&self, milliseconds: i64) {
         let Ok(milliseconds) = u64::try_from(milliseconds) else { return };
         let expiry = Instant::now() + Duration::from_millis(milliseconds).max(PAUSE).min(self.interval) + MARGIN;
@@ -111,21 +111,6 @@ impl Subscriptions {
             *next = expiry;
             self.earlier.notify_one();
         }
-    }
-
-    /// Records an entry before the request to enter is sent.
-    pub(crate) fn entering(&self, nonce: Nonce) {
-        self.entries.entering(nonce);
-    }
-
-    /// Records that the server has confirmed an entry.
-    pub(crate) fn entered(&self, nonce: Nonce) {
-        self.entries.entered(nonce);
-    }
-
-    /// Records that the client removes an entry, before the request is sent.
-    pub(crate) fn leaving(&self, nonce: Nonce) {
-        self.entries.leaving(nonce);
     }
 
     /// Records that an entry is not there any more, and has its waiter look at the server.
@@ -178,33 +163,38 @@ impl Subscriptions {
     pub(crate) async fn maintain(self: Arc<Self>) {
         let mut reconnections = self.connections.reconnections();
         loop {
-            let next = *lock(&self.next_check);
             tokio::select! {
                 _ = reconnections.recv() => self.restore().await,
                 () = self.missed.notified() => self.restore().await,
-                () = self.earlier.notified() => {}
-                () = sleep_until(next) => self.check().await,
+                arrive = self.check() => if !arrive {
+                    tracing::warn!(channel = self.session, "no notifications arrive; connecting again");
+                    self.connections.reconnect_notifications();
+                    // The connection must have time to be made before it is checked again.
+                    sleep(self.connections.timeout()).await;
+                },
             }
         }
     }
 
-    /// Publishes to the own channel, and connects again if the message does not arrive. If the server does not take the
-    /// message, that proves nothing.
-    async fn check(&self) {
-        self.connections.restart();
+    /// Waits until the next check is due, publishes to the own channel, and says whether the message arrives. If the server
+    /// does not take the message, that proves nothing.
+    async fn check(&self) -> bool {
+        loop {
+            let next = *lock(&self.next_check);
+            tokio::select! {
+                () = sleep_until(next) => break,
+                () = self.earlier.notified() => {}
+            }
+        }
         *lock(&self.next_check) = Instant::now() + self.interval;
+        self.connections.restart();
         let has_waiters = self.remove_unused().await;
         let mut receiver = self.wakeups.subscribe(&self.session);
-        let Ok(mut reply) = self.connections.run(&ECHO, &self.session, &[]).await else { return };
+        let Ok(mut reply) = self.connections.run(&ECHO, &self.session, &[]).await else { return true };
         if has_waiters && let Ok(milliseconds) = reply.number() {
             self.expect_expiry(milliseconds);
         }
-        if timeout(self.connections.timeout(), receiver.changed()).await.is_err() {
-            tracing::warn!(channel = self.session, "no notifications arrive; connecting again");
-            self.connections.reconnect_notifications();
-            // The connection must have time to be made before it is checked again.
-            sleep(self.connections.timeout()).await;
-        }
+        timeout(self.connections.timeout(), receiver.changed()).await.is_ok()
     }
 
     /// Subscribes again, finds out what was missed, and wakes all waiters.

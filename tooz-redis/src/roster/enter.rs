@@ -15,12 +15,12 @@ use crate::session::RedisSession;
 impl RedisSession {
     pub(crate) async fn enter_roster(&self, roster: &Roster, entry: NewEntry<'_>) -> Result<Standing> {
         self.check_open()?;
-        self.subscriptions.entering(entry.nonce);
+        self.subscriptions.entries.entering(entry.nonce);
         let standing = self.try_enter(roster, &entry).await;
         match &standing {
             Ok(Standing::Admitted(ticket) | Standing::Waiting { ticket, .. }) => {
                 self.history.saw(ticket.seq.0);
-                self.subscriptions.entered(entry.nonce);
+                self.subscriptions.entries.entered(entry.nonce);
             }
             // The entry may be there. Core repeats or withdraws it.
             Err(error) if error.is_retryable() => {}

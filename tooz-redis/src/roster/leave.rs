@@ -13,7 +13,7 @@ impl RedisSession {
     pub(crate) async fn leave_roster(&self, roster: &Roster, ticket: &Ticket) -> Result<bool> {
         self.check_open()?;
         // Before the request, so that the removal is not taken for a loss.
-        self.subscriptions.leaving(ticket.nonce);
+        self.subscriptions.entries.leaving(ticket.nonce);
         let fits = layout::ticket(ticket, &self.id);
         let reply = self.run(&LEAVE, &self.layout.roster(roster), &[fits.as_bytes()]).await?;
         self.subscriptions.left(ticket.nonce);
@@ -26,7 +26,7 @@ impl RedisSession {
 
     pub(crate) async fn withdraw_entry(&self, roster: &Roster, nonce: Nonce) -> Result<()> {
         self.check_open()?;
-        self.subscriptions.leaving(nonce);
+        self.subscriptions.entries.leaving(nonce);
         let (text, ttl) = (nonce.to_string(), TOMBSTONE_TTL.as_millis().to_string());
         self.run(&WITHDRAW, &self.layout.roster(roster), &[text.as_bytes(), ttl.as_bytes()]).await?.is_done()?;
         self.subscriptions.left(nonce);

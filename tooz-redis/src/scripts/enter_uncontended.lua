@@ -1,8 +1,8 @@
--- The first part of `enter`: the entry that finds its roster empty. It stands before the library files, because most entries
+-- The first part of `enter`: the entry that finds its roster empty. It comes before the library files, because most entries
 -- are such, and defining the functions of the library takes a fifth of the time of this part.
 --
 -- ARGV: the session's key, nonce, mode, limit, the record without its seq, and as far as they apply: 'withdraw' if the entry
---       must not wait, 'declared' if the roster must be, 'refuse' or 'take-over' and the unique key. '' stands for none.
+--       must not wait, 'declared' if the roster must be, 'refuse' or 'take-over' and the unique key. '' means none.
 
 local roster = KEYS[1]
 local own, nonce, mode, limit, record, if_blocked, must_be_declared, if_taken, key = unpack(ARGV)

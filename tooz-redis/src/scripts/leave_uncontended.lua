@@ -1,4 +1,4 @@
--- The first part of `leave`: the entry of a roster in which nothing waits and no key is unique. It stands before the library
+-- The first part of `leave`: the entry of a roster in which nothing waits and no key is unique. It comes before the library
 -- files, as enter_uncontended.lua does. ARGV: the session's key, ticket
 
 -- One call answers two questions: whether the session lives, and whether there is more to look at.
