@@ -8,6 +8,7 @@
 //!   a session may be over, so that a waiter needs no timer for the life of the session that blocks it.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -36,6 +37,8 @@ const MARGIN: Duration = Duration::from_millis(20);
 pub(crate) struct Subscriptions {
     connections: Arc<Connections>,
     history: Arc<History>,
+    /// The number of the history that the session belongs to.
+    history_number: AtomicU64,
     /// The session's key and channel.
     session: String,
     /// The longest time between two messages to the own channel.
@@ -63,6 +66,7 @@ impl Subscriptions {
         Self {
             connections,
             history,
+            history_number: AtomicU64::new(0),
             session,
             interval,
             wakeups: Wakeups::default(),
@@ -75,8 +79,9 @@ impl Subscriptions {
         }
     }
 
-    /// Subscribes to the session's own channel.
-    pub(crate) async fn start(&self) -> Result<()> {
+    /// Subscribes to the own channel of a session that belongs to this history.
+    pub(crate) async fn start(&self, history_number: u64) -> Result<()> {
+        self.history_number.store(history_number, Ordering::SeqCst);
         self.limited(self.confirm(&self.session, Vec::new())).await
     }
 
@@ -239,6 +244,9 @@ impl Subscriptions {
             let last = reply.natural()?;
             if last < greatest {
                 self.history.is_another(last);
+            }
+            // Another session of the driver may have noticed it first.
+            if self.history.number() != self.history_number.load(Ordering::SeqCst) {
                 return Err(history_changed());
             }
             cursor = reply.bytes().unwrap_or_default();
