@@ -17,7 +17,7 @@ fn main() -> ExitCode {
     bench::main(harness, |target| async move { Fred::open(&target).await })
 }
 
-/// The least that a lock with an owner needs: set it if nobody has it, remove it if it is ours.
+/// The least that a lock with an owner needs: set it if it is free, remove it if it is ours.
 const TAKE: &str = "return redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', 10000)";
 const GIVE: &str = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0";
 

@@ -14,7 +14,6 @@ use tooz_core::driver::support::lock;
 pub(crate) struct History {
     name: Mutex<Option<String>>,
     greatest: AtomicU64,
-    /// How many other histories the driver has met.
     number: AtomicU64,
 }
 
@@ -22,6 +21,11 @@ impl History {
     /// The greatest number of the sequence that the driver has seen.
     pub(crate) fn greatest(&self) -> u64 {
         self.greatest.load(Ordering::SeqCst)
+    }
+
+    /// How many other histories the driver has met.
+    pub(crate) fn number(&self) -> u64 {
+        self.number.load(Ordering::SeqCst)
     }
 
     /// Records a number of the sequence.
@@ -39,7 +43,7 @@ impl History {
             self.is_another(last);
         }
         self.saw(last);
-        self.number.load(Ordering::SeqCst)
+        self.number()
     }
 
     /// Records that the history is another one, whose last number is `last`.

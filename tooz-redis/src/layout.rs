@@ -7,11 +7,11 @@
 //! | `{ns}:history` | a random name that the first session gives to the data |
 //! | `{ns}:sessions` | sorted set of session ids, by a time before which the session cannot be over |
 //! | `{ns}:session:<id>` | the member's name; the session lives as long as this key. Also the channel of the session |
-//! | `{ns}:session:<id>:entries` | hash of the session's entries, `nonce roster` to `seq mode` |
+//! | `{ns}:session:<id>:entries` | hash of the session's entries, `nonce roster` to `seq mode limit` |
 //! | `{ns}:session:<id>:withdrawn:<nonce>` | tombstone of a withdrawn entry |
 //! | `{ns}:<kind>:<name>`, `:shared`, `:members` | sorted sets of records by seq, one for each mode. The first is also the channel of the roster |
-//! | `{ns}:<kind>:<name>:waiting`, `:limits` | sorted sets of the entries that wait, `seq mode`, by seq and by limit |
-//! | `{ns}:<kind>:<name>:keys` | hash, unique key to `seq mode` |
+//! | `{ns}:<kind>:<name>:waiting`, `:limits` | sorted sets of the entries that wait, `seq mode limit`, by seq and by limit |
+//! | `{ns}:<kind>:<name>:keys` | hash, unique key to `seq mode limit` |
 //! | `{ns}:declared:<kind>` | set of the names of declared rosters |
 //! | `{ns}:topic:<name>`, `:trimmed` | stream of messages, also the channel of the topic; the greatest offset that retention removed |
 

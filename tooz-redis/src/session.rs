@@ -84,7 +84,7 @@ impl RedisSession {
         let mut reply = self.connections.run(&OPEN, &self.key, &args).await?;
         let name = String::from_utf8_lossy(&reply.bytes().unwrap_or_default()).into_owned();
         self.history_number = self.history.opened(name, reply.natural()?, greatest);
-        self.subscriptions.start().await?;
+        self.subscriptions.start(self.history_number).await?;
         self.connections.set_client_name(&format!("tooz:{}", escape(member.as_bytes()))).await;
         match self.connections.eviction_policy().await {
             Some(policy) if policy != "noeviction" => {

@@ -82,7 +82,7 @@ async fn ten_thousand_locks_cost_no_more_to_keep_than_one() {
     assert!(guards.iter().all(|guard| guard.is_held()));
 }
 
-/// The renewals and all commands that a server sees in some seconds in which nobody asks for anything.
+/// The renewals and all commands that a server receives while no client asks for anything.
 async fn upkeep(server: &Server) -> (u64, u64) {
     let before = (calls(server, "pexpire").await, all_calls(server).await);
     tokio::time::sleep(HEARTBEAT * 6).await;
@@ -133,6 +133,6 @@ async fn a_change_is_read_once_for_all_watchers_of_a_coordinator() {
         assert!(matches!(event.unwrap().unwrap(), GroupEvent::Joined(_)));
     }
     let spent = calls(&server, "evalsha").await - before;
-    assert!(spent <= 2 + CHECKS, "{spent} requests for a change and those who saw it");
+    assert!(spent <= 2 + CHECKS, "{spent} requests for a change and its watchers");
     drop(membership);
 }

@@ -40,7 +40,7 @@ async fn a_hand_over_wakes_the_successor() {
 }
 
 #[tokio::test]
-async fn nobody_there_is_an_error_at_once() {
+async fn a_port_without_a_server_is_an_error_at_once() {
     let server = Server::start(&[]).await;
     let url = server.url();
     drop(server);
@@ -87,7 +87,7 @@ async fn a_lost_server_ends_the_session_and_the_token_still_rises() {
     let error = session.renew().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
     server.restart().await;
-    let loss = timeout(SOON, session.lost()).await.expect("the loss is told");
+    let loss = timeout(SOON, session.lost()).await.expect("the loss is reported");
     assert!(matches!(loss, Loss::Session(error) if error.is_session_lost()));
     let error = insist(SOON, || session.enter(&roster, exclusive(Nonce::random()))).await.unwrap_err();
     assert!(error.is_session_lost(), "{error}");
@@ -171,17 +171,17 @@ async fn a_replica_says_that_it_is_one() {
 }
 
 #[tokio::test]
-async fn wrong_credentials_are_told() {
+async fn wrong_credentials_are_an_error() {
     let server = Server::start(&["--requirepass", "right"]).await;
     let at = format!("127.0.0.1:{}", server.port);
     fails(&format!("redis://:wrong@{at}"), ErrorKind::AuthFailed, "password").await;
-    fails(&format!("redis://nobody:right@{at}"), ErrorKind::AuthFailed, "password").await;
+    fails(&format!("redis://other:right@{at}"), ErrorKind::AuthFailed, "password").await;
     fails(&format!("redis://{at}"), ErrorKind::AuthFailed, "password").await;
     open(&format!("redis://:right@{at}"), "a").await.unwrap();
 }
 
 #[tokio::test]
-async fn missing_permissions_are_told_when_it_opens() {
+async fn missing_permissions_are_an_error_when_a_session_opens() {
     let server = Server::start(&[]).await;
     let at = format!("127.0.0.1:{}", server.port);
     for (user, rules) in [
@@ -223,7 +223,7 @@ async fn missing_permissions_are_told_when_it_opens() {
 }
 
 #[tokio::test]
-async fn renamed_commands_are_told() {
+async fn renamed_commands_are_an_error() {
     let server = Server::start(&["--rename-command", "ZADD", ""]).await;
     fails(&server.url(), ErrorKind::Unsupported, "renamed").await;
     let server = Server::start(&["--rename-command", "EVALSHA", ""]).await;
@@ -255,7 +255,7 @@ async fn acquire_other(session: &dyn Session) -> tooz_core::Result<()> {
 }
 
 #[tokio::test]
-async fn an_eviction_is_told_also_when_the_message_was_missed() {
+async fn an_eviction_is_reported_also_when_the_message_was_missed() {
     let server = Server::start(&[]).await;
     let (owner, other) = (server.session("a").await, server.session("b").await);
     let (first, second) = (lock("first"), lock("second"));
@@ -273,5 +273,5 @@ async fn an_eviction_is_told_also_when_the_message_was_missed() {
     assert!(evicted.unwrap());
     let loss = timeout(SOON, owner.lost()).await.unwrap();
     assert!(matches!(loss, Loss::Entry(nonce) if nonce == missed.nonce));
-    assert!(timeout(Duration::from_millis(300), owner.lost()).await.is_err(), "it was told twice");
+    assert!(timeout(Duration::from_millis(300), owner.lost()).await.is_err(), "it was reported twice");
 }

@@ -44,14 +44,16 @@ async fn a_restart_with_the_data_goes_on_with_the_history() {
 async fn a_server_restored_from_an_older_copy_ends_the_session() {
     let mut server = Server::start(&[]).await;
     let driver = driver(&server.url());
-    let session = open_with(&driver, LONG).await;
+    let (session, other) = (open_with(&driver, LONG).await, open_with(&driver, LONG).await);
     acquire(&*session, &lock("x")).await.unwrap();
     server.ask(&["SAVE"]).await.unwrap();
     acquire(&*session, &lock("y")).await.unwrap();
     server.kill();
     server.restart().await;
-    let loss = timeout(SOON, session.lost()).await.expect("the loss is reported");
-    assert!(matches!(&loss, Loss::Session(error) if error.is_session_lost()), "{loss:?}");
+    for session in [&session, &other] {
+        let loss = timeout(SOON, session.lost()).await.expect("the loss is reported");
+        assert!(matches!(&loss, Loss::Session(error) if error.is_session_lost()), "{loss:?}");
+    }
     assert_ne!(open_with(&driver, TTL).await.history(), session.history());
 }
 

@@ -1,4 +1,4 @@
-//! TLS with a CA and a client certificate of one's own, and Unix sockets.
+//! TLS with a CA and a client certificate from files, and Unix sockets.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -21,15 +21,15 @@ impl Certificates {
         std::fs::write(directory.join("ext"), "subjectAltName=DNS:localhost,IP:127.0.0.1\nbasicConstraints=CA:FALSE\n")
             .unwrap();
         openssl(&directory, "req -x509 -newkey rsa:2048 -nodes -keyout ca.key -out ca.pem -days 2 -subj /CN=ca");
-        for who in ["server", "client"] {
+        for name in ["server", "client"] {
             openssl(
                 &directory,
-                &format!("req -newkey rsa:2048 -nodes -keyout {who}.key -out {who}.csr -subj /CN={who}"),
+                &format!("req -newkey rsa:2048 -nodes -keyout {name}.key -out {name}.csr -subj /CN={name}"),
             );
             openssl(
                 &directory,
                 &format!(
-                    "x509 -req -in {who}.csr -CA ca.pem -CAkey ca.key -CAcreateserial -out {who}.pem -days 2 -extfile ext"
+                    "x509 -req -in {name}.csr -CA ca.pem -CAkey ca.key -CAcreateserial -out {name}.pem -days 2 -extfile ext"
                 ),
             );
         }
@@ -82,7 +82,7 @@ async fn tls_checks_the_server_and_shows_the_client() {
     let error = open(&trusting, "a").await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::AuthFailed, "the server asks for a certificate: {error}");
     let error = open(&format!("rediss://localhost:{port}"), "a").await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::AuthFailed, "nobody vouches for the server: {error}");
+    assert_eq!(error.kind(), ErrorKind::AuthFailed, "no CA vouches for the server: {error}");
     let error = open(&format!("rediss://localhost:{port}?ssl_ca_certs={key}"), "a").await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidOption, "{error}");
 }

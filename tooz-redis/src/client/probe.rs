@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 use crate::config::{Config, Topology};
 
 /// How long a handshake may take before the driver sends a command without TLS.
-const PATIENCE: Duration = Duration::from_millis(500);
+const PATIENCE: Duration = Duration::from_millis(200);
 
 /// Completes if a server that should use TLS answers without it, and never otherwise.
 pub(super) async fn answers_without_tls(config: &Config) {

@@ -17,12 +17,12 @@ pub(crate) struct Script {
 }
 
 macro_rules! scripts {
-    ($($constant:ident $name:literal: $($lib:literal)*;)*) => {
+    ($($constant:ident $name:literal: $($part:literal)*;)*) => {
         $(pub(crate) static $constant: Script = Script {
             name: $name,
             source: concat!(
                 include_str!("../scripts/lib/keys.lua"),
-                $(include_str!(concat!("../scripts/lib/", $lib, ".lua")),)*
+                $(include_str!(concat!("../scripts/", $part, ".lua")),)*
                 include_str!(concat!("../scripts/", $name, ".lua")),
             ),
             digest: OnceLock::new(),
@@ -31,24 +31,24 @@ macro_rules! scripts {
 }
 
 scripts! {
-    OPEN "open": "entries" "sessions";
-    CLOSE "close": "entries" "sessions";
-    ECHO "echo": "entries" "sessions";
-    ENTRIES "entries": "entries";
-    ENTER "enter": "sequence" "entries" "sessions";
-    LEAVE "leave": "entries";
-    WITHDRAW "withdraw": "entries";
-    EVICT "evict": "entries";
-    REPLACE "replace": "entries";
-    WAIT "wait": "entries" "sessions";
-    SNAPSHOT "snapshot": "entries" "sessions";
+    OPEN "open": "lib/entries" "lib/sessions";
+    CLOSE "close": "lib/entries" "lib/sessions";
+    ECHO "echo": "lib/entries" "lib/sessions";
+    ENTRIES "entries": "lib/entries";
+    ENTER "enter": "lib/sequence" "enter_uncontended" "lib/entries" "lib/sessions";
+    LEAVE "leave": "leave_uncontended" "lib/entries";
+    WITHDRAW "withdraw": "lib/entries";
+    EVICT "evict": "lib/entries";
+    REPLACE "replace": "lib/entries";
+    WAIT "wait": "lib/entries" "lib/sessions";
+    SNAPSHOT "snapshot": "lib/entries" "lib/sessions";
     DECLARE "declare": ;
-    RETRACT "retract": "entries" "sessions";
-    PUBLISH "publish": "sequence" "retention";
-    TRIM "trim": "retention";
+    RETRACT "retract": "lib/entries" "lib/sessions";
+    PUBLISH "publish": "lib/sequence" "lib/retention";
+    TRIM "trim": "lib/retention";
     READ "read": ;
     BOUNDS "bounds": ;
-    TYPES "types": "entries";
+    TYPES "types": "lib/entries";
 }
 
 /// One element of a reply.

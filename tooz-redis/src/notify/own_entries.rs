@@ -18,23 +18,23 @@ enum State {
 
 /// The entries that the client has asked for and has not seen leave.
 #[derive(Debug, Default)]
-pub(super) struct OwnEntries(Mutex<HashMap<Nonce, State>>);
+pub(crate) struct OwnEntries(Mutex<HashMap<Nonce, State>>);
 
 impl OwnEntries {
     /// Records an entry before the request is sent, so that no notification about it is too early.
-    pub(super) fn entering(&self, nonce: Nonce) {
+    pub(crate) fn entering(&self, nonce: Nonce) {
         lock(&self.0).entry(nonce).or_insert(State::Entering);
     }
 
     /// Records that the server has confirmed the entry.
-    pub(super) fn entered(&self, nonce: Nonce) {
+    pub(crate) fn entered(&self, nonce: Nonce) {
         if let Some(state @ State::Entering) = lock(&self.0).get_mut(&nonce) {
             *state = State::Entered;
         }
     }
 
     /// Records that the client removes the entry: from now on its absence is no loss.
-    pub(super) fn leaving(&self, nonce: Nonce) {
+    pub(crate) fn leaving(&self, nonce: Nonce) {
         lock(&self.0).insert(nonce, State::Leaving);
     }
 

@@ -8,6 +8,7 @@
 //!   a session may be over, so that a waiter needs no timer for the life of the session that blocks it.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -36,6 +37,8 @@ const MARGIN: Duration = Duration::from_millis(20);
 pub(crate) struct Subscriptions {
     connections: Arc<Connections>,
     history: Arc<History>,
+    /// The number of the history that the session belongs to.
+    history_number: AtomicU64,
     /// The session's key and channel.
     session: String,
     /// The longest time between two messages to the own channel.
@@ -43,7 +46,7 @@ pub(crate) struct Subscriptions {
     wakeups: Wakeups,
     /// The subscribed channels besides the session's own, and when a waiter last asked for them.
     channels: tokio::sync::Mutex<HashMap<String, Instant>>,
-    entries: OwnEntries,
+    pub(crate) entries: OwnEntries,
     losses: mpsc::UnboundedSender<Loss>,
     /// Notifications were missed.
     missed: Notify,
@@ -63,6 +66,7 @@ impl Subscriptions {
         Self {
             connections,
             history,
+            history_number: AtomicU64::new(0),
             session,
             interval,
             wakeups: Wakeups::default(),
@@ -75,8 +79,9 @@ impl Subscriptions {
         }
     }
 
-    /// Subscribes to the session's own channel.
-    pub(crate) async fn start(&self) -> Result<()> {
+    /// Subscribes to the own channel of a session that belongs to this history.
+    pub(crate) async fn start(&self, history_number: u64) -> Result<()> {
+        self.history_number.store(history_number, Ordering::SeqCst);
         self.limited(self.confirm(&self.session, Vec::new())).await
     }
 
@@ -102,7 +107,7 @@ impl Subscriptions {
         self.wakeups.subscribe(&nonce.to_string())
     }
 
-    /// Records that a waiter depends on a session that may be over in so many milliseconds; a negative number stands for none.
+    /// Records that a waiter depends on a session that may be over in so many milliseconds. A negative number means none.
     pub(crate) fn expect_expiry(&self, milliseconds: i64) {
         let Ok(milliseconds) = u64::try_from(milliseconds) else { return };
         let expiry = Instant::now() + Duration::from_millis(milliseconds).max(PAUSE).min(self.interval) + MARGIN;
@@ -111,21 +116,6 @@ impl Subscriptions {
             *next = expiry;
             self.earlier.notify_one();
         }
-    }
-
-    /// Records an entry before the request to enter is sent.
-    pub(crate) fn entering(&self, nonce: Nonce) {
-        self.entries.entering(nonce);
-    }
-
-    /// Records that the server has confirmed an entry.
-    pub(crate) fn entered(&self, nonce: Nonce) {
-        self.entries.entered(nonce);
-    }
-
-    /// Records that the client removes an entry, before the request is sent.
-    pub(crate) fn leaving(&self, nonce: Nonce) {
-        self.entries.leaving(nonce);
     }
 
     /// Records that an entry is not there any more, and has its waiter look at the server.
@@ -178,33 +168,38 @@ impl Subscriptions {
     pub(crate) async fn maintain(self: Arc<Self>) {
         let mut reconnections = self.connections.reconnections();
         loop {
-            let next = *lock(&self.next_check);
             tokio::select! {
                 _ = reconnections.recv() => self.restore().await,
                 () = self.missed.notified() => self.restore().await,
-                () = self.earlier.notified() => {}
-                () = sleep_until(next) => self.check().await,
+                arrive = self.check() => if !arrive {
+                    tracing::warn!(channel = self.session, "no notifications arrive; connecting again");
+                    self.connections.reconnect_notifications();
+                    // The connection must have time to be made before it is checked again.
+                    sleep(self.connections.timeout()).await;
+                },
             }
         }
     }
 
-    /// Publishes to the own channel, and connects again if the message does not arrive. If the server does not take the
-    /// message, that proves nothing.
-    async fn check(&self) {
-        self.connections.restart();
+    /// Waits until the next check is due, publishes to the own channel, and says whether the message arrives. If the server
+    /// does not take the message, that proves nothing.
+    async fn check(&self) -> bool {
+        loop {
+            let next = *lock(&self.next_check);
+            tokio::select! {
+                () = sleep_until(next) => break,
+                () = self.earlier.notified() => {}
+            }
+        }
         *lock(&self.next_check) = Instant::now() + self.interval;
+        self.connections.restart();
         let has_waiters = self.remove_unused().await;
         let mut receiver = self.wakeups.subscribe(&self.session);
-        let Ok(mut reply) = self.connections.run(&ECHO, &self.session, &[]).await else { return };
+        let Ok(mut reply) = self.connections.run(&ECHO, &self.session, &[]).await else { return true };
         if has_waiters && let Ok(milliseconds) = reply.number() {
             self.expect_expiry(milliseconds);
         }
-        if timeout(self.connections.timeout(), receiver.changed()).await.is_err() {
-            tracing::warn!(channel = self.session, "no notifications arrive; connecting again");
-            self.connections.reconnect_notifications();
-            // The connection must have time to be made before it is checked again.
-            sleep(self.connections.timeout()).await;
-        }
+        timeout(self.connections.timeout(), receiver.changed()).await.is_ok()
     }
 
     /// Subscribes again, finds out what was missed, and wakes all waiters.
@@ -249,6 +244,9 @@ impl Subscriptions {
             let last = reply.natural()?;
             if last < greatest {
                 self.history.is_another(last);
+            }
+            // Another session of the driver may have noticed it first.
+            if self.history.number() != self.history_number.load(Ordering::SeqCst) {
                 return Err(history_changed());
             }
             cursor = reply.bytes().unwrap_or_default();

@@ -15,12 +15,12 @@ use crate::session::RedisSession;
 impl RedisSession {
     pub(crate) async fn enter_roster(&self, roster: &Roster, entry: NewEntry<'_>) -> Result<Standing> {
         self.check_open()?;
-        self.subscriptions.entering(entry.nonce);
+        self.subscriptions.entries.entering(entry.nonce);
         let standing = self.try_enter(roster, &entry).await;
         match &standing {
             Ok(Standing::Admitted(ticket) | Standing::Waiting { ticket, .. }) => {
                 self.history.saw(ticket.seq.0);
-                self.subscriptions.entered(entry.nonce);
+                self.subscriptions.entries.entered(entry.nonce);
             }
             // The entry may be there. Core repeats or withdraws it.
             Err(error) if error.is_retryable() => {}
@@ -49,7 +49,8 @@ impl RedisSession {
             if_taken.as_bytes(),
             key,
         ];
-        let reply = self.connections.run_replicated(&ENTER, &self.layout.roster(roster), &args).await?;
+        let given = args.iter().rposition(|arg| !arg.is_empty()).map_or(0, |last| last + 1);
+        let reply = self.connections.run_replicated(&ENTER, &self.layout.roster(roster), &args[..given]).await?;
         standing(reply, entry)
     }
 }

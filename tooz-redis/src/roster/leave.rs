@@ -5,7 +5,7 @@
 use tooz_core::Result;
 use tooz_core::driver::{Nonce, Roster, Seq, Ticket};
 
-use crate::client::{EVICT, LEAVE, WITHDRAW};
+use crate::client::{ECHO, EVICT, LEAVE, WITHDRAW};
 use crate::layout::{self, TOMBSTONE_TTL};
 use crate::session::RedisSession;
 
@@ -13,16 +13,20 @@ impl RedisSession {
     pub(crate) async fn leave_roster(&self, roster: &Roster, ticket: &Ticket) -> Result<bool> {
         self.check_open()?;
         // Before the request, so that the removal is not taken for a loss.
-        self.subscriptions.leaving(ticket.nonce);
+        self.subscriptions.entries.leaving(ticket.nonce);
         let fits = layout::ticket(ticket, &self.id);
-        let left = self.run(&LEAVE, &self.layout.roster(roster), &[fits.as_bytes()]).await?.is_done()?;
+        let reply = self.run(&LEAVE, &self.layout.roster(roster), &[fits.as_bytes()]).await?;
         self.subscriptions.left(ticket.nonce);
-        Ok(left)
+        if reply.has_more() {
+            // The entry has left, whatever becomes of this request.
+            let _ = self.connections.run(&ECHO, &self.key, &[]).await;
+        }
+        reply.is_done()
     }
 
     pub(crate) async fn withdraw_entry(&self, roster: &Roster, nonce: Nonce) -> Result<()> {
         self.check_open()?;
-        self.subscriptions.leaving(nonce);
+        self.subscriptions.entries.leaving(nonce);
         let (text, ttl) = (nonce.to_string(), TOMBSTONE_TTL.as_millis().to_string());
         self.run(&WITHDRAW, &self.layout.roster(roster), &[text.as_bytes(), ttl.as_bytes()]).await?.is_done()?;
         self.subscriptions.left(nonce);

@@ -8,27 +8,27 @@ use super::Server;
 
 /// A script, put together as `src/client/scripts.rs` does.
 macro_rules! source {
-    (open) => { source!("entries" "sessions"; "open") };
-    (close) => { source!("entries" "sessions"; "close") };
-    (echo) => { source!("entries" "sessions"; "echo") };
-    (entries) => { source!("entries"; "entries") };
-    (enter) => { source!("sequence" "entries" "sessions"; "enter") };
-    (leave) => { source!("entries"; "leave") };
-    (withdraw) => { source!("entries"; "withdraw") };
-    (evict) => { source!("entries"; "evict") };
-    (replace) => { source!("entries"; "replace") };
-    (wait) => { source!("entries" "sessions"; "wait") };
-    (snapshot) => { source!("entries" "sessions"; "snapshot") };
+    (open) => { source!("lib/entries" "lib/sessions"; "open") };
+    (close) => { source!("lib/entries" "lib/sessions"; "close") };
+    (echo) => { source!("lib/entries" "lib/sessions"; "echo") };
+    (entries) => { source!("lib/entries"; "entries") };
+    (enter) => { source!("lib/sequence" "enter_uncontended" "lib/entries" "lib/sessions"; "enter") };
+    (leave) => { source!("leave_uncontended" "lib/entries"; "leave") };
+    (withdraw) => { source!("lib/entries"; "withdraw") };
+    (evict) => { source!("lib/entries"; "evict") };
+    (replace) => { source!("lib/entries"; "replace") };
+    (wait) => { source!("lib/entries" "lib/sessions"; "wait") };
+    (snapshot) => { source!("lib/entries" "lib/sessions"; "snapshot") };
     (declare) => { source!(; "declare") };
-    (retract) => { source!("entries" "sessions"; "retract") };
-    (publish) => { source!("sequence" "retention"; "publish") };
-    (trim) => { source!("retention"; "trim") };
+    (retract) => { source!("lib/entries" "lib/sessions"; "retract") };
+    (publish) => { source!("lib/sequence" "lib/retention"; "publish") };
+    (trim) => { source!("lib/retention"; "trim") };
     (read) => { source!(; "read") };
     (bounds) => { source!(; "bounds") };
-    ($($lib:literal)*; $name:literal) => {
+    ($($part:literal)*; $name:literal) => {
         concat!(
             include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/scripts/lib/keys.lua")),
-            $(include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/scripts/lib/", $lib, ".lua")),)*
+            $(include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/scripts/", $part, ".lua")),)*
             include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/scripts/", $name, ".lua"))
         )
     };

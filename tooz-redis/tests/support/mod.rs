@@ -33,7 +33,7 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts one with further settings, as on the command line, and waits until it answers. A setting `FREE` stands for
+    /// Starts one with further settings, as on the command line, and waits until it answers. A setting `FREE` means
     /// another free port.
     pub(crate) async fn start(settings: &[&str]) -> Self {
         // Another process may take a port between its choice and the server's start.

@@ -2,13 +2,12 @@
 --
 -- A roster has one sorted set for each mode. The score is the seq; the member is the record of the entry:
 -- "seq nonce session mode limit key-length ", then the bytes of the unique key and of the value. The entry in `set` with
--- `seq` is found by its score. The hash of entries of its session maps "nonce roster" to the place of the entry: "seq mode".
+-- `seq` is found by its score. The hash of entries of its session maps "nonce roster" to its place: "seq mode limit".
 --
 -- An entry is admitted while fewer than `limit` conflicting entries precede it. Entries that had to wait are also in
 -- `:waiting`, by seq, and in `:limits`, by limit, until they are admitted. So the entries that a removal admits are found
 -- at the front of `:waiting`, without a look at the rest of the roster.
 
-local suffixes = { x = '', s = ':shared', m = ':members' }
 local conflicting = { x = { 'x', 's' }, s = { 'x' }, m = {} }
 
 -- The entry that a record describes.
@@ -27,9 +26,9 @@ local function find(roster, mode, seq)
   return record and parse(roster, record)
 end
 
--- The entry at a place "seq mode", or nil.
+-- The entry at a place "seq mode limit", or nil.
 local function find_at(roster, place)
-  local seq, mode = string.match(place, '^(%d+) (%l)$')
+  local seq, mode = string.match(place, '^(%d+) (%l) ')
   return find(roster, mode, seq)
 end
 
@@ -69,9 +68,9 @@ local function dequeue(roster, place)
   redis.call('ZREM', roster .. ':limits', place)
 end
 
--- Notifies the waiting entries that have become admitted, at most 100 in one call. If there may be more of them, the roster
--- is due at once among the sessions, see sessions.lua. Entries with a smaller limit may have to be passed over; the walk
--- ends where so many exclusive entries precede that no limit admits a later one.
+-- Notifies the waiting entries that have become admitted, at most 100 in one call. Returns whether there may be more of them:
+-- then the roster is due at once among the sessions, see sessions.lua. Entries with a smaller limit may have to be passed
+-- over. The walk ends where so many exclusive entries precede that no limit admits a later one.
 local function admit(roster)
   local greatest = tonumber(redis.call('ZREVRANGE', roster .. ':limits', 0, 0, 'WITHSCORES')[2])
   local passed = 0
@@ -92,22 +91,24 @@ local function admit(roster)
     end
     if entry and entry.mode == 'x' and exclusive + 1 >= greatest then return end
   end
-  if greatest and passed < 100 then redis.pcall('ZADD', space .. 'sessions', 0, roster) end
+  if not greatest or passed == 100 then return end
+  redis.pcall('ZADD', space .. 'sessions', 0, roster)
+  return true
 end
 
 -- Whether entries wait in a roster.
 local function has_waiting(roster) return redis.call('EXISTS', roster .. ':waiting') == 1 end
 
--- Removes an entry, notifies the entries that this admits and the clients that watch. It depends on no command that a full
--- server refuses.
+-- Removes an entry, notifies the entries that this admits and the clients that watch. Returns whether there may be more
+-- entries to be notified. It depends on no command that a full server refuses.
 local function remove(entry, waiting)
   local roster = entry.roster
   redis.call('ZREM', roster .. suffixes[entry.mode], entry.record)
   redis.call('HDEL', session_key(entry.session) .. ':entries', entry.nonce .. ' ' .. roster)
   if entry.key then redis.call('HDEL', roster .. ':keys', entry.key) end
-  if waiting then
-    dequeue(roster, entry.seq .. ' ' .. entry.mode)
-    admit(roster)
-  end
   publish_change(roster)
+  if waiting then
+    dequeue(roster, table.concat({ entry.seq, entry.mode, entry.limit }, ' '))
+    return admit(roster)
+  end
 end

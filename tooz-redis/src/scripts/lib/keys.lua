@@ -3,6 +3,9 @@
 
 local space = string.sub(KEYS[1], 1, string.find(KEYS[1], '}:', 1, true) + 1)
 
+-- The set of a roster for each mode: exclusive, shared, member.
+local suffixes = { x = '', s = ':shared', m = ':members' }
+
 local function session_key(session) return space .. 'session:' .. session end
 
 -- Whether a roster is declared.
