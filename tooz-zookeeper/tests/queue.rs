@@ -70,6 +70,18 @@ impl Waiter {
         Ok(())
     }
 
+    /// Leaves the queue while it waits, in one of three ways.
+    async fn is_removed(self, roster: &Roster, way: usize, other: &Arc<dyn Session>) -> Result<(), Failure> {
+        match way % 9 {
+            0 => drop(at_last("evict", || other.evict(roster, self.ticket.seq)).await?),
+            3 => at_last("withdraw", || self.session.withdraw(roster, self.ticket.nonce)).await?,
+            _ => self.leave(roster).await?,
+        }
+        let outcome = soon("the end of the wait", self.turn).await.unwrap();
+        assert_eq!(outcome.err().map(|error| error.kind()), Some(ErrorKind::NotHeld));
+        Ok(())
+    }
+
     async fn is_admitted(&mut self) -> Result<(), Failure> {
         Ok(soon("the turn", &mut self.turn).await.unwrap()?)
     }
@@ -121,14 +133,7 @@ async fn a_queue_is_served_in_order(context: Context) -> Result<(), Failure> {
         let behind = waiters.len().min(1 + served % 2);
         if served % 3 == 0 && behind > 0 {
             let gone = waiters.remove(behind - 1);
-            let other = &clients[(served + 1) % 3].session;
-            match served % 9 {
-                0 => drop(at_last("evict", || other.evict(&roster, gone.ticket.seq)).await?),
-                3 => at_last("withdraw", || gone.session.withdraw(&roster, gone.ticket.nonce)).await?,
-                _ => gone.leave(&roster).await?,
-            }
-            let outcome = soon("the end of the wait", gone.turn).await.unwrap();
-            assert_eq!(outcome.err().map(|error| error.kind()), Some(ErrorKind::NotHeld));
+            gone.is_removed(&roster, served, &clients[(served + 1) % 3].session).await?;
         }
         if served % 5 == 0 {
             sleep(Duration::from_millis(20)).await;

@@ -144,7 +144,7 @@ async fn a_foreign_znode(context: Context) -> Result<(), Failure> {
     let snapshot = b.session.snapshot(&roster, None).await?;
     assert_eq!(snapshot.entries.len(), 3);
     assert_eq!((snapshot.entries[1].nonce.0, &*snapshot.entries[1].value), (7, &[][..]));
-    assert_eq!(b.session.declared(Kind::Group).await?, [group.name.clone()]);
+    assert_eq!(b.session.declared(Kind::Group).await?, std::slice::from_ref(&group.name));
     let member =
         NewEntry { key: Key::Unique(b"m", IfTaken::Refuse), mode: Mode::Member, needs_declared: true, ..exclusive() };
     assert!(matches!(b.session.enter(&group, member).await?, Standing::Admitted(_)));

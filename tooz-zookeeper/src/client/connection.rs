@@ -25,11 +25,11 @@ use crate::error::{Answer, Fault, session_lost, unreachable};
 use crate::history::History;
 use crate::layout::{ancestry, parent};
 
-/// How many reads of data may be in flight. Each answer may be a megabyte, and a renewal that is sent later waits for it.
-const DATA_IN_FLIGHT: usize = 16;
+/// How many requests may be in flight. zookeeper-async deadlocks when its queue of 64 is full and it wants to ping.
+const IN_FLIGHT: usize = 48;
 
-/// How many other requests may be in flight. zookeeper-async deadlocks when its queue of 64 is full and it wants to ping.
-const OTHERS_IN_FLIGHT: usize = 32;
+/// How many of them may read data. Each answer may be a megabyte, and a renewal that is sent later waits for it.
+const DATA_IN_FLIGHT: usize = 16;
 
 /// The greatest session timeout that ZooKeeper's protocol can express.
 pub(crate) const GREATEST_TTL: Duration = Duration::from_millis(i32::MAX as u64);
@@ -80,7 +80,7 @@ impl Client {
             backend: Mutex::new(Some(backend)),
             state: state.clone(),
             data_slots: Arc::new(Semaphore::new(DATA_IN_FLIGHT)),
-            slots: Arc::new(Semaphore::new(OTHERS_IN_FLIGHT)),
+            slots: Arc::new(Semaphore::new(IN_FLIGHT)),
             timeout: options.timeout.min(LONGEST_TIMEOUT),
             heartbeat: OnceLock::new(),
             reconnecting: OnceLock::new(),
@@ -117,15 +117,15 @@ impl Client {
     /// Writes the heartbeat through the leader: the session lives, and reads that are sent after it see everything that
     /// was written before.
     pub(crate) async fn sync(&self) -> Answer<()> {
-        self.write_heartbeat(Some(&self.slots)).await
+        self.write_heartbeat(&[&self.slots]).await
     }
 
     /// As [`sync`](Self::sync), without waiting for a slot behind other requests.
     pub(crate) async fn renew(&self) -> Answer<()> {
-        self.write_heartbeat(None).await
+        self.write_heartbeat(&[]).await
     }
 
-    async fn write_heartbeat(&self, slots: Option<&Arc<Semaphore>>) -> Answer<()> {
+    async fn write_heartbeat(&self, slots: &[&Arc<Semaphore>]) -> Answer<()> {
         let Some(heartbeat) = self.heartbeat.get().cloned() else { return Ok(()) };
         let state = self.state.clone();
         self.request(slots, move |backend| async move { heartbeat.write(&*backend, &state).await }).await
@@ -133,7 +133,7 @@ impl Client {
 
     pub(crate) async fn create(&self, path: &str, data: &[u8], mode: CreateMode) -> Answer<(String, Stat)> {
         let (path, data) = (path.to_owned(), data.to_vec());
-        self.request(Some(&self.slots), move |backend| async move { backend.create(&path, &data, mode).await }).await
+        self.request(&[&self.slots], move |backend| async move { backend.create(&path, &data, mode).await }).await
     }
 
     /// Creates a znode and its ancestors, where they are missing.
@@ -152,30 +152,30 @@ impl Client {
 
     pub(crate) async fn delete(&self, path: &str, version: Option<i32>) -> Answer<()> {
         let path = path.to_owned();
-        self.request(Some(&self.slots), move |backend| async move { backend.delete(&path, version).await }).await
+        self.request(&[&self.slots], move |backend| async move { backend.delete(&path, version).await }).await
     }
 
     pub(crate) async fn set_data(&self, path: &str, data: &[u8], version: Option<i32>) -> Answer<Stat> {
         let (path, data) = (path.to_owned(), data.to_vec());
-        self.request(Some(&self.slots), move |backend| async move { backend.set_data(&path, &data, version).await })
-            .await
+        self.request(&[&self.slots], move |backend| async move { backend.set_data(&path, &data, version).await }).await
     }
 
     pub(crate) async fn data(&self, path: &str) -> Answer<(Vec<u8>, Stat)> {
         let path = path.to_owned();
-        self.request(Some(&self.data_slots), move |backend| async move { backend.data(&path, false).await }).await
+        self.request(&[&self.data_slots, &self.slots], move |backend| async move { backend.data(&path, false).await })
+            .await
     }
 
     pub(crate) async fn exists(&self, path: &str) -> Answer<Option<Stat>> {
         let path = path.to_owned();
-        self.request(Some(&self.slots), move |backend| async move { backend.exists(&path, false).await }).await
+        self.request(&[&self.slots], move |backend| async move { backend.exists(&path, false).await }).await
     }
 
     /// Lists the names of a znode's children. A znode that does not exist has none.
     pub(crate) async fn children(&self, path: &str) -> Answer<Vec<String>> {
         let path = path.to_owned();
         let listed =
-            self.request(Some(&self.slots), move |backend| async move { backend.children(&path, false).await }).await;
+            self.request(&[&self.slots], move |backend| async move { backend.children(&path, false).await }).await;
         Ok(none_if_missing(listed)?.unwrap_or_default())
     }
 
@@ -188,9 +188,8 @@ impl Client {
     ) -> Answer<Option<(Vec<u8>, Stat, Watch)>> {
         let watch = self.state.watches.add(path, WatchKind::Node, wakeup);
         let owned = path.to_owned();
-        let reading =
-            self.request(Some(&self.data_slots), move |backend| async move { backend.data(&owned, true).await });
-        match reading.await {
+        let slots = [&self.data_slots, &self.slots];
+        match self.request(&slots, move |backend| async move { backend.data(&owned, true).await }).await {
             Err(Fault::Denied) => {
                 warn!(znode = path, "the access list of a znode hides its data; the driver reads it as empty");
                 // The server does not deliver events of such a znode, so the watch is on its parent.
@@ -206,7 +205,7 @@ impl Client {
         let watch = self.state.watches.add(path, WatchKind::Node, wakeup);
         let path = path.to_owned();
         let stat =
-            self.request(Some(&self.slots), move |backend| async move { backend.exists(&path, true).await }).await?;
+            self.request(&[&self.slots], move |backend| async move { backend.exists(&path, true).await }).await?;
         Ok((stat, watch))
     }
 
@@ -219,7 +218,7 @@ impl Client {
         let watch = self.state.watches.add(path, WatchKind::Children, wakeup);
         let path = path.to_owned();
         let listed =
-            self.request(Some(&self.slots), move |backend| async move { backend.children(&path, true).await }).await;
+            self.request(&[&self.slots], move |backend| async move { backend.children(&path, true).await }).await;
         Ok(none_if_missing(listed)?.map(|children| (children, watch)))
     }
 
@@ -267,8 +266,8 @@ impl Client {
         outcome
     }
 
-    /// Sends a request when there is a connection and, if it needs a slot, a free one.
-    async fn request<T, F>(&self, slots: Option<&Arc<Semaphore>>, call: impl FnOnce(Arc<dyn Backend>) -> F) -> Answer<T>
+    /// Sends a request when there is a connection and a free slot of each kind that it needs.
+    async fn request<T, F>(&self, slots: &[&Arc<Semaphore>], call: impl FnOnce(Arc<dyn Backend>) -> F) -> Answer<T>
     where
         T: Send + 'static,
         F: Future<Output = Answer<T>> + Send + 'static,
@@ -276,16 +275,16 @@ impl Client {
         let deadline = Instant::now() + self.timeout;
         let prepared = async {
             self.state.ready().await?;
-            let slot = match slots {
-                Some(slots) => slots.clone().acquire_owned().await.ok(),
-                None => None,
-            };
+            let mut permits = Vec::with_capacity(slots.len());
+            for slots in slots {
+                permits.extend(Arc::clone(slots).acquire_owned().await.ok());
+            }
             let backend = lock(&self.backend).clone().ok_or_else(|| session_lost("it was closed"))?;
-            Ok((backend, slot))
+            Ok((backend, permits))
         };
-        let (backend, slot) = self.state.bounded(deadline, prepared).await?;
+        let (backend, permits) = self.state.bounded(deadline, prepared).await?;
         let (state, answer) = (self.state.clone(), call(backend));
-        in_flight::send(async move { state.bounded(deadline, answer).await }, slot).await
+        in_flight::send(async move { state.bounded(deadline, answer).await }, permits).await
     }
 }
 

@@ -54,7 +54,10 @@ impl Rosters {
             Ok(Standing::Withdrawn { .. }) => self.own.forget(new.nonce),
             // Core repeats the attempt or withdraws the entry.
             Err(error) if error.is_retryable() || error.is_session_lost() => {}
-            Err(_) => self.abandon(&parent, new.nonce).await?,
+            Err(_) => match self.abandon(&parent, new.nonce).await {
+                Err(unknown) if unknown.is_retryable() => return Err(unknown),
+                _ => self.own.forget(new.nonce),
+            },
             Ok(_) => {}
         }
         outcome
@@ -66,7 +69,6 @@ impl Rosters {
             self.own.set_leaving(nonce);
             self.remove_by_nonce(roster, &HashSet::from([nonce])).await?;
         }
-        self.own.forget(nonce);
         Ok(())
     }
 
