@@ -160,11 +160,11 @@ impl Drop for FileSession {
 
 /// Ends a session that no caller waits for.
 pub(crate) fn end_in_background(executor: &Executor, session: i64) {
-    executor.submit(Box::new(move |state| {
+    executor.submit(move |state| {
         if let Err(fault) = state.end_session(session) {
             tracing::warn!(?fault, "failed to end a session that was dropped; trying again");
         }
-    }));
+    });
 }
 
 /// A verb that fails once its session is over.

@@ -112,8 +112,8 @@ impl Slot {
         self.database = Arc::downgrade(&database);
         let (wake, woken) = UnixStream::pair()?;
         wake.set_nonblocking(true)?;
-        let state = join(directory.clone(), database)?;
-        let worker = Worker::new(&state, woken)?;
+        let mut state = join(directory.clone(), database)?;
+        let worker = Worker::new(&mut state, woken)?;
         let queue = Arc::new(Queue::new(state, wake));
         self.queues.retain(|queue| queue.strong_count() > 0);
         self.queues.push(Arc::downgrade(&queue));
@@ -122,8 +122,12 @@ impl Slot {
         let body = move || {
             worker.run(&queue);
             // Closing the connection must not coincide with opening another one.
-            let _slot = lock(&slot);
-            queue.close();
+            let locked = lock(&slot);
+            let ends = queue.close();
+            drop(locked);
+            // Last, since the program may fork as soon as it knows.
+            drop((queue, slot));
+            drop(ends);
         };
         thread::Builder::new().name("tooz-file".into()).spawn(body)?;
         Ok(executor)
