@@ -148,8 +148,8 @@ async fn a_link_in_place_of_a_file_is_not_followed() {
     assert_eq!(fs::read(&victim).unwrap(), b"");
 }
 
-#[tokio::test]
-async fn a_neighbour_who_swaps_sockets_for_links_changes_no_mode() {
+#[test]
+fn a_neighbour_that_swaps_sockets_for_links_changes_no_mode() {
     let parent = tempfile::tempdir().unwrap();
     let victim = parent.path().join("victim");
     fs::write(&victim, "").unwrap();
