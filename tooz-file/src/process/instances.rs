@@ -51,10 +51,10 @@ pub(crate) fn executor_of(path: &Path, deadline: Instant) -> Result<Arc<Executor
         let slot = slot_of(directory.path())?;
         // Two callers that come at once share one executor, and a slow directory does not hold up others.
         let mut locked = lock(&slot);
-        if let Some(executor) = locked.executor.upgrade().filter(|executor| !executor.has_ended()) {
-            return Ok(executor);
+        match locked.executor.upgrade() {
+            Some(executor) if !executor.has_ended() && locked.database_of(&directory).is_some() => Ok(executor),
+            _ => locked.start(directory, slot.clone()),
         }
-        locked.start(directory, slot.clone())
     };
     busy::until(Some(deadline), start).map_err(|fault: Fault| fault.into_error(path))
 }
@@ -103,9 +103,14 @@ impl Instances {
 }
 
 impl Slot {
+    /// The open database file, unless it was removed or replaced meanwhile.
+    fn database_of(&self, directory: &Directory) -> Option<Arc<File>> {
+        self.database.upgrade().filter(|file| directory.is_database(file))
+    }
+
     fn start(&mut self, directory: Directory, slot: Arc<Mutex<Self>>) -> Outcome<Arc<Executor>> {
         let directory = Arc::new(directory);
-        let database = match self.database.upgrade().filter(|file| directory.is_database(file)) {
+        let database = match self.database_of(&directory) {
             Some(database) => database,
             None => Arc::new(directory.open_database()?),
         };
