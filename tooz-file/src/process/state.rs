@@ -2,8 +2,8 @@
 //! time uses it.
 //!
 //! A dead session must never add an entry, so a transaction checks that the process is still in `peers`. Acquiring and
-//! releasing a lock save that statement, a twentieth of their time each: the statement that takes the next number checks
-//! it along, and an entry that is still there to be removed proves it.
+//! releasing a lock are the most frequent operations and save that statement: the statement that takes the next number
+//! includes the check, and an entry that is still there to be removed proves it.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
