@@ -1,7 +1,7 @@
 //! The directory of a URL: created if it is missing, and refused if other users could interfere with it.
 //!
 //! - Files are opened relative to the open directory and without following links; modes are set on descriptors, never
-//!   by path. So a user who can write to the directory cannot redirect a change to a file elsewhere.
+//!   by path. A user with write permission in the directory therefore cannot redirect a change to a file elsewhere.
 //! - A directory of another user is refused unless its group shares it on purpose: group-writable with the set-group-ID
 //!   bit (`chmod 2770`). The files of a shared directory get mode 0660, all others 0600.
 
@@ -42,6 +42,7 @@ pub(crate) struct Directory {
     path: PathBuf,
     database: PathBuf,
     handle: File,
+    key: (u64, u64),
     /// The group that shares it, if any.
     group: Option<u32>,
 }
@@ -58,8 +59,9 @@ impl Directory {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let handle = File::from(rustix::fs::open(&path, flags, Mode::empty()).map_err(io::Error::from)?);
         refuse_network(&handle, &path)?;
-        let group = sharing_group(&handle.metadata()?, &path)?;
-        Ok(Self { database: path.join(layout::DATABASE), path, handle, group })
+        let found = handle.metadata()?;
+        let (key, group) = ((found.dev(), found.ino()), sharing_group(&found, &path)?);
+        Ok(Self { database: path.join(layout::DATABASE), path, handle, key, group })
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -89,7 +91,13 @@ impl Directory {
             Errno::LOOP => self.refusal("tooz.db is a symbolic link; remove it").into(),
             error => Fault::from(io::Error::from(error)),
         })?;
-        self.check_database(&file)?;
+        for name in layout::DATABASE_FILES {
+            match fs::symlink_metadata(self.path.join(name)) {
+                Ok(found) => self.check_file(name, &found)?,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
         Ok(file)
     }
 
@@ -110,6 +118,11 @@ impl Directory {
             true => direct,
             false => PathBuf::from(format!("/proc/self/fd/{}/{name}", self.handle.as_raw_fd())),
         }
+    }
+
+    /// The device and inode of the directory, by which a process recognises it under another path.
+    pub(crate) fn key(&self) -> (u64, u64) {
+        self.key
     }
 
     /// The device and inode of the database file that the path leads to at this moment.
@@ -163,14 +176,13 @@ impl Directory {
         Mode::from_raw_mode(if self.group.is_some() { 0o660 } else { 0o600 })
     }
 
-    fn check_database(&self, file: &File) -> Outcome<()> {
-        let found = file.metadata()?;
+    fn check_file(&self, name: &str, found: &fs::Metadata) -> Outcome<()> {
         let ours = found.uid() == geteuid().as_raw() || Some(found.gid()) == self.group;
         if !found.is_file() || found.nlink() > 1 {
-            return Err(self.refusal("tooz.db is not a regular file of its own; remove it").into());
+            return Err(self.refusal(format!("{name} is not a regular file of its own; remove it")).into());
         }
         if !ours || found.mode() & OTHERS_WRITABLE != 0 {
-            let owner = format!("tooz.db belongs to user {} and has mode {:o}", found.uid(), found.mode() & 0o7777);
+            let owner = format!("{name} belongs to user {} and has mode {:o}", found.uid(), found.mode() & 0o7777);
             return Err(self.refusal(format!("{owner}; {SHARING}")).into());
         }
         Ok(())

@@ -81,12 +81,11 @@ impl Session for FileSession {
     async fn close(&self) -> Result<()> {
         let session = self.caller.session;
         match self.executor.run(self.timeout, move |state| state.end_session(session)).await {
+            // A program that forks next, or removes the directory, finds all files closed.
+            Ok(()) if instances::retire(&self.executor) => self.executor.stop(self.timeout).await,
+            // Nothing is left to close: the directory was removed, or the session belongs to the parent process.
             Err(error) if !error.is_session_lost() => return Err(error),
             _ => {}
-        }
-        // A program that forks next, or removes the directory, finds all files closed.
-        if instances::retire(&self.executor) {
-            self.executor.stop(self.timeout).await;
         }
         self.runtime_guard.abort();
         Ok(())
@@ -160,11 +159,11 @@ impl Drop for FileSession {
 
 /// Ends a session that no caller waits for.
 pub(crate) fn end_in_background(executor: &Executor, session: i64) {
-    executor.submit(Box::new(move |state| {
+    executor.submit(move |state| {
         if let Err(fault) = state.end_session(session) {
             tracing::warn!(?fault, "failed to end a session that was dropped; trying again");
         }
-    }));
+    });
 }
 
 /// A verb that fails once its session is over.

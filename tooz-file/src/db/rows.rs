@@ -196,6 +196,10 @@ impl RosterRow {
         let (mode, seq, nonce) = (ticket.mode.as_str(), number_of(ticket.seq), ticket.nonce.0.to_be_bytes());
         let removed = delete.execute(params![self.id, mode, seq, nonce, session])? == 1;
         if removed {
+            if self.contended {
+                // The entry may have been one that waits, and a task of this process may wait for its turn.
+                tx.notify(tx.me, Notification::Turn(seq));
+            }
             self.after_removal(tx)?;
         }
         Ok(removed)

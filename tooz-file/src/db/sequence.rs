@@ -9,9 +9,10 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
+use tooz_core::driver::support::session_lost;
 use tooz_core::{Error, ErrorKind};
 
-use crate::error::Outcome;
+use crate::error::{Fault, Outcome};
 
 /// How many numbers are reserved at once.
 const BLOCK: i64 = 1 << 16;
@@ -28,15 +29,23 @@ impl Sequence {
         Ok(db.prepare_cached("SELECT last, reserved FROM sequence")?.query_row([], Self::from_row)?)
     }
 
-    /// Takes the next number.
-    pub(crate) fn advance(db: &Connection) -> Outcome<Self> {
+    /// Takes the next number, if `peer` is still in the table of peers and there is another number.
+    pub(crate) fn advance(db: &Connection, peer: i64) -> Outcome<Self> {
         let mut update = db.prepare_cached(
-            "UPDATE sequence SET last = last + 1 WHERE last < 9223372036854775807 RETURNING last, reserved",
+            "UPDATE sequence SET last = last + 1
+             WHERE last < 9223372036854775807 AND EXISTS (SELECT 1 FROM peers WHERE id = ?1) RETURNING last, reserved",
         )?;
-        update.query_row([], Self::from_row).optional()?.ok_or_else(|| {
-            let message = "the database has given out its last fencing token; move the directory away to start afresh";
-            Error::new(ErrorKind::Corrupt, message).into()
-        })
+        let advanced = update.query_row([peer], Self::from_row).optional()?;
+        advanced.map_or_else(|| Err(Self::refusal(db)?), Ok)
+    }
+
+    /// Why there was no next number.
+    fn refusal(db: &Connection) -> Outcome<Fault> {
+        if Self::read(db)?.last < i64::MAX {
+            return Ok(session_lost().into());
+        }
+        let message = "the database has given out its last fencing token; move the directory away to start afresh";
+        Ok(Error::new(ErrorKind::Corrupt, message).into())
     }
 
     /// Whether less than half a block is left. The other half is for other processes that have not noticed yet.
@@ -81,9 +90,11 @@ mod tests {
         db.execute_batch(schema::TABLES).unwrap();
         db.execute_batch("UPDATE sequence SET last = 9223372036854775806, reserved = last").unwrap();
         assert!(Sequence::reserve(&db).is_ok());
-        assert_eq!(Sequence::advance(&db).unwrap().last, i64::MAX);
+        assert!(Sequence::advance(&db, 1).is_err(), "the peer is unknown");
+        db.execute_batch("INSERT INTO peers VALUES (1)").unwrap();
+        assert_eq!(Sequence::advance(&db, 1).unwrap().last, i64::MAX);
         for _ in 0..2 {
-            assert!(Sequence::advance(&db).is_err());
+            assert!(Sequence::advance(&db, 1).is_err());
         }
     }
 

@@ -37,9 +37,9 @@ impl<'a> Transaction<'a> {
         if known { Ok(()) } else { Err(session_lost().into()) }
     }
 
-    /// Takes the next number of the sequence.
+    /// Takes the next number of the sequence. Fails as [`check_alive`](Self::check_alive) does.
     pub(crate) fn next_seq(&mut self) -> Outcome<i64> {
-        let sequence = Sequence::advance(self.db)?;
+        let sequence = Sequence::advance(self.db, self.me)?;
         self.sequence = Some(sequence);
         Ok(sequence.last)
     }

@@ -103,7 +103,25 @@ impl Notifier {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn any_datagram_is_read_or_dropped(bytes in prop::collection::vec(any::<u8>(), 0..12)) {
+            if let Some(notification) = Notification::decode(&bytes) {
+                prop_assert_eq!(Notification::decode(&notification.encode()), Some(notification));
+            }
+        }
+
+        #[test]
+        fn any_file_name_is_a_socket_of_one_peer_or_of_none(name in "p-[0-9a-fA-F]{0,20}\\.sock|.{0,30}") {
+            if let Some(peer) = layout::peer_of_socket(&name) {
+                prop_assert_eq!(layout::socket(peer), name);
+            }
+        }
+    }
 
     #[test]
     fn notifications_survive_the_wire_and_other_datagrams_are_dropped() {

@@ -39,9 +39,13 @@ impl State {
         self.remove_leftovers()
     }
 
-    /// Whether [`do_chores`](Self::do_chores) has something to do.
+    /// Whether the worker has something to do.
     pub(crate) fn has_chores(&self) -> bool {
-        self.evictions || self.notifier.has_unsent() || self.commits >= CHECKPOINT || self.idle.len() >= MAX_IDLE
+        self.lost
+            || self.evictions
+            || self.notifier.has_unsent()
+            || self.commits >= CHECKPOINT
+            || self.idle.len() >= MAX_IDLE
     }
 
     /// Whether so much is left to do that callers must leave the state to the worker.

@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 use tooz_core::Result;
 use tooz_core::driver::support::session_lost;
 
-use super::queue::{Job, Queue};
+use super::queue::Queue;
 use super::state::State;
 use crate::db::busy;
 use crate::directory::Directory;
@@ -62,8 +62,10 @@ impl Executor {
                 true => busy::until(Some(deadline), || request(state)),
                 false => Err(timeout_error().into()),
             };
-            // A caller that has given up does not listen.
-            let _ = reply.send(outcome.map_err(|fault| fault.into_error(directory.path())));
+            Box::new(move || {
+                // A caller that has given up does not listen.
+                let _ = reply.send(outcome.map_err(|fault| fault.into_error(directory.path())));
+            })
         }));
         match tokio::time::timeout(timeout, answer).await {
             Ok(answer) => answer.unwrap_or_else(|_| Err(session_lost())),
@@ -72,9 +74,12 @@ impl Executor {
     }
 
     /// Queues a job whose result no caller waits for.
-    pub(crate) fn submit(&self, job: Job) {
+    pub(crate) fn submit(&self, job: impl FnOnce(&mut State) + Send + 'static) {
         if self.check_process().is_ok() {
-            self.queue.push(job);
+            self.queue.push(Box::new(move |state| {
+                job(state);
+                Box::new(|| ())
+            }));
         }
     }
 
@@ -107,7 +112,7 @@ impl Executor {
             return None;
         }
         let outcome = busy::until(None, || request(state));
-        if state.has_chores() || state.lost {
+        if state.has_chores() {
             self.queue.wake_worker();
         }
         match outcome {

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::fs::File;
 use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process;
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, TryLockError, Weak};
 use std::thread;
@@ -25,13 +25,16 @@ use crate::error::{Fault, Outcome, forked_in_use};
 
 static INSTANCES: LazyLock<Mutex<Instances>> = LazyLock::new(Mutex::default);
 
+/// The device and inode of a directory.
+type Key = (u64, u64);
+
 /// The executors of one process.
 #[derive(Debug, Default)]
 struct Instances {
     process: u32,
-    slots: HashMap<PathBuf, Arc<Mutex<Slot>>>,
+    slots: HashMap<Key, Arc<Mutex<Slot>>>,
     /// Copies of the slots of the parent that are not closed yet.
-    inherited: HashMap<PathBuf, Arc<Mutex<Slot>>>,
+    inherited: HashMap<Key, Arc<Mutex<Slot>>>,
 }
 
 /// What this process has of one directory. Its lock is held while a connection is opened or closed.
@@ -48,20 +51,20 @@ struct Slot {
 pub(crate) fn executor_of(path: &Path, deadline: Instant) -> Result<Arc<Executor>> {
     let start = || {
         let directory = Directory::open(path)?;
-        let slot = slot_of(directory.path())?;
+        let slot = slot_of(directory.key())?;
         // Two callers that come at once share one executor, and a slow directory does not hold up others.
         let mut locked = lock(&slot);
-        if let Some(executor) = locked.executor.upgrade().filter(|executor| !executor.has_ended()) {
-            return Ok(executor);
+        match locked.executor.upgrade() {
+            Some(executor) if !executor.has_ended() && locked.database_of(&directory).is_some() => Ok(executor),
+            _ => locked.start(directory, slot.clone()),
         }
-        locked.start(directory, slot.clone())
     };
     busy::until(Some(deadline), start).map_err(|fault: Fault| fault.into_error(path))
 }
 
 /// Whether no session but the one that asks uses the executor. If so, later sessions get another one.
 pub(crate) fn retire(executor: &Arc<Executor>) -> bool {
-    let slot = lock(&INSTANCES).slots.get(executor.directory().path()).cloned();
+    let slot = lock(&INSTANCES).slots.get(&executor.directory().key()).cloned();
     let Some(slot) = slot else { return false };
     let mut slot = lock(&slot);
     // Others get the executor under this lock only.
@@ -72,14 +75,14 @@ pub(crate) fn retire(executor: &Arc<Executor>) -> bool {
     retires
 }
 
-fn slot_of(path: &Path) -> Outcome<Arc<Mutex<Slot>>> {
+fn slot_of(key: Key) -> Outcome<Arc<Mutex<Slot>>> {
     let mut instances = lock(&INSTANCES);
     instances.note_fork();
-    if let Some(inherited) = instances.inherited.get(path) {
+    if let Some(inherited) = instances.inherited.get(&key) {
         close_inherited(inherited)?;
-        instances.inherited.remove(path);
+        instances.inherited.remove(&key);
     }
-    Ok(instances.slots.entry(path.to_owned()).or_default().clone())
+    Ok(instances.slots.entry(key).or_default().clone())
 }
 
 fn close_inherited(slot: &Mutex<Slot>) -> Outcome<()> {
@@ -103,17 +106,22 @@ impl Instances {
 }
 
 impl Slot {
+    /// The open database file, unless it was removed or replaced meanwhile.
+    fn database_of(&self, directory: &Directory) -> Option<Arc<File>> {
+        self.database.upgrade().filter(|file| directory.is_database(file))
+    }
+
     fn start(&mut self, directory: Directory, slot: Arc<Mutex<Self>>) -> Outcome<Arc<Executor>> {
         let directory = Arc::new(directory);
-        let database = match self.database.upgrade().filter(|file| directory.is_database(file)) {
+        let database = match self.database_of(&directory) {
             Some(database) => database,
             None => Arc::new(directory.open_database()?),
         };
         self.database = Arc::downgrade(&database);
         let (wake, woken) = UnixStream::pair()?;
         wake.set_nonblocking(true)?;
-        let state = join(directory.clone(), database)?;
-        let worker = Worker::new(&state, woken)?;
+        let mut state = join(directory.clone(), database)?;
+        let worker = Worker::new(&mut state, woken)?;
         let queue = Arc::new(Queue::new(state, wake));
         self.queues.retain(|queue| queue.strong_count() > 0);
         self.queues.push(Arc::downgrade(&queue));
@@ -122,8 +130,12 @@ impl Slot {
         let body = move || {
             worker.run(&queue);
             // Closing the connection must not coincide with opening another one.
-            let _slot = lock(&slot);
-            queue.close();
+            let locked = lock(&slot);
+            let ends = queue.close();
+            drop(locked);
+            // Last, since the program may fork as soon as it knows.
+            drop((queue, slot));
+            drop(ends);
         };
         thread::Builder::new().name("tooz-file".into()).spawn(body)?;
         Ok(executor)

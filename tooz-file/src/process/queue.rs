@@ -11,8 +11,12 @@ use tooz_core::driver::support::lock;
 use super::state::State;
 use crate::error::{Outcome, forked_in_use};
 
-/// Something to do with the state.
-pub(crate) type Job = Box<dyn FnOnce(&mut State) + Send>;
+/// Something to do with the state. It returns its reply, which the worker sends once the state is unlocked: a caller that
+/// forks after a reply then leaves no lock behind in the child.
+pub(crate) type Job = Box<dyn FnOnce(&mut State) -> Reply + Send>;
+
+/// Sends the result of a job to its caller.
+pub(crate) type Reply = Box<dyn FnOnce() + Send>;
 
 /// What an executor and its worker share.
 #[derive(Debug)]
@@ -53,8 +57,7 @@ impl Queue {
 
     /// The state, if no other thread uses it and no job waits.
     pub(crate) fn state_if_idle(&self) -> Option<MutexGuard<'_, Option<State>>> {
-        let idle = lock(&self.jobs).waiting.is_empty();
-        if idle { self.state.try_lock().ok() } else { None }
+        if self.has_jobs() { None } else { self.state.try_lock().ok() }
     }
 
     /// Queues a job, or drops it if the worker has ended.
@@ -67,6 +70,11 @@ impl Queue {
         }
     }
 
+    pub(crate) fn has_jobs(&self) -> bool {
+        !lock(&self.jobs).waiting.is_empty()
+    }
+
+    /// Takes the next job. Call it with the state locked, so that no caller overtakes the job.
     pub(crate) fn pop(&self) -> Option<Job> {
         lock(&self.jobs).waiting.pop_front()
     }
@@ -99,8 +107,9 @@ impl Queue {
         jobs.stopping || jobs.closed
     }
 
-    /// Closes the state and drops the jobs that wait, whose callers then learn that their session is over.
-    pub(crate) fn close(&self) {
+    /// Closes the state and drops the jobs that wait, whose callers then learn that their session is over. Drop the result
+    /// to tell the callers of [`stop`](Self::stop).
+    pub(crate) fn close(&self) -> Vec<oneshot::Sender<()>> {
         let waiting = {
             let mut jobs = lock(&self.jobs);
             jobs.closed = true;
@@ -109,7 +118,7 @@ impl Queue {
         let state = self.state().take();
         drop(state);
         drop(waiting);
-        lock(&self.jobs).ends.clear();
+        std::mem::take(&mut lock(&self.jobs).ends)
     }
 
     /// Closes the copy of the state that a fork has made. Fails if a thread of the parent was using it at that moment,

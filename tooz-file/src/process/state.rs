@@ -1,5 +1,9 @@
 //! The state of this process in one directory: its connection, its sessions and the tasks that wait. One thread at a
 //! time uses it.
+//!
+//! A dead session must never add an entry, so a transaction checks that the process is still in `peers`. Acquiring and
+//! releasing a lock are the most frequent operations and save that statement: the statement that takes the next number
+//! includes the check, and an entry that is still there to be removed proves it.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -65,20 +69,31 @@ pub(crate) struct State {
 
 impl State {
     /// Runs `verb` as one transaction, then notifies the processes that it concerns. An error means that nothing changed.
+    ///
+    /// Fails if the database was replaced, or if another process has taken this one for dead.
     pub(crate) fn write<T>(
         &mut self,
         durability: Durability,
         verb: impl FnOnce(&mut Transaction<'_>) -> Outcome<T>,
     ) -> Outcome<T> {
         self.check_directory()?;
+        self.write_unchecked(durability, |tx| {
+            tx.check_alive()?;
+            verb(tx)
+        })
+    }
+
+    /// As [`write`](Self::write), for a verb that makes these checks itself where they matter.
+    pub(crate) fn write_unchecked<T>(
+        &mut self,
+        durability: Durability,
+        verb: impl FnOnce(&mut Transaction<'_>) -> Outcome<T>,
+    ) -> Outcome<T> {
         if durability == Durability::Disk {
             set_durable(&self.db, true)?;
         }
         let mut tx = Transaction::new(&self.db, &self.presence);
-        let result = immediate(&self.db, || {
-            tx.check_alive()?;
-            verb(&mut tx)
-        });
+        let result = immediate(&self.db, || verb(&mut tx));
         let Transaction { notifications, idle, sequence, .. } = tx;
         if durability == Durability::Disk {
             set_durable(&self.db, false)?;
@@ -93,14 +108,14 @@ impl State {
         Ok(value)
     }
 
-    /// As [`write`](Self::write), again and again until no dead process stops it.
+    /// Runs `verb` in a transaction again and again until no dead process stops it. The verb makes its own checks.
     pub(crate) fn write_past_dead<T>(
         &mut self,
         durability: Durability,
         mut verb: impl FnMut(&mut Transaction<'_>) -> Outcome<Attempt<T>>,
     ) -> Outcome<T> {
         loop {
-            match self.write(durability, &mut verb)? {
+            match self.write_unchecked(durability, &mut verb)? {
                 Attempt::Done(value) => return Ok(value),
                 Attempt::Dead(peers) => self.remove_peers(&peers)?,
             }
@@ -156,8 +171,9 @@ impl State {
         self.wakeups.wake(notification);
     }
 
-    /// Reserves numbers of the sequence if few are left. Call it before a transaction that takes one.
+    /// Prepares for a transaction that takes a number of the sequence, and reserves numbers if few are left.
     pub(crate) fn reserve_numbers(&mut self) -> Outcome<()> {
+        self.check_directory()?;
         if self.sequence.is_short() {
             self.sequence = self.write(Durability::Disk, |tx| Sequence::reserve(tx.db))?;
         }

@@ -52,11 +52,15 @@ struct Events {
 }
 
 impl Worker {
-    pub(crate) fn new(state: &State, woken: UnixStream) -> Outcome<Self> {
+    pub(crate) fn new(state: &mut State, woken: UnixStream) -> Outcome<Self> {
         woken.set_nonblocking(true)?;
         let socket = state.directory.bind_socket(&layout::socket(state.presence.me()))?;
-        let now = Instant::now();
-        Ok(Self { woken, socket, watched: Vec::new(), next_tick: now + TICK, peers_again: Some((now, SOON)) })
+        let next_tick = Instant::now() + TICK;
+        let mut worker = Self { woken, socket, watched: Vec::new(), next_tick, peers_again: None };
+        if worker.watch_peers(state).is_err() {
+            worker.peers_again = Some((Instant::now(), SOON));
+        }
+        Ok(worker)
     }
 
     /// The life of the thread. At its end all sessions are over, after a panic too.
@@ -70,24 +74,27 @@ impl Worker {
         }
     }
 
+    /// Locks the state only when there is something to do, so that a fork seldom finds it locked.
     fn work(&mut self, queue: &Queue) {
+        let mut has_chores = false;
         loop {
-            // Bound first, so that the lock is not held in the sleep.
-            let has_chores = queue.state().as_ref().is_some_and(State::has_chores);
             let events = self.sleep(has_chores);
-            let mut state = queue.state();
-            let Some(state) = state.as_mut() else { return };
-            self.receive(state, events);
-            while let Some(job) = queue.pop() {
-                // A job for which a caller waits has a deadline of its own.
-                busy::until(Some(Instant::now() + PATIENCE), || job(state));
+            let called_for_chores = events.woken && !queue.has_jobs();
+            if events.notified || events.watched_ended || called_for_chores || has_chores || self.is_due() {
+                let mut state = queue.state();
+                let Some(state) = state.as_mut() else { return };
+                self.receive(state, events);
+                self.do_what_is_due(state);
+                if state.lost {
+                    return;
+                }
+                has_chores = state.has_chores();
+            }
+            while queue.has_jobs() {
+                has_chores |= run_next_job(queue);
             }
             if queue.is_stopping() {
-                return sign_off(state);
-            }
-            self.do_what_is_due(state);
-            if state.lost {
-                return;
+                return queue.state().as_mut().map_or((), sign_off);
             }
         }
     }
@@ -106,6 +113,7 @@ impl Worker {
         let _ = poll(&mut polled, Some(&timeout));
         let happened: Vec<bool> = polled.iter().map(|polled| !polled.revents().is_empty()).collect();
         let (own, watched) = happened.split_at(2);
+        while own[0] && matches!((&self.woken).read(&mut [0; 64]), Ok(64)) {}
         let mut ended = watched.iter();
         self.watched.retain(|_| ended.next() == Some(&false));
         Events { woken: own[0], notified: own[1], watched_ended: watched.contains(&true) }
@@ -124,10 +132,14 @@ impl Worker {
                 None => {}
             }
         }
-        while events.woken && matches!(self.woken.read(&mut [0; 64]), Ok(64)) {}
         if peers_changed {
             self.peers_again = Some((Instant::now(), SOON));
         }
+    }
+
+    fn is_due(&self) -> bool {
+        let now = Instant::now();
+        self.next_tick <= now || self.peers_again.is_some_and(|(at, _)| at <= now)
     }
 
     fn do_what_is_due(&mut self, state: &mut State) {
@@ -183,6 +195,18 @@ impl Worker {
         }
         Ok(())
     }
+}
+
+/// Runs the next job, and sends its reply once the state is unlocked. Returns whether it has left chores.
+fn run_next_job(queue: &Queue) -> bool {
+    let mut locked = queue.state();
+    let (Some(state), Some(job)) = (locked.as_mut(), queue.pop()) else { return false };
+    // A job for which a caller waits has a deadline of its own.
+    let reply = busy::until(Some(Instant::now() + PATIENCE), || job(state));
+    let has_chores = state.has_chores();
+    drop(locked);
+    reply();
+    has_chores
 }
 
 /// Removes this process from the directory.

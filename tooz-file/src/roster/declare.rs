@@ -24,7 +24,9 @@ pub(crate) fn declare(state: &mut State, caller: &Caller, roster: &Roster) -> Ou
 }
 
 pub(crate) fn retract(state: &mut State, caller: &Caller, roster: &Roster) -> Outcome<()> {
+    state.check_directory()?;
     state.write_past_dead(Durability::Disk, |tx| {
+        tx.check_alive()?;
         let row = RosterRow::find(tx.db, &caller.namespace, roster)?.filter(|row| row.declared);
         let row = row.ok_or_else(group_not_created)?;
         if !row.occupied {

@@ -1,7 +1,7 @@
 //! Entering a roster.
 //!
-//! - One transaction checks that the process lives, finds the entries that block the new one, takes the next number of
-//!   the sequence and adds the entry with its admission (the recipe of a ticket lock, with a row for each ticket).
+//! - One transaction finds the entries that block the new one, takes the next number of the sequence, which only a live
+//!   peer gets, and adds the entry with its admission (the recipe of a ticket lock, with a row for each ticket).
 //! - If a blocking entry belongs to a dead process, the process is removed in transactions of bounded size first.
 //! - A repeated `enter` finds its entry by the ticket that the session remembers for its nonce.
 
@@ -76,6 +76,7 @@ fn try_enter(
         EnterCheck::Free(row, blocked_by) => (row, blocked_by),
     };
     if let (Some(blocked_by), IfBlocked::Withdraw) = (blocked_by, new.if_blocked) {
+        tx.check_alive()?;
         return Ok(Attempt::Done(Standing::Withdrawn { blocked_by }));
     }
     let row = row.map_or_else(|| RosterRow::insert(tx.db, &caller.namespace, roster), Ok)?;
@@ -117,6 +118,11 @@ fn check(
         }
         row.evict(tx, &owner)?;
     }
+    check_blockers(tx, row, new)
+}
+
+/// Applies the admission rule to an entry behind all others.
+fn check_blockers(tx: &Transaction<'_>, row: RosterRow, new: &OwnedEntry) -> Outcome<EnterCheck> {
     if !row.occupied {
         return Ok(EnterCheck::Free(Some(row), None));
     }
@@ -125,10 +131,9 @@ fn check(
         return Ok(EnterCheck::Free(Some(row), None));
     }
     let dead = dead_owners(tx, &blockers)?;
-    if dead.is_empty() {
-        Ok(EnterCheck::Free(Some(row), blockers.first().map(|nearest| seq_of(nearest.seq))))
-    } else {
-        Ok(EnterCheck::Dead(dead))
+    match blockers.first() {
+        nearest if dead.is_empty() => Ok(EnterCheck::Free(Some(row), nearest.map(|nearest| seq_of(nearest.seq)))),
+        _ => Ok(EnterCheck::Dead(dead)),
     }
 }
 

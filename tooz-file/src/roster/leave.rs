@@ -11,9 +11,13 @@ use crate::error::Outcome;
 use crate::process::state::{Durability, State};
 
 pub(crate) fn leave(state: &mut State, caller: &Caller, roster: &Roster, ticket: &Ticket) -> Outcome<bool> {
-    let left = state.write(Durability::Process, |tx| match RosterRow::find(tx.db, &caller.namespace, roster)? {
-        Some(row) => row.remove(tx, caller.session, ticket),
-        None => Ok(false),
+    let left = state.write_unchecked(Durability::Process, |tx| {
+        let row = RosterRow::find(tx.db, &caller.namespace, roster)?;
+        let removed = row.map_or(Ok(false), |row| row.remove(tx, caller.session, ticket))?;
+        if !removed {
+            tx.check_alive()?;
+        }
+        Ok(removed)
     })?;
     if left {
         state.session(caller.session)?.tickets.remove(&ticket.nonce);
