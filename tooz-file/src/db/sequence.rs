@@ -12,7 +12,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use tooz_core::driver::support::session_lost;
 use tooz_core::{Error, ErrorKind};
 
-use crate::error::{Fault, Outcome};
+use crate::error::Outcome;
 
 /// How many numbers are reserved at once.
 const BLOCK: i64 = 1 << 16;
@@ -31,21 +31,15 @@ impl Sequence {
 
     /// Takes the next number, if `peer` is still in the table of peers and there is another number.
     pub(crate) fn advance(db: &Connection, peer: i64) -> Outcome<Self> {
-        let mut update = db.prepare_cached(
-            "UPDATE sequence SET last = last + 1
-             WHERE last < 9223372036854775807 AND EXISTS (SELECT 1 FROM peers WHERE id = ?1) RETURNING last, reserved",
-        )?;
-        let advanced = update.query_row([peer], Self::from_row).optional()?;
-        advanced.map_or_else(|| Err(Self::refusal(db)?), Ok)
-    }
-
-    /// Why there was no next number.
-    fn refusal(db: &Connection) -> Outcome<Fault> {
-        if Self::read(db)?.last < i64::MAX {
-            return Ok(session_lost().into());
-        }
-        let message = "the database has given out its last fencing token; move the directory away to start afresh";
-        Ok(Error::new(ErrorKind::Corrupt, message).into())
+        // Two statements, since UPDATE with RETURNING creates a temporary table, which takes longer than all others.
+        let mut select =
+            db.prepare_cached("SELECT last, reserved FROM sequence WHERE EXISTS (SELECT 1 FROM peers WHERE id = ?1)")?;
+        let found = select.query_row([peer], Self::from_row).optional()?.ok_or_else(session_lost)?;
+        let last = found.last.checked_add(1).ok_or_else(|| {
+            let message = "the database has given out its last fencing token; move the directory away to start afresh";
+            Error::new(ErrorKind::Corrupt, message)
+        })?;
+        Self { last, ..found }.write(db)
     }
 
     /// Whether less than half a block is left. The other half is for other processes that have not noticed yet.
