@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn network_file_systems_are_told_from_local_ones() {
+    fn network_file_systems_are_distinguished_from_local_ones() {
         let kind = |kind: &str| Some(kind.to_owned());
         assert_eq!(network_of(0x6969, || None), Some("NFS"));
         assert_eq!(network_of(0xff53_4d42, || None), Some("CIFS"));

@@ -191,8 +191,8 @@ fn can_act_for_others() -> bool {
     root
 }
 
-/// The user and group `nobody`.
-const NOBODY: u32 = 65534;
+/// The user and group without rights, as Debian numbers them.
+const OTHER: u32 = 65534;
 
 async fn refusal(directory: &Path) -> String {
     let error = try_open(directory, TIMEOUT).await.unwrap_err();
@@ -209,20 +209,20 @@ async fn a_directory_or_database_of_another_user_is_refused() {
         return;
     }
     fs::set_permissions(directory.path(), Permissions::from_mode(0o770)).unwrap();
-    chown(directory.path(), Some(NOBODY), None).unwrap();
+    chown(directory.path(), Some(OTHER), None).unwrap();
     assert!(refusal(directory.path()).await.contains("user 65534"));
     chown(directory.path(), Some(0), None).unwrap();
     open(directory.path()).await.close().await.unwrap();
-    chown(directory.path().join("tooz.db"), Some(NOBODY), Some(NOBODY)).unwrap();
+    chown(directory.path().join("tooz.db"), Some(OTHER), Some(OTHER)).unwrap();
     assert!(refusal(directory.path()).await.contains("user 65534"));
 }
 
-/// A directory that root and nobody share as documented, and a copy of this program that nobody can execute.
+/// A directory that root and another user share as documented, and a copy of this program that the latter can execute.
 fn shared_directory(parent: &Path, mode: u32) -> (PathBuf, PathBuf) {
     fs::set_permissions(parent, Permissions::from_mode(0o755)).unwrap();
     let (directory, program) = (parent.join("shared"), parent.join("program"));
     fs::create_dir(&directory).unwrap();
-    chown(&directory, None, Some(NOBODY)).unwrap();
+    chown(&directory, None, Some(OTHER)).unwrap();
     fs::set_permissions(&directory, Permissions::from_mode(mode)).unwrap();
     fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
     (directory, program)
@@ -234,9 +234,9 @@ fn two_users_share_a_directory_as_documented() {
         return;
     }
     let root = "umask 007; exec";
-    let nobody = "umask 007; exec setpriv --reuid 65534 --regid 65534 --clear-groups";
+    let other = "umask 007; exec setpriv --reuid 65534 --regid 65534 --clear-groups";
     for (mode, users) in
-        [(0o2770, [root, nobody]), (0o2770, [nobody, root]), (0o3770, [root, nobody]), (0o3770, [nobody, root])]
+        [(0o2770, [root, other]), (0o2770, [other, root]), (0o3770, [root, other]), (0o3770, [other, root])]
     {
         println!("mode {mode:o}, first {}", users[0]);
         let parent = tempfile::tempdir().unwrap();

@@ -136,7 +136,7 @@ async fn a_foreign_znode(context: Context) -> Result<(), Failure> {
     let invalid = format!("{group_path}{}", "x".repeat(600));
     raw.create(&invalid, vec![1], open.clone(), CreateMode::Persistent).await?;
     raw.set_data(&invalid, vec![2], None).await?;
-    // An entry whose data nobody may read.
+    // An entry whose data no client may read.
     let hidden = vec![Acl::new(Permission::DELETE, "world", "anyone")];
     let name = format!("{lock_path}/x:1:{:032x}:", 7);
     raw.create(&name, vec![1], hidden, CreateMode::EphemeralSequential).await?;

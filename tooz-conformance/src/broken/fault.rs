@@ -29,7 +29,7 @@ macro_rules! faults {
 }
 
 faults! {
-    /// A waiter is told that it is admitted.
+    /// A waiter is notified of an admission that did not happen.
     GrantsTwice = "grants-twice":
         "driver::enter_admits_exactly_the_limit", "driver::standing_agrees_with_admission",
         "lock::the_lock_excludes_under_contention", "election::candidates_are_served_in_order";

@@ -22,14 +22,17 @@ pub struct Queue {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Participant {
-    /// The member id of the client's coordinator.
+    /// The member id of the client's coordinator. If it is unreadable, the text of the entry's nonce.
     pub member: Name,
     /// The fencing token of the grant. For a waiter, the token that its grant will have.
     pub token: FencingToken,
     /// Whether the client asked for shared mode.
     pub shared: bool,
-    /// When the client asked, by its own clock.
+    /// When the client asked, by its own clock; 1970 if that is unreadable.
     pub since: SystemTime,
+    /// Whether the owner of the entry could be read. Another program may have written the entry; it takes part in the
+    /// queue nevertheless, and breaking the lock removes it.
+    pub is_readable: bool,
 }
 
 impl Queue {
@@ -41,14 +44,32 @@ impl Queue {
 }
 
 impl Participant {
+    /// Fails for no entry: a nonce is a valid name.
     pub(crate) fn read(entry: &Entry) -> Result<Self> {
-        let in_context = |error: Error| error.with_context("entry", entry.seq);
-        let Owner(member, since) = Owner::decode(&entry.value).map_err(in_context)?;
-        Ok(Self {
-            member: Name::new(member).map_err(in_context)?,
-            token: entry.seq.into(),
-            shared: entry.mode == Mode::Shared,
-            since: from_unix_millis(since),
-        })
+        let owner = Owner::decode(&entry.value).and_then(|Owner(member, since)| Ok((Name::new(member)?, since)));
+        let is_readable = owner.is_ok();
+        let (member, since) = owner.or_else(|_| Ok::<_, Error>((Name::new(entry.nonce.to_string())?, 0)))?;
+        let (token, shared, since) = (entry.seq.into(), entry.mode == Mode::Shared, from_unix_millis(since));
+        Ok(Self { member, token, shared, since, is_readable })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::driver::{Nonce, Seq};
+
+    #[test]
+    fn an_unreadable_owner_does_not_hide_the_queue() {
+        let limit = std::num::NonZeroU32::MIN;
+        let entry = |seq: u64, value: Vec<u8>| {
+            let (seq, nonce, mode) = (Seq(seq), Nonce(seq.into()), Mode::Exclusive);
+            Entry { seq, nonce, key: None, mode, limit, value }
+        };
+        let readable = Owner::encode_now(&Name::new("b").unwrap()).unwrap();
+        let entries = vec![entry(1, b"\xff".to_vec()), entry(2, readable)];
+        let queue = Queue::read(&Snapshot { entries, ..Snapshot::default() }).unwrap();
+        assert_eq!((queue.holders[0].is_readable, queue.waiters[0].is_readable), (false, true));
+        assert_eq!(queue.holders[0].member.to_string(), Nonce(1).to_string());
     }
 }

@@ -28,7 +28,7 @@ pub(crate) async fn all_say(session: &dyn Session, url: &str, texts: &[&str]) {
     says(session.snapshot(&lock("other"), Some(Version(0))), texts).await;
     says(session.declared(Kind::Group), texts).await;
     says(session.renew(), texts).await;
-    says(async { open(url, "newcomer").await.map(drop) }, texts).await;
+    says(async { open(url, "late").await.map(drop) }, texts).await;
 }
 
 /// Reads again and again until an answer has `text`. Each answer before it, also another error, comes in time.

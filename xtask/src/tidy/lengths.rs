@@ -10,6 +10,14 @@ const FUNCTION: usize = 40;
 /// Lines of code of a driver, scripts included, tests not.
 const DRIVER: usize = 1_700;
 
+/// Drivers that have not come down to that yet: how long they may be, and what makes them long.
+const LONGER_DRIVERS: [(&str, usize, &str); 4] = [
+    ("tooz-etcd", 2_100, "a fence for requests of unknown outcome, a key pool and a watch multiplexer"),
+    ("tooz-file", 2_850, "no server: presence, notification and access rights are the driver's own"),
+    ("tooz-redis", 2_250, "a script for each verb, subscriptions, and three topologies"),
+    ("tooz-zookeeper", 2_750, "two client crates, each with its dialer"),
+];
+
 /// Files that may be longer, with the reason.
 const LONGER_FILES: [(&str, &str); 1] =
     [("tooz-redis/tests/scripts.rs", "one or two tests for each Lua script, which share their fixtures")];
@@ -29,8 +37,10 @@ pub(super) fn complaints(tree: &Tree) -> Vec<String> {
     }
     for driver in tree.drivers() {
         let lines = driver_code_lines(tree, driver);
-        if lines > DRIVER {
-            complaints.push(format!("{driver} has {lines} lines of code, more than {DRIVER} for a driver"));
+        let longer = LONGER_DRIVERS.iter().find(|(name, ..)| *name == driver);
+        let limit = longer.map_or(DRIVER, |(_, limit, _)| *limit);
+        if lines > limit {
+            complaints.push(format!("{driver} has {lines} lines of code, more than {limit} for a driver"));
         }
     }
     complaints

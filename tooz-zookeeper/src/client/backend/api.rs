@@ -12,6 +12,9 @@ use crate::client::connection_state::ConnectionState;
 use crate::config::PemFiles;
 use crate::error::Answer;
 
+/// Whether URLs may ask for TLS.
+pub(crate) const SUPPORTS_TLS: bool = cfg!(feature = "tls");
+
 /// One session of a client crate.
 ///
 /// A backend reports connections, their loss, watch events and the end of the session to the [`ConnectionState`] that it was

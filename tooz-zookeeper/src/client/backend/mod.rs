@@ -10,7 +10,7 @@ mod zookeeper_async;
 #[cfg(feature = "tls")]
 mod zookeeper_client;
 
-pub(crate) use self::api::{Backend, CreateMode, Stat};
+pub(crate) use self::api::{Backend, CreateMode, SUPPORTS_TLS, Stat};
 pub(super) use self::api::{Stream, Target};
 #[cfg(not(feature = "tls"))]
 pub(super) use self::tcp_dialer::Dialer;
@@ -20,6 +20,3 @@ pub(super) use self::tls_dialer::Dialer;
 pub(super) use self::zookeeper_async::connect;
 #[cfg(feature = "tls")]
 pub(super) use self::zookeeper_client::connect;
-
-/// Whether URLs may ask for TLS.
-pub(crate) const SUPPORTS_TLS: bool = cfg!(feature = "tls");
