@@ -71,7 +71,7 @@ impl Waiter {
     }
 
     /// Leaves the queue while it waits, in one of three ways.
-    async fn is_removed(self, roster: &Roster, way: usize, other: &Arc<dyn Session>) -> Result<(), Failure> {
+    async fn remove_entry_by(self, roster: &Roster, way: usize, other: &Arc<dyn Session>) -> Result<(), Failure> {
         match way % 9 {
             0 => drop(at_last("evict", || other.evict(roster, self.ticket.seq)).await?),
             3 => at_last("withdraw", || self.session.withdraw(roster, self.ticket.nonce)).await?,
@@ -133,7 +133,7 @@ async fn a_queue_is_served_in_order(context: Context) -> Result<(), Failure> {
         let behind = waiters.len().min(1 + served % 2);
         if served % 3 == 0 && behind > 0 {
             let gone = waiters.remove(behind - 1);
-            gone.is_removed(&roster, served, &clients[(served + 1) % 3].session).await?;
+            gone.remove_entry_by(&roster, served, &clients[(served + 1) % 3].session).await?;
         }
         if served % 5 == 0 {
             sleep(Duration::from_millis(20)).await;
