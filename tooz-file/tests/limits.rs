@@ -105,7 +105,7 @@ async fn the_last_token_and_the_last_offset_are_not_given_twice() {
     let session = open(directory.path()).await;
     let topic = Name::new("t").unwrap();
     session.topics().unwrap().publish(&topic, b"one", 10).await.unwrap();
-    let last = "UPDATE sequence SET last = 9223372036854775806, reserved = 9223372036854775807;
+    let last = "UPDATE entries SET permits = 9223372036854775806, value = 9223372036854775807 WHERE roster = 0;
                 UPDATE topics SET newest = 9223372036854775806";
     database(directory.path()).execute_batch(last).unwrap();
     assert_eq!(session.topics().unwrap().publish(&topic, b"last", 10).await.unwrap(), Offset(i64::MAX as u64));

@@ -10,8 +10,7 @@ use crate::layout::{APPLICATION, VERSION};
 /// All tables.
 ///
 /// - A peer is one process that uses the directory. It owns sessions, and its death ends them.
-/// - `sequence` has one row: `last` is the newest number given to an entry, and all numbers up to `reserved` are safe
-///   on disk.
+/// - The row of `entries` with roster 0 is the sequence; see `sequence.rs`.
 /// - `entries.admitted` is kept up to date by each process that removes an entry. Entries have no index by session,
 ///   because each further B-tree is one more page in every commit; a session's entries are searched only when it ends.
 /// - The row of a roster without entries is removed within a second, unless the roster is declared or watched.
@@ -19,8 +18,6 @@ pub(crate) const TABLES: &str = "
 CREATE TABLE peers (id INTEGER PRIMARY KEY);
 CREATE TABLE sessions (id INTEGER PRIMARY KEY, peer INTEGER NOT NULL, namespace TEXT NOT NULL, member BLOB NOT NULL);
 CREATE INDEX sessions_of_peer ON sessions (peer);
-CREATE TABLE sequence (last INTEGER NOT NULL, reserved INTEGER NOT NULL);
-INSERT INTO sequence VALUES (0, 0);
 
 CREATE TABLE rosters (
     id INTEGER PRIMARY KEY,
@@ -45,6 +42,7 @@ CREATE TABLE entries (
 ) WITHOUT ROWID;
 CREATE UNIQUE INDEX entry_of_key ON entries (roster, key) WHERE key IS NOT NULL;
 CREATE INDEX entries_waiting ON entries (roster, seq) WHERE admitted = 0;
+INSERT INTO entries VALUES (0, 'c', 0, 0, x'', NULL, 0, 1, 0);
 CREATE TABLE evictions (peer INTEGER NOT NULL, session INTEGER NOT NULL, nonce BLOB NOT NULL);
 CREATE INDEX evictions_of_peer ON evictions (peer);
 
