@@ -105,13 +105,15 @@ impl HeldEntry {
     /// Removes the entry. Cancel safe: if the future is dropped, the reaper removes the entry.
     ///
     /// A repeated request that finds no entry follows one whose reply was lost. It counts as a release if the entry was
-    /// held until then: if another client had removed it, the backend would have reported that.
+    /// held when the first request was sent. A removal that is reported in between may be this release itself, which a
+    /// driver finds when it checks its entries after a reconnection.
     pub(crate) async fn release(&self) -> Result<()> {
+        let was_held = self.is_held();
         let outcome = self.entry.live.call_tracked(|session| session.leave(&self.entry.roster, &self.ticket)).await;
         let repeated = outcome.repeated;
         let removed = outcome.result.map_err(|error| self.in_context(error))?;
         self.entry.set_removed();
-        if removed || (repeated && self.is_held()) {
+        if removed || (repeated && was_held && self.entry.live.is_alive()) {
             debug!(roster = %self.entry.roster, fencing_token = self.ticket.seq.0, "released");
             return Ok(());
         }
