@@ -1,7 +1,8 @@
 //! The list of all trials, and of the roles that their child processes play.
 
 use super::{
-    coordinator, driver, election, group, group_watch, guard, lock, outage, processes, semaphore, session, topic,
+    coordinator, driver, election, group, group_watch, guard, hostile, lock, outage, processes, semaphore, session,
+    topic,
 };
 use crate::children::Role;
 use crate::{Trial, history};
@@ -26,6 +27,7 @@ pub(crate) fn all() -> Vec<Trial> {
         group::trials(),
         group_watch::trials(),
         topic::trials(),
+        hostile::trials(),
         processes::trials(),
         outage::trials(),
         history::trials(),

@@ -12,6 +12,7 @@ mod fixtures;
 mod group;
 mod group_watch;
 mod guard;
+mod hostile;
 mod list;
 mod lock;
 mod outage;
