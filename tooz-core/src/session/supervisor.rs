@@ -28,8 +28,9 @@ use crate::{Error, ErrorKind, Result, telemetry};
 const STATES_KEPT: usize = 64;
 
 /// How often in each renewal interval the task looks whether the host was suspended meanwhile. Tokio's timers stop
-/// during a suspend, so without these looks a loss would be noticed late by the length of the suspend.
-const SUSPEND_CHECKS: u32 = 32;
+/// during a suspend, so without these looks a loss would be noticed late by the length of the suspend. The interval is at
+/// most a third of the TTL, so a look comes more than twice within the tenth of the TTL that the deadline leaves.
+const SUSPEND_CHECKS: u32 = 8;
 
 /// The sessions of one coordinator, one after the other. All clones of the coordinator share it with its task.
 #[derive(Debug)]
