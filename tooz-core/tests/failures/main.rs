@@ -3,5 +3,6 @@
 mod ended_runtime;
 mod membership;
 mod new_history;
+mod release;
 mod time_limits;
 mod wrapper;

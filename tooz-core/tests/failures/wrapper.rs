@@ -1,7 +1,7 @@
 //! A driver around the memory driver, whose server can be emptied and which can fail requests.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 use std::{collections::HashMap, sync::LazyLock, sync::Mutex};
 
@@ -24,6 +24,8 @@ pub(crate) struct Control {
     history: AtomicU64,
     /// How many requests to enter fail from now on.
     failing_enters: AtomicU32,
+    /// Whether the reply to the next request to leave is lost.
+    loses_leave_reply: AtomicBool,
     /// How many sessions of the driver are not dropped.
     sessions: AtomicUsize,
 }
@@ -32,8 +34,8 @@ impl Control {
     pub(crate) fn named(name: &str) -> Arc<Self> {
         let mut controls = CONTROLS.lock().expect("no test panics while it holds the mutex");
         let new = || {
-            let (history, failing_enters, sessions) = Default::default();
-            Arc::new(Self { name: name.to_owned(), history, failing_enters, sessions })
+            let (history, failing_enters, loses_leave_reply, sessions) = Default::default();
+            Arc::new(Self { name: name.to_owned(), history, failing_enters, loses_leave_reply, sessions })
         };
         controls.entry(name.to_owned()).or_insert_with(new).clone()
     }
@@ -59,6 +61,12 @@ impl Control {
     /// Has the next `count` requests to enter fail, as if the server did not answer.
     pub(crate) fn fail_enters(&self, count: u32) {
         self.failing_enters.store(count, Ordering::SeqCst);
+    }
+
+    /// Has the next request to leave take effect without a reply. The driver then misses the entry and reports it, as one
+    /// does that checks its entries after a reconnection.
+    pub(crate) fn lose_leave_reply(&self) {
+        self.loses_leave_reply.store(true, Ordering::SeqCst);
     }
 
     pub(crate) fn failing_enters(&self) -> u32 {
@@ -142,6 +150,10 @@ impl Session for WrappedSession {
     }
 
     async fn leave(&self, roster: &Roster, ticket: &Ticket) -> Result<bool> {
+        if self.control.loses_leave_reply.swap(false, Ordering::SeqCst) {
+            self.inner.evict(roster, ticket.seq).await?;
+            return Err(Error::new(ErrorKind::Unavailable, "the server did not answer"));
+        }
         self.inner.leave(roster, ticket).await
     }
 
