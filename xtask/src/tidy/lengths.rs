@@ -1,4 +1,5 @@
-//! No file, function or driver is longer than a reader can keep in mind. Each exception has a reason.
+//! No file, function or driver is longer than a reader can keep in mind. Only drivers have exceptions, each with a
+//! reason.
 
 use super::source::Source;
 use super::tree::{File, Tree};
@@ -18,17 +19,11 @@ const LONGER_DRIVERS: [(&str, usize, &str); 4] = [
     ("tooz-zookeeper", 2_750, "two client crates, each with its dialer"),
 ];
 
-/// Files that may be longer, with the reason.
-const LONGER_FILES: [(&str, &str); 1] =
-    [("tooz-redis/tests/scripts.rs", "one or two tests for each Lua script, which share their fixtures")];
-/// Functions that may be longer, by file and name, with the reason.
-const LONGER_FUNCTIONS: [(&str, &str, &str); 0] = [];
-
 pub(super) fn complaints(tree: &Tree) -> Vec<String> {
     let mut complaints = Vec::new();
     for file in tree.files.iter().filter(|file| ["rs", "lua", "sql"].iter().any(|kind| file.has_extension(kind))) {
         let lines = file.text.lines().count();
-        if lines > FILE && !LONGER_FILES.iter().any(|(path, _)| *path == file.path) {
+        if lines > FILE {
             complaints.push(format!("{} has {lines} lines, more than {FILE}; split it by subject", file.path));
         }
     }
@@ -47,10 +42,8 @@ pub(super) fn complaints(tree: &Tree) -> Vec<String> {
 }
 
 fn long_functions(file: &File, source: &Source) -> Vec<String> {
-    let is_exception =
-        |name: &str| LONGER_FUNCTIONS.iter().any(|(path, function, _)| *path == file.path && *function == name);
     let functions = source.functions().into_iter();
-    let long = functions.filter(|function| function.code_lines > FUNCTION && !is_exception(&function.name));
+    let long = functions.filter(|function| function.code_lines > FUNCTION);
     let complaint = |function: super::source::Function| {
         let (path, line, name, lines) = (&file.path, function.first_line, function.name, function.code_lines);
         format!("{path}:{line} function {name} has {lines} lines of code, more than {FUNCTION}; extract a step")
@@ -134,7 +127,6 @@ mod tests {
 
     #[test]
     fn every_exception_has_a_reason() {
-        assert!(LONGER_FILES.iter().all(|(_, reason)| !reason.is_empty()));
-        assert!(LONGER_FUNCTIONS.iter().all(|(_, _, reason)| !reason.is_empty()));
+        assert!(LONGER_DRIVERS.iter().all(|(_, _, reason)| !reason.is_empty()));
     }
 }
