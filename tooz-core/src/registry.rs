@@ -23,7 +23,7 @@ pub struct Registry {
 }
 
 /// The driver packages of this project with their schemes, for the advice in `NoDriverFound`.
-const PACKAGES: [(&str, &[&str]); 4] = [
+const PACKAGES: [(&str, &[&str]); 5] = [
     ("tooz-file", &["file"]),
     (
         "tooz-redis",
@@ -42,6 +42,7 @@ const PACKAGES: [(&str, &[&str]); 4] = [
             "valkeys-cluster",
         ],
     ),
+    ("tooz-postgres", &["postgres", "postgresql"]),
     ("tooz-etcd", &["etcd", "etcds", "etcd3+http", "etcd3+https"]),
     ("tooz-zookeeper", &["zookeeper", "zk", "kazoo"]),
 ];

@@ -16,6 +16,7 @@ mod unit;
 mod wire;
 
 pub mod etcd;
+pub mod postgres;
 pub mod redis;
 pub mod zookeeper;
 
