@@ -23,9 +23,15 @@ END $$;
 -- later one can pass: as many exclusive entries are up to it as the greatest capacity of a waiting entry.
 CREATE FUNCTION removed(ns bytea, k text, n bytea) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
+    found record;
     w record;
     greatest_capacity bigint;
 BEGIN
+    SELECT EXISTS (SELECT FROM entry WHERE namespace = ns AND kind = k AND name = n AND waiting) AS waiting,
+        EXISTS (SELECT FROM watch WHERE namespace = ns AND kind = k AND name = n) AS watched INTO found;
+    IF found.watched THEN PERFORM changed(ns, k, n); END IF;
+    IF NOT found.waiting THEN RETURN; END IF;
+    SELECT max(capacity) INTO greatest_capacity FROM entry WHERE namespace = ns AND kind = k AND name = n AND waiting;
     FOR w IN SELECT session, nonce, mode, seq, capacity FROM entry
             WHERE namespace = ns AND kind = k AND name = n AND waiting ORDER BY seq LOOP
         IF blocker(ns, k, n, w.seq, w.mode, w.capacity) IS NULL THEN
@@ -33,12 +39,9 @@ BEGIN
                 WHERE namespace = ns AND kind = k AND name = n AND mode = w.mode AND seq = w.seq;
             PERFORM pg_notify(channel(w.session), 'admitted ' || encode(w.nonce, 'hex'));
         ELSE
-            SELECT max(capacity) INTO greatest_capacity FROM entry
-                WHERE namespace = ns AND kind = k AND name = n AND waiting;
             EXIT WHEN blocker(ns, k, n, w.seq + 1, 's', greatest_capacity) IS NOT NULL;
         END IF;
     END LOOP;
-    PERFORM changed(ns, k, n);
 END $$;
 
 CREATE FUNCTION enter(
@@ -47,27 +50,27 @@ CREATE FUNCTION enter(
 ) LANGUAGE plpgsql AS $$
 DECLARE
     ns bytea := begin_change(sid, k, n);
-    e record;
+    found record;
 BEGIN
-    status := CASE WHEN ns IS NULL THEN 'LOST' WHEN has_expired(ns) THEN 'EXPIRED' END;
+    status := 'LOST';
+    IF ns IS NULL THEN RETURN; END IF;
+    -- One statement for all: each statement costs as much as the insertion.
+    SELECT EXISTS (SELECT FROM session WHERE namespace = ns AND expires <= statement_timestamp()) AS expired,
+        (SELECT seq FROM entry WHERE session = sid AND nonce = id AND kind = k AND name = n) AS own,
+        (SELECT seq FROM entry WHERE namespace = ns AND kind = k AND name = n AND key = unique_key) AS taken,
+        EXISTS (SELECT FROM declared WHERE namespace = ns AND kind = k AND name = n) OR NOT must_be_declared AS declared,
+        EXISTS (SELECT FROM watch WHERE namespace = ns AND kind = k AND name = n) AS watched
+        INTO found;
+    IF found.own IS NOT NULL THEN
+        status := CASE WHEN found.expired THEN 'EXPIRED' ELSE 'ENTERED' END;
+        place := found.own;
+        blocked_by := blocker(ns, k, n, place, m, most);
+        RETURN;
+    END IF;
+    status := CASE WHEN found.expired THEN 'EXPIRED' WHEN NOT found.declared THEN 'UNDECLARED'
+        WHEN found.taken IS NOT NULL AND NOT takes_over THEN 'TAKEN' END;
     IF status IS NOT NULL THEN RETURN; END IF;
-    SELECT seq, mode, capacity INTO e FROM entry WHERE session = sid AND nonce = id AND kind = k AND name = n;
-    IF FOUND THEN
-        status := 'ENTERED';
-        place := e.seq;
-        blocked_by := blocker(ns, k, n, place, e.mode, e.capacity);
-        RETURN;
-    END IF;
-    status := 'UNDECLARED';
-    IF must_be_declared AND NOT EXISTS (SELECT FROM declared WHERE namespace = ns AND kind = k AND name = n) THEN
-        RETURN;
-    END IF;
-    IF unique_key IS NOT NULL THEN
-        status := 'TAKEN';
-        SELECT seq INTO e FROM entry WHERE namespace = ns AND kind = k AND name = n AND key = unique_key;
-        IF FOUND AND NOT takes_over THEN RETURN; END IF;
-        IF FOUND THEN PERFORM evict_entry(ns, k, n, e.seq); END IF;
-    END IF;
+    IF found.taken IS NOT NULL THEN PERFORM evict_entry(ns, k, n, found.taken); END IF;
     status := 'WITHDRAWN';
     blocked_by := blocker(ns, k, n, 9223372036854775807, m, most);
     IF blocked_by IS NOT NULL AND NOT waits THEN RETURN; END IF;
@@ -75,7 +78,7 @@ BEGIN
     place := nextval('number');
     INSERT INTO entry (namespace, kind, name, mode, seq, session, nonce, key, capacity, waiting, value)
         VALUES (ns, k, n, m, place, sid, id, unique_key, most, blocked_by IS NOT NULL, content);
-    PERFORM changed(ns, k, n);
+    IF found.watched THEN PERFORM changed(ns, k, n); END IF;
 END $$;
 
 -- Removes an entry of any session and notifies that session. Returns whether there was one.
