@@ -131,6 +131,11 @@ impl RosterState {
         Snapshot { version: self.version, declared: self.declared, entries: self.entries.clone() }
     }
 
+    /// A copy without entries.
+    pub(super) fn backed_up(&self) -> Self {
+        Self { declared: self.declared, version: self.version, ..Self::default() }
+    }
+
     pub(super) fn next_change(&self) -> OwnedNotified {
         self.changed.clone().notified_owned()
     }
