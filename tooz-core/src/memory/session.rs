@@ -51,8 +51,11 @@ impl Driver for MemoryDriver {
 
     async fn open(&self, options: &SessionOptions) -> Result<Box<dyn Session>> {
         let (server, options) = (self.server.clone(), options.clone());
-        let id = server.request(&options.member, options.timeout).await?.open(options.clone());
-        Ok(Box::new(MemorySession { server, id, options }))
+        let (id, history) = {
+            let mut state = server.request(&options.member, options.timeout).await?;
+            (state.open(options.clone()), state.history())
+        };
+        Ok(Box::new(MemorySession { server, id, history, options }))
     }
 }
 
@@ -60,6 +63,7 @@ impl Driver for MemoryDriver {
 struct MemorySession {
     server: Server,
     id: SessionId,
+    history: u64,
     options: SessionOptions,
 }
 
@@ -77,6 +81,10 @@ impl MemorySession {
 impl Session for MemorySession {
     fn ttl(&self) -> Option<Duration> {
         Some(self.options.ttl)
+    }
+
+    fn history(&self) -> u64 {
+        self.history
     }
 
     async fn renew(&self) -> Result<()> {
