@@ -8,6 +8,7 @@ use tokio::time::timeout;
 use super::guard::Guard;
 use super::owner::Owner;
 use super::queue::{Participant, Queue};
+use super::queue_watch::QueueWatch;
 use crate::coordinator::RosterTarget;
 use crate::driver::{IfBlocked, Key, Mode, Seq};
 use crate::entry::{EntryRequest, acquire};
@@ -65,6 +66,11 @@ impl GrantQueue {
     /// Reads the holders and the waiters.
     pub(crate) async fn inspect(&self) -> Result<Queue> {
         self.target.run("inspect", self.read()).await
+    }
+
+    /// Follows the holders and the waiters.
+    pub(crate) fn watch(&self) -> QueueWatch {
+        QueueWatch::new(self.target.clone())
     }
 
     /// Removes the entries of all holders and returns them.
