@@ -1,8 +1,8 @@
 //! The list of all trials, and of the roles that their child processes play.
 
 use super::{
-    coordinator, driver, election, group, group_watch, guard, hostile, lock, outage, processes, semaphore, session,
-    topic,
+    coordinator, driver, election, group, group_watch, guard, hostile, lock, outage, processes, queue_watch, semaphore,
+    session, topic,
 };
 use crate::children::Role;
 use crate::{Trial, history};
@@ -25,6 +25,7 @@ pub(crate) fn all() -> Vec<Trial> {
         guard::trials(),
         semaphore::trials(),
         election::trials(),
+        queue_watch::trials(),
         group::trials(),
         group_watch::trials(),
         topic::trials(),

@@ -17,6 +17,7 @@ mod list;
 mod lock;
 mod outage;
 mod processes;
+mod queue_watch;
 mod semaphore;
 mod session;
 mod topic;

@@ -6,10 +6,12 @@ mod guard;
 mod lock;
 mod owner;
 mod queue;
+mod queue_watch;
 mod token;
 
 pub(crate) use self::grant_queue::GrantQueue;
 pub use self::guard::Guard;
 pub use self::lock::Lock;
 pub use self::queue::{Participant, Queue};
+pub use self::queue_watch::QueueWatch;
 pub use self::token::FencingToken;
