@@ -6,12 +6,12 @@
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, info};
+use tracing::info;
 
 use super::pending::PendingEntry;
 use crate::coordinator::Coordinator;
 use crate::driver::{Roster, Ticket};
-use crate::{Error, ErrorKind, Result};
+use crate::{Error, ErrorKind, Result, telemetry};
 
 /// An entry that was admitted. Dropping it removes it in the background.
 #[derive(Debug)]
@@ -20,6 +20,7 @@ pub(crate) struct HeldEntry {
     entry: PendingEntry,
     ticket: Ticket,
     evicted: CancellationToken,
+    _hold: telemetry::Hold,
 }
 
 impl HeldEntry {
@@ -34,7 +35,9 @@ impl HeldEntry {
         evicted: CancellationToken,
     ) -> Result<Self> {
         entry.ticket = Some(ticket);
-        let held = Self { coordinator, entry, ticket, evicted };
+        let (driver, member) = (coordinator.driver_name(), coordinator.member());
+        let hold = telemetry::Hold::start(driver, member, &entry.roster, ticket.seq);
+        let held = Self { coordinator, entry, ticket, evicted, _hold: hold };
         if held.is_held() { Ok(held) } else { Err(held.cause()) }
     }
 
@@ -119,7 +122,7 @@ impl HeldEntry {
         let removed = outcome.result.map_err(|error| self.in_context(error))?;
         self.entry.set_removed();
         if removed || (repeated && was_held && self.entry.live.is_alive()) {
-            debug!(roster = %self.entry.roster, fencing_token = self.ticket.seq.0, "released");
+            telemetry::released(&self.entry.roster, self.ticket.seq);
             return Ok(());
         }
         Err(self.cause())
