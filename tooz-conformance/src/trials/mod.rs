@@ -9,6 +9,7 @@ mod coordinators;
 mod driver;
 mod election;
 mod fixtures;
+mod forks;
 mod group;
 mod group_watch;
 mod guard;
@@ -18,8 +19,10 @@ mod lock;
 mod outage;
 mod processes;
 mod queue_watch;
+mod replaced;
 mod semaphore;
 mod session;
+mod suspends;
 mod topic;
 
 pub(crate) use self::list::{all, roles};
