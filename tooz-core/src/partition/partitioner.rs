@@ -145,7 +145,7 @@ impl Partitioner {
     /// Why it does not follow. It continues by itself as soon as it can, except after the last two.
     /// - `GroupNotCreated`, `AuthFailed` and others: the group cannot be read, and no key belongs to any member.
     /// - `Unavailable`: the backend does not answer. The division is the one that was read last.
-    /// - `SessionLost`: the coordinator is closed.
+    /// - `Closed`: the coordinator is closed.
     /// - `Unexpected`: the runtime in which the partitioner was made has ended.
     pub fn status(&self) -> Result<()> {
         if let Some(error) = &self.division.borrow().error {
@@ -157,7 +157,7 @@ impl Partitioner {
         }
         match self.coordinator.state() {
             SessionState::Connected => Ok(()),
-            SessionState::Closed => Err(Error::new(ErrorKind::SessionLost, "the coordinator is closed")),
+            SessionState::Closed => Err(Error::new(ErrorKind::Closed, "the coordinator is closed")),
             _ => Err(Error::new(ErrorKind::Unavailable, "the backend does not answer at the moment")),
         }
     }
@@ -191,8 +191,7 @@ impl Division {
             warn!(%member, %error, "a member owns no key because its weight is unreadable");
         }
         let known = before.and_then(|before| before.error.as_ref()).map(Error::kind);
-        if let Some(error) = self.error.as_ref().filter(|error| Some(error.kind()) != known && !error.is_session_lost())
-        {
+        if let Some(error) = self.error.as_ref().filter(|error| Some(error.kind()) != known && !error.is_closed()) {
             warn!(%error, "the partitioner does not follow the group at the moment");
         }
     }
@@ -204,7 +203,7 @@ async fn follow(mut watch: GroupWatch, division: watch::Sender<Division>, partit
     let mut backoff = new_backoff();
     loop {
         let outcome = watch.next_members().await.map(|members| Division::among(members, partitions));
-        let is_final = outcome.as_ref().is_err_and(Error::is_session_lost);
+        let is_final = outcome.as_ref().is_err_and(Error::is_closed);
         let next = outcome.unwrap_or_else(Division::unknown);
         next.log_news(Some(&division.borrow()));
         let is_read = next.error.is_none();

@@ -4,6 +4,7 @@ pub(crate) mod enter;
 pub(crate) mod keys;
 pub(crate) mod leave;
 pub(crate) mod model;
+pub(crate) mod rosters;
 pub(crate) mod session;
 pub(crate) mod snapshot;
 pub(crate) mod topics;
