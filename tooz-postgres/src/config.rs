@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use tokio_postgres::config::{SslMode, TargetSessionAttrs};
+use tooz_core::driver::support::built_without_tls;
 use tooz_core::{Error, ErrorKind, OptionReader, Result, ServiceUrl};
 
 use crate::layout::password_of;
@@ -153,8 +154,7 @@ fn read_tls(options: &OptionReader<'_>, server: &mut tokio_postgres::Config) -> 
         }
     };
     if ssl_mode == SslMode::Require && !cfg!(feature = "tls") {
-        let message = "TLS needs the cargo feature \"tls\" of tooz-postgres; add it, or use sslmode=disable";
-        return Err(Error::new(ErrorKind::Unsupported, message));
+        return Err(built_without_tls("tooz-postgres"));
     }
     server.ssl_mode(ssl_mode);
     let ca = ca.filter(|path| path.as_os_str() != "system");

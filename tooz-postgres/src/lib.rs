@@ -1,7 +1,6 @@
-//! PostgreSQL for tooz: `postgres://user:password@host:5432/database`.
+//! The driver of tooz for PostgreSQL. This is its page, `README.md`.
 //!
-//! Name the crate once, as in `use tooz_postgres as _;`, to link the driver. `docs/drivers/postgres.md` lists options and
-//! guarantees.
+#![doc = include_str!("../README.md")]
 
 mod client;
 mod config;

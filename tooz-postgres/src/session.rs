@@ -41,6 +41,7 @@ pub(crate) struct PostgresSession {
     pub(crate) core: Arc<SessionCore>,
     pub(crate) history: Arc<History>,
     history_number: u64,
+    server: String,
     pub(crate) tombstones: std::sync::Mutex<Tombstones>,
     losses: tokio::sync::Mutex<mpsc::UnboundedReceiver<Loss>>,
     tasks: Vec<JoinHandle<()>>,
@@ -67,7 +68,7 @@ impl PostgresSession {
         if config.server.get_application_name().is_none() {
             config.server.application_name(format!("tooz {}", options.member).chars().take(60).collect::<String>());
         }
-        let by_connection = config.by_connection;
+        let (by_connection, address) = (config.by_connection, config.address.clone());
         let second = config.clone();
         let connections = Connections::new(config, options.timeout, inbox.clone());
         let (namespace, member) = (options.namespace.as_bytes().to_vec(), options.member.as_bytes());
@@ -75,6 +76,7 @@ impl PostgresSession {
         let params: [Param<'_>; 4] = [&namespace, &member, &options.ttl.as_secs_f64(), &by_connection];
         let reply = connections.query(OPEN, &params).await?;
         let id = reply.get(0, "sid")?;
+        let server = format!("{} at {address}", reply.get::<String>(0, "server")?);
         let last = reply.number(0, "last_number")?.unwrap_or_default();
         let history_number = history.opened(reply.get(0, "history")?, last, greatest);
         connections.continue_session(id, history.clone(), history_number);
@@ -90,7 +92,7 @@ impl PostgresSession {
             tasks.push(tokio::spawn(core.clone().watch_neighbour(second)));
         }
         let (tombstones, losses) = (Tombstones::new(TOMBSTONES).into(), losses.into());
-        Ok(Self { core, history, history_number, tombstones, losses, tasks })
+        Ok(Self { core, history, history_number, server, tombstones, losses, tasks })
     }
 }
 
@@ -274,6 +276,14 @@ impl Session for PostgresSession {
 
     async fn declared(&self, kind: Kind) -> Result<Vec<Name>> {
         self.declared_rosters(kind).await
+    }
+
+    async fn rosters(&self, kind: Kind, after: Option<&Name>, limit: usize) -> Result<Vec<Name>> {
+        self.read_names(kind.as_str(), after, limit).await
+    }
+
+    fn server(&self) -> Option<String> {
+        Some(self.server.clone())
     }
 
     fn topics(&self) -> Option<&dyn Topics> {

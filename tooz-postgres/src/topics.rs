@@ -48,6 +48,10 @@ impl Topics for PostgresSession {
         }
     }
 
+    async fn names(&self, after: Option<&Name>, limit: usize) -> Result<Vec<Name>> {
+        self.read_names(TOPIC, after, limit).await
+    }
+
     async fn bounds(&self, topic: &Name) -> Result<Bounds> {
         bounds(&self.read_topic(topic, Offset(u64::MAX), 1).await?)
     }

@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use tooz_core::driver::{
-    IfBlocked, Key, Kind, Loss, Mode, NewEntry, Nonce, Roster, Seq, Session, Snapshot, Standing, Ticket, Topics,
-    Version, admission,
+    Follow, FollowBySnapshots, IfBlocked, Key, Kind, Loss, Mode, NewEntry, Nonce, Roster, Seq, Session, Snapshot,
+    Standing, Ticket, Topics, Version, admission,
 };
 use tooz_core::{ErrorKind, Name, Result};
 
 use super::fault::FaultKind as F;
+use super::follower::BrokenFollower;
 
 #[derive(Debug)]
 pub(super) struct BrokenSession {
@@ -191,6 +192,15 @@ impl Session for BrokenSession {
         Ok(snapshot)
     }
 
+    fn follow<'a>(&'a self, roster: &'a Roster) -> Box<dyn Follow + 'a> {
+        match self.fault {
+            Some(fault @ (F::MissesChanges | F::RepeatsChanges | F::ReordersChanges)) => {
+                Box::new(BrokenFollower::new(self.inner.follow(roster), fault))
+            }
+            _ => Box::new(FollowBySnapshots::new(self, roster)),
+        }
+    }
+
     async fn await_turn(&self, roster: &Roster, ticket: &Ticket) -> Result<()> {
         let roster = self.roster(roster);
         let ticket = self.ticket(&roster, ticket).await?;
@@ -223,6 +233,12 @@ impl Session for BrokenSession {
 
     async fn declared(&self, kind: Kind) -> Result<Vec<Name>> {
         self.inner.declared(if self.fault == Some(F::MixesKinds) { Kind::Lock } else { kind }).await
+    }
+
+    async fn rosters(&self, kind: Kind, after: Option<&Name>, limit: usize) -> Result<Vec<Name>> {
+        let names = self.inner.rosters(kind, after, limit).await?;
+        let skipped = usize::from(self.fault == Some(F::SkipsNames) && after.is_some());
+        Ok(names.into_iter().skip(skipped).collect())
     }
 
     fn topics(&self) -> Option<&dyn Topics> {

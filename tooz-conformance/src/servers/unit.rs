@@ -109,6 +109,14 @@ impl Unit {
         }
     }
 
+    /// Runs a shell script in the data directory.
+    pub(crate) async fn shell(&mut self, script: &str) -> io::Result<()> {
+        match &mut self.form {
+            Form::Process(process) => process.shell(script).await,
+            Form::Container(container) => container.shell(script).await,
+        }
+    }
+
     pub(crate) async fn is_running(&mut self) -> bool {
         match &mut self.form {
             Form::Process(process) => process.is_running(),

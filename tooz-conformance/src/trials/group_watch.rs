@@ -84,7 +84,9 @@ async fn a_watch_that_lags_sees_the_present_members(context: Context) -> Result<
     let membership = join(&a, 0).await?;
     ensure_eq!(next(&mut first).await?, Seen::Joined("a".into()));
     membership.leave().await?;
+    ensure_eq!(next(&mut first).await?, Seen::Left("a".into()));
     let _membership = join(&b, 0).await?;
+    ensure_eq!(next(&mut first).await?, Seen::Joined("b".into()));
     ensure_eq!(
         next(&mut second).await?,
         Seen::Joined("b".into()),
@@ -175,7 +177,7 @@ async fn watch_ends_with_the_group(context: Context) -> Result<(), Failure> {
     a.group("g").create().await?;
     let mut watch = b.group("g").watch().await?;
     b.close().await;
-    fails(soon("the end of the watch", watch.next()).await, ErrorKind::SessionLost);
+    fails(soon("the end of the watch", watch.next()).await, ErrorKind::Closed);
     Ok(())
 }
 

@@ -9,6 +9,7 @@
 
 pub mod admission;
 mod entry;
+mod follow;
 mod history;
 mod own_entries;
 mod roster;
@@ -19,6 +20,7 @@ mod topics;
 mod wakeups;
 
 pub use self::entry::{Entry, IfBlocked, IfTaken, Key, Mode, NewEntry, Nonce, Seq, Standing, Ticket};
+pub use self::follow::{Change, Follow, FollowBySnapshots, Update};
 pub use self::history::History;
 pub use self::own_entries::OwnEntries;
 pub use self::roster::{Kind, Roster, Snapshot, Version};

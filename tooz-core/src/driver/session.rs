@@ -8,7 +8,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::{
-    Kind, NewEntry, Nonce, Roster, Seq, SessionOptions, Snapshot, Standing, Ticket, Topics, Version, admission,
+    Follow, FollowBySnapshots, Kind, NewEntry, Nonce, Roster, Seq, SessionOptions, Snapshot, Standing, Ticket, Topics,
+    Version, admission,
 };
 use crate::{Characteristic, Error, Name, Result, ServiceUrl};
 
@@ -247,6 +248,18 @@ pub trait Session: Debug + Send + Sync + 'static {
     /// `SessionLost`, `Unavailable`, `Corrupt`.
     async fn snapshot(&self, roster: &Roster, newer_than: Option<Version>) -> Result<Snapshot>;
 
+    /// Follows the roster: a snapshot first, then each change; see [`Follow::next`]. Sends nothing by itself.
+    ///
+    /// Core has one follower for each roster that is watched, however many watchers there are in the process. For a new
+    /// watcher it begins another one, whose snapshot is newer than everything that was done before, and then drops the
+    /// former. Dropping a follower frees what belongs to it.
+    ///
+    /// Provided: reads snapshots, so every change costs every client a read of the whole roster. A driver overrides it
+    /// to send only what has changed.
+    fn follow<'a>(&'a self, roster: &'a Roster) -> Box<dyn Follow + 'a> {
+        Box::new(FollowBySnapshots::new(self, roster))
+    }
+
     /// Waits until the entry of the ticket is admitted. Returns immediately if it already is.
     ///
     /// Before it returns, the driver knows from the backend that the entry was in the roster when the last blocking
@@ -297,6 +310,29 @@ pub trait Session: Debug + Send + Sync + 'static {
     /// # Errors
     /// `SessionLost`, `Unavailable`.
     async fn declared(&self, kind: Kind) -> Result<Vec<Name>>;
+
+    /// The names of rosters of a kind that have entries, at most `limit` (1 to 1,000) of them: the first ones, or those
+    /// that follow `after`. A page with fewer names than `limit` is the last one.
+    ///
+    /// **Order:** the driver's own, such as that of its keys. It never changes, so a listing continues after a name that no
+    /// longer has entries, and lists each roster that has entries all the time exactly once.
+    ///
+    /// **Expiry:** a roster whose last entries belong to sessions that have ended may be listed until the backend has
+    /// removed them.
+    ///
+    /// **Cost:** the work of one call depends on `limit` and not on the number of entries, as far as the backend allows. No
+    /// call examines what does not belong to the namespace.
+    ///
+    /// # Errors
+    /// `SessionLost`, `Unavailable`.
+    async fn rosters(&self, kind: Kind, after: Option<&Name>, limit: usize) -> Result<Vec<Name>>;
+
+    /// A description of the server for people, such as `"Redis 7.2.4 at 127.0.0.1:6379"`, without credentials. Constant.
+    ///
+    /// Provided: `None`, for a backend that knows nothing about its server.
+    fn server(&self) -> Option<String> {
+        None
+    }
 
     /// The topics of the session; `None` if the backend has none.
     fn topics(&self) -> Option<&dyn Topics> {

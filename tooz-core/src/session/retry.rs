@@ -58,7 +58,7 @@ where
 }
 
 /// Sends a request once, unless the session is lost. If it is lost before the reply, the result is the cause of the loss.
-async fn attempt<T>(liveness: &Liveness, request: impl Future<Output = Result<T>>) -> Result<T> {
+pub(crate) async fn attempt<T>(liveness: &Liveness, request: impl Future<Output = Result<T>>) -> Result<T> {
     if let Some(cause) = liveness.recorded_loss() {
         return Err(cause);
     }
@@ -71,7 +71,9 @@ async fn attempt<T>(liveness: &Liveness, request: impl Future<Output = Result<T>
         if error.is_session_lost() {
             liveness.lose(error.clone());
         }
-        if error.is_retryable() && !liveness.is_alive() { liveness.cause() } else { error }
+        // The first cause counts: the driver cannot know that the coordinator was closed.
+        let is_over = error.is_session_lost() || error.is_retryable();
+        if is_over && !liveness.is_alive() { liveness.cause() } else { error }
     })
 }
 

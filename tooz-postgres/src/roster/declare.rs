@@ -1,13 +1,15 @@
-//! The durable existence of rosters: declaring, retracting and listing them.
+//! The durable existence of rosters: declaring, retracting and listing them; and the lists of names in use.
 
 use tooz_core::driver::support::{group_not_created, group_not_empty};
 use tooz_core::driver::{Kind, Roster};
 use tooz_core::{Name, Result};
 
+use crate::client::Reply;
 use crate::session::PostgresSession;
 
 const DECLARE: &str = "SELECT declare_roster($1, $2, $3)";
 const RETRACT: &str = "SELECT retract_roster($1, $2, $3)";
+const NAMES: &str = "SELECT * FROM names($1, $2, $3, $4)";
 const DECLARED: &str = "SELECT * FROM declared_rosters($1, $2)";
 
 impl PostgresSession {
@@ -26,6 +28,18 @@ impl PostgresSession {
 
     pub(crate) async fn declared_rosters(&self, kind: Kind) -> Result<Vec<Name>> {
         let reply = self.core.call(DECLARED, &[&kind.as_str()]).await?;
-        (1..reply.len()).map(|row| Name::new(reply.get::<&[u8]>(row, "name")?)).collect()
+        names(&reply)
     }
+
+    /// One page of the names in use, in their order as bytes.
+    pub(crate) async fn read_names(&self, kind: &str, after: Option<&Name>, limit: usize) -> Result<Vec<Name>> {
+        let after = after.map(Name::as_bytes).unwrap_or_default();
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        names(&self.core.call(NAMES, &[&kind, &after, &limit]).await?)
+    }
+}
+
+/// The names in all rows but the first.
+fn names(reply: &Reply) -> Result<Vec<Name>> {
+    (1..reply.len()).map(|row| Name::new(reply.get::<&[u8]>(row, "name")?)).collect()
 }

@@ -185,6 +185,24 @@ BEGIN
     RETURN QUERY SELECT 'READ', d.name FROM declared d WHERE d.namespace = ns AND d.kind = k ORDER BY d.name;
 END $$;
 
+-- A row without a name, then at most `most` names after `after`: of rosters with entries, or of topics. Each step of the
+-- recursion reads one row, however many entries a roster has.
+CREATE FUNCTION names(sid bigint, k text, after bytea, most bigint) RETURNS TABLE (status text, name bytea)
+LANGUAGE plpgsql AS $$
+DECLARE ns bytea := alive(sid);
+BEGIN
+    status := CASE WHEN ns IS NULL THEN 'LOST' ELSE 'READ' END;
+    RETURN NEXT;
+    RETURN QUERY SELECT 'READ', t.name FROM topic t
+        WHERE k = 'topic' AND t.namespace = ns AND t.name > after ORDER BY t.name LIMIT most;
+    RETURN QUERY WITH RECURSIVE r AS (
+        SELECT min(e.name) AS name FROM entry e WHERE e.namespace = ns AND e.kind = k AND e.name > after
+        UNION ALL
+        SELECT (SELECT min(e.name) FROM entry e WHERE e.namespace = ns AND e.kind = k AND e.name > r.name)
+            FROM r WHERE r.name IS NOT NULL
+    ) SELECT 'READ', r.name FROM r WHERE r.name IS NOT NULL LIMIT most;
+END $$;
+
 -- The lock makes sure that a change that is under way is either read after this, or notified.
 CREATE FUNCTION begin_watch(sid bigint, k text, n bytea) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE ns bytea := begin_change(sid, k, n);

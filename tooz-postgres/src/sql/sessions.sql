@@ -40,7 +40,7 @@ END $$;
 
 CREATE FUNCTION open_session(
     ns bytea, who bytea, seconds float8, dies_with_connection boolean,
-    OUT status text, OUT sid bigint, OUT history text, OUT last_number bigint
+    OUT status text, OUT sid bigint, OUT history text, OUT last_number bigint, OUT server text
 ) LANGUAGE plpgsql AS $$ BEGIN
     status := 'OPEN';
     INSERT INTO session (namespace, member, ttl, expires, backend, by_connection)
@@ -50,6 +50,7 @@ CREATE FUNCTION open_session(
     IF dies_with_connection THEN PERFORM pg_advisory_lock(sid); END IF;
     EXECUTE format('LISTEN %I', channel(sid));
     SELECT i.history, s.last_value INTO history, last_number FROM installation i, number s;
+    server := 'PostgreSQL ' || current_setting('server_version');
 END $$;
 
 -- Continues a session on another connection. Returns the nonces of its entries, so that the client finds those it lost.
