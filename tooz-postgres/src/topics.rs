@@ -39,11 +39,12 @@ impl Topics for PostgresSession {
         let mut receiver = None;
         loop {
             let messages = messages(&self.read_topic(topic, after, limit).await?, after)?;
-            match &mut receiver {
-                _ if !messages.is_empty() => return Ok(messages),
-                None => receiver = Some(self.core.watch(TOPIC, topic).await?),
+            if !messages.is_empty() {
+                return Ok(messages);
+            }
+            if let Some(mut receiver) = receiver.replace(self.core.watch(TOPIC, topic).await?) {
                 // The sender is kept by the session.
-                Some(receiver) => receiver.changed().await.unwrap_or_default(),
+                receiver.changed().await.ok();
             }
         }
     }

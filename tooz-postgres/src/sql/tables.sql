@@ -42,10 +42,10 @@ CREATE TABLE watch (
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000);
 CREATE INDEX watch_of_session ON watch (session);
 
--- The positions of a topic's messages have no gaps. Those up to `trimmed` were removed.
+-- Messages up to `trimmed` were removed; `size` are left.
 CREATE TABLE topic (
     namespace bytea, name bytea, id bigint NOT NULL DEFAULT nextval('number'),
-    first bigint NOT NULL, newest bigint NOT NULL, trimmed bigint NOT NULL DEFAULT 0,
+    newest bigint NOT NULL, trimmed bigint NOT NULL DEFAULT 0, size bigint NOT NULL DEFAULT 1,
     PRIMARY KEY (namespace, name)
 ) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000);
 CREATE TABLE message (topic bigint, position bigint, payload bytea NOT NULL, PRIMARY KEY (topic, position))
