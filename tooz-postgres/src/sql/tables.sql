@@ -11,9 +11,10 @@ CREATE TABLE installation (version integer NOT NULL, history text NOT NULL DEFAU
 INSERT INTO installation (version) VALUES (1);
 
 -- A session is over when `expires` has passed. `backend` is the process that serves its present connection: requests that
--- an earlier connection has left behind are refused.
+-- an earlier connection has left behind are refused. Ids are random, so that a server that was restored from a backup gives
+-- none of them to another session.
 CREATE TABLE session (
-    id bigint PRIMARY KEY DEFAULT nextval('number'),
+    id bigint PRIMARY KEY DEFAULT hashtextextended(gen_random_uuid()::text, 0),
     namespace bytea NOT NULL, member bytea NOT NULL,
     ttl interval NOT NULL, expires timestamptz NOT NULL,
     backend integer NOT NULL, by_connection boolean NOT NULL
