@@ -5,6 +5,8 @@ use std::process::ExitCode;
 
 use tooz_core::{Error, ErrorKind};
 
+use crate::output::say;
+
 /// The answer is no: there is no such object, or the command changed nothing.
 pub(crate) const NO: u8 = 1;
 /// The arguments are wrong, as clap reports them too.
@@ -41,7 +43,7 @@ impl Failure {
     /// Prints the text on standard error, unless it is empty.
     pub(crate) fn report(&self) -> ExitCode {
         if !self.message.is_empty() {
-            eprintln!("tooz: {self}");
+            say("failed", self);
         }
         self.code.into()
     }
