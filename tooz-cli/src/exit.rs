@@ -3,7 +3,7 @@
 use std::fmt;
 use std::process::ExitCode;
 
-use tooz_core::{Error, ErrorKind};
+use tooz::{Error, ErrorKind};
 
 use crate::output::say;
 

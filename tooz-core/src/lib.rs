@@ -5,7 +5,7 @@
 //! # async fn main() -> Result<(), tooz_core::Error> {
 //! use std::time::Duration;
 //!
-//! // For Redis: add `tooz-redis`, write `use tooz_redis as _;` once, and connect to redis://localhost:6379/0.
+//! // For Redis: `cargo add tooz --features redis`, and connect to redis://localhost:6379/0.
 //! let coordinator = tooz_core::connect("memory://tour").await?;
 //!
 //! let guard = coordinator.lock("nightly").acquire_timeout(Duration::from_secs(5)).await?;

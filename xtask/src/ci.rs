@@ -13,8 +13,8 @@ pub(crate) fn ci() -> Outcome {
     thread::scope(|scope| {
         // A failure here is ignored: the tests set the servers up again and report it.
         scope.spawn(|| (set_up(&BACKENDS.iter().collect::<Vec<_>>()).is_ok(), set_up_valkey().is_ok()));
-        run(&mut cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])?)?;
-        run(cargo(&["doc", "--workspace", "--no-deps"])?.env("RUSTDOCFLAGS", "-D warnings"))
+        run(&mut cargo(&["clippy", "--workspace", "--all-targets", "--all-features", "--", "-D", "warnings"])?)?;
+        run(cargo(&["doc", "--workspace", "--all-features", "--no-deps"])?.env("RUSTDOCFLAGS", "-D warnings"))
     })?;
     test::test(&test::Options::default())
 }

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use futures_util::future::try_join_all;
-use tooz_core::{Coordinator, Error, Lock, StartAt};
+use tooz::{Coordinator, Error, Lock, StartAt};
 
 use super::figure::{Figure, Times};
 use crate::exit::{Failure, INTERNAL, Result};

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use clap::Args;
-use tooz_core::Coordinator;
+use tooz::Coordinator;
 
 use super::figure::Figure;
 use super::load;

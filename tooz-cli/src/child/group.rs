@@ -15,7 +15,7 @@ use rustix::process::{
 use tokio::process::{Child, Command};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Instant, sleep};
-use tooz_core::FencingToken;
+use tooz::FencingToken;
 
 use crate::output::say;
 

@@ -10,7 +10,7 @@ use std::process::{ExitCode, ExitStatus, Stdio};
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, Command};
-use tooz_core::time::{Moment, sleep_until};
+use tooz::time::{Moment, sleep_until};
 
 use super::channel::{self, Report};
 use super::requests::forward_signals;

@@ -19,7 +19,7 @@ use clap::{Args, ValueEnum};
 use rustix::process::Signal;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
-use tooz_core::{Error, Guard};
+use tooz::{Error, Guard};
 
 use super::channel::{self, Report};
 use super::group::{self, CommandGroup, CommandLine};

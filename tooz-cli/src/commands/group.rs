@@ -3,7 +3,7 @@
 use clap::{Args, Subcommand};
 use serde::Serialize;
 use serde_json::json;
-use tooz_core::{Capabilities, Coordinator, Group, GroupEvent, Member, Value};
+use tooz::{Capabilities, Coordinator, Group, GroupEvent, Member, Value};
 
 use super::session::with_session;
 use crate::backend::Backend;

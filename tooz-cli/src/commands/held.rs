@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tokio::time::timeout;
-use tooz_core::{Coordinator, Guard};
+use tooz::{Coordinator, Guard};
 
 use crate::child::Runner;
 use crate::exit::{Failure, LOST, Result};

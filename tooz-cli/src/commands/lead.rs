@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::Args;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
-use tooz_core::{Coordinator, Leadership};
+use tooz::{Coordinator, Leadership};
 
 use super::held::close;
 use super::run::EXIT_CODES;

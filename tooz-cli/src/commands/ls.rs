@@ -2,7 +2,7 @@
 
 use clap::Args;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
-use tooz_core::Coordinator;
+use tooz::Coordinator;
 
 use super::session::with_session;
 use crate::backend::Backend;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::Args;
 use tokio_util::sync::CancellationToken;
-use tooz_core::{Coordinator, Guard, Period};
+use tooz::{Coordinator, Guard, Period};
 
 use super::held::close;
 use super::run::EXIT_CODES;

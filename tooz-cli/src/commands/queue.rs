@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand};
 use serde::Serialize;
-use tooz_core::{Coordinator, Name};
+use tooz::{Coordinator, Name};
 
 use super::session::with_session;
 use crate::backend::Backend;

@@ -2,7 +2,7 @@
 
 use futures_util::future::select_all;
 use tokio::signal::unix::{SignalKind, signal};
-use tooz_core::Coordinator;
+use tooz::Coordinator;
 
 use super::held::close;
 use crate::backend::Backend;

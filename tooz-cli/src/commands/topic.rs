@@ -4,7 +4,7 @@ use std::io::{BufRead, Write};
 
 use clap::{Args, Subcommand};
 use serde_json::{Value as Json, json};
-use tooz_core::{Coordinator, ErrorKind, Message, Offset, StartAt, Topic};
+use tooz::{Coordinator, ErrorKind, Message, Offset, StartAt, Topic};
 
 use super::session::with_session;
 use crate::backend::Backend;

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use tooz_core::{Characteristic, Coordinator, Result, ServiceUrl};
+use tooz::{Characteristic, Coordinator, Result, ServiceUrl};
 
 use super::check::Check;
 use super::server;

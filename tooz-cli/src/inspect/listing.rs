@@ -1,6 +1,6 @@
 //! The names of all objects of a kind.
 
-use tooz_core::{Coordinator, ErrorKind, Name, Result};
+use tooz::{Coordinator, ErrorKind, Name, Result};
 
 use super::kind::Kind;
 

@@ -1,7 +1,7 @@
 //! One object of the backend: reading it, and breaking what holds it.
 
 use serde::Serialize;
-use tooz_core::{Coordinator, ErrorKind, Name, Participant, Queue, QueueWatch, Result, StartAt};
+use tooz::{Coordinator, ErrorKind, Name, Participant, Queue, QueueWatch, Result, StartAt};
 
 use super::kind::Kind;
 use super::view::ParticipantView;

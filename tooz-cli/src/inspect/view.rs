@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 use serde_json::{Value as Json, json};
-use tooz_core::{Member, Participant, Queue, Value};
+use tooz::{Member, Participant, Queue, Value};
 
 use crate::output::millis;
 

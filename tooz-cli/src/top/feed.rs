@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
-use tooz_core::{Coordinator, ErrorKind, GroupWatch, Result};
+use tooz::{Coordinator, ErrorKind, GroupWatch, Result};
 
 use crate::inspect::{Kind, MemberView, Object, ParticipantView, QueueView, names};
 
@@ -109,7 +109,7 @@ async fn follow(coordinator: Coordinator, object: Object, updates: mpsc::Sender<
 /// The changes of one object.
 #[derive(Debug)]
 enum Changes {
-    Queue(tooz_core::QueueWatch),
+    Queue(tooz::QueueWatch),
     Group { watch: Result<GroupWatch>, has_begun: bool },
 }
 

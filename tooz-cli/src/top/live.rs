@@ -9,7 +9,7 @@ use futures_util::StreamExt;
 use ratatui::DefaultTerminal;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, interval, sleep_until};
-use tooz_core::{Coordinator, SessionState};
+use tooz::{Coordinator, SessionState};
 
 use super::feed::{self, Update};
 use super::keys::{self, Action};

@@ -137,7 +137,7 @@ fn matches(object: &Object, content: &Content, filter: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use tooz_core::Name;
+    use tooz::Name;
 
     use super::*;
     use crate::inspect::ParticipantView;

@@ -9,8 +9,6 @@ use libtest_mimic::{Arguments, Trial};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use tooz_conformance::servers::{Deployment, DeploymentSpec};
-// Link the drivers, for trials that hold many locks.
-use {tooz_etcd as _, tooz_file as _, tooz_redis as _, tooz_zookeeper as _};
 
 use super::beat;
 use super::program::{Finished, Program, tooz};

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use tooz_core::{Coordinator, Guard};
+use tooz::{Coordinator, Guard};
 
 use crate::support::terminal::Terminal;
 use crate::support::{Backend, Beats};

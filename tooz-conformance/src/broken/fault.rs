@@ -53,6 +53,15 @@ faults! {
     /// A snapshot waits for the next change even if the roster is newer than the version.
     LosesEvents = "loses-events":
         "driver::snapshot_misses_nothing_between_calls", "driver::snapshot_goes_on_after_it_was_dropped";
+    /// A follower receives all changes but every third.
+    MissesChanges = "misses-changes":
+        "driver::follow_agrees_with_the_provided_one", "group::watchers_agree_after_many_changes";
+    /// A follower receives each change twice.
+    RepeatsChanges = "repeats-changes":
+        "driver::follow_agrees_with_the_provided_one";
+    /// A follower receives a change after the one that followed it.
+    ReordersChanges = "reorders-changes":
+        "driver::follow_agrees_with_the_provided_one";
     /// `leave` removes the first entry of the roster.
     IgnoresTickets = "ignores-tickets":
         "driver::leave_compares_the_ticket", "driver::leave_is_idempotent";

@@ -4,6 +4,7 @@
 
 mod driver;
 mod fault;
+mod follower;
 mod session;
 mod topics;
 

@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use tooz_core::driver::{
-    IfBlocked, Key, Kind, Loss, Mode, NewEntry, Nonce, Roster, Seq, Session, Snapshot, Standing, Ticket, Topics,
-    Version, admission,
+    Follow, FollowBySnapshots, IfBlocked, Key, Kind, Loss, Mode, NewEntry, Nonce, Roster, Seq, Session, Snapshot,
+    Standing, Ticket, Topics, Version, admission,
 };
 use tooz_core::{ErrorKind, Name, Result};
 
 use super::fault::FaultKind as F;
+use super::follower::BrokenFollower;
 
 #[derive(Debug)]
 pub(super) struct BrokenSession {
@@ -189,6 +190,15 @@ impl Session for BrokenSession {
         let mut snapshot = self.inner.snapshot(&roster, newer_than).await?;
         snapshot.entries.iter_mut().for_each(|entry| entry.seq = self.shown(entry.seq));
         Ok(snapshot)
+    }
+
+    fn follow<'a>(&'a self, roster: &'a Roster) -> Box<dyn Follow + 'a> {
+        match self.fault {
+            Some(fault @ (F::MissesChanges | F::RepeatsChanges | F::ReordersChanges)) => {
+                Box::new(BrokenFollower::new(self.inner.follow(roster), fault))
+            }
+            _ => Box::new(FollowBySnapshots::new(self, roster)),
+        }
     }
 
     async fn await_turn(&self, roster: &Roster, ticket: &Ticket) -> Result<()> {

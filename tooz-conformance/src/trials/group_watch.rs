@@ -84,7 +84,9 @@ async fn a_watch_that_lags_sees_the_present_members(context: Context) -> Result<
     let membership = join(&a, 0).await?;
     ensure_eq!(next(&mut first).await?, Seen::Joined("a".into()));
     membership.leave().await?;
+    ensure_eq!(next(&mut first).await?, Seen::Left("a".into()));
     let _membership = join(&b, 0).await?;
+    ensure_eq!(next(&mut first).await?, Seen::Joined("b".into()));
     ensure_eq!(
         next(&mut second).await?,
         Seen::Joined("b".into()),

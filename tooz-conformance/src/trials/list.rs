@@ -15,6 +15,7 @@ pub(crate) fn all() -> Vec<Trial> {
         driver::keys::trials(),
         driver::wait::trials(),
         driver::snapshot::trials(),
+        driver::follow::trials(),
         driver::session::trials(),
         driver::topics::trials(),
         driver::model::trials(),

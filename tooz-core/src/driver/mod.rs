@@ -8,6 +8,7 @@
 
 pub mod admission;
 mod entry;
+mod follow;
 mod roster;
 mod session;
 mod session_options;
@@ -15,6 +16,7 @@ pub mod support;
 mod topics;
 
 pub use self::entry::{Entry, IfBlocked, IfTaken, Key, Mode, NewEntry, Nonce, Seq, Standing, Ticket};
+pub use self::follow::{Change, Follow, FollowBySnapshots, Update};
 pub use self::roster::{Kind, Roster, Snapshot, Version};
 pub use self::session::{Driver, DriverEntry, DriverInfo, Loss, Session};
 pub use self::session_options::SessionOptions;

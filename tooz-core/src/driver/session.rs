@@ -8,7 +8,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::{
-    Kind, NewEntry, Nonce, Roster, Seq, SessionOptions, Snapshot, Standing, Ticket, Topics, Version, admission,
+    Follow, FollowBySnapshots, Kind, NewEntry, Nonce, Roster, Seq, SessionOptions, Snapshot, Standing, Ticket, Topics,
+    Version, admission,
 };
 use crate::{Characteristic, Error, Name, Result, ServiceUrl};
 
@@ -246,6 +247,18 @@ pub trait Session: Debug + Send + Sync + 'static {
     /// # Errors
     /// `SessionLost`, `Unavailable`, `Corrupt`.
     async fn snapshot(&self, roster: &Roster, newer_than: Option<Version>) -> Result<Snapshot>;
+
+    /// Follows the roster: a snapshot first, then each change; see [`Follow::next`]. Sends nothing by itself.
+    ///
+    /// Core has one follower for each roster that is watched, however many watchers there are in the process. For a new
+    /// watcher it begins another one, whose snapshot is newer than everything that was done before, and then drops the
+    /// former. Dropping a follower frees what belongs to it.
+    ///
+    /// Provided: reads snapshots, so every change costs every client a read of the whole roster. A driver overrides it
+    /// to send only what has changed.
+    fn follow<'a>(&'a self, roster: &'a Roster) -> Box<dyn Follow + 'a> {
+        Box::new(FollowBySnapshots::new(self, roster))
+    }
 
     /// Waits until the entry of the ticket is admitted. Returns immediately if it already is.
     ///

@@ -5,9 +5,9 @@ use futures_util::Stream;
 use super::leadership::Leader;
 use crate::Result;
 use crate::coordinator::RosterTarget;
-use crate::driver::Snapshot;
 use crate::entry::RosterWatch;
 use crate::lock::{FencingToken, Participant};
+use crate::session::roster_state::RosterState;
 
 /// The leaders of an election from now on; see [`Election::observe`](crate::Election::observe).
 ///
@@ -31,7 +31,7 @@ impl Observation {
     /// Returns the present leader at the first call, and waits for the next change at each further call. `None` means
     /// that there is no leader.
     ///
-    /// A leader whose term begins and ends between two reads may be skipped. Waits through outages and losses of the
+    /// A leader whose term begins and ends between two calls may be skipped. Waits through outages and losses of the
     /// session. Cancel safe.
     ///
     /// # Errors
@@ -42,7 +42,7 @@ impl Observation {
             if update.new_history {
                 (self.started, self.greatest_term) = (false, None);
             }
-            let leader = leader_of(&update.snapshot)?;
+            let leader = leader_of(&update.state)?;
             if self.is_news(leader.as_ref()) {
                 self.started = true;
                 self.last.clone_from(&leader);
@@ -71,6 +71,6 @@ impl Observation {
     }
 }
 
-fn leader_of(snapshot: &Snapshot) -> Result<Option<Leader>> {
-    Ok(snapshot.entries.first().map(Participant::read).transpose()?.map(Leader::from))
+fn leader_of(state: &RosterState) -> Result<Option<Leader>> {
+    Ok(state.first().map(Participant::read).transpose()?.map(Leader::from))
 }

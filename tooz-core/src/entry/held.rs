@@ -50,6 +50,11 @@ impl HeldEntry {
         self.ticket
     }
 
+    /// The history of the server to which the entry belongs.
+    pub(crate) fn history(&self) -> u64 {
+        self.entry.live.session().history()
+    }
+
     /// Whether the client may rely on the entry. Compares the clock with the deadline; sends nothing.
     pub(crate) fn is_held(&self) -> bool {
         !self.is_evicted() && self.entry.live.is_alive()

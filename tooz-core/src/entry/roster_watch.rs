@@ -1,4 +1,4 @@
-//! Watching a roster across sessions: each change once, as a snapshot.
+//! Watching a roster across sessions: each change once, as the state after it.
 //!
 //! A session may belong to another history of the server than the one before: the server was emptied or restored. The
 //! numbers of its entries may have started again, so the update says that it begins a new history.
@@ -7,9 +7,9 @@ use std::sync::Arc;
 
 use crate::Result;
 use crate::coordinator::RosterTarget;
-use crate::driver::Snapshot;
+use crate::session::follower::RosterFollower;
 use crate::session::live::LiveSession;
-use crate::session::reader::RosterReader;
+use crate::session::roster_state::RosterState;
 
 /// Follows the states of a roster, through outages and losses of the session.
 #[derive(Debug)]
@@ -26,14 +26,14 @@ pub(crate) struct RosterWatch {
 #[derive(Debug)]
 struct WatchPosition {
     live: Arc<LiveSession>,
-    reader: Arc<RosterReader>,
+    follower: Arc<RosterFollower>,
     generation: u64,
 }
 
 /// The state of a roster after a change.
 #[derive(Debug)]
 pub(crate) struct RosterUpdate {
-    pub(crate) snapshot: Arc<Snapshot>,
+    pub(crate) state: RosterState,
     /// Whether the watch was interrupted before this state, so that changes which cancelled out may have gone unseen.
     pub(crate) interrupted: bool,
     /// Whether the seqs of this state are not comparable with those of earlier states.
@@ -57,19 +57,19 @@ impl RosterWatch {
                 Err(error) if error.is_retryable() => continue,
                 opened => opened?,
             };
-            let ended = |last: &mut WatchPosition| !Arc::ptr_eq(&last.live, &live) || last.reader.is_over();
+            let ended = |last: &mut WatchPosition| !Arc::ptr_eq(&last.live, &live) || last.follower.is_over();
             self.interrupted |= self.position.take_if(ended).is_some();
-            let (reader, generation) = match &self.position {
-                Some(last) => (last.reader.clone(), Some(last.generation)),
-                None => (live.reader(roster), None),
+            let (follower, generation) = match &self.position {
+                Some(last) => (last.follower.clone(), Some(last.generation)),
+                None => (live.follower(roster), None),
             };
-            match reader.next(generation).await {
-                Ok((generation, snapshot)) => {
+            match follower.next(generation).await {
+                Ok((generation, state)) => {
                     let history = live.session().history();
                     let new_history = self.history.replace(history).is_some_and(|before| before != history);
                     let interrupted = std::mem::take(&mut self.interrupted);
-                    self.position = Some(WatchPosition { live, reader, generation });
-                    return Ok(RosterUpdate { snapshot, interrupted, new_history });
+                    self.position = Some(WatchPosition { live, follower, generation });
+                    return Ok(RosterUpdate { state, interrupted, new_history });
                 }
                 // The watch continues with the next session.
                 Err(error) if error.is_session_lost() => {}

@@ -6,7 +6,7 @@ use super::member::{Member, MemberValue};
 use super::membership::Membership;
 use super::watch::GroupWatch;
 use crate::coordinator::{Coordinator, RosterTarget, run_operation};
-use crate::driver::{IfTaken, Kind};
+use crate::driver::{IfTaken, Kind, support};
 use crate::election::Election;
 use crate::{Error, ErrorKind, Name, Result};
 
@@ -160,7 +160,7 @@ impl Group {
 
     /// Follows the members: the present ones first, then each change.
     ///
-    /// However many watches of one coordinator follow a group, each change is read once.
+    /// However many watches of one coordinator follow a group, each change is received once.
     ///
     /// # Errors
     /// As [`members`](Self::members).
@@ -190,7 +190,11 @@ impl Group {
 
     async fn read_members(&self) -> Result<Vec<Member>> {
         let (roster, live) = self.target.open().await?;
-        Member::read_all(&live.call(|session| session.snapshot(roster, None)).await?)
+        let snapshot = live.call(|session| session.snapshot(roster, None)).await?;
+        match snapshot.declared {
+            true => snapshot.entries.iter().map(Member::read).collect(),
+            false => Err(support::group_not_created()),
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 
 use super::capabilities::Capabilities;
 use super::message_pack;
-use crate::driver::{Entry, Nonce, Seq, SessionOptions, Snapshot, support};
+use crate::driver::{Entry, Nonce, Seq, SessionOptions};
 use crate::time::{from_unix_millis, unix_millis};
 use crate::{Error, ErrorKind, Name, Result};
 
@@ -89,16 +89,8 @@ impl Member {
         self.seq
     }
 
-    /// Reads the members of a group that must exist.
-    pub(super) fn read_all(snapshot: &Snapshot) -> Result<Vec<Self>> {
-        match snapshot.declared {
-            true => snapshot.entries.iter().map(Self::read).collect(),
-            false => Err(support::group_not_created()),
-        }
-    }
-
     /// Fails for no entry: a nonce is a valid name.
-    fn read(entry: &Entry) -> Result<Self> {
+    pub(super) fn read(entry: &Entry) -> Result<Self> {
         let id = Name::new(entry.key.as_deref().unwrap_or_default());
         let value = entry.value.split_first_chunk::<8>();
         let (joined, capabilities) = value.unwrap_or((&[0; 8], &entry.value));

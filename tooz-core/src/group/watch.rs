@@ -1,12 +1,15 @@
-//! Watching a group: the differences between successive states of its members, as events.
+//! Watching a group: the differences between successive states of its roster, as events.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 
 use futures_util::Stream;
 
-use super::member::{Incarnation, Member};
+use super::member::Member;
 use crate::coordinator::RosterTarget;
+use crate::driver::support;
 use crate::entry::RosterWatch;
+use crate::session::entry_tree::Difference;
+use crate::session::roster_state::RosterState;
 use crate::{Name, Result};
 
 /// A change in a group; see [`GroupWatch`].
@@ -28,22 +31,24 @@ pub enum GroupEvent {
 
 /// The members of a group and their changes; see [`Group::watch`](crate::Group::watch).
 ///
-/// Each [`Incarnation`] has one `Joined` and one `Left`, in this order. Both are absent if it joins and leaves between
-/// two reads; never only one of them. A member that leaves and joins again is a `Left` and a `Joined`, even if no read
-/// saw it absent.
+/// Each [`Incarnation`](crate::Incarnation) has one `Joined` and one `Left`, in this order. Both are absent if it joins
+/// and leaves before a call of `next` could return them; never only one of them. A member that leaves and joins again is
+/// a `Left` and a `Joined`. A watch that you read rarely tells the way to the present members, not all that happened.
 #[derive(Debug)]
 #[must_use = "events are received with `next`"]
 pub struct GroupWatch {
     group: Name,
     roster: RosterWatch,
-    members: Vec<Member>,
+    /// What the events lead to.
+    state: RosterState,
     events: VecDeque<Result<GroupEvent>>,
 }
 
 impl GroupWatch {
     pub(super) async fn start(target: RosterTarget) -> Result<Self> {
         let group = target.roster().map_err(|error| error.with_operation("watch"))?.name.clone();
-        let mut watch = Self { group, roster: RosterWatch::new(target), members: Vec::new(), events: VecDeque::new() };
+        let mut watch =
+            Self { group, roster: RosterWatch::new(target), state: RosterState::default(), events: VecDeque::new() };
         watch.read_change().await?;
         match watch.events.back() {
             Some(Err(error)) => Err(error.clone()),
@@ -65,9 +70,9 @@ impl GroupWatch {
         }
     }
 
-    /// The members after the last read, which may be ahead of the events that `next` has returned.
-    pub fn members(&self) -> &[Member] {
-        &self.members
+    /// The members after the last change that was received, which may be ahead of the events that `next` has returned.
+    pub fn members(&self) -> Vec<Member> {
+        self.state.entries().iter().filter_map(|entry| Member::read(entry).ok()).collect()
     }
 
     /// Converts into a [`Stream`] of the same events, which ends after an error.
@@ -80,46 +85,46 @@ impl GroupWatch {
         })
     }
 
-    /// Waits for the next change and returns the members after it, for a caller that needs no events.
-    pub(crate) async fn next_members(&mut self) -> Result<&[Member]> {
-        if self.events.is_empty() {
+    /// Waits for the next events, and returns all that are known.
+    pub(crate) async fn next_events(&mut self) -> Result<Vec<Result<GroupEvent>>> {
+        while self.events.is_empty() {
             self.read_change().await?;
         }
-        match self.events.drain(..).next_back() {
-            Some(Err(error)) => Err(error),
-            _ => Ok(&self.members),
-        }
+        Ok(self.take_events())
+    }
+
+    /// The events that `next` has not returned yet.
+    pub(crate) fn take_events(&mut self) -> Vec<Result<GroupEvent>> {
+        self.events.drain(..).collect()
     }
 
     async fn read_change(&mut self) -> Result<()> {
         let update = self.roster.next("watch").await?;
-        let (members, error) = match Member::read_all(&update.snapshot) {
-            Ok(members) => (members, None),
-            Err(error) => (Vec::new(), Some(error.with_operation("watch").with_context("group", &self.group))),
-        };
         if update.interrupted {
             self.events.push_back(Ok(GroupEvent::Resync));
         }
-        self.events.extend(difference(&self.members, &members).into_iter().map(Ok));
-        self.events.extend(error.map(Err));
-        self.members = members;
+        let is_created = update.state.is_declared();
+        let state = if is_created { update.state } else { RosterState::default() };
+        self.events.extend(events(state.differences(&self.state)));
+        if !is_created {
+            let error = support::group_not_created().with_operation("watch").with_context("group", &self.group);
+            self.events.push_back(Err(error));
+        }
+        self.state = state;
         Ok(())
     }
 }
 
-/// The events that lead from the members `before` to the members `after`.
-fn difference(before: &[Member], after: &[Member]) -> Vec<GroupEvent> {
-    let (old, new) = (by_incarnation(before), by_incarnation(after));
-    let left = before.iter().filter(|member| !new.contains_key(&member.incarnation()));
-    let joined = after.iter().filter(|member| !old.contains_key(&member.incarnation()));
-    let updated = after.iter().filter(|member| old.get(&member.incarnation()).is_some_and(|old| old != member));
-    left.cloned()
-        .map(GroupEvent::Left)
-        .chain(joined.cloned().map(GroupEvent::Joined))
-        .chain(updated.cloned().map(GroupEvent::Updated))
-        .collect()
-}
-
-fn by_incarnation(members: &[Member]) -> HashMap<Incarnation, &Member> {
-    members.iter().map(|member| (member.incarnation(), member)).collect()
+/// First the members that left, then those that joined, so that a member that has joined again left before.
+fn events(mut differences: Vec<Difference>) -> impl Iterator<Item = Result<GroupEvent>> {
+    differences.sort_by_key(|difference| match difference {
+        Difference::Left(_) => 0,
+        Difference::Entered(_) => 1,
+        Difference::Replaced(_) => 2,
+    });
+    differences.into_iter().map(|difference| match difference {
+        Difference::Left(entry) => Member::read(&entry).map(GroupEvent::Left),
+        Difference::Entered(entry) => Member::read(&entry).map(GroupEvent::Joined),
+        Difference::Replaced(entry) => Member::read(&entry).map(GroupEvent::Updated),
+    })
 }

@@ -5,6 +5,7 @@ use futures_util::Stream;
 use super::queue::Queue;
 use crate::Result;
 use crate::coordinator::RosterTarget;
+use crate::driver::{Entry, Snapshot};
 use crate::entry::RosterWatch;
 
 /// The holders and waiters of a lock, semaphore or election, from now on; see [`Lock::watch`](crate::Lock::watch).
@@ -29,7 +30,9 @@ impl QueueWatch {
     /// `InvalidName`, `AuthFailed`; `SessionLost` once the coordinator is closed.
     pub async fn next(&mut self) -> Result<Queue> {
         loop {
-            let queue = Queue::read(&self.roster.next("watch").await?.snapshot)?;
+            let state = self.roster.next("watch").await?.state;
+            let entries = state.entries().iter().map(|entry| Entry::clone(entry)).collect();
+            let queue = Queue::read(&Snapshot { entries, ..Snapshot::default() })?;
             if self.last.as_ref() != Some(&queue) {
                 self.last = Some(queue.clone());
                 return Ok(queue);

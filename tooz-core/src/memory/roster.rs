@@ -1,10 +1,12 @@
-//! One roster of the server: its entries in order, their owners, and the callers that wait for a change.
+//! One roster of the server: its entries in order, their owners, its latest changes, and the callers that wait for one.
 //!
 //! - A new entry goes to the end; [`admission::blocker`] says which earlier entry blocks it.
 //! - After a removal, [`admission::partition`] says which entries are admitted; only their waiters are woken.
+//! - A follower returns with the version that it has seen, and receives the changes since then. If they are no longer
+//!   kept, it receives a snapshot.
 //! - Each change scans the roster once. That is enough for a reference; other drivers keep indexes.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use tokio::sync::Notify;
@@ -12,8 +14,12 @@ use tokio::sync::futures::OwnedNotified;
 
 use crate::Result;
 use crate::driver::{
-    Entry, IfBlocked, IfTaken, NewEntry, Nonce, Seq, Snapshot, Standing, Ticket, Version, admission, support,
+    Change, Entry, IfBlocked, IfTaken, NewEntry, Nonce, Seq, Snapshot, Standing, Ticket, Update, Version, admission,
+    support,
 };
+
+/// How many changes a roster keeps for its followers.
+const CHANGES_KEPT: usize = 1_000;
 
 pub(super) type SessionId = u64;
 
@@ -25,6 +31,10 @@ pub(super) struct RosterState {
     pub(super) declared: bool,
     /// The revision of the last change; the default value while the roster is blank.
     pub(super) version: Version,
+    /// The latest changes, each with the version after it.
+    changes: VecDeque<(Version, Change)>,
+    /// The version before them.
+    version_before_changes: Version,
     changed: Arc<Notify>,
     /// Evicted entries with their sessions, until the server reports them.
     pub(super) evicted: Vec<(SessionId, Nonce)>,
@@ -64,22 +74,23 @@ impl RosterState {
         }
         let NewEntry { nonce, mode, limit, value, .. } = *new;
         let (seq, key) = (Seq(revision), new.unique_key().map(|(key, _)| key.to_vec()));
-        self.entries.push(Entry { seq, nonce, key, mode, limit, value: value.to_vec() });
+        let entry = Entry { seq, nonce, key, mode, limit, value: value.to_vec() };
+        self.entries.push(entry.clone());
         self.owners.insert(nonce, Owner { session, turn: Arc::default() });
-        self.changed(revision);
+        self.changed(revision, [Change::Entered(entry)]);
         Ok(new.ticket(seq).standing(blocked_by))
     }
 
     /// Removes the entries that match, wakes the waiters that this admits, and returns what it removed.
     pub(super) fn remove(&mut self, revision: u64, matches: impl Fn(&Entry) -> bool) -> Vec<(SessionId, Nonce)> {
-        let nonces: Vec<_> = self.entries.extract_if(.., |entry| matches(entry)).map(|entry| entry.nonce).collect();
+        let entries: Vec<_> = self.entries.extract_if(.., |entry| matches(entry)).collect();
         let removed: Vec<_> =
-            nonces.into_iter().filter_map(|nonce| Some((nonce, self.owners.remove(&nonce)?))).collect();
+            entries.iter().filter_map(|entry| Some((entry.nonce, self.owners.remove(&entry.nonce)?))).collect();
         if !removed.is_empty() {
             removed.iter().for_each(|(_, owner)| owner.turn.notify_waiters());
             let (admitted, _) = admission::partition(&self.entries);
             admitted.iter().for_each(|entry| self.owners[&entry.nonce].turn.notify_waiters());
-            self.changed(revision);
+            self.changed(revision, entries.iter().map(|entry| Change::Left(entry.seq)));
         }
         removed.into_iter().map(|(nonce, owner)| (owner.session, nonce)).collect()
     }
@@ -101,13 +112,15 @@ impl RosterState {
         let owned = self.owns(id, ticket.nonce);
         let entry = self.entries.iter_mut().find(|entry| owned && entry.matches(ticket));
         entry.ok_or_else(support::not_held)?.value = value.to_vec();
-        self.changed(revision);
+        self.changed(revision, [Change::Replaced { seq: ticket.seq, value: value.to_vec() }]);
         Ok(())
     }
 
     pub(super) fn declare(&mut self, revision: u64) -> bool {
         let is_new = !std::mem::replace(&mut self.declared, true);
-        self.changed(revision);
+        if is_new {
+            self.changed(revision, [Change::Declared(true)]);
+        }
         is_new
     }
 
@@ -117,7 +130,7 @@ impl RosterState {
             (true, false) => return Err(support::group_not_empty()),
             (true, true) => self.declared = false,
         }
-        self.changed(revision);
+        self.changed(revision, [Change::Declared(false)]);
         Ok(())
     }
 
@@ -129,6 +142,26 @@ impl RosterState {
 
     pub(super) fn snapshot(&self) -> Snapshot {
         Snapshot { version: self.version, declared: self.declared, entries: self.entries.clone() }
+    }
+
+    /// What has changed since the version `seen`; `None` if nothing has.
+    pub(super) fn update(&self, seen: Option<Version>) -> Option<Update> {
+        if seen == Some(self.version) {
+            return None;
+        }
+        // Blank rosters have the same version, so the last place with the version counts.
+        let place = self.changes.iter().rposition(|(version, _)| seen == Some(*version)).map(|place| place + 1);
+        let start = place.or_else(|| (seen == Some(self.version_before_changes)).then_some(0));
+        Some(match start {
+            Some(start) => Update::Changes(self.changes.range(start..).map(|(_, change)| change.clone()).collect()),
+            None => Update::Snapshot(self.snapshot()),
+        })
+    }
+
+    /// A copy without entries.
+    pub(super) fn backed_up(&self) -> Self {
+        let (declared, version) = (self.declared, self.version);
+        Self { declared, version, version_before_changes: version, ..Self::default() }
     }
 
     pub(super) fn next_change(&self) -> OwnedNotified {
@@ -148,8 +181,14 @@ impl RosterState {
         self.entries.is_empty() && !self.declared
     }
 
-    fn changed(&mut self, revision: u64) {
+    fn changed(&mut self, revision: u64, changes: impl IntoIterator<Item = Change>) {
         self.version = if self.is_blank() { Version::default() } else { Version(revision) };
+        self.changes.extend(changes.into_iter().map(|change| (self.version, change)));
+        while self.changes.len() > CHANGES_KEPT
+            && let Some((version, _)) = self.changes.pop_front()
+        {
+            self.version_before_changes = version;
+        }
         self.changed.notify_waiters();
     }
 }

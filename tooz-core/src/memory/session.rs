@@ -10,8 +10,8 @@ use super::server::{Server, ServerState};
 use super::topics::Log;
 use crate::driver::support::{session_lost, withdrawn};
 use crate::driver::{
-    Bounds, Driver, DriverEntry, DriverInfo, Kind, Loss, Message, NewEntry, Nonce, Offset, Roster, Seq, Session,
-    SessionOptions, Snapshot, Standing, Ticket, Topics, Version,
+    Bounds, Driver, DriverEntry, DriverInfo, Follow, Kind, Loss, Message, NewEntry, Nonce, Offset, Roster, Seq,
+    Session, SessionOptions, Snapshot, Standing, Ticket, Topics, Update, Version,
 };
 use crate::{Characteristic, Error, ErrorKind, Name, Result, ServiceUrl};
 
@@ -51,8 +51,11 @@ impl Driver for MemoryDriver {
 
     async fn open(&self, options: &SessionOptions) -> Result<Box<dyn Session>> {
         let (server, options) = (self.server.clone(), options.clone());
-        let id = server.request(&options.member, options.timeout).await?.open(options.clone());
-        Ok(Box::new(MemorySession { server, id, options }))
+        let (id, history) = {
+            let mut state = server.request(&options.member, options.timeout).await?;
+            (state.open(options.clone()), state.history())
+        };
+        Ok(Box::new(MemorySession { server, id, history, options }))
     }
 }
 
@@ -60,6 +63,7 @@ impl Driver for MemoryDriver {
 struct MemorySession {
     server: Server,
     id: SessionId,
+    history: u64,
     options: SessionOptions,
 }
 
@@ -77,6 +81,10 @@ impl MemorySession {
 impl Session for MemorySession {
     fn ttl(&self) -> Option<Duration> {
         Some(self.options.ttl)
+    }
+
+    fn history(&self) -> u64 {
+        self.history
     }
 
     async fn renew(&self) -> Result<()> {
@@ -151,6 +159,10 @@ impl Session for MemorySession {
         }
     }
 
+    fn follow<'a>(&'a self, roster: &'a Roster) -> Box<dyn Follow + 'a> {
+        Box::new(MemoryFollower { session: self, roster, seen: None })
+    }
+
     async fn await_turn(&self, roster: &Roster, ticket: &Ticket) -> Result<()> {
         while let Some(turn) = self.change(roster, |roster, _| roster.turn(ticket)).await?? {
             self.server.wait(turn).await;
@@ -175,6 +187,32 @@ impl Session for MemorySession {
 
     fn topics(&self) -> Option<&dyn Topics> {
         Some(self)
+    }
+}
+
+/// Follows a roster by the changes that the server keeps.
+struct MemoryFollower<'a> {
+    session: &'a MemorySession,
+    roster: &'a Roster,
+    /// The version after the last update.
+    seen: Option<Version>,
+}
+
+#[async_trait]
+impl Follow for MemoryFollower<'_> {
+    async fn next(&mut self) -> Result<Update> {
+        loop {
+            let next_change = {
+                let mut state = self.session.request().await?;
+                let roster = state.namespace(self.session.id)?.rosters.entry(self.roster.clone()).or_default();
+                if let Some(update) = roster.update(self.seen) {
+                    self.seen = Some(roster.version);
+                    return Ok(update);
+                }
+                roster.next_change()
+            };
+            self.session.server.wait(next_change).await;
+        }
     }
 }
 

@@ -56,7 +56,7 @@ pub struct HashRing {
     claims: Vec<Claim>,
 }
 
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 struct Node {
     name: Vec<u8>,
     weight: u32,
@@ -102,13 +102,36 @@ impl HashRing {
         I: IntoIterator<Item = (N, u32)>,
         N: Into<Vec<u8>>,
     {
-        let by_name: BTreeMap<_, _> = nodes.into_iter().map(|(name, weight)| (name.into(), weight)).collect();
-        let mut ring = Self { partitions, nodes: Vec::with_capacity(by_name.len()), claims: Vec::new() };
-        for (name, weight) in by_name {
-            ring.push(name, weight);
-        }
-        ring.claims.sort_unstable();
+        let mut ring = Self { partitions, nodes: Vec::new(), claims: Vec::new() };
+        ring.change(nodes.into_iter().map(|(name, weight)| (name.into(), Some(weight))).collect());
         ring
+    }
+
+    /// Gives nodes another weight, adds those that are new and removes those with `None`.
+    ///
+    /// The nodes must be in ascending order of their names, and stay so: the ring equals one that is built from nothing.
+    /// A change of one node costs one pass over the positions, which is much cheaper than to compute and sort them.
+    pub(super) fn change(&mut self, changes: BTreeMap<Vec<u8>, Option<u32>>) {
+        let (old_count, old) = (self.nodes.len(), std::mem::take(&mut self.nodes).into_iter().enumerate());
+        let kept = old.filter(|(_, node)| !changes.contains_key(&node.name));
+        let mut nodes: Vec<_> = kept.map(|(old_index, node)| (Some(old_index), node)).collect();
+        let added = changes.into_iter().filter_map(|(name, weight)| Some((None, Node { name, weight: weight? })));
+        nodes.extend(added);
+        nodes.sort_by(|(_, a), (_, b)| a.name.cmp(&b.name));
+        let mut new_indices = vec![None; old_count];
+        for (index, (old_index, node)) in nodes.iter().enumerate() {
+            match old_index {
+                Some(old_index) => new_indices[*old_index] = Some(index),
+                None => self.claims.extend(claims(old_count + index, node, self.partitions)),
+            }
+        }
+        // New indices rise as the old ones do, so the claims that stay remain sorted, and the sort only merges.
+        self.claims.retain_mut(|claim| {
+            let index = claim.node.checked_sub(old_count).or_else(|| new_indices[claim.node]);
+            index.inspect(|index| claim.node = *index).is_some()
+        });
+        self.claims.sort();
+        self.nodes = nodes.into_iter().map(|(_, node)| node).collect();
     }
 
     /// Adds a node, or changes its weight if it is on the ring, and returns its previous weight.
@@ -200,16 +223,21 @@ impl HashRing {
             .collect()
     }
 
+    /// Whether both rings have the same nodes in the same order and the same claims.
+    #[cfg(test)]
+    pub(super) fn is_equal(&self, other: &Self) -> bool {
+        (self.partitions, &self.nodes, &self.claims) == (other.partitions, &other.nodes, &other.claims)
+    }
+
     fn index_of(&self, name: &[u8]) -> Option<usize> {
         self.nodes.iter().position(|node| node.name == name)
     }
 
     /// Appends a node and its claims; the caller sorts.
     fn push(&mut self, name: Vec<u8>, weight: u32) {
-        let node = self.nodes.len();
-        let count = position_count(self.partitions, weight);
-        self.claims.extend(positions(&name, count).map(|position| Claim { position, node }));
-        self.nodes.push(Node { name, weight });
+        let node = Node { name, weight };
+        self.claims.extend(claims(self.nodes.len(), &node, self.partitions));
+        self.nodes.push(node);
     }
 
     /// The owners of all positions, from the first one after the digest of the key.
@@ -234,6 +262,12 @@ impl fmt::Debug for HashRing {
         let nodes: Vec<_> = self.nodes.iter().map(|node| (node.name.escape_ascii().to_string(), node.weight)).collect();
         f.debug_struct("HashRing").field("partitions", &self.partitions).field("nodes", &nodes).finish_non_exhaustive()
     }
+}
+
+/// The claims of the node with this index.
+fn claims(index: usize, node: &Node, partitions: u32) -> impl Iterator<Item = Claim> {
+    let count = position_count(partitions, node.weight);
+    positions(&node.name, count).map(move |position| Claim { position, node: index })
 }
 
 /// How many positions a node of this weight claims.

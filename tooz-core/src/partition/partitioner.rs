@@ -1,10 +1,11 @@
 //! Dividing work among the members of a group by a consistent hash ring.
 //!
-//! - A task watches the group and builds a new ring after each change, from nothing: the order in which nodes are added
-//!   can matter, and it differs between members.
-//! - While the group cannot be read, no key belongs to any member. The task reads on, and builds a ring again as soon as
+//! - A task watches the group and changes the ring as the group changes. The ring keeps its nodes in the order of their
+//!   names, so that it does not depend on the order of the changes, which differs between members.
+//! - While the group cannot be read, no key belongs to any member. The task goes on, and fills the ring again as soon as
 //!   the group is back.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use tracing::warn;
 
 use super::hash_ring::HashRing;
 use crate::coordinator::Coordinator;
-use crate::group::{Group, GroupWatch, Member, Value};
+use crate::group::{Group, GroupEvent, GroupWatch, Member, Value};
 use crate::session::SessionState;
 use crate::session::retry::Backoff;
 use crate::{Error, ErrorKind, Name, Result};
@@ -95,6 +96,7 @@ pub struct Partitioner {
 /// How the work is divided at present.
 #[derive(Debug)]
 struct Division {
+    /// It counts only while the group can be read.
     ring: Arc<HashRing>,
     /// The members whose weight is unreadable.
     excluded: Vec<(Name, Error)>,
@@ -109,11 +111,10 @@ impl Drop for Partitioner {
 }
 
 impl Partitioner {
-    fn start(watch: GroupWatch, coordinator: Coordinator, partitions: u32) -> Self {
-        let first = Division::among(watch.members(), partitions);
-        first.log_news(None);
-        let (sender, division) = watch::channel(first);
-        let task = tokio::spawn(follow(watch, sender, partitions)).abort_handle();
+    fn start(mut watch: GroupWatch, coordinator: Coordinator, partitions: u32) -> Self {
+        let (sender, division) = watch::channel(Division::empty(partitions));
+        Division::follow(&sender, watch.take_events());
+        let task = tokio::spawn(follow(watch, sender)).abort_handle();
         Self { division, coordinator, task }
     }
 
@@ -136,7 +137,8 @@ impl Partitioner {
 
     /// The present ring, for decisions about several keys that must be consistent.
     pub fn ring(&self) -> Arc<HashRing> {
-        self.division.borrow().ring.clone()
+        let division = self.division.borrow();
+        if division.error.is_some() { Arc::default() } else { division.ring.clone() }
     }
 
     /// Whether the partitioner follows the group at this moment. Sends nothing.
@@ -169,28 +171,53 @@ impl Partitioner {
 }
 
 impl Division {
-    fn among(members: &[Member], partitions: u32) -> Self {
-        let (mut weights, mut excluded) = (Vec::new(), Vec::new());
-        for member in members {
-            match member.weight() {
-                Ok(weight) => weights.push((member.id().as_bytes(), weight)),
-                Err(error) => excluded.push((member.id().clone(), error)),
+    fn empty(partitions: u32) -> Self {
+        Self { ring: Arc::new(HashRing::weighted::<_, Vec<u8>>([], partitions)), excluded: Vec::new(), error: None }
+    }
+
+    /// Follows the events of the group, in place unless a caller holds the ring.
+    fn follow(division: &watch::Sender<Self>, events: Vec<Result<GroupEvent>>) {
+        division.send_modify(|division| {
+            let mut weights = BTreeMap::new();
+            let error_before = division.error.take();
+            for event in events {
+                match event {
+                    Ok(GroupEvent::Joined(member) | GroupEvent::Updated(member)) => {
+                        let weight = division.weight_of(&member);
+                        weights.insert(member.id().as_bytes().to_vec(), weight);
+                    }
+                    Ok(GroupEvent::Left(member)) => {
+                        division.excluded.retain(|(excluded, _)| excluded != member.id());
+                        weights.insert(member.id().as_bytes().to_vec(), None);
+                    }
+                    Ok(GroupEvent::Resync) => {}
+                    Err(error) => division.error = Some(error),
+                }
             }
-        }
-        Self { ring: Arc::new(HashRing::weighted(weights, partitions)), excluded, error: None }
+            division.log_new_error(error_before);
+            weights.retain(|name, weight| division.ring.weight(name) != *weight);
+            if !weights.is_empty() {
+                Arc::make_mut(&mut division.ring).change(weights);
+            }
+        });
     }
 
-    fn unknown(error: Error) -> Self {
-        Self { ring: Arc::default(), excluded: Vec::new(), error: Some(error) }
+    /// The weight of a member, or `None` if it is unreadable.
+    fn weight_of(&mut self, member: &Member) -> Option<u32> {
+        let known = self.excluded.extract_if(.., |(excluded, _)| excluded == member.id()).next();
+        let error = match member.weight() {
+            Ok(weight) => return Some(weight),
+            Err(error) => error,
+        };
+        if known.is_none() {
+            warn!(member = %member.id(), %error, "a member owns no key because its weight is unreadable");
+        }
+        self.excluded.push((member.id().clone(), error));
+        None
     }
 
-    /// Logs what is wrong now and was not `before`.
-    fn log_news(&self, before: Option<&Self>) {
-        let known = |name: &Name| before.is_some_and(|before| before.excluded.iter().any(|(known, _)| known == name));
-        for (member, error) in self.excluded.iter().filter(|(name, _)| !known(name)) {
-            warn!(%member, %error, "a member owns no key because its weight is unreadable");
-        }
-        let known = before.and_then(|before| before.error.as_ref()).map(Error::kind);
+    fn log_new_error(&self, before: Option<Error>) {
+        let known = before.map(|error| error.kind());
         if let Some(error) = self.error.as_ref().filter(|error| Some(error.kind()) != known && !error.is_session_lost())
         {
             warn!(%error, "the partitioner does not follow the group at the moment");
@@ -198,21 +225,18 @@ impl Division {
     }
 }
 
-/// Publishes a new division after each change, until the coordinator is closed.
-async fn follow(mut watch: GroupWatch, division: watch::Sender<Division>, partitions: u32) {
+/// Changes the division with the group, until the coordinator is closed.
+async fn follow(mut watch: GroupWatch, division: watch::Sender<Division>) {
     let new_backoff = || Backoff::new(Duration::from_millis(50), Duration::from_secs(2));
     let mut backoff = new_backoff();
     loop {
-        let outcome = watch.next_members().await.map(|members| Division::among(members, partitions));
-        let is_final = outcome.as_ref().is_err_and(Error::is_session_lost);
-        let next = outcome.unwrap_or_else(Division::unknown);
-        next.log_news(Some(&division.borrow()));
-        let is_read = next.error.is_none();
-        division.send_replace(next);
+        let events = watch.next_events().await.unwrap_or_else(|error| vec![Err(error)]);
+        let is_final = events.last().is_some_and(|event| event.as_ref().is_err_and(Error::is_session_lost));
+        Division::follow(&division, events);
         if is_final {
             return;
         }
-        if is_read {
+        if division.borrow().error.is_none() {
             backoff = new_backoff();
         } else {
             backoff.pause().await;

@@ -88,6 +88,29 @@ proptest! {
     }
 
     #[test]
+    fn a_ring_that_was_changed_equals_one_from_nothing(
+        steps in prop::collection::vec(
+            prop::collection::btree_map("a{0,4}|[ab]{1,3}", prop::option::of(0..3_u32), 0..5),
+            1..12,
+        ),
+        partitions in 1..9_u32,
+    ) {
+        let (mut ring, mut present) = (HashRing::new::<[&str; 0]>([], partitions), BTreeMap::new());
+        for step in steps {
+            for (name, weight) in &step {
+                match weight {
+                    Some(weight) => drop(present.insert(name.clone(), *weight)),
+                    None => drop(present.remove(name)),
+                }
+            }
+            ring.change(step.into_iter().map(|(name, weight)| (name.into_bytes(), weight)).collect());
+            prop_assert!(ring.is_equal(&HashRing::weighted(present.clone(), partitions)));
+        }
+        let present: Vec<_> = present.into_iter().collect();
+        prop_assert_eq!(ring.position_count(), model(&present, partitions).len());
+    }
+
+    #[test]
     fn only_keys_of_the_removed_node_move(
         names in prop::collection::btree_set("a{1,4}|[a-z]{1,8}", 2..10),
         victim in any::<prop::sample::Index>(),

@@ -7,9 +7,9 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
+use super::follower::RosterFollower;
 use super::liveness::Liveness;
 use super::process::OwnerProcess;
-use super::reader::RosterReader;
 use super::reaper::{Reaper, Removal};
 use super::retry::{Outcome, retry};
 use crate::driver::support::lock;
@@ -28,7 +28,7 @@ pub(crate) struct LiveSession {
     patience: Duration,
     /// The entries of this session, with the token that reports the eviction of each.
     evictions: Mutex<HashMap<Nonce, CancellationToken>>,
-    readers: Mutex<HashMap<Arc<Roster>, Weak<RosterReader>>>,
+    followers: Mutex<HashMap<Arc<Roster>, Weak<RosterFollower>>>,
     reaper: Reaper,
 }
 
@@ -44,7 +44,7 @@ impl LiveSession {
             runtime: Handle::current(),
             patience,
             evictions: Mutex::default(),
-            readers: Mutex::default(),
+            followers: Mutex::default(),
         })
     }
 
@@ -95,17 +95,17 @@ impl LiveSession {
         token.inspect(CancellationToken::cancel).is_some()
     }
 
-    /// The reader of `roster` that all its watchers in this session share.
-    pub(crate) fn reader(&self, roster: &Arc<Roster>) -> Arc<RosterReader> {
-        let mut readers = lock(&self.readers);
-        if let Some(reader) = readers.get(roster).and_then(Weak::upgrade).filter(|reader| !reader.is_over()) {
-            return reader;
+    /// The follower of `roster` that all its watchers in this session share.
+    pub(crate) fn follower(&self, roster: &Arc<Roster>) -> Arc<RosterFollower> {
+        let mut followers = lock(&self.followers);
+        if let Some(follower) = followers.get(roster).and_then(Weak::upgrade).filter(|follower| !follower.is_over()) {
+            return follower;
         }
-        readers.retain(|_, reader| reader.strong_count() > 0);
+        followers.retain(|_, follower| follower.strong_count() > 0);
         let (session, liveness) = (self.session.clone(), self.liveness.clone());
-        let reader = Arc::new(RosterReader::start(&self.runtime, session, liveness, roster.clone()));
-        readers.insert(roster.clone(), Arc::downgrade(&reader));
-        reader
+        let follower = Arc::new(RosterFollower::start(&self.runtime, session, liveness, roster.clone()));
+        followers.insert(roster.clone(), Arc::downgrade(&follower));
+        follower
     }
 
     /// The error if this process is not the one that opened the session.

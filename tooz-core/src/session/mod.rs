@@ -1,12 +1,14 @@
 //! One session with a backend: its liveness, its requests, its renewals and its successors.
 
+pub(crate) mod entry_tree;
+pub(crate) mod follower;
 pub(crate) mod live;
 pub(crate) mod liveness;
 pub(crate) mod process;
-pub(crate) mod reader;
 pub(crate) mod reaper;
 pub(crate) mod rejoin;
 pub(crate) mod retry;
+pub(crate) mod roster_state;
 mod state;
 pub(crate) mod supervisor;
 

@@ -58,7 +58,7 @@ where
 }
 
 /// Sends a request once, unless the session is lost. If it is lost before the reply, the result is the cause of the loss.
-async fn attempt<T>(liveness: &Liveness, request: impl Future<Output = Result<T>>) -> Result<T> {
+pub(crate) async fn attempt<T>(liveness: &Liveness, request: impl Future<Output = Result<T>>) -> Result<T> {
     if let Some(cause) = liveness.recorded_loss() {
         return Err(cause);
     }

@@ -10,6 +10,7 @@ mod watches;
 
 pub(crate) use etcd_client::{Compare, KeyValue, Txn, TxnOp};
 
+pub(crate) use self::connect_options::SUPPORTS_TLS;
 pub(crate) use self::connection::Client;
 pub(crate) use self::history::History;
 pub(crate) use self::lease::Lease;

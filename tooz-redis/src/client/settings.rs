@@ -3,6 +3,9 @@
 use std::fmt::Write;
 use std::time::Duration;
 
+use fred::error::Error as FredError;
+#[cfg(feature = "tls")]
+use fred::error::ErrorKind as FredKind;
 use fred::socket2::TcpKeepalive;
 use fred::types::RespVersion;
 use fred::types::config::{
@@ -10,8 +13,21 @@ use fred::types::config::{
 };
 use tooz_core::Result;
 
+#[cfg(feature = "tls")]
 use super::tls;
 use crate::config::{Config, Topology};
+
+/// Whether URLs may ask for TLS.
+pub(crate) const SUPPORTS_TLS: bool = cfg!(feature = "tls");
+
+/// Whether a TLS handshake failed.
+pub(crate) fn is_tls_failure(error: &FredError) -> bool {
+    match error.kind() {
+        #[cfg(feature = "tls")]
+        FredKind::Tls => true,
+        _ => false,
+    }
+}
 
 /// The settings of each connection of a session.
 pub(super) struct Settings {
@@ -29,6 +45,7 @@ impl Settings {
             server: server(config),
             version: RespVersion::RESP3,
             database: config.database,
+            #[cfg(feature = "tls")]
             tls: config.tls.as_ref().map(tls::connector).transpose()?,
             ..Default::default()
         };

@@ -1,6 +1,6 @@
 //! Chooses what to ask by the scheme of the URL.
 
-use tooz_core::ServiceUrl;
+use tooz::ServiceUrl;
 
 use super::super::check::Check;
 use super::{etcd, redis, zookeeper};

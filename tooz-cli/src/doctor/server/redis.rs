@@ -3,7 +3,7 @@
 use std::io;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use tooz_core::ServiceUrl;
+use tooz::ServiceUrl;
 
 use super::super::check::Check;
 use super::resp::{command, reply};

@@ -1,6 +1,7 @@
 //! Trials of the driver contract: `Driver`, `Session` and `Topics`, without tooz-core in between.
 
 pub(crate) mod enter;
+pub(crate) mod follow;
 pub(crate) mod keys;
 pub(crate) mod leave;
 pub(crate) mod model;

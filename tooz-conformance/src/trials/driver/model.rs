@@ -18,7 +18,7 @@ trials! { "driver"
 const STEPS: usize = 150;
 
 /// A random number generator. Its seed is printed, so that a failure can be repeated.
-fn seeded() -> StdRng {
+pub(super) fn seeded() -> StdRng {
     let seed = match std::env::var("TOOZ_TEST_SEED").ok().and_then(|text| text.parse().ok()) {
         Some(seed) => seed,
         None => rand::random(),
@@ -71,7 +71,7 @@ impl Model {
     }
 }
 
-fn ticket_of(entry: &Entry) -> Ticket {
+pub(super) fn ticket_of(entry: &Entry) -> Ticket {
     Ticket { seq: entry.seq, nonce: entry.nonce, mode: entry.mode, limit: entry.limit }
 }
 
@@ -126,7 +126,7 @@ async fn step(clients: &[Client], roster: &Roster, model: &mut Model, random: &m
     Ok(())
 }
 
-async fn three_clients(context: &Context) -> Result<Vec<Client>, Failure> {
+pub(super) async fn three_clients(context: &Context) -> Result<Vec<Client>, Failure> {
     futures_util::future::try_join_all(["a", "b", "c"].map(|member| Client::open(context, member))).await
 }
 
