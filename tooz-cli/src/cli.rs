@@ -7,7 +7,9 @@ use crate::bench::Bench;
 use crate::child::ExecArguments;
 use crate::commands::complete::{Completions, Manual};
 use crate::commands::group::GroupCommand;
+use crate::commands::lead::Lead;
 use crate::commands::ls::Ls;
+use crate::commands::once::Once;
 use crate::commands::queue::QueueCommand;
 use crate::commands::run::Run;
 use crate::commands::topic::TopicCommand;
@@ -40,6 +42,8 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Run(Run),
+    Lead(Lead),
+    Once(Once),
     Ls(Ls),
     /// Shows, watches or breaks a lock.
     Lock(QueueCommand),
@@ -64,11 +68,11 @@ pub(crate) enum Command {
 impl Command {
     /// Whether it runs a command of the user, and therefore needs a guardian.
     pub(crate) fn runs_a_command(&self) -> bool {
-        matches!(self, Self::Run(_))
+        matches!(self, Self::Run(_) | Self::Lead(_) | Self::Once(_))
     }
 
     /// Whether it runs until a signal comes.
     pub(crate) fn stays(&self) -> bool {
-        matches!(self, Self::Group(_))
+        matches!(self, Self::Lead(_) | Self::Once(_) | Self::Group(_))
     }
 }

@@ -58,6 +58,8 @@ async fn perform(cli: &Cli) -> Result<u8> {
     let (backend, printer, foreground) = (&cli.backend, Printer::new(cli.json), cli.foreground);
     match &cli.command {
         Command::Run(run) => run.run(backend, foreground).await,
+        Command::Lead(lead) => lead.run(backend, foreground).await,
+        Command::Once(once) => once.run(backend, foreground).await,
         Command::Ls(ls) => ls.run(backend, printer).await,
         Command::Lock(command) => command.run(Kind::Lock, backend, printer).await,
         Command::Semaphore(command) => command.run(Kind::Semaphore, backend, printer).await,

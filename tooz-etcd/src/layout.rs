@@ -57,8 +57,53 @@ impl Layout {
         RosterKeys { prefix: format!("{}/{}/{}/", self.root, roster.kind, escape(roster.name.as_bytes())) }
     }
 
+    /// The names of rosters of a kind.
+    pub(crate) fn rosters(&self, kind: Kind) -> NamePrefix {
+        NamePrefix { prefix: format!("{}/{kind}/", self.root) }
+    }
+
+    /// The names of topics.
+    pub(crate) fn topics(&self) -> NamePrefix {
+        NamePrefix { prefix: format!("{}/topic/", self.root) }
+    }
+
     pub(crate) fn topic(&self, topic: &Name) -> TopicKeys {
         TopicKeys { prefix: format!("{}/topic/{}", self.root, escape(topic.as_bytes())) }
+    }
+}
+
+/// What keys begin with that have a name next: those of all rosters of a kind, or of all topics.
+#[derive(Clone, Debug)]
+pub(crate) struct NamePrefix {
+    prefix: String,
+}
+
+impl NamePrefix {
+    /// All keys, or those behind the keys of a name.
+    pub(crate) fn behind(&self, name: Option<&Name>) -> KeyRange {
+        let all = KeyRange::under(self.prefix.clone());
+        match name {
+            None => all,
+            Some(name) => {
+                let of_name = KeyRange::under(format!("{}{}/", self.prefix, escape(name.as_bytes())));
+                KeyRange { start: of_name.end, end: all.end }
+            }
+        }
+    }
+
+    /// The name in a key; skips a key that has none.
+    pub(crate) fn name_of(&self, key: &[u8]) -> Option<Name> {
+        let rest = std::str::from_utf8(key.strip_prefix(self.prefix.as_bytes())?).ok()?;
+        let (name, _) = rest.split_once('/')?;
+        Name::new(unescape(name)?).ok()
+    }
+
+    /// The first key behind those of the name in `key`, or behind `key` if it has none.
+    pub(crate) fn next_start(&self, key: &[u8]) -> Vec<u8> {
+        match self.name_of(key) {
+            Some(name) => self.behind(Some(&name)).start,
+            None => [key, b"\0"].concat(),
+        }
     }
 }
 
@@ -271,6 +316,18 @@ mod tests {
         for other in [&b""[..], b"\n", b"1\n", b"0000000000000000000000000000000a 1 x\n"] {
             assert_eq!(parse_value(other), None);
         }
+    }
+
+    #[test]
+    fn a_list_of_names_skips_all_keys_of_a_name() {
+        let (layout, x) = (Layout::new("", "ns"), Name::new("x/y").unwrap());
+        let names = layout.rosters(Kind::Lock);
+        let key = layout.roster(&roster(b"x/y")).key_prefix(Mode::Shared, None, 1);
+        assert_eq!(names.name_of(&key), Some(x.clone()));
+        assert_eq!(names.next_start(&key), b"/ns/lock/x%2Fy0");
+        assert_eq!(names.next_start(b"/ns/lock/zz"), b"/ns/lock/zz\0");
+        let range = names.behind(Some(&x));
+        assert!(range.start > key && range.end == b"/ns/lock0");
     }
 
     #[test]

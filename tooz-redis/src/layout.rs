@@ -13,6 +13,7 @@
 //! | `{ns}:<kind>:<name>:waiting`, `:limits` | sorted sets of the entries that wait, `seq mode limit`, by seq and by limit |
 //! | `{ns}:<kind>:<name>:keys` | hash, unique key to `seq mode limit` |
 //! | `{ns}:declared:<kind>` | set of the names of declared rosters |
+//! | `{ns}:rosters:<kind>`, `{ns}:topics` | the names of rosters with entries, and of topics: sorted sets with score 0 |
 //! | `{ns}:topic:<name>`, `:trimmed` | stream of messages, also the channel of the topic; the greatest offset that retention removed |
 
 use std::num::NonZeroU32;
@@ -49,6 +50,16 @@ impl Layout {
         let mut key = [&self.prefix, roster.kind.as_str(), ":"].concat();
         key.extend(percent_encode(roster.name.as_bytes(), ESCAPED));
         key
+    }
+
+    /// The list of rosters with entries.
+    pub(crate) fn rosters(&self, kind: Kind) -> String {
+        format!("{}rosters:{}", self.prefix, kind.as_str())
+    }
+
+    /// The list of topics.
+    pub(crate) fn topics(&self) -> String {
+        format!("{}topics", self.prefix)
     }
 
     /// A topic's key and channel.

@@ -35,6 +35,11 @@ impl Layout {
         format!("{}/session/{id}", self.root)
     }
 
+    /// The parent of all topics.
+    pub(crate) fn topics(&self) -> String {
+        format!("{}/topic", self.root)
+    }
+
     /// The parent of a topic's messages.
     pub(crate) fn topic(&self, topic: &Name) -> String {
         format!("{}/topic/{}", self.root, escape(topic.as_bytes()))
@@ -116,6 +121,23 @@ fn escape(bytes: &[u8]) -> String {
         b"zookeeper" => "%7Aookeeper".to_owned(),
         _ => percent_encode(bytes, ESCAPED).to_string(),
     }
+}
+
+/// The name that a child of `parent` stands for; skips a znode of another program.
+pub(crate) fn name_of(parent: &str, znode: &str) -> Option<Name> {
+    let name = Name::new(unescape(znode)).ok();
+    if name.is_none() {
+        tracing::warn!(parent, znode, "skipped a znode whose name is not valid");
+    }
+    name
+}
+
+/// The names of znodes in their order, without those up to the one of `after`.
+pub(crate) fn sorted_behind(mut znodes: Vec<String>, after: Option<&Name>) -> Vec<String> {
+    let after = after.map(|name| escape(name.as_bytes()));
+    znodes.retain(|znode| after.as_ref().is_none_or(|after| znode > after));
+    znodes.sort_unstable();
+    znodes
 }
 
 /// The inverse of [`escape`].

@@ -55,7 +55,7 @@ impl Once {
     }
 
     async fn run_when_due(&self, runner: &Runner, coordinator: &Coordinator) -> Result<u8> {
-        let (lock, period, code) = (coordinator.lock(&self.name), self.period(), Cell::new(0));
+        let (lock, code) = (coordinator.lock(&self.name), Cell::new(0));
         let job = async |guard: Arc<Guard>| {
             code.set(runner.run(&guard).await?);
             match self.repeat && code.get() != 0 {
@@ -64,10 +64,10 @@ impl Once {
             }
         };
         if self.repeat {
-            lock.once_per(period, &CancellationToken::new(), job).await?;
+            lock.once_per(self.period(), &CancellationToken::new(), job).await?;
             return Ok(code.get());
         }
-        let has_run = lock.once_in(period, job).await?;
+        let has_run = lock.once_in(self.period(), job).await?;
         Ok(if has_run { code.get() } else { self.not_due_exit_code })
     }
 

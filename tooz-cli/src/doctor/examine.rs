@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use tooz::{Characteristic, Coordinator, Result, ServiceUrl};
+use tooz::{Characteristic, Coordinator, ErrorKind, Result, ServiceUrl};
 
 use super::check::Check;
 use super::server;
@@ -16,6 +16,7 @@ const SLOW: Duration = Duration::from_millis(50);
 pub(super) async fn examine(coordinator: &Coordinator, url: &ServiceUrl, took: Duration) -> Vec<Check> {
     let mut checks = vec![Check::ok("connect", format!("{} in {took:.1?}", coordinator.driver_name()))];
     checks.push(round_trips(coordinator).await);
+    checks.push(session(coordinator).await);
     checks.extend(permissions(coordinator).await);
     checks.extend(server::examine(url).await);
     checks.extend(guarantees(coordinator.characteristics()));
@@ -41,6 +42,18 @@ async fn round_trips(coordinator: &Coordinator) -> Check {
     }
 }
 
+async fn session(coordinator: &Coordinator) -> Check {
+    let health = coordinator.health().await;
+    let life = match health.remaining {
+        Some(remaining) => format!("lives for {remaining:.1?} without a renewal"),
+        None => "ends with the process, without a timeout".to_owned(),
+    };
+    match health.round_trip {
+        Ok(took) => Check::ok("session", format!("renewed in {took:.1?}; {life}")),
+        Err(error) => Check::fail("session", error),
+    }
+}
+
 async fn permissions(coordinator: &Coordinator) -> Vec<Check> {
     let name = unique("permission");
     let lock = async { coordinator.lock(&name).acquire_timeout(Duration::from_secs(5)).await?.release().await };
@@ -56,6 +69,11 @@ async fn permissions(coordinator: &Coordinator) -> Vec<Check> {
         permission("locks", "acquired and released one", lock.await),
         permission("elections", "won and resigned one", election.await),
         permission("groups", "created, joined, left and deleted one", group.await),
+        match coordinator.topics().next().await {
+            Some(Err(error)) if error.kind() == ErrorKind::Unsupported => Check::ok("topics", "this backend has none"),
+            Some(Err(error)) => Check::fail("topics", error),
+            _ => Check::ok("topics", "listed them; nothing was published"),
+        },
     ]
 }
 

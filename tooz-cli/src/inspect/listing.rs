@@ -7,11 +7,11 @@ use super::kind::Kind;
 /// Lists the objects of a kind that are in use, in byte order. A backend without topics has none.
 pub(crate) async fn names(coordinator: &Coordinator, kind: Kind) -> Result<Vec<Name>> {
     let listed = match kind {
-        Kind::Lock => Ok(Vec::new()),
-        Kind::Semaphore => Ok(Vec::new()),
-        Kind::Election => Ok(Vec::new()),
+        Kind::Lock => coordinator.locks().all().await,
+        Kind::Semaphore => coordinator.semaphores().all().await,
+        Kind::Election => coordinator.elections().all().await,
         Kind::Group => coordinator.groups().await,
-        Kind::Topic => Ok(Vec::new()),
+        Kind::Topic => coordinator.topics().all().await,
     };
     match listed {
         Err(error) if kind == Kind::Topic && error.kind() == ErrorKind::Unsupported => Ok(Vec::new()),

@@ -147,7 +147,7 @@ impl Changes {
 fn content_of_group(watch: &GroupWatch) -> Content {
     let mut content = Content::default();
     for member in watch.members() {
-        let MemberView { member, since_ms, capabilities } = MemberView::from(member);
+        let MemberView { member, since_ms, capabilities } = MemberView::from(&member);
         content.holders.push(ParticipantView { member, token: 0, shared: true, since_ms });
         content.capabilities.push(capabilities.to_string());
     }

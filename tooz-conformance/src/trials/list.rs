@@ -1,8 +1,8 @@
 //! The list of all trials, and of the roles that their child processes play.
 
 use super::{
-    coordinator, driver, election, group, group_watch, guard, hostile, lock, outage, processes, queue_watch, semaphore,
-    session, topic,
+    coordinator, driver, election, group, group_watch, guard, hostile, lead, limits, lock, lock_set, names, once_per,
+    outage, processes, queue_watch, scope, semaphore, session, topic,
 };
 use crate::children::Role;
 use crate::{Trial, history};
@@ -16,16 +16,23 @@ pub(crate) fn all() -> Vec<Trial> {
         driver::wait::trials(),
         driver::snapshot::trials(),
         driver::follow::trials(),
+        driver::rosters::trials(),
         driver::session::trials(),
         driver::topics::trials(),
         driver::model::trials(),
         session::trials(),
         coordinator::trials(),
+        names::trials(),
+        scope::trials(),
         lock::trials(),
+        lock_set::trials(),
+        limits::trials(),
+        once_per::trials(),
         guard::trials(),
         semaphore::trials(),
         election::trials(),
         queue_watch::trials(),
+        lead::trials(),
         group::trials(),
         group_watch::trials(),
         topic::trials(),

@@ -309,6 +309,10 @@ impl Session for BuggySession {
         self.inner.declared(kind).await
     }
 
+    async fn rosters(&self, kind: Kind, after: Option<&Name>, limit: usize) -> Result<Vec<Name>> {
+        self.inner.rosters(kind, after, limit).await
+    }
+
     fn topics(&self) -> Option<&dyn Topics> {
         Some(self)
     }
@@ -332,6 +336,10 @@ impl Topics for BuggySession {
             _ => {}
         }
         Ok(messages)
+    }
+
+    async fn names(&self, after: Option<&Name>, limit: usize) -> Result<Vec<Name>> {
+        self.inner.topics().unwrap().names(after, limit).await
     }
 
     async fn bounds(&self, topic: &Name) -> Result<Bounds> {

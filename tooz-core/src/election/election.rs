@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::leadership::{Leader, Leadership};
 use super::observation::Observation;
 use crate::Result;
-use crate::coordinator::{Coordinator, RosterTarget};
+use crate::coordinator::{Coordinator, Names, PAGE, RosterTarget};
 use crate::driver::{Kind, Mode};
 use crate::lock::{GrantQueue, Participant, Queue, QueueWatch};
 
@@ -16,6 +16,11 @@ impl Coordinator {
     #[must_use]
     pub fn election(&self, name: impl AsRef<[u8]>) -> Election {
         Election::new(RosterTarget::new(self, Kind::Election, name))
+    }
+
+    /// The names of all elections that have a leader or a candidate, in pages; see [`Names`].
+    pub fn elections(&self) -> Names {
+        Names::new(self, "elections", |session, after| session.rosters(Kind::Election, after, PAGE))
     }
 }
 
@@ -73,7 +78,7 @@ impl Election {
     /// Reads the leader at this moment. One request.
     ///
     /// # Errors
-    /// `Unavailable`, `SessionLost`, `InvalidName`, `Corrupt`.
+    /// `Unavailable`, `SessionLost`, `Closed`, `InvalidName`, `Corrupt`.
     pub async fn leader(&self) -> Result<Option<Leader>> {
         Ok(self.inspect().await?.holders.into_iter().next().map(Leader::from))
     }
@@ -81,7 +86,7 @@ impl Election {
     /// Reads the leader (the only holder) and the other candidates, in the order in which they campaigned. One request.
     ///
     /// # Errors
-    /// `Unavailable`, `SessionLost`, `InvalidName`, `Corrupt`.
+    /// `Unavailable`, `SessionLost`, `Closed`, `InvalidName`, `Corrupt`.
     pub async fn inspect(&self) -> Result<Queue> {
         self.queue.inspect().await
     }
@@ -96,7 +101,7 @@ impl Election {
     /// Python's tooz calls this `stand_down_group_leader`.
     ///
     /// # Errors
-    /// `Unavailable`, `SessionLost`, `InvalidName`, `Corrupt`.
+    /// `Unavailable`, `SessionLost`, `Closed`, `InvalidName`, `Corrupt`.
     pub async fn depose(&self) -> Result<Vec<Participant>> {
         self.queue.evict_holders("depose").await
     }

@@ -30,6 +30,8 @@ pub struct Participant {
     pub shared: bool,
     /// When the client asked, by its own clock; 1970 if that is unreadable.
     pub since: SystemTime,
+    /// What the client says about itself, with [`Lock::with_info`](crate::Lock::with_info); else empty.
+    pub info: Vec<u8>,
     /// Whether the owner of the entry could be read. Another program may have written the entry; it takes part in the
     /// queue nevertheless, and breaking the lock removes it.
     pub is_readable: bool,
@@ -46,18 +48,19 @@ impl Queue {
 impl Participant {
     /// Fails for no entry: a nonce is a valid name.
     pub(crate) fn read(entry: &Entry) -> Result<Self> {
-        let owner = Owner::decode(&entry.value).and_then(|Owner(member, since)| Ok((Name::new(member)?, since)));
+        let owner = Owner::decode(&entry.value).and_then(|Owner(member, at, info)| Ok((Name::new(member)?, at, info)));
         let is_readable = owner.is_ok();
-        let (member, since) = owner.or_else(|_| Ok::<_, Error>((Name::new(entry.nonce.to_string())?, 0)))?;
+        let (member, since, info) =
+            owner.or_else(|_| Ok::<_, Error>((Name::new(entry.nonce.to_string())?, 0, Vec::new())))?;
         let (token, shared, since) = (entry.seq.into(), entry.mode == Mode::Shared, from_unix_millis(since));
-        Ok(Self { member, token, shared, since, is_readable })
+        Ok(Self { member, token, shared, since, info, is_readable })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::driver::{Nonce, Seq};
+    use crate::driver::{Nonce, Seq, SessionOptions};
 
     #[test]
     fn an_unreadable_owner_does_not_hide_the_queue() {
@@ -66,10 +69,12 @@ mod tests {
             let (seq, nonce, mode) = (Seq(seq), Nonce(seq.into()), Mode::Exclusive);
             Entry { seq, nonce, key: None, mode, limit, value }
         };
-        let readable = Owner::encode_now(&Name::new("b").unwrap()).unwrap();
+        let (b, ttl) = (Name::new("b").unwrap(), std::time::Duration::from_secs(1));
+        let readable = Owner::encode_now(&SessionOptions::new("ns", b, ttl, ttl), b"info").unwrap();
         let entries = vec![entry(1, b"\xff".to_vec()), entry(2, readable)];
         let queue = Queue::read(&Snapshot { entries, ..Snapshot::default() }).unwrap();
         assert_eq!((queue.holders[0].is_readable, queue.waiters[0].is_readable), (false, true));
+        assert_eq!((&queue.holders[0].info[..], &queue.waiters[0].info[..]), (&b""[..], &b"info"[..]));
         assert_eq!(queue.holders[0].member.to_string(), Nonce(1).to_string());
     }
 }

@@ -44,6 +44,7 @@ scripts! {
     SNAPSHOT "snapshot": "lib/entries" "lib/sessions";
     DECLARE "declare": ;
     RETRACT "retract": "lib/entries" "lib/sessions";
+    NAMES "names": "lib/entries" "lib/sessions";
     PUBLISH "publish": "lib/sequence" "lib/retention";
     TRIM "trim": "lib/retention";
     READ "read": ;

@@ -7,7 +7,7 @@
 local probe = KEYS[1] .. ':probe'
 for _, command in ipairs({
   { 'ZADD', probe, 1, 'm' }, { 'ZCARD', probe }, { 'ZCOUNT', probe, 0, 1 }, { 'ZRANGE', probe, 0, 0 },
-  { 'ZREVRANGE', probe, 0, 0 }, { 'ZRANGEBYSCORE', probe, 1, 1 }, { 'ZREVRANGEBYSCORE', probe, 1, 1 },
+  { 'ZREVRANGE', probe, 0, 0 }, { 'ZRANGEBYSCORE', probe, 1, 1 }, { 'ZREVRANGEBYSCORE', probe, 1, 1 }, { 'ZRANGEBYLEX', probe, '-', '+' },
   { 'ZREM', probe, 'm' }, { 'ZREMRANGEBYSCORE', probe, 1, 1 }, { 'HSET', probe, 'f', '1' }, { 'HGET', probe, 'f' }, { 'HRANDFIELD', probe, 1, 'WITHVALUES' },
   { 'HSCAN', probe, 0 }, { 'HDEL', probe, 'f' }, { 'SADD', probe, 'm' }, { 'SISMEMBER', probe, 'm' },
   { 'SREM', probe, 'm' }, { 'SET', probe, '1', 'GET' }, { 'GET', probe }, { 'EXISTS', probe }, { 'PEXPIRE', probe, 1000 },
