@@ -128,7 +128,7 @@ impl GrantQueue {
 
     async fn read(&self) -> Result<Queue> {
         let (roster, live) = self.target.open().await?;
-        Queue::read(&live.call(|session| session.snapshot(roster, None)).await?)
+        Queue::read(&live.call(|session| session.snapshot(roster, None)).await?.entries)
     }
 }
 

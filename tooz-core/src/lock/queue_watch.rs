@@ -5,7 +5,6 @@ use futures_util::Stream;
 use super::queue::Queue;
 use crate::Result;
 use crate::coordinator::RosterTarget;
-use crate::driver::{Entry, Snapshot};
 use crate::entry::RosterWatch;
 
 /// The holders and waiters of a lock, semaphore or election, from now on; see [`Lock::watch`](crate::Lock::watch).
@@ -27,12 +26,10 @@ impl QueueWatch {
     /// while there are none. Waits through outages and losses of the session. Cancel safe.
     ///
     /// # Errors
-    /// `InvalidName`, `AuthFailed`; `SessionLost` once the coordinator is closed.
+    /// `InvalidName`, `AuthFailed`; `Closed` once the coordinator is closed.
     pub async fn next(&mut self) -> Result<Queue> {
         loop {
-            let state = self.roster.next("watch").await?.state;
-            let entries = state.entries().iter().map(|entry| Entry::clone(entry)).collect();
-            let queue = Queue::read(&Snapshot { entries, ..Snapshot::default() })?;
+            let queue = Queue::read(&self.roster.next("watch").await?.state.entries())?;
             if self.last.as_ref() != Some(&queue) {
                 self.last = Some(queue.clone());
                 return Ok(queue);
