@@ -22,13 +22,13 @@ fn top(backend: &Backend) -> Option<Terminal> {
 
 pub(super) fn changes_appear_and_a_lock_is_broken(backend: &Backend) {
     let Some(terminal) = top(backend) else { return };
-    terminal.wait_for(&["tooz top", "connected", "0 locks"]);
+    terminal.wait_for(&["tooz top", "connected", "locks 0"]);
     let beats = Beats::new(backend.directory.path(), "holder");
     let holder = backend.run(&["nightly"], &beats.forever());
     let waiter = backend.start(&["run", "nightly", "--", "true"]);
-    terminal.wait_for(&["1 locks", "nightly", "holds ", "waits "]);
+    terminal.wait_for(&["locks 1", "nightly", "holds ", "waits "]);
     let candidate = backend.start(&["group", "join", "workers", "--capability", "weight=2"]);
-    terminal.wait_for(&["1 groups", "workers"]);
+    terminal.wait_for(&["groups 1", "workers"]);
     terminal.press(&["/", "nightly", "Enter"]);
     terminal.wait_for(&["filter: nightly"]);
     terminal.press(&["b"]);
@@ -36,7 +36,7 @@ pub(super) fn changes_appear_and_a_lock_is_broken(backend: &Backend) {
     terminal.press(&["y"]);
     holder.finish().assert_code(76);
     waiter.finish().assert_code(0);
-    terminal.wait_for(&["broke lock nightly", "0 locks"]);
+    terminal.wait_for(&["broke lock nightly", "locks 0"]);
     terminal.press(&["q"]);
     terminal.wait_for_end();
     drop(candidate);
@@ -46,7 +46,7 @@ pub(super) fn a_thousand_locks_are_readable(backend: &Backend) {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let (coordinator, mut guards) = runtime.block_on(hold_many(backend));
     let Some(terminal) = top(backend) else { return };
-    terminal.wait_for(&["1000 locks", "lock-0000"]);
+    terminal.wait_for(&["locks 1000", "lock-0000"]);
     terminal.press(&["End"]);
     terminal.wait_for(&["lock-0999"]);
     terminal.press(&["/", "0500"]);
@@ -54,7 +54,7 @@ pub(super) fn a_thousand_locks_are_readable(backend: &Backend) {
     let released = guards.swap_remove(500);
     let started = Instant::now();
     runtime.block_on(released.release()).unwrap();
-    terminal.wait_for(&["999 locks"]);
+    terminal.wait_for(&["locks 999"]);
     println!("a release was on the screen after {:?}", started.elapsed());
     terminal.press(&["Enter", "q"]);
     terminal.wait_for_end();
