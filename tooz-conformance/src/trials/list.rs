@@ -1,8 +1,8 @@
 //! The list of all trials, and of the roles that their child processes play.
 
 use super::{
-    coordinator, driver, election, group, group_watch, guard, hostile, lead, limits, lock, lock_set, names, once_per,
-    outage, processes, queue_watch, scope, semaphore, session, topic,
+    coordinator, driver, election, forks, group, group_watch, guard, hostile, lead, limits, lock, lock_set, names,
+    once_per, outage, processes, queue_watch, replaced, scope, semaphore, session, suspends, topic,
 };
 use crate::children::Role;
 use crate::{Trial, history};
@@ -38,7 +38,10 @@ pub(crate) fn all() -> Vec<Trial> {
         topic::trials(),
         hostile::trials(),
         processes::trials(),
+        forks::trials(),
+        suspends::trials(),
         outage::trials(),
+        replaced::trials(),
         history::trials(),
     ]
     .concat()
@@ -46,7 +49,7 @@ pub(crate) fn all() -> Vec<Trial> {
 
 /// The roles that child processes of these trials play.
 pub(crate) fn roles() -> Vec<Role> {
-    let mut roles = processes::roles();
+    let mut roles = [processes::roles(), forks::roles(), suspends::roles()].concat();
     roles.push(Role::new(history::ROLE, history::play_role));
     roles
 }
