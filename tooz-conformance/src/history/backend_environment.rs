@@ -15,10 +15,9 @@ use tooz_core::{Builder, Characteristic, Error, ErrorKind};
 use super::client_id::{Client, GENERATION};
 use super::environment::Environment;
 use super::event::Event;
-use super::fault::{Fault, FaultKind};
+use super::fault::{Fault, FaultKind, Faults};
 use super::fork::{ForkOrder, fork_clients, wait_for_copy};
 use super::recorder::{Recorder, read_file};
-use super::trials::Faults;
 use super::workload::{Connect, ProcessPlan, perform};
 use crate::children::{Child, ChildContext, SuspendableClock};
 use crate::proxy::{Direction, Proxies};
@@ -235,7 +234,7 @@ impl Environment for BackendEnvironment {
 
     fn kinds(&self) -> Vec<FaultKind> {
         use FaultKind as F;
-        if self.faults == Faults::OfData {
+        if self.faults == Faults::Data {
             return self.kinds_of_data().chain([F::KillClient]).collect();
         }
         let mut kinds = vec![F::KillClient, F::FreezeClient, F::Remove, F::Fork, F::Neighbour];
@@ -245,11 +244,11 @@ impl Environment for BackendEnvironment {
         if self.is_proxied {
             kinds.extend([F::Partition, F::Cut, F::BlackHole, F::DropReplies, F::Hold, F::CutReply, F::Delay]);
         }
-        if self.faults == Faults::OfServers {
+        if self.faults == Faults::Servers {
             kinds.extend([F::FreezeServer, F::FreezeServer]);
             kinds.extend(self.kinds_of_data());
         }
-        if self.faults == Faults::OfServers && self.keeps_data {
+        if self.faults == Faults::Servers && self.keeps_data {
             kinds.extend([F::RestartServer, F::RestartServer]);
         }
         kinds

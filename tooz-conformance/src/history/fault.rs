@@ -119,6 +119,17 @@ impl fmt::Display for FaultKind {
     }
 }
 
+/// Which faults a run injects, as far as they can be injected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Faults {
+    /// Those of clients and of the network.
+    Clients,
+    /// Those of servers, too.
+    Servers,
+    /// Servers are emptied and restored, while clients are killed.
+    Data,
+}
+
 /// One fault: its kind, and the clients that it hits.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fault {
