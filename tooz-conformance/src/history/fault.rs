@@ -39,7 +39,7 @@ pub enum FaultKind {
     FreezeClient,
     /// The host of a client process is suspended, so that its monotonic clock stands still.
     Suspend,
-    /// A client process forks, and further clients connect in the copy.
+    /// A client process forks, and further clients connect in its copies.
     Fork,
     /// The server is killed and started again with the data that it had before the run.
     Restore,

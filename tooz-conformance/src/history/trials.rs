@@ -27,8 +27,8 @@ pub(crate) fn trials() -> Vec<Trial> {
         })
     };
     let of_clients = Workload::ALL.map(|workload| trial(workload, "", Needs::NOTHING, Faults::Clients));
-    let of_servers = [Lock, Group, Topic]
-        .map(|workload| trial(workload, "_while_servers_fail", Needs::OWN_SERVER, Faults::Servers));
+    let of_servers =
+        [Lock, Group, Topic].map(|workload| trial(workload, "_while_servers_fail", Needs::OWN_SERVER, Faults::Servers));
     let of_data = [Lock, Election, Group, Topic]
         .map(|workload| trial(workload, "_while_servers_lose_data", Needs::OWN_SERVER, Faults::Data));
     of_clients.into_iter().chain(of_servers).chain(of_data).collect()
