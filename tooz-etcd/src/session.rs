@@ -7,7 +7,8 @@ use async_trait::async_trait;
 use tokio::time::Instant;
 use tooz_core::driver::support::Tombstones;
 use tooz_core::driver::{
-    Kind, Loss, NewEntry, Nonce, Roster, Seq, Session, SessionOptions, Snapshot, Standing, Ticket, Topics, Version,
+    Follow, Kind, Loss, NewEntry, Nonce, Roster, Seq, Session, SessionOptions, Snapshot, Standing, Ticket, Topics,
+    Version,
 };
 use tooz_core::{ErrorKind, Name, Result};
 
@@ -17,6 +18,7 @@ use crate::fence::Fence;
 use crate::key_pool::KeyPool;
 use crate::layout::Layout;
 use crate::publisher::Publisher;
+use crate::roster::EtcdFollower;
 
 /// How many withdrawn nonces a session remembers, more than the requests that it has under way.
 const MAX_TOMBSTONES: usize = 4096;
@@ -133,6 +135,10 @@ impl Session for EtcdSession {
         self.newer_snapshot(roster, newer_than).await
     }
 
+    fn follow<'a>(&'a self, roster: &'a Roster) -> Box<dyn Follow + 'a> {
+        Box::new(EtcdFollower::new(self, roster))
+    }
+
     async fn await_turn(&self, roster: &Roster, ticket: &Ticket) -> Result<()> {
         self.wait_for_admission(roster, ticket).await
     }
@@ -147,6 +153,14 @@ impl Session for EtcdSession {
 
     async fn declared(&self, kind: Kind) -> Result<Vec<Name>> {
         self.declared_rosters(kind).await
+    }
+
+    async fn rosters(&self, kind: Kind, after: Option<&Name>, limit: usize) -> Result<Vec<Name>> {
+        self.read_names(&self.layout.rosters(kind), after, limit).await
+    }
+
+    fn server(&self) -> Option<String> {
+        Some(format!("etcd at {}", self.client.addresses()))
     }
 
     fn topics(&self) -> Option<&dyn Topics> {

@@ -206,7 +206,7 @@ mod tests {
 
     #[test]
     fn only_tls_and_the_option_change_the_client() {
-        let client = |url| config(url).map(|config| config.client);
+        let client = |url: &str| config(url).map(|config| config.client);
         assert_eq!(client("zk://a").unwrap(), ClientCrate::ZookeeperAsync);
         assert_eq!(client("zk://a?client=zookeeper-client").unwrap(), ClientCrate::ZookeeperClient);
         assert_eq!(client("zk://a?use_ssl=true&ca=a").unwrap(), ClientCrate::ZookeeperClient);

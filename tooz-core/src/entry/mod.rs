@@ -3,6 +3,7 @@
 
 mod acquire;
 mod held;
+mod hold_limit;
 mod pending;
 mod roster_watch;
 

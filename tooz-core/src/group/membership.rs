@@ -98,7 +98,7 @@ impl Membership {
     /// # Errors
     /// - `MemberNotJoined` if the coordinator will not join again. The text says why: another client took the member id
     ///   over or removed the member, or the group no longer exists.
-    /// - `SessionLost` once the coordinator is closed or its runtime has ended.
+    /// - `Closed` once the coordinator is closed or its runtime has ended.
     pub async fn joined(&self) -> Result<Incarnation> {
         let joined = tokio::select! {
             biased;
@@ -110,7 +110,8 @@ impl Membership {
 
     /// Waits until the present incarnation is lost, and returns the cause. Cancel safe.
     ///
-    /// After a `SessionLost` the coordinator joins again; after a `NotHeld` (a take-over or an eviction) it does not.
+    /// After a `SessionLost` the coordinator joins again; after a `NotHeld` (a take-over or an eviction) and after `Closed` it does
+    /// not.
     pub async fn lost(&self) -> Error {
         let state = self.shared.state.borrow().clone();
         match state {
@@ -124,7 +125,7 @@ impl Membership {
     /// # Errors
     /// - `MemberNotJoined`: another client took the member id over or removed the member.
     /// - `InvalidOption`: the capabilities cannot be encoded.
-    /// - `SessionLost`, `Unavailable`.
+    /// - `SessionLost`, `Closed`, `Unavailable`.
     pub async fn update(&self, capabilities: impl Serialize) -> Result<()> {
         let value = lock(&self.shared.value).with_capabilities(capabilities);
         self.shared.target.run("update", self.shared.update(value)).await
@@ -135,7 +136,7 @@ impl Membership {
     /// Cancel safe: if you drop the future, leaving continues in the background.
     ///
     /// # Errors
-    /// `MemberNotJoined` if this client was not a member any more; `SessionLost`, `Unavailable`.
+    /// `MemberNotJoined` if this client was not a member any more; `SessionLost`, `Closed`, `Unavailable`.
     pub async fn leave(self) -> Result<()> {
         let leave = async { self.shared.entry()?.release().await.map_err(explain) };
         self.shared.target.run("leave", leave).await

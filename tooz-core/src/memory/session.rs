@@ -185,6 +185,17 @@ impl Session for MemorySession {
         Ok(declared.map(|(roster, _)| roster.name.clone()).collect())
     }
 
+    async fn rosters(&self, kind: Kind, after: Option<&Name>, limit: usize) -> Result<Vec<Name>> {
+        let mut state = self.request().await?;
+        let rosters = &state.namespace(self.id)?.rosters;
+        let used = rosters.iter().filter(|(roster, state)| roster.kind == kind && !state.entries.is_empty());
+        Ok(page(used.map(|(roster, _)| &roster.name), after, limit))
+    }
+
+    fn server(&self) -> Option<String> {
+        Some("the memory of this process".to_owned())
+    }
+
     fn topics(&self) -> Option<&dyn Topics> {
         Some(self)
     }
@@ -238,8 +249,20 @@ impl Topics for MemorySession {
         }
     }
 
+    async fn names(&self, after: Option<&Name>, limit: usize) -> Result<Vec<Name>> {
+        let mut state = self.request().await?;
+        let logs = &state.namespace(self.id)?.logs;
+        let written = logs.iter().filter(|(_, log)| log.bounds().newest > Offset(0));
+        Ok(page(written.map(|(name, _)| name), after, limit))
+    }
+
     async fn bounds(&self, topic: &Name) -> Result<Bounds> {
         let mut state = self.request().await?;
         Ok(state.namespace(self.id)?.logs.get(topic).map(Log::bounds).unwrap_or_default())
     }
+}
+
+/// At most `limit` of the names, which are in ascending order: the first ones, or those that follow `after`.
+fn page<'a>(names: impl Iterator<Item = &'a Name>, after: Option<&Name>, limit: usize) -> Vec<Name> {
+    names.filter(|name| after.is_none_or(|after| *name > after)).take(limit.max(1)).cloned().collect()
 }

@@ -340,9 +340,9 @@ fn renewal_timed_out(limit: Duration) -> Error {
 fn runtime_ended() -> Error {
     let message = "the runtime in which the coordinator connected has ended, and the session with it; \
                    connect again in a runtime that runs for as long as the coordinator is used";
-    Error::new(ErrorKind::SessionLost, message)
+    Error::new(ErrorKind::Closed, message)
 }
 
 fn coordinator_closed() -> Error {
-    Error::new(ErrorKind::SessionLost, "the coordinator was closed; connect a new one")
+    Error::new(ErrorKind::Closed, "the coordinator was closed; connect a new one")
 }

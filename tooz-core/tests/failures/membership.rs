@@ -112,5 +112,5 @@ async fn joined_returns_when_the_coordinator_is_closed() {
     let membership = a.group("g").join(()).await.unwrap();
     a.close().await;
     let error = timeout(Duration::from_secs(60), membership.joined()).await.expect("the call returns").unwrap_err();
-    assert!(error.is_session_lost() && error.to_string().contains("closed"), "{error}");
+    assert!(error.is_closed() && error.to_string().contains("closed"), "{error}");
 }

@@ -217,6 +217,10 @@ impl Session for WrappedSession {
         self.inner.declared(kind).await
     }
 
+    async fn rosters(&self, kind: Kind, after: Option<&Name>, limit: usize) -> Result<Vec<Name>> {
+        self.inner.rosters(kind, after, limit).await
+    }
+
     fn topics(&self) -> Option<&dyn Topics> {
         self.inner.topics()
     }

@@ -1,0 +1,9 @@
+//! The trials, for every backend.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod exit_codes;
+mod kills;
+mod list;
+mod losses;
+
+pub(crate) use self::list::all;
