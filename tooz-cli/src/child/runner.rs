@@ -249,7 +249,9 @@ fn adopt_orphans() {
 
 fn code_of(status: ExitStatus) -> u8 {
     let of_signal = |signal: i32| SIGNALED + u8::try_from(signal).unwrap_or_default();
-    status.code().map_or_else(|| status.signal().map_or(INTERNAL, of_signal), |code| code.try_into().unwrap_or(INTERNAL))
+    status
+        .code()
+        .map_or_else(|| status.signal().map_or(INTERNAL, of_signal), |code| code.try_into().unwrap_or(INTERNAL))
 }
 
 async fn at(moment: Option<Instant>) {

@@ -1,7 +1,7 @@
 //! The list of all trials.
 
-use crate::support::Backend;
 use super::{exit_codes, kills, losses};
+use crate::support::Backend;
 
 /// A trial.
 #[derive(Clone, Copy, Debug)]
