@@ -1,6 +1,7 @@
 //! The process group of the command: starting, signalling and ending it.
 
 use std::ffi::OsString;
+use std::future::pending;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::process::Stdio;
@@ -8,10 +9,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use rustix::io::Errno;
-use rustix::process::{Pid, Signal, WaitOptions, kill_process_group, test_kill_process_group, waitpgid};
+use rustix::process::{
+    Pid, Signal, WaitId, WaitIdOptions, WaitOptions, kill_process_group, test_kill_process_group, waitid, waitpgid,
+};
 use tokio::process::{Child, Command};
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Instant, sleep};
-use tooz_core::FencingToken;
+use tooz::FencingToken;
+
+use crate::output::say;
 
 /// How often the end of processes that the command left behind is checked.
 const CHECK: Duration = Duration::from_millis(10);
@@ -54,6 +60,21 @@ impl CommandGroup {
         if !self.is_gone.load(Ordering::Relaxed) {
             let _ = kill_process_group(self.id, signal);
         }
+    }
+
+    /// Continues the command whenever Ctrl-Z has suspended it: the terminal and the lock would both stay with it. Never
+    /// returns.
+    pub(super) async fn undo_suspends(&self) {
+        let stopped = WaitIdOptions::STOPPED | WaitIdOptions::NOHANG;
+        let Ok(mut changes) = signal(SignalKind::child()) else { return pending().await };
+        while changes.recv().await.is_some() {
+            let status = waitid(WaitId::Pid(self.id), stopped).ok().flatten();
+            if status.and_then(|status| status.stopping_signal()) == Some(Signal::TSTP.as_raw()) {
+                say("warning", "a command that holds a lock is not suspended");
+                self.signal(Signal::CONT);
+            }
+        }
+        pending().await
     }
 
     /// Ends what the command left behind, after the command itself has ended: SIGTERM first, SIGKILL after `grace`.

@@ -26,7 +26,7 @@ impl QueueWatch {
     /// while there are none. Waits through outages and losses of the session. Cancel safe.
     ///
     /// # Errors
-    /// `InvalidName`, `AuthFailed`; `SessionLost` once the coordinator is closed.
+    /// `InvalidName`, `AuthFailed`; `Closed` once the coordinator is closed.
     pub async fn next(&mut self) -> Result<Queue> {
         loop {
             let queue = Queue::read(&self.roster.next("watch").await?.state.entries())?;
