@@ -1,8 +1,8 @@
 //! The list of all trials, and of the roles that their child processes play.
 
 use super::{
-    coordinator, driver, election, group, group_watch, guard, hostile, lead, limits, lock, lock_set, names, once_per,
-    outage, processes, scope, semaphore, session, topic,
+    assignments, coordinator, driver, election, group, group_watch, guard, hostile, lead, limits, lock, lock_set,
+    names, once_per, outage, processes, scope, semaphore, session, topic,
 };
 use crate::children::Role;
 use crate::{Trial, history};
@@ -34,6 +34,7 @@ pub(crate) fn all() -> Vec<Trial> {
         lead::trials(),
         group::trials(),
         group_watch::trials(),
+        assignments::trials(),
         topic::trials(),
         hostile::trials(),
         processes::trials(),
