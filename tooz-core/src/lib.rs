@@ -76,7 +76,7 @@ pub use self::driver::{DriverEntry, Message, Offset};
 pub use self::election::{Election, Leader, Leadership, Observation};
 pub use self::error::{Error, ErrorKind, Result};
 pub use self::group::{Capabilities, Group, GroupEvent, GroupWatch, Incarnation, Member, Membership, Value};
-pub use self::lock::{FencingToken, Guard, GuardSet, Lock, LockSet, Participant, Period, Queue};
+pub use self::lock::{FencingToken, Guard, GuardSet, Lock, LockSet, Participant, Period, Queue, QueueWatch};
 pub use self::name::Name;
 pub use self::partition::{Assignment, AssignmentEvent, Assignments, HashRing, Partitioner};
 pub use self::registry::Registry;

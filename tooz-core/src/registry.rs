@@ -95,7 +95,9 @@ impl Registry {
         let feature = FEATURES.iter().find(|(_, schemes)| schemes.contains(&scheme)).map(|(feature, _)| *feature);
         let known = FEATURES.iter().flat_map(|(_, schemes)| *schemes).copied().chain(self.schemes());
         let (suggestion, remedy) = match feature {
-            Some("file") if !cfg!(unix) => (String::new(), "the file driver runs on Unix only".to_owned()),
+            Some("file") if !cfg!(target_os = "linux") => {
+                (String::new(), "the file driver runs on Linux only".to_owned())
+            }
             Some(feature) => (
                 String::new(),
                 format!(

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::Result;
 use crate::coordinator::{Coordinator, Names, PAGE, RosterTarget};
 use crate::driver::{Kind, Mode};
-use crate::lock::{GrantQueue, Guard, Participant, Queue};
+use crate::lock::{GrantQueue, Guard, Participant, Queue, QueueWatch};
 
 impl Coordinator {
     /// The semaphore with this name and at least one permit. All its users must give the same number of permits.
@@ -94,6 +94,11 @@ impl Semaphore {
     /// `Unavailable`, `SessionLost`, `Closed`, `InvalidName`, `Corrupt`.
     pub async fn inspect(&self) -> Result<Queue> {
         self.queue.inspect().await
+    }
+
+    /// Follows the holders and the waiters: the present ones first, then those after each change.
+    pub fn watch(&self) -> QueueWatch {
+        self.queue.watch()
     }
 
     /// Takes all permits away from their holders and returns the holders; see

@@ -3,7 +3,7 @@
 use futures_util::{Stream, StreamExt};
 use tooz_core::{
     AssignmentEvent, Assignments, Coordinator, Error, ErrorKind, GroupEvent, GroupWatch, Leader, Message, Name, Names,
-    Observation, Result, SessionState, SessionStates, StartAt, Subscription,
+    Observation, Queue, QueueWatch, Result, SessionState, SessionStates, StartAt, Subscription,
 };
 
 fn is_stream<S: Stream<Item = T> + Unpin + Send + 'static, T>() {}
@@ -12,6 +12,7 @@ fn is_stream<S: Stream<Item = T> + Unpin + Send + 'static, T>() {}
 fn every_source_of_events_is_a_stream_by_name() {
     is_stream::<GroupWatch, Result<GroupEvent>>();
     is_stream::<Observation, Result<Option<Leader>>>();
+    is_stream::<QueueWatch, Result<Queue>>();
     is_stream::<Subscription, Result<Message>>();
     is_stream::<SessionStates, SessionState>();
     is_stream::<Names, Result<Name>>();

@@ -241,11 +241,12 @@ pub(crate) fn bounds_value(bounds: Bounds) -> Vec<u8> {
 /// Reads the bounds back; a topic without messages has no key.
 pub(crate) fn parse_bounds(stored: Option<&KeyValue>) -> Result<Bounds> {
     let Some(stored) = stored else { return Ok(Bounds::default()) };
-    let parse = |text: &str| {
-        let (newest, trimmed) = text.split_once(' ')?;
-        Some(Bounds { newest: Offset(newest.parse().ok()?), trimmed: Offset(trimmed.parse().ok()?) })
-    };
-    std::str::from_utf8(stored.value()).ok().and_then(parse).ok_or_else(|| corrupt(stored.key()))
+    parse_bounds_value(stored.value()).ok_or_else(|| corrupt(stored.key()))
+}
+
+fn parse_bounds_value(value: &[u8]) -> Option<Bounds> {
+    let (newest, trimmed) = std::str::from_utf8(value).ok()?.split_once(' ')?;
+    Some(Bounds { newest: Offset(newest.parse().ok()?), trimmed: Offset(trimmed.parse().ok()?) })
 }
 
 /// The name that a key of [`Layout::all_declared`] ends with; skips a key that ends with none.
@@ -283,7 +284,56 @@ fn unescape(text: &str) -> Option<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    fn bytes() -> impl Strategy<Value = Vec<u8>> {
+        prop::collection::vec(any::<u8>(), 0..64)
+    }
+
+    proptest! {
+        #[test]
+        fn any_key_and_value_is_read_or_refused(key in bytes(), value in bytes(), text in "[xsmz/%0-9a-f.]{0,40}") {
+            let layout = Layout::new("", "ns");
+            let (keys, topic) = (layout.roster(&roster(b"n")), layout.topic(&Name::new("t").unwrap()));
+            for rest in [&key[..], text.as_bytes()] {
+                let under = [b"/ns/lock/n/", rest].concat();
+                for key in [rest, &under] {
+                    let _ = (keys.parse_key(key), topic.parse_offset(key), keys.contains(key));
+                    let _ = (parse_last(key, Nonce::parse), parse_last(key, |name| Name::new(unescape(name)?).ok()));
+                }
+                let _ = std::str::from_utf8(rest).map(unescape);
+            }
+            let _ = (parse_value(&value), parse_bounds_value(&value));
+            let _ = (parse_value(text.as_bytes()), parse_bounds_value(text.as_bytes()));
+        }
+
+        #[test]
+        fn entries_come_back(
+            unique in prop::option::of(bytes()), lease: i64, nonce: u128, limit in 1..=u32::MAX, value in bytes(),
+        ) {
+            let (keys, limit) = (Layout::new("/a", "ns").roster(&roster(b"n/x")), limit.try_into().unwrap());
+            for mode in [Mode::Exclusive, Mode::Shared, Mode::Member] {
+                let key = [&keys.key_prefix(mode, unique.as_deref(), lease)[..], b"7"].concat();
+                prop_assert_eq!(keys.parse_key(&key), Some((mode, unique.clone())));
+            }
+            let written = entry_value(Nonce(nonce), limit, &value);
+            prop_assert_eq!(parse_value(&written), Some((Nonce(nonce), limit, &value[..])));
+        }
+
+        #[test]
+        fn numbers_and_names_come_back(newest: u64, trimmed: u64, name in prop::collection::vec(any::<u8>(), 1..64)) {
+            let bounds = Bounds { newest: Offset(newest), trimmed: Offset(trimmed) };
+            prop_assert_eq!(parse_bounds_value(&bounds_value(bounds)), Some(bounds));
+            let (layout, name) = (Layout::new("", "ns"), Name::new(name).unwrap());
+            let topic = layout.topic(&name);
+            prop_assert_eq!(topic.parse_offset(&topic.message(newest)), Some(Offset(newest)));
+            let key = layout.declared(&Roster { kind: Kind::Group, name: name.clone() });
+            prop_assert_eq!(parse_last(&key, |name| Name::new(unescape(name)?).ok()), Some(name));
+            prop_assert_eq!(parse_last(&layout.eviction(9, Nonce(7)), Nonce::parse), Some(Nonce(7)));
+        }
+    }
 
     fn roster(name: &[u8]) -> Roster {
         Roster { kind: Kind::Lock, name: Name::new(name).unwrap() }

@@ -63,7 +63,7 @@ impl EtcdSession {
             *subscription = Some(new);
         }
         if let Some(subscription) = subscription {
-            subscription.changed().await?;
+            subscription.events().await?;
         }
         Ok(None)
     }

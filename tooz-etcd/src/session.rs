@@ -7,7 +7,8 @@ use async_trait::async_trait;
 use tokio::time::Instant;
 use tooz_core::driver::support::Tombstones;
 use tooz_core::driver::{
-    Kind, Loss, NewEntry, Nonce, Roster, Seq, Session, SessionOptions, Snapshot, Standing, Ticket, Topics, Version,
+    Follow, Kind, Loss, NewEntry, Nonce, Roster, Seq, Session, SessionOptions, Snapshot, Standing, Ticket, Topics,
+    Version,
 };
 use tooz_core::{ErrorKind, Name, Result};
 
@@ -17,6 +18,7 @@ use crate::fence::Fence;
 use crate::key_pool::KeyPool;
 use crate::layout::Layout;
 use crate::publisher::Publisher;
+use crate::roster::EtcdFollower;
 
 /// How many withdrawn nonces a session remembers, more than the requests that it has under way.
 const MAX_TOMBSTONES: usize = 4096;
@@ -131,6 +133,10 @@ impl Session for EtcdSession {
 
     async fn snapshot(&self, roster: &Roster, newer_than: Option<Version>) -> Result<Snapshot> {
         self.newer_snapshot(roster, newer_than).await
+    }
+
+    fn follow<'a>(&'a self, roster: &'a Roster) -> Box<dyn Follow + 'a> {
+        Box::new(EtcdFollower::new(self, roster))
     }
 
     async fn await_turn(&self, roster: &Roster, ticket: &Ticket) -> Result<()> {

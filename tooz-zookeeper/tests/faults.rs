@@ -198,7 +198,7 @@ async fn a_host_that_never_answers(context: Context) -> Result<(), Failure> {
     let url = format!("{}&randomize_hosts=no", support::url(&[silent.clone(), support::hosts(&context)]));
     let a = Client::open(&context.at(url), TTL, LIMIT).await?;
     a.hold(&lock("lock")).await?;
-    let alone = context.at(support::url(&[silent.clone()]));
+    let alone = context.at(support::url(std::slice::from_ref(&silent)));
     let error = timeout(LIMIT * 2, Client::open(&alone, TTL, LIMIT)).await.map_err(|_| Failure::new("open hung"))?;
     let error = error.err().unwrap().to_string();
     assert!(error.contains(&silent) && error.contains("no answer"), "{error}");

@@ -1,39 +1,10 @@
-//! Distributed locks, leader election, group membership and messaging behind one async API. A URL chooses the backend.
+//! Locks, elections, groups and topics behind one async API; a URL chooses the backend. This is the page `README.md`.
 //!
-//! This crate re-exports [`tooz_core`] and links the drivers that its features name, so it is the only one to add:
-//!
-//! ```sh
-//! cargo add tooz --features redis
-//! ```
-//!
-//! | Feature | URLs | Driver |
-//! |---|---|---|
-//! | | `memory://` | [`memory`], for tests |
-//! | `file` (default) | `file://` | tooz-file: the processes of one host; on Unix |
-//! | `redis` | `redis://`, `valkey://`, with TLS, Sentinel, Cluster | tooz-redis |
-//! | `etcd` | `etcd://`, `etcds://` | tooz-etcd; the build needs `protoc` |
-//! | `zookeeper` | `zookeeper://` | tooz-zookeeper |
-//! | `tls` (default) | | TLS in each of these drivers |
-//!
-//! ```
-//! # #[tokio::main(flavor = "current_thread")]
-//! # async fn main() -> tooz::Result<()> {
-//! let coordinator = tooz::connect("memory://tour").await?;
-//! let guard = coordinator.lock("nightly").acquire().await?;
-//! println!("fencing token {}", guard.fencing_token());
-//! guard.release().await?;
-//! coordinator.close().await;
-//! # Ok(()) }
-//! ```
-//!
-//! # Static libraries
-//!
-//! Drivers register themselves at link time. The linker drops these registrations from a static library: pass
-//! [`registry`] to [`Builder::registry`] there.
+#![doc = include_str!("../README.md")]
 
 #[cfg(feature = "etcd")]
 pub use tooz_etcd as etcd;
-#[cfg(all(feature = "file", unix))]
+#[cfg(all(feature = "file", target_os = "linux"))]
 pub use tooz_file as file;
 #[cfg(feature = "redis")]
 pub use tooz_redis as redis;
@@ -57,7 +28,7 @@ pub fn registry() -> Registry {
         memory::DRIVER,
         #[cfg(feature = "etcd")]
         etcd::DRIVER,
-        #[cfg(all(feature = "file", unix))]
+        #[cfg(all(feature = "file", target_os = "linux"))]
         file::DRIVER,
         #[cfg(feature = "redis")]
         redis::DRIVER,

@@ -1,8 +1,8 @@
 //! The list of all trials, and of the roles that their child processes play.
 
 use super::{
-    assignments, coordinator, driver, election, group, group_watch, guard, hostile, lead, limits, lock, lock_set,
-    names, once_per, outage, processes, scope, semaphore, session, topic,
+    assignments, coordinator, driver, election, forks, group, group_watch, guard, hostile, lead, limits, lock,
+    lock_set, names, once_per, outage, processes, queue_watch, replaced, scope, semaphore, session, suspends, topic,
 };
 use crate::children::Role;
 use crate::{Trial, history};
@@ -31,6 +31,7 @@ pub(crate) fn all() -> Vec<Trial> {
         guard::trials(),
         semaphore::trials(),
         election::trials(),
+        queue_watch::trials(),
         lead::trials(),
         group::trials(),
         group_watch::trials(),
@@ -38,7 +39,10 @@ pub(crate) fn all() -> Vec<Trial> {
         topic::trials(),
         hostile::trials(),
         processes::trials(),
+        forks::trials(),
+        suspends::trials(),
         outage::trials(),
+        replaced::trials(),
         history::trials(),
     ]
     .concat()
@@ -46,7 +50,7 @@ pub(crate) fn all() -> Vec<Trial> {
 
 /// The roles that child processes of these trials play.
 pub(crate) fn roles() -> Vec<Role> {
-    let mut roles = processes::roles();
+    let mut roles = [processes::roles(), forks::roles(), suspends::roles()].concat();
     roles.push(Role::new(history::ROLE, history::play_role));
     roles
 }

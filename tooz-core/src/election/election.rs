@@ -7,7 +7,7 @@ use super::observation::Observation;
 use crate::Result;
 use crate::coordinator::{Coordinator, Names, PAGE, RosterTarget};
 use crate::driver::{Kind, Mode};
-use crate::lock::{GrantQueue, Participant, Queue};
+use crate::lock::{GrantQueue, Participant, Queue, QueueWatch};
 
 impl Coordinator {
     /// The election with this name: 1 to 512 bytes. Sends nothing; the first operation reports an invalid name.
@@ -89,6 +89,12 @@ impl Election {
     /// `Unavailable`, `SessionLost`, `Closed`, `InvalidName`, `Corrupt`.
     pub async fn inspect(&self) -> Result<Queue> {
         self.queue.inspect().await
+    }
+
+    /// Follows the leader and the other candidates: the present ones first, then those after each change.
+    /// [`observe`](Self::observe) follows the leader only.
+    pub fn watch(&self) -> QueueWatch {
+        self.queue.watch()
     }
 
     /// Takes the leadership away from the leader and returns it; see [`Lock::break_lock`](crate::Lock::break_lock).

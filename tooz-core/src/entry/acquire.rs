@@ -65,7 +65,7 @@ pub(crate) async fn acquire_as(
     let outcome = enter(nonce, coordinator, live, roster, request).await;
     telemetry::acquisition(coordinator.driver_name(), roster, &outcome, started.elapsed());
     match &outcome {
-        Ok(Some(held)) => debug!(fencing_token = held.ticket().seq.0, waited = ?started.elapsed(), "admitted"),
+        Ok(Some(_)) => {}
         Ok(None) => debug!("blocked"),
         Err(error) => debug!(%error, "failed"),
     }

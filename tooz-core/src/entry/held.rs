@@ -6,13 +6,13 @@
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, info};
+use tracing::info;
 
 use super::hold_limit::HoldLimit;
 use super::pending::PendingEntry;
 use crate::coordinator::Coordinator;
 use crate::driver::{Roster, Ticket};
-use crate::{Error, ErrorKind, Result};
+use crate::{Error, ErrorKind, Result, telemetry};
 
 /// An entry that was admitted. Dropping it removes it in the background.
 #[derive(Debug)]
@@ -24,6 +24,7 @@ pub(crate) struct HeldEntry {
     limit: Option<HoldLimit>,
     /// Cancelled when the release begins.
     released: CancellationToken,
+    _hold: telemetry::Hold,
 }
 
 impl HeldEntry {
@@ -38,7 +39,10 @@ impl HeldEntry {
         evicted: CancellationToken,
     ) -> Result<Self> {
         entry.ticket = Some(ticket);
-        let held = Self { coordinator, entry, ticket, evicted, limit: None, released: CancellationToken::new() };
+        let (driver, member) = (coordinator.driver_name(), coordinator.member());
+        let hold = telemetry::Hold::start(driver, member, &entry.roster, ticket.seq);
+        let (limit, released) = (None, CancellationToken::new());
+        let held = Self { coordinator, entry, ticket, evicted, limit, released, _hold: hold };
         if held.is_held() { Ok(held) } else { Err(held.cause()) }
     }
 
@@ -148,7 +152,7 @@ impl HeldEntry {
         let removed = outcome.result.map_err(|error| self.in_context(error))?;
         self.entry.set_removed();
         if !past_limit && (removed || (repeated && was_held && self.entry.live.is_alive())) {
-            debug!(roster = %self.entry.roster, fencing_token = self.ticket.seq.0, "released");
+            telemetry::released(&self.entry.roster, self.ticket.seq);
             return Ok(());
         }
         Err(cause.unwrap_or_else(|| self.in_context(self.entry.live.loss().unwrap_or_else(evicted))))

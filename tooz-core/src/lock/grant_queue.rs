@@ -8,6 +8,7 @@ use tokio::time::timeout;
 use super::guard::Guard;
 use super::owner::Owner;
 use super::queue::{Participant, Queue};
+use super::queue_watch::QueueWatch;
 use crate::coordinator::{Coordinator, RosterTarget};
 use crate::driver::{IfBlocked, Key, Mode, Seq};
 use crate::entry::{EntryRequest, acquire};
@@ -87,6 +88,11 @@ impl GrantQueue {
         self.target.run("inspect", self.read()).await
     }
 
+    /// Follows the holders and the waiters.
+    pub(crate) fn watch(&self) -> QueueWatch {
+        QueueWatch::new(self.target.clone())
+    }
+
     /// Removes the entries of all holders and returns them.
     pub(crate) async fn evict_holders(&self, operation: &'static str) -> Result<Vec<Participant>> {
         let evict = async {
@@ -122,7 +128,7 @@ impl GrantQueue {
 
     async fn read(&self) -> Result<Queue> {
         let (roster, live) = self.target.open().await?;
-        Queue::read(&live.call(|session| session.snapshot(roster, None)).await?)
+        Queue::read(&live.call(|session| session.snapshot(roster, None)).await?.entries)
     }
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::grant_queue::GrantQueue;
 use super::guard::Guard;
 use super::queue::{Participant, Queue};
+use super::queue_watch::QueueWatch;
 use crate::coordinator::{Coordinator, Names, PAGE, RosterTarget};
 use crate::driver::{Kind, Mode};
 use crate::{Name, Result};
@@ -124,6 +125,11 @@ impl Lock {
     /// `Unavailable`, `SessionLost`, `Closed`, `InvalidName`, `Corrupt`.
     pub async fn inspect(&self) -> Result<Queue> {
         self.queue.inspect().await
+    }
+
+    /// Follows the holders and the waiters: the present ones first, then those after each change.
+    pub fn watch(&self) -> QueueWatch {
+        self.queue.watch()
     }
 
     /// Takes the lock away from all its holders and returns them. The waiters keep their positions.

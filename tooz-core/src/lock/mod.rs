@@ -8,6 +8,7 @@ mod lock_set;
 mod once_per;
 mod owner;
 mod queue;
+mod queue_watch;
 mod token;
 
 pub(crate) use self::grant_queue::GrantQueue;
@@ -16,4 +17,5 @@ pub use self::lock::Lock;
 pub use self::lock_set::{GuardSet, LockSet};
 pub use self::once_per::Period;
 pub use self::queue::{Participant, Queue};
+pub use self::queue_watch::QueueWatch;
 pub use self::token::FencingToken;

@@ -1,12 +1,13 @@
 //! The queue of a lock, semaphore or election as `inspect` shows it.
 
+use std::borrow::Borrow;
 use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
 use super::owner::Owner;
 use super::token::FencingToken;
-use crate::driver::{Entry, Mode, Snapshot, admission};
+use crate::driver::{Entry, Mode, admission};
 use crate::time::from_unix_millis;
 use crate::{Error, Name, Result, text_or_bytes};
 
@@ -42,8 +43,8 @@ pub struct Participant {
 }
 
 impl Queue {
-    pub(super) fn read(snapshot: &Snapshot) -> Result<Self> {
-        let (holders, waiters) = admission::partition(&snapshot.entries);
+    pub(super) fn read<E: Borrow<Entry>>(entries: &[E]) -> Result<Self> {
+        let (holders, waiters) = admission::partition(entries);
         let read = |entries: Vec<&Entry>| entries.into_iter().map(Participant::read).collect::<Result<_>>();
         Ok(Self { holders: read(holders)?, waiters: read(waiters)? })
     }
@@ -76,7 +77,7 @@ mod tests {
         let (b, ttl) = (Name::new("b").unwrap(), std::time::Duration::from_secs(1));
         let readable = Owner::encode_now(&SessionOptions::new("ns", b, ttl, ttl), b"info").unwrap();
         let entries = vec![entry(1, b"\xff".to_vec()), entry(2, readable)];
-        let queue = Queue::read(&Snapshot { entries, ..Snapshot::default() }).unwrap();
+        let queue = Queue::read(&entries).unwrap();
         assert_eq!((queue.holders[0].is_readable, queue.waiters[0].is_readable), (false, true));
         assert_eq!((&queue.holders[0].info[..], &queue.waiters[0].info[..]), (&b""[..], &b"info"[..]));
         assert_eq!(queue.holders[0].member.to_string(), Nonce(1).to_string());

@@ -295,6 +295,7 @@ impl Supervisor {
     fn set_state(&self, state: SessionState) {
         let changed = self.state.send_if_modified(|present| std::mem::replace(present, state) != state);
         if changed {
+            telemetry::state(&self.options.member, state);
             // There need not be a receiver.
             let _ = self.changes.send(state);
         }

@@ -122,10 +122,10 @@ pub(crate) fn get(range: KeyRange) -> TxnOp {
     TxnOp::get(range.start, options)
 }
 
-/// Reads a range with its values, the key that was created first at the front.
-pub(crate) fn get_oldest_first(range: KeyRange) -> TxnOp {
-    let options = GetOptions::new().with_range(range.end).with_sort(SortTarget::Create, SortOrder::Ascend);
-    TxnOp::get(range.start, Some(options))
+/// Reads the first `limit` keys of a range with their values, in the order of the keys; at a past revision, unless it is 0.
+pub(crate) fn get_page(range: KeyRange, limit: usize, revision: i64) -> TxnOp {
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    TxnOp::get(range.start, Some(GetOptions::new().with_range(range.end).with_limit(limit).with_revision(revision)))
 }
 
 /// Reads the keys of a range without their values.

@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use etcd_client::{EventType, WatchOptions, WatchRequestSender, WatchResponse, WatchResponseStream};
+use etcd_client::{Event, EventType, KeyValue, WatchOptions, WatchRequestSender, WatchResponse, WatchResponseStream};
 use tokio::sync::{mpsc, watch};
 use tooz_core::driver::support::session_closed;
 use tooz_core::{Error, ErrorKind};
@@ -14,19 +14,30 @@ use super::connection::{Client, Connection};
 use super::txn::KeyRange;
 use crate::error::{canceled, from_etcd};
 
-/// From this many on, a subscription remembers no more removed keys, but never a part of one transaction. A waiter that is
-/// interested in them sees few.
-const MAX_REMOVED: usize = 16;
+/// How many messages may wait for a subscription. With more it fails, and its subscriber has to read anew.
+pub(super) const MAX_WAITING: usize = 1_000;
 
-/// What has happened to the watches of one subscription.
+/// One change of a key.
+#[derive(Debug)]
+pub(crate) enum KeyEvent {
+    Put(KeyValue),
+    /// Carries the key and the revision of its removal.
+    Deleted(KeyValue),
+}
+
+/// Where the messages of one subscription go.
+#[derive(Debug)]
+pub(super) struct Subscriber {
+    pub(super) state: watch::Sender<State>,
+    /// The events of each message. Those of one transaction are visible together.
+    pub(super) events: mpsc::Sender<Vec<KeyEvent>>,
+}
+
+/// What has become of the watches of one subscription.
 #[derive(Debug, Default)]
 pub(super) struct State {
     /// How many of them etcd has begun.
     pub(super) created: usize,
-    /// How many messages with events came.
-    pub(super) events: u64,
-    /// The keys that were removed first, in the order of each watch; see [`MAX_REMOVED`].
-    pub(super) removed: Vec<Vec<u8>>,
     pub(super) failed: Option<Error>,
 }
 
@@ -35,7 +46,7 @@ pub(super) enum Command {
     Watch {
         id: i64,
         range: KeyRange,
-        state: Arc<watch::Sender<State>>,
+        subscriber: Arc<Subscriber>,
     },
     Cancel(i64),
     /// A watch did not begin in time, so the stream is taken for broken.
@@ -46,7 +57,7 @@ pub(super) enum Command {
 /// The task that owns the stream.
 pub(super) struct WatchMux {
     client: Arc<Client>,
-    watches: HashMap<i64, Arc<watch::Sender<State>>>,
+    watches: HashMap<i64, Arc<Subscriber>>,
     stream: Option<Stream>,
 }
 
@@ -93,11 +104,11 @@ impl WatchMux {
 
     async fn handle(&mut self, command: Command) {
         match command {
-            Command::Watch { id, range, state } => {
-                if state.is_closed() {
+            Command::Watch { id, range, subscriber } => {
+                if subscriber.state.is_closed() {
                     return;
                 }
-                self.watches.insert(id, state);
+                self.watches.insert(id, subscriber);
                 let options = watch_options(id, &range);
                 match &mut self.stream {
                     None => self.open(range.start, options).await,
@@ -140,22 +151,13 @@ impl WatchMux {
         if response.canceled() {
             let error = canceled(response);
             match self.watches.remove(&id) {
-                Some(state) => fail(&state, &error),
+                Some(subscriber) => subscriber.fail(&error),
                 // Newer servers name no watch when they refuse one.
                 None if id < 0 => self.fail_all(&error),
                 None => {}
             }
-        } else if let Some(state) = self.watches.get(&id) {
-            // The events of one transaction are visible together.
-            state.send_modify(|state| {
-                state.created += usize::from(response.created());
-                state.events += u64::from(!response.events().is_empty());
-                let removed = response.events().iter().filter(|event| event.event_type() == EventType::Delete);
-                let keys = removed.filter_map(|event| Some(event.kv()?.key().to_vec()));
-                if state.removed.len() < MAX_REMOVED {
-                    state.removed.extend(keys);
-                }
-            });
+        } else if let Some(subscriber) = self.watches.get(&id) {
+            subscriber.receive(response);
         }
     }
 
@@ -167,12 +169,32 @@ impl WatchMux {
     }
 
     fn fail_all(&mut self, error: &Error) {
-        self.watches.drain().for_each(|(_, state)| fail(&state, error));
+        self.watches.drain().for_each(|(_, subscriber)| subscriber.fail(error));
     }
 }
 
-fn fail(state: &watch::Sender<State>, error: &Error) {
-    state.send_modify(|state| state.failed = Some(error.clone()));
+impl Subscriber {
+    fn receive(&self, response: &WatchResponse) {
+        if response.created() {
+            self.state.send_modify(|state| state.created += 1);
+        }
+        let events: Vec<_> = response.events().iter().filter_map(key_event).collect();
+        if !events.is_empty() && self.events.try_send(events).is_err() {
+            self.fail(&Error::new(ErrorKind::Unavailable, "too many events wait to be read"));
+        }
+    }
+
+    fn fail(&self, error: &Error) {
+        self.state.send_modify(|state| state.failed = Some(error.clone()));
+    }
+}
+
+fn key_event(event: &Event) -> Option<KeyEvent> {
+    let key_value = event.kv()?.clone();
+    Some(match event.event_type() {
+        EventType::Put => KeyEvent::Put(key_value),
+        EventType::Delete => KeyEvent::Deleted(key_value),
+    })
 }
 
 /// No start revision, so that the watch is in step; see [`Watches`](super::Watches).

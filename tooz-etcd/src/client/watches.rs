@@ -1,4 +1,5 @@
-//! Watches, which are level-triggered: an event says that a new read is due, never what happened.
+//! Watches. Most readers only learn from an event that a new read is due. Followers and first waiters rely on the events
+//! themselves, which etcd reports in order.
 //!
 //! A watch begins at the present revision, because etcd serves one that starts in the past on a 100 ms tick only. So the
 //! order is always: subscribe, read, and wait for an event if the read found nothing new.
@@ -14,7 +15,7 @@ use tooz_core::{Error, ErrorKind, Result};
 
 use super::connection::Client;
 use super::txn::KeyRange;
-use super::watch_mux::{Command, State, WatchMux};
+use super::watch_mux::{Command, KeyEvent, MAX_WAITING, State, Subscriber, WatchMux};
 
 /// How long an idle subscription is kept for its next user.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -33,8 +34,8 @@ pub(crate) struct Watches {
 pub(crate) struct Subscription {
     watched: Vec<KeyRange>,
     first_id: i64,
-    seen: u64,
     state: watch::Receiver<State>,
+    events: mpsc::Receiver<Vec<KeyEvent>>,
     commands: mpsc::UnboundedSender<Command>,
 }
 
@@ -51,13 +52,13 @@ impl Watches {
     {
         let mut subscription = self.take_idle(&watched);
         loop {
-            subscription.iter_mut().for_each(Subscription::mark);
+            subscription.iter_mut().for_each(Subscription::skip_events);
             if let Some(found) = read().await? {
                 lock(&self.idle).extend(subscription.map(|subscription| (Instant::now(), subscription)));
                 return Ok(found);
             }
             match &mut subscription {
-                Some(subscription) => subscription.changed().await?,
+                Some(subscription) => drop(subscription.events().await?),
                 None => subscription = Some(self.subscribe(watched.clone()).await?),
             }
         }
@@ -67,16 +68,18 @@ impl Watches {
     pub(crate) async fn subscribe(&self, watched: Vec<KeyRange>) -> Result<Subscription> {
         let count = watched.len();
         let first_id = self.last_id.fetch_add(count as i64, Ordering::Relaxed) + 1;
-        let (sender, state) = watch::channel(State::default());
-        let sender = Arc::new(sender);
+        let ((created, mut state), (sender, events)) = (watch::channel(State::default()), mpsc::channel(MAX_WAITING));
+        let subscriber = Arc::new(Subscriber { state: created, events: sender });
         for (id, range) in (first_id..).zip(watched.clone()) {
-            self.send(Command::Watch { id, range, state: sender.clone() })?;
+            self.send(Command::Watch { id, range, subscriber: subscriber.clone() })?;
         }
-        drop(sender);
-        let mut subscription = Subscription { watched, first_id, seen: 0, state, commands: self.commands.clone() };
-        let created = subscription.wait(|state| state.created == count);
-        match timeout(self.limit, created).await {
-            Ok(created) => created.map(|()| subscription),
+        drop(subscriber);
+        let is_begun = |state: &State| state.failed.is_some() || state.created == count;
+        let begun = timeout(self.limit, state.wait_for(is_begun)).await.map(|begun| begun.is_ok());
+        let subscription = Subscription { watched, first_id, state, events, commands: self.commands.clone() };
+        match begun {
+            Ok(is_open) if is_open && !subscription.has_failed() => Ok(subscription),
+            Ok(_) => Err(subscription.failure()),
             Err(_) => {
                 self.send(Command::GiveUp)?;
                 let message = format!("etcd did not begin a watch within {:?}", self.limit);
@@ -111,35 +114,32 @@ impl Subscription {
     }
 
     /// Forgets the events so far, since the read that follows sees what they report.
-    fn mark(&mut self) {
-        self.seen = self.state.borrow().events;
+    fn skip_events(&mut self) {
+        while self.events.try_recv().is_ok() {}
     }
 
-    /// Waits for an event after the one that the last call returned for.
+    /// Waits for the next events, and returns all that have come. Cancel safe.
     ///
     /// # Errors
     /// `Unavailable` if the stream broke: subscribe anew, then read again.
-    pub(crate) async fn changed(&mut self) -> Result<()> {
-        let seen = self.seen;
-        self.wait(|state| state.events != seen).await?;
-        self.mark();
-        Ok(())
+    pub(crate) async fn events(&mut self) -> Result<Vec<KeyEvent>> {
+        match self.events.recv().await.filter(|_| !self.has_failed()) {
+            Some(mut events) => {
+                while let Ok(more) = self.events.try_recv() {
+                    events.extend(more);
+                }
+                Ok(events)
+            }
+            None => Err(self.failure()),
+        }
     }
 
-    /// Whether the key was removed since the watch began. Complete up to the removal of any key for which this is true, if
-    /// both keys are in the same range.
-    pub(crate) fn has_reported_removal(&self, key: &[u8]) -> bool {
-        self.state.borrow().removed.iter().any(|removed| removed == key)
+    fn failure(&self) -> Error {
+        self.state.borrow().failed.clone().unwrap_or_else(session_closed)
     }
 
     fn has_failed(&self) -> bool {
         self.state.borrow().failed.is_some()
-    }
-
-    async fn wait(&mut self, ready: impl Fn(&State) -> bool + Send + Sync) -> Result<()> {
-        let reached = self.state.wait_for(|state| state.failed.is_some() || ready(state)).await;
-        let state = reached.map_err(|_| session_closed())?;
-        state.failed.clone().map_or(Ok(()), Err)
     }
 }
 

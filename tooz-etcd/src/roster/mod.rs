@@ -2,8 +2,11 @@
 
 mod declare;
 mod enter;
+mod follow;
 mod leave;
 mod position;
 mod replace;
 mod snapshot;
 mod wait;
+
+pub(crate) use self::follow::EtcdFollower;

@@ -17,7 +17,7 @@ use tooz_core::driver::{Roster, Ticket};
 
 use super::position::MAX_SINGLE_BLOCKERS;
 use crate::blockers::{Blockers, EntryKey};
-use crate::client::{KeyRange, Subscription};
+use crate::client::{KeyEvent, KeyRange};
 use crate::layout::RosterKeys;
 use crate::session::EtcdSession;
 
@@ -30,6 +30,7 @@ impl EtcdSession {
         let mut known = self.key_pool.blockers(ticket.nonce);
         loop {
             let mut subscription = self.watches.subscribe(what_to_watch(&keys, ticket, &own, &known)).await?;
+            let mut is_own_removed = false;
             loop {
                 let before = known.clone();
                 known = self.blockers(&keys, &own, ticket, known).await?;
@@ -39,8 +40,9 @@ impl EtcdSession {
                 if known != before {
                     break;
                 }
-                subscription.changed().await?;
-                if is_admitted_by_event(&subscription, &own, &known) {
+                let events = subscription.events().await?;
+                is_own_removed |= has_removal(&events, &own);
+                if !is_own_removed && only_blocker(&known).is_some_and(|only| has_removal(&events, only)) {
                     return Ok(());
                 }
             }
@@ -65,8 +67,6 @@ fn what_to_watch(keys: &RosterKeys, ticket: &Ticket, own: &EntryKey, known: &Blo
     watched
 }
 
-fn is_admitted_by_event(subscription: &Subscription, own: &EntryKey, known: &Blockers) -> bool {
-    only_blocker(known).is_some_and(|only| {
-        subscription.has_reported_removal(&only.key) && !subscription.has_reported_removal(&own.key)
-    })
+fn has_removal(events: &[KeyEvent], entry: &EntryKey) -> bool {
+    events.iter().any(|event| matches!(event, KeyEvent::Deleted(removed) if removed.key() == entry.key))
 }
