@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tooz_core::OptionValue;
+use tooz::OptionValue;
 
 /// A duration such as `500ms`, `10s`, `2m` or `1h`.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {

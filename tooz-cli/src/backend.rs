@@ -3,19 +3,9 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use tooz_core::{Coordinator, ServiceUrl};
+use tooz::{Coordinator, ServiceUrl};
 
 use crate::exit::{Failure, Result, USAGE};
-
-// Links the drivers.
-#[cfg(feature = "etcd")]
-use tooz_etcd as _;
-#[cfg(feature = "file")]
-use tooz_file as _;
-#[cfg(feature = "redis")]
-use tooz_redis as _;
-#[cfg(feature = "zookeeper")]
-use tooz_zookeeper as _;
 
 /// The variable that names the backend.
 const VARIABLE: &str = "TOOZ_BACKEND";
@@ -35,7 +25,7 @@ pub(crate) struct Backend {
 impl Backend {
     /// Connects with a session of its own.
     pub(crate) async fn connect(&self) -> Result<Coordinator> {
-        Ok(Coordinator::builder(self.url()?).connect().await?)
+        Ok(Coordinator::builder(self.url()?).registry(tooz::registry()).connect().await?)
     }
 
     /// The URL that was chosen, whose `Display` shows no credentials.

@@ -3,7 +3,9 @@
 use std::fmt;
 use std::process::ExitCode;
 
-use tooz_core::{Error, ErrorKind};
+use tooz::{Error, ErrorKind};
+
+use crate::output::say;
 
 /// The answer is no: there is no such object, or the command changed nothing.
 pub(crate) const NO: u8 = 1;
@@ -41,7 +43,7 @@ impl Failure {
     /// Prints the text on standard error, unless it is empty.
     pub(crate) fn report(&self) -> ExitCode {
         if !self.message.is_empty() {
-            eprintln!("tooz: {self}");
+            say("failed", self);
         }
         self.code.into()
     }

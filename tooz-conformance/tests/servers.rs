@@ -56,6 +56,19 @@ async fn faults(deployment: &Deployment) -> Result<(), Failure> {
     eprintln!("stopped and started in {:?}", start.elapsed());
     node.pause().await?;
     node.restart().await?;
+    loses_data(deployment).await
+}
+
+async fn loses_data(deployment: &Deployment) -> Result<(), Failure> {
+    let start = Instant::now();
+    deployment.save().await?;
+    eprintln!("saved in {:?}", start.elapsed());
+    let start = Instant::now();
+    deployment.empty().await?;
+    eprintln!("emptied in {:?}", start.elapsed());
+    let start = Instant::now();
+    deployment.restore().await?;
+    eprintln!("restored in {:?}", start.elapsed());
     Ok(())
 }
 

@@ -2,6 +2,11 @@
 //!
 #![doc = include_str!("../README.md")]
 
+#[cfg(feature = "signal")]
+mod shutdown;
+
+#[cfg(feature = "signal")]
+pub use self::shutdown::shutdown;
 #[cfg(feature = "etcd")]
 pub use tooz_etcd as etcd;
 #[cfg(all(feature = "file", target_os = "linux"))]

@@ -10,6 +10,7 @@ use rustix::process::{Pid, getppid};
 
 use super::terminal;
 use crate::exit::{CANNOT_EXECUTE, Failure, NOT_FOUND, SIGNALED};
+use crate::output::say;
 
 /// Arguments of the hidden subcommand that the runner starts.
 #[derive(Args, Clone, Debug)]
@@ -46,6 +47,6 @@ pub(crate) fn exec(arguments: &ExecArguments) -> ExitCode {
 fn die_with_parent() {
     #[cfg(target_os = "linux")]
     if let Err(error) = rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL)) {
-        eprintln!("tooz: the command will survive a killed tooz: {error}");
+        say("warning", format!("the command will survive a killed tooz: {error}"));
     }
 }

@@ -1,6 +1,7 @@
 //! The process group of the command: starting, signalling and ending it.
 
 use std::ffi::OsString;
+use std::future::pending;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::process::Stdio;
@@ -8,10 +9,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use rustix::io::Errno;
-use rustix::process::{Pid, Signal, WaitOptions, kill_process_group, test_kill_process_group, waitpgid};
+use rustix::process::{
+    Pid, Signal, WaitId, WaitIdOptions, WaitOptions, kill_process_group, test_kill_process_group, waitid, waitpgid,
+};
 use tokio::process::{Child, Command};
+use tokio::runtime::Handle;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Instant, sleep};
-use tooz_core::FencingToken;
+use tooz::FencingToken;
+
+use crate::output::say;
 
 /// How often the end of processes that the command left behind is checked.
 const CHECK: Duration = Duration::from_millis(10);
@@ -56,6 +63,21 @@ impl CommandGroup {
         }
     }
 
+    /// Continues the command whenever Ctrl-Z has suspended it: the terminal and the lock would both stay with it. Never
+    /// returns.
+    pub(super) async fn undo_suspends(&self) {
+        let stopped = WaitIdOptions::STOPPED | WaitIdOptions::NOHANG;
+        let Ok(mut changes) = signal(SignalKind::child()) else { return pending().await };
+        while changes.recv().await.is_some() {
+            let status = waitid(WaitId::Pid(self.id), stopped).ok().flatten();
+            if status.and_then(|status| status.stopping_signal()) == Some(Signal::TSTP.as_raw()) {
+                say("warning", "a command that holds a lock is not suspended");
+                self.signal(Signal::CONT);
+            }
+        }
+        pending().await
+    }
+
     /// Ends what the command left behind, after the command itself has ended: SIGTERM first, SIGKILL after `grace`.
     pub(super) async fn end_rest(&self, grace: Duration) {
         let kill_at = Instant::now() + grace;
@@ -71,15 +93,31 @@ impl CommandGroup {
         self.is_gone.store(true, Ordering::Relaxed);
     }
 
-    /// Whether the group has processes. Reaps those that have ended and are children of this process.
     fn has_processes(&self) -> bool {
-        while let Ok(Some(_)) = waitpgid(self.id, WaitOptions::NOHANG) {}
-        test_kill_process_group(self.id) != Err(Errno::SRCH)
+        has_processes(self.id)
     }
 }
 
 impl Drop for CommandGroup {
     fn drop(&mut self) {
         self.signal(Signal::KILL);
+        let is_gone = self.is_gone.load(Ordering::Relaxed);
+        if let Some(runtime) = Handle::try_current().ok().filter(|_| !is_gone) {
+            runtime.spawn(reap(self.id));
+        }
+    }
+}
+
+/// Whether a group has processes. Reaps those that have ended and are children of this process.
+fn has_processes(group: Pid) -> bool {
+    while let Ok(Some(_)) = waitpgid(group, WaitOptions::NOHANG) {}
+    test_kill_process_group(group) != Err(Errno::SRCH)
+}
+
+/// Reaps a group that was killed, unless the kernel keeps its processes.
+async fn reap(group: Pid) {
+    let end = Instant::now() + KILLED;
+    while has_processes(group) && Instant::now() < end {
+        sleep(CHECK).await;
     }
 }

@@ -10,12 +10,13 @@ use std::process::{ExitCode, ExitStatus, Stdio};
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, Command};
-use tooz_core::time::{Moment, sleep_until};
+use tooz::time::{Moment, sleep_until};
 
 use super::channel::{self, Report};
 use super::requests::forward_signals;
 use super::terminal;
 use crate::exit::{Failure, INTERNAL, LOST, SIGNALED};
+use crate::output::say;
 
 /// How often the deadline is compared with a clock that includes suspends of the host.
 const CHECK: std::time::Duration = std::time::Duration::from_secs(1);
@@ -90,7 +91,7 @@ impl Guardian {
                     let _ = kill_process(self.runner_id, signal);
                 }
                 () = until(self.deadline) => {
-                    eprintln!("tooz: the runner has not renewed the session in time; the command is killed");
+                    say("lost", "the runner has not renewed the session in time; the command is killed");
                     self.kill();
                 }
             }

@@ -19,13 +19,14 @@ use clap::{Args, ValueEnum};
 use rustix::process::Signal;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
-use tooz_core::{Error, Guard};
+use tooz::{Error, Guard};
 
 use super::channel::{self, Report};
 use super::group::{self, CommandGroup, CommandLine};
 use super::requests::{Request, Requests, Stop};
 use crate::arguments::duration;
 use crate::exit::{Failure, INTERNAL, LOST, Result, SIGNALED};
+use crate::output::say;
 
 /// The longest pause between two reports of the deadline.
 const REPORT: Duration = Duration::from_secs(1);
@@ -148,7 +149,7 @@ impl LossWatch<'_> {
         group: &CommandGroup,
         mut requests: tokio::sync::broadcast::Receiver<Request>,
     ) -> Ended {
-        let mut end = pin!(end);
+        let (mut end, mut suspends) = (pin!(end), pin!(group.undo_suspends()));
         let (mut kill_at, mut loss) = (None, None);
         loop {
             tokio::select! {
@@ -169,6 +170,7 @@ impl LossWatch<'_> {
                     group.signal(Signal::KILL);
                     kill_at = None;
                 }
+                () = &mut suspends => {}
                 () = self.next_report(), if loss.is_none() => self.foresee(group),
             }
         }
@@ -176,10 +178,10 @@ impl LossWatch<'_> {
 
     fn lose(&self, cause: &Error, group: &CommandGroup) {
         match self.runner.on_loss {
-            OnLoss::Warn => eprintln!("tooz: {cause}; the command continues, as --on-loss warn asks"),
+            OnLoss::Warn => say("lost", format!("{cause}; the command continues, as --on-loss warn asks")),
             OnLoss::Term | OnLoss::Kill => {
                 group.signal(Signal::KILL);
-                eprintln!("tooz: {cause}; the command was killed");
+                say("lost", format!("{cause}; the command was killed"));
             }
         }
     }
@@ -201,7 +203,8 @@ impl LossWatch<'_> {
             self.is_warned = true;
             group.signal(Signal::TERM);
             let remaining = self.guard.remaining().unwrap_or_default();
-            eprintln!("tooz: the backend does not answer; SIGTERM was sent, and SIGKILL follows in {remaining:.1?}");
+            let text = format!("the backend does not answer; SIGTERM was sent, and SIGKILL follows in {remaining:.1?}");
+            say("loss_is_near", text);
         }
     }
 
@@ -243,7 +246,7 @@ impl Drop for Running<'_> {
 fn adopt_orphans() {
     #[cfg(target_os = "linux")]
     if let Err(error) = rustix::process::set_child_subreaper(Some(rustix::process::getpid())) {
-        eprintln!("tooz: ended processes of the command may stay as zombies: {error}");
+        say("warning", format!("ended processes of the command may stay as zombies: {error}"));
     }
 }
 

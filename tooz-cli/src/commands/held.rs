@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use tokio::time::timeout;
-use tooz_core::{Coordinator, Guard};
+use tooz::{Coordinator, Guard};
 
 use crate::child::Runner;
 use crate::exit::{Failure, LOST, Result};
+use crate::output::say;
 
 /// How long a session that is of no more use may take to close. What it held ends by its TTL anyway.
 const CLOSE: Duration = Duration::from_secs(1);
@@ -23,7 +24,7 @@ impl Held {
         match self.0.release().await {
             Ok(()) => Ok(code),
             Err(error) if was_held && !error.is_not_held() => {
-                eprintln!("tooz: the command has ended, but the lock stays held until its TTL: {error}");
+                say("warning", format!("the command has ended, but the lock stays held until its TTL: {error}"));
                 Ok(code)
             }
             Err(error) => Err(Failure::new(LOST, format!("the lock was lost before the command ended: {error}"))),

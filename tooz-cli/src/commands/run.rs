@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use clap::Args;
-use tooz_core::{Coordinator, Guard};
+use tooz::{Coordinator, Guard};
 
 use super::held::Held;
 use crate::arguments::{duration, semaphore};

@@ -4,6 +4,7 @@
 pub(crate) mod beat;
 pub(crate) mod harness;
 pub(crate) mod program;
+pub(crate) mod terminal;
 
 pub(crate) use self::beat::Beats;
 pub(crate) use self::harness::{Backend, Server, main};

@@ -7,6 +7,9 @@ use rustix::process::{Signal, kill_process};
 
 use crate::support::{Backend, Beats, Program, eventually};
 
+/// How long a holder may take on a loaded machine to notice that its lock was broken.
+const NOTIFIED: Duration = Duration::from_secs(5);
+
 /// A holder and a client that waits behind it, both with commands that record.
 struct Pair {
     holder: Program,
@@ -18,7 +21,7 @@ struct Pair {
 impl Pair {
     fn start(backend: &Backend, options: &[&str], prelude: &str) -> Self {
         let [first, second] = ["first", "second"].map(|name| Beats::new(backend.directory.path(), name));
-        [&first, &second].map(Beats::clear);
+        [&first, &second].into_iter().for_each(Beats::clear);
         let arguments: Vec<_> = options.iter().copied().chain(["x"]).collect();
         // The shell stays, so the beats come from a grandchild.
         let holder = backend.run(&arguments, &format!("{prelude} {}; exit 7", first.forever()));
@@ -87,6 +90,18 @@ pub(super) fn the_command_is_terminated(backend: &Backend) {
     let pair = Pair::start(backend, &[], "");
     kill_process(pair.holder.command(), Signal::TERM).unwrap();
     assert_eq!(pair.finish(backend), Some(143));
+}
+
+pub(super) fn another_client_breaks_the_lock(backend: &Backend) {
+    let pair = Pair::start(backend, &[], "trap '' TERM;");
+    backend.tooz(&["lock", "break", "x"]).assert_code(0);
+    pair.waiter.finish().assert_code(0);
+    pair.holder.finish().assert_code(76);
+    pair.first.assert_ended();
+    let ((_, end), (start, _)) = (pair.first.span().unwrap(), pair.second.span().unwrap());
+    // The backend grants a broken lock before the holder has been notified.
+    assert!(end < start + NOTIFIED.as_nanos(), "the broken holder ran on for {} ms", (end - start) / 1_000_000);
+    backend.assert_free("x");
 }
 
 pub(super) fn a_waiting_program_is_terminated(backend: &Backend) {

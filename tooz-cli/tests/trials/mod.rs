@@ -5,5 +5,8 @@ mod exit_codes;
 mod kills;
 mod list;
 mod losses;
+mod objects;
+mod services;
+mod top;
 
 pub(crate) use self::list::all;

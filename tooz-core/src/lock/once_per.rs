@@ -104,8 +104,12 @@ impl From<Duration> for Period {
 
 /// How one attempt ended.
 enum Attempt<E> {
-    /// This period had its run, here or elsewhere.
+    /// This period has had its run before.
     Over,
+    /// The job has ended.
+    Done,
+    /// The lock was lost while the job ran.
+    Lost(Error),
     Failed(E),
     ShutDown,
 }
@@ -165,7 +169,10 @@ impl Lock {
         let mut backoff = Backoff::new(PAUSES.0, PAUSES.1);
         loop {
             let pause = match attempt(&lock, &starts, shutdown, &mut job).await {
-                Ok(Attempt::Over) => {
+                Ok(end @ (Attempt::Over | Attempt::Done | Attempt::Lost(_))) => {
+                    if let Attempt::Lost(cause) = end {
+                        warn!(%cause, "lost the lock while the job ran; the job was dropped");
+                    }
                     backoff = Backoff::new(PAUSES.0, PAUSES.1);
                     shutdown.run_until_cancelled(sleep(period.rest(unix_millis()).min(LONGEST_SLEEP))).await
                 }
@@ -180,6 +187,33 @@ impl Lock {
             if pause.is_none() {
                 return Ok(());
             }
+        }
+    }
+
+    /// Runs `job` unless the present period has had its run, and returns whether it ran.
+    ///
+    /// This is one turn of [`once_per`](Self::once_per), for a program that another scheduler starts. While another
+    /// client runs the job of this period, the call waits for that. Cancel safe: if you drop the future, `job` is dropped,
+    /// and the lock is released in the background.
+    ///
+    /// # Errors
+    /// - The error of `job`, which is not repeated in this period.
+    /// - `NotHeld`, `SessionLost`: the lock was lost, and `job` was dropped if it ran.
+    /// - `Unavailable`, and as `once_per`.
+    pub async fn once_in<F, E>(&self, period: impl Into<Period>, job: impl FnOnce(Arc<Guard>) -> F) -> Result<bool, E>
+    where
+        F: Future<Output = Result<(), E>>,
+        E: From<Error>,
+    {
+        let period = period.into();
+        period.check().map_err(|error| error.with_operation("once_in"))?;
+        let lock = period.greatest_hold.map_or_else(|| self.clone(), |hold| self.with_greatest_hold(hold));
+        let starts = Starts { topic: self.starts_topic()?, period };
+        match attempt(&lock, &starts, &CancellationToken::new(), job).await {
+            Ok(Attempt::Over | Attempt::ShutDown) => Ok(false),
+            Ok(Attempt::Done) => Ok(true),
+            Ok(Attempt::Failed(error)) => Err(error),
+            Ok(Attempt::Lost(error)) | Err(error) => Err(error.with_operation("once_in").into()),
         }
     }
 
@@ -214,7 +248,7 @@ async fn attempt<F, E>(
     lock: &Lock,
     starts: &Starts,
     shutdown: &CancellationToken,
-    job: &mut impl FnMut(Arc<Guard>) -> F,
+    job: impl FnOnce(Arc<Guard>) -> F,
 ) -> Result<Attempt<E>>
 where
     F: Future<Output = Result<(), E>>,
@@ -232,13 +266,10 @@ where
     guard.run(starts.record()).await?;
     let end = tokio::select! {
         biased;
-        cause = guard.lost() => {
-            warn!(%cause, "lost the lock while the job ran; the job was dropped");
-            return Ok(Attempt::Over);
-        }
+        cause = guard.lost() => return Ok(Attempt::Lost(cause)),
         () = shutdown.cancelled() => Attempt::ShutDown,
         result = job(guard.clone()) => match result {
-            Ok(()) => Attempt::Over,
+            Ok(()) => Attempt::Done,
             Err(error) => Attempt::Failed(error),
         },
     };
