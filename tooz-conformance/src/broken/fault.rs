@@ -151,7 +151,7 @@ faults! {
         "driver::snapshot_returns_the_present_entries";
     /// A snapshot shows no unique keys.
     HidesKeys = "hides-keys":
-        "driver::entries_keep_their_bytes";
+        "driver::snapshot_shows_unique_keys";
     /// A snapshot shows the limit 1 for all entries.
     HidesLimits = "hides-limits":
         "driver::snapshot_shows_mode_and_limit";

@@ -116,10 +116,8 @@ pub enum Loss {
 /// A session of one client. It owns its entries: when it ends, they are removed.
 ///
 /// # Rules for all methods
-/// Every rule has a number, and each trial of the conformance suite that checks it names that number when it fails.
-///
-/// - **R2 Atomicity.** Each method takes effect in one atomic step, with respect to all methods on all sessions of all
-///   clients.
+/// Every rule has a number, and a trial of the conformance suite that fails names the rule that it checks.
+/// - **R2 Atomicity.** Each method takes effect in one atomic step, with respect to all methods on all sessions.
 /// - **R3 Concurrency.** Core calls methods concurrently.
 /// - **R4 Cancel safety.** Core may drop a returned future at any await. The request may still arrive at the backend and
 ///   take effect. A dropped call leaves nothing else behind: no local state that a later call depends on.

@@ -6,12 +6,12 @@ use std::time::Duration;
 use futures_util::future::{join, try_join_all};
 use tokio::time::sleep;
 use tooz_core::ErrorKind;
-use tooz_core::driver::{IfTaken, Kind, Mode, NewEntry, Nonce, Seq, Ticket};
+use tooz_core::driver::{IfTaken, Kind, Loss, Mode, NewEntry, Nonce, Seq, Ticket};
 
 use crate::trials::fixtures::{
     A_WHILE, Client, admitted, ends, entry, exclusive, fails, lock, member, not_now, poll_then_drop, roster, soon,
 };
-use crate::{Context, Failure, ensure, ensure_eq};
+use crate::{Context, Failure, ensure, ensure_eq, fail};
 
 rule_trials! {
     R4:
@@ -239,11 +239,15 @@ async fn a_loss_is_pushed_between_renewals(context: Context) -> Result<(), Failu
         return Err(Failure::ignored("the driver declares that it learns of losses by renewals"));
     }
     let context = context.with_ttl(Duration::from_secs(45));
-    let (a, b, roster) = (Client::open(&context, "a").await?, Client::open(&context, "b").await?, lock());
-    let ticket = a.hold(&roster).await?;
+    // Nothing renews these sessions.
+    let (a, b, roster) = (context.session("a").await?, context.session("b").await?, lock());
+    let new = exclusive();
+    let ticket = admitted(a.enter(&roster, new).await?);
     ensure!(b.evict(&roster, ticket.seq).await?);
-    a.is_notified_of(ticket).await;
-    Ok(())
+    match soon("the report of the removed entry, by push", a.lost()).await {
+        Loss::Entry(nonce) if nonce == new.nonce => Ok(()),
+        other => fail!("the driver reports {other:?} instead of the removal of {:?}", new.nonce),
+    }
 }
 
 async fn evict_notifies_the_owner_once(context: Context) -> Result<(), Failure> {

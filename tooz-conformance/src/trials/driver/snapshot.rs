@@ -17,6 +17,7 @@ rule_trials! {
     R18:
     snapshot_returns_the_present_entries,
     snapshot_shows_mode_and_limit,
+    snapshot_shows_unique_keys,
     snapshot_has_the_same_version_without_a_change,
     snapshot_waits_until_something_changes,
     snapshot_reports_every_kind_of_change,
@@ -51,6 +52,17 @@ async fn snapshot_shows_mode_and_limit(context: Context) -> Result<(), Failure> 
     let shown = b.snapshot(&roster, None).await?.entries;
     let shown: Vec<_> = shown.iter().map(|entry| (entry.mode, entry.limit.get())).collect();
     ensure_eq!(shown, wanted, "the modes and limits with which the entries entered");
+    Ok(())
+}
+
+async fn snapshot_shows_unique_keys(context: Context) -> Result<(), Failure> {
+    let (a, b, group) = (Client::open(&context, "a").await?, Client::open(&context, "b").await?, group());
+    let bytes: Vec<u8> = (0..=255).collect();
+    a.enter(&group, member(b"m", IfTaken::Refuse)).await?;
+    a.enter(&group, member(&bytes, IfTaken::TakeOver)).await?;
+    a.enter(&group, entry(Mode::Member, 1)).await?;
+    let keys: Vec<_> = b.snapshot(&group, None).await?.entries.into_iter().map(|entry| entry.key).collect();
+    ensure_eq!(keys, [Some(b"m".to_vec()), Some(bytes), None], "the unique keys with which the entries entered");
     Ok(())
 }
 
