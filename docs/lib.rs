@@ -40,6 +40,7 @@ pages! {
     Bench: "bench/README.md",
     Memory: "drivers/memory.md",
     File: "drivers/file.md",
+    Postgres: "drivers/postgres.md",
     Redis: "drivers/redis.md",
     Etcd: "drivers/etcd.md",
     ZooKeeper: "drivers/zookeeper.md",
