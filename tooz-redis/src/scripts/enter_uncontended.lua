@@ -12,8 +12,9 @@ local field, tombstone = nonce .. ' ' .. roster, own .. ':withdrawn:' .. nonce
 local function add(seq)
   local place = seq .. ' ' .. mode .. ' ' .. limit
   redis.call('HSET', own .. ':entries', field, place)
-  redis.call('ZADD', roster .. suffixes[mode], seq, seq .. ' ' .. record)
-  publish_change(roster)
+  local numbered = seq .. ' ' .. record
+  redis.call('ZADD', roster .. suffixes[mode], seq, numbered)
+  publish_roster(roster, 'entered', numbered)
   return place
 end
 

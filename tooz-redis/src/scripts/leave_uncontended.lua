@@ -11,6 +11,6 @@ if found == 3 then
   if redis.call('HGET', own .. ':entries', field) ~= place then return 'NONE' end
   redis.call('HDEL', own .. ':entries', field)
   if redis.call('ZREMRANGEBYSCORE', roster .. suffixes[mode], seq, seq) == 0 then return 'NONE' end
-  publish_change(roster)
+  publish_roster(roster, 'left', seq)
   return 'DONE'
 end
