@@ -13,6 +13,8 @@ macro_rules! pages {
 
 pages! {
     Readme: "../README.md",
+    ToozReadme: "../tooz/README.md",
+    CoreReadme: "../tooz-core/README.md",
     Architecture: "../ARCHITECTURE.md",
     Contributing: "../CONTRIBUTING.md",
     FromPythonTooz: "from-python-tooz.md",
@@ -21,4 +23,8 @@ pages! {
     WritingADriver: "writing-a-driver.md",
     Bench: "bench/README.md",
     Memory: "drivers/memory.md",
+    File: "drivers/file.md",
+    Redis: "drivers/redis.md",
+    Etcd: "drivers/etcd.md",
+    ZooKeeper: "drivers/zookeeper.md",
 }

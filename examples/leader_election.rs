@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tokio::time::sleep;
-use tooz_core::{Coordinator, FencingToken, Observation, Result};
+use tooz::{Coordinator, FencingToken, Observation, Result};
 
 #[tokio::main]
 async fn main() -> Result<()> {

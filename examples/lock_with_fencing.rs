@@ -3,7 +3,7 @@
 use std::error::Error;
 
 use rusqlite::{Connection, params};
-use tooz_core::{Coordinator, FencingToken, Guard};
+use tooz::{Coordinator, FencingToken, Guard};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {

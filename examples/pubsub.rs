@@ -1,6 +1,6 @@
 //! Publishes ten messages, reads five of them, and resumes at the sixth without loss or repetition.
 
-use tooz_core::{Coordinator, Result, StartAt, Subscription};
+use tooz::{Coordinator, Result, StartAt, Subscription};
 
 #[tokio::main]
 async fn main() -> Result<()> {

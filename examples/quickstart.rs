@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
-use tooz_core::{Capabilities, Coordinator, ErrorKind, Result, ServiceUrl, StartAt};
+use tooz::{Capabilities, Coordinator, ErrorKind, Result, ServiceUrl, StartAt};
 
 const ROUNDS: u32 = 5;
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tokio::time::sleep;
-use tooz_core::{Capabilities, Coordinator, Result};
+use tooz::{Capabilities, Coordinator, Result};
 
 #[tokio::main]
 async fn main() -> Result<()> {

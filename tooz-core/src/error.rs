@@ -28,8 +28,11 @@ pub enum ErrorKind {
     Timeout,
     /// The backend rejects the credentials, or they do not permit the operation.
     AuthFailed,
-    /// The session is over, and everything that it held is lost.
+    /// The session is over, and everything that it held is lost. The coordinator opens a new one by itself.
     SessionLost,
+    /// The coordinator has no session and opens none: it was closed, the runtime in which it connected has ended, or this
+    /// process is a fork of the one that connected. Everything that it held is lost. Connect again.
+    Closed,
     /// This client no longer holds the lock, permit, leadership or membership: another client removed its entry.
     NotHeld,
     /// The group does not exist.
@@ -129,9 +132,19 @@ impl Error {
         matches!(self.kind(), ErrorKind::Unavailable)
     }
 
-    /// Whether the session is over, and everything that it held is lost.
+    /// Whether a program that acquires something again and again should try once more: the error may pass.
+    pub(crate) fn may_pass(&self) -> bool {
+        self.is_retryable() || self.is_session_lost() || self.is_not_held()
+    }
+
+    /// Whether the session is over, and everything that it held is lost. The coordinator opens a new session by itself.
     pub fn is_session_lost(&self) -> bool {
         self.kind() == ErrorKind::SessionLost
+    }
+
+    /// Whether the coordinator was closed, or its runtime or process has ended, so that no call can succeed any more.
+    pub fn is_closed(&self) -> bool {
+        self.kind() == ErrorKind::Closed
     }
 
     /// Whether this client no longer held the lock, permit, leadership or membership.

@@ -5,24 +5,25 @@
 //! # async fn main() -> Result<(), tooz_core::Error> {
 //! use std::time::Duration;
 //!
-//! // For Redis: add `tooz-redis`, write `use tooz_redis as _;` once, and connect to redis://localhost:6379/0.
-//! let coordinator = tooz_core::connect("memory://tour").await?;
-//!
-//! let guard = coordinator.lock("nightly").acquire_timeout(Duration::from_secs(5)).await?;
-//! println!("held for {:?} without a renewal, fencing token {}", guard.remaining(), guard.fencing_token());
-//! guard.run(work()).await?; // dropped as soon as the lock is lost
-//! guard.release().await?;
-//!
-//! coordinator.close().await;
-//! # Ok(()) }
+//! // For Redis: `cargo add tooz --features redis`, and connect to redis://localhost:6379/0.
+//! tooz_core::scope("memory://tour", |coordinator| async move {
+//!     let guard = coordinator.lock("nightly").acquire_timeout(Duration::from_secs(5)).await?;
+//!     println!("held for {:?} without a renewal, fencing token {}", guard.remaining(), guard.fencing_token());
+//!     guard.run(work()).await?; // dropped as soon as the lock is lost
+//!     guard.release().await
+//! })
+//! .await // the coordinator is closed, also after an error or a panic
+//! # }
 //! # async fn work() -> Result<(), tooz_core::Error> { Ok(()) }
 //! ```
 //!
 //! # Tour
 //!
-//! A [`Coordinator`] is one session with a backend. It makes
+//! A [`Coordinator`] is one session with a backend. [`scope`] closes it on every way out; [`connect`] leaves that to you. It
+//! makes
 //! - [`Lock`] and [`Semaphore`]: acquire a [`Guard`], which carries a [`FencingToken`] and reports its loss;
-//! - [`Election`]: campaign for a [`Leadership`], or observe the leader;
+//! - [`LockSet`]: acquire several locks at once;
+//! - [`Election`]: campaign for a [`Leadership`], or observe the leader; [`Election::lead`] works while this client leads;
 //! - [`Group`]: join for a [`Membership`], list and watch the members, divide work with a [`Partitioner`];
 //! - [`Topic`]: publish messages, and read them from any offset that is kept.
 //!
@@ -66,12 +67,12 @@ mod topic;
 mod url;
 
 pub use self::characteristic::Characteristic;
-pub use self::coordinator::{Builder, Coordinator, connect};
+pub use self::coordinator::{Builder, Coordinator, Health, Names, connect, scope};
 pub use self::driver::{DriverEntry, Message, Offset};
 pub use self::election::{Election, Leader, Leadership, Observation};
 pub use self::error::{Error, ErrorKind, Result};
 pub use self::group::{Capabilities, Group, GroupEvent, GroupWatch, Incarnation, Member, Membership, Value};
-pub use self::lock::{FencingToken, Guard, Lock, Participant, Queue};
+pub use self::lock::{FencingToken, Guard, GuardSet, Lock, LockSet, Participant, Period, Queue, QueueWatch};
 pub use self::name::Name;
 pub use self::partition::{HashRing, Partitioner};
 pub use self::registry::Registry;
@@ -81,3 +82,5 @@ pub use self::topic::{StartAt, Subscription, Topic};
 pub use self::url::{Host, OptionReader, OptionValue, ServiceUrl};
 /// For driver crates: `tooz_core::inventory::submit! { DRIVER }`.
 pub use inventory;
+/// The token with which a program tells [`Election::lead`] and [`Lock::once_per`] to shut down.
+pub use tokio_util::sync::CancellationToken;

@@ -1,6 +1,7 @@
 //! Names of locks, groups, topics and members: 1 to 512 arbitrary bytes.
 
 use std::fmt;
+use std::str::FromStr;
 
 use crate::{Error, ErrorKind, Result};
 
@@ -15,6 +16,7 @@ use crate::{Error, ErrorKind, Result};
 /// assert_eq!(Name::new("jobs/ü")?.to_string(), "jobs/ü");
 /// assert_eq!(Name::new([0xff, b'a'])?.to_string(), r"\xffa");
 /// assert!(Name::new("").is_err());
+/// assert_eq!("jobs/1".parse::<Name>()?, "jobs/1");
 /// # Ok::<(), tooz_core::Error>(())
 /// ```
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -72,6 +74,62 @@ impl fmt::Debug for Name {
 impl AsRef<[u8]> for Name {
     fn as_ref(&self) -> &[u8] {
         &self.0
+    }
+}
+
+impl PartialEq<str> for Name {
+    fn eq(&self, other: &str) -> bool {
+        *self.0 == *other.as_bytes()
+    }
+}
+
+impl PartialEq<&str> for Name {
+    fn eq(&self, other: &&str) -> bool {
+        self == *other
+    }
+}
+
+impl PartialEq<Name> for str {
+    fn eq(&self, other: &Name) -> bool {
+        other == self
+    }
+}
+
+impl PartialEq<Name> for &str {
+    fn eq(&self, other: &Name) -> bool {
+        other == *self
+    }
+}
+
+impl FromStr for Name {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        Self::new(text)
+    }
+}
+
+impl TryFrom<&str> for Name {
+    type Error = Error;
+
+    fn try_from(text: &str) -> Result<Self> {
+        Self::new(text)
+    }
+}
+
+impl TryFrom<String> for Name {
+    type Error = Error;
+
+    fn try_from(text: String) -> Result<Self> {
+        Self::new(text)
+    }
+}
+
+impl TryFrom<&[u8]> for Name {
+    type Error = Error;
+
+    fn try_from(bytes: &[u8]) -> Result<Self> {
+        Self::new(bytes)
     }
 }
 

@@ -14,7 +14,7 @@ use crate::{Error, ErrorKind, Result, ServiceUrl};
 /// let registry = Registry::with([memory::DRIVER]);
 /// assert!(registry.driver(&"memory://x".parse()?).is_ok());
 /// let error = registry.driver(&"redis://h".parse()?).unwrap_err();
-/// assert!(error.to_string().contains("cargo add tooz-redis"));
+/// assert!(error.to_string().contains("cargo add tooz --features redis"));
 /// # Ok::<(), tooz_core::Error>(())
 /// ```
 #[derive(Clone, Debug)]
@@ -22,11 +22,12 @@ pub struct Registry {
     entries: Vec<DriverEntry>,
 }
 
-/// The driver packages of this project with their schemes, for the advice in `NoDriverFound`.
-const PACKAGES: [(&str, &[&str]); 4] = [
-    ("tooz-file", &["file"]),
+/// The drivers of this project, each with the feature of `tooz` that adds it and its schemes, for the advice in
+/// `NoDriverFound`.
+const FEATURES: [(&str, &[&str]); 4] = [
+    ("file", &["file"]),
     (
-        "tooz-redis",
+        "redis",
         &[
             "redis",
             "rediss",
@@ -42,14 +43,15 @@ const PACKAGES: [(&str, &[&str]); 4] = [
             "valkeys-cluster",
         ],
     ),
-    ("tooz-etcd", &["etcd", "etcds", "etcd3+http", "etcd3+https"]),
-    ("tooz-zookeeper", &["zookeeper", "zk", "kazoo"]),
+    ("etcd", &["etcd", "etcds", "etcd3+http", "etcd3+https"]),
+    ("zookeeper", &["zookeeper", "zk", "kazoo"]),
 ];
 
 impl Registry {
     /// The drivers that are linked into this program.
     ///
-    /// The linker drops a crate that is only listed in `Cargo.toml`. Name it once, as in `use tooz_redis as _;`.
+    /// The crate `tooz` links the drivers of its features. The linker drops a driver crate that is only listed in
+    /// `Cargo.toml`: name it once, as in `use tooz_redis as _;`.
     pub fn linked() -> Self {
         Self::with(inventory::iter::<DriverEntry>().copied())
     }
@@ -90,20 +92,25 @@ impl Registry {
     }
 
     fn no_driver(&self, scheme: &str) -> Error {
-        let package = PACKAGES.iter().find(|(_, schemes)| schemes.contains(&scheme)).map(|(package, _)| *package);
-        let known = PACKAGES.iter().flat_map(|(_, schemes)| *schemes).copied().chain(self.schemes());
-        let suggestion = if package.is_some() { String::new() } else { did_you_mean(scheme, known) };
-        let crate_name = package.unwrap_or("its-name").replace('-', "_");
-        let add =
-            package.map_or("add the crate of the driver".to_owned(), |package| format!("run `cargo add {package}`"));
-        Error::new(
-            ErrorKind::NoDriverFound,
-            format!(
-                "no driver serves the scheme \"{scheme}\"{suggestion}; linked drivers serve {}; {add} and write \
-                 `use {crate_name} as _;` once in your program, since the linker drops a crate that is never named",
-                self.schemes().join(", ")
+        let feature = FEATURES.iter().find(|(_, schemes)| schemes.contains(&scheme)).map(|(feature, _)| *feature);
+        let known = FEATURES.iter().flat_map(|(_, schemes)| *schemes).copied().chain(self.schemes());
+        let (suggestion, remedy) = match feature {
+            Some("file") if !cfg!(target_os = "linux") => {
+                (String::new(), "the file driver runs on Linux only".to_owned())
+            }
+            Some(feature) => (
+                String::new(),
+                format!(
+                    "run `cargo add tooz --features {feature}`, or `cargo add tooz-{feature}` and write \
+                     `use tooz_{feature} as _;` once in your program, since the linker drops a crate that is never named"
+                ),
             ),
-        )
+            None => (did_you_mean(scheme, known), "add the crate of the driver and name it once".to_owned()),
+        };
+        let linked = self.schemes().join(", ");
+        let message =
+            format!("no driver serves the scheme \"{scheme}\"{suggestion}; linked drivers serve {linked}; {remedy}");
+        Error::new(ErrorKind::NoDriverFound, message)
     }
 }
 

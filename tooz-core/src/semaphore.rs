@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use crate::Result;
-use crate::coordinator::{Coordinator, RosterTarget};
+use crate::coordinator::{Coordinator, Names, PAGE, RosterTarget};
 use crate::driver::{Kind, Mode};
-use crate::lock::{GrantQueue, Guard, Participant, Queue};
+use crate::lock::{GrantQueue, Guard, Participant, Queue, QueueWatch};
 
 impl Coordinator {
     /// The semaphore with this name and at least one permit. All its users must give the same number of permits.
@@ -14,6 +14,11 @@ impl Coordinator {
     #[must_use]
     pub fn semaphore(&self, name: impl AsRef<[u8]>, permits: u32) -> Semaphore {
         Semaphore { queue: GrantQueue::new(RosterTarget::new(self, Kind::Semaphore, name), Mode::Exclusive, permits) }
+    }
+
+    /// The names of all semaphores that a client holds or awaits, in pages; see [`Names`].
+    pub fn semaphores(&self) -> Names {
+        Names::new(self, "semaphores", |session, after| session.rosters(Kind::Semaphore, after, PAGE))
     }
 }
 
@@ -34,6 +39,28 @@ pub struct Semaphore {
 }
 
 impl Semaphore {
+    /// The same semaphore; its entries show `info` to every client that [inspects](Self::inspect) it.
+    ///
+    /// `info` is for people and tools, such as a host and a job id, as [`Participant::info`]. It counts towards
+    /// [`Builder::max_value_size`](crate::Builder::max_value_size); an acquisition with more fails with `InvalidOption`.
+    #[must_use]
+    pub fn with_info(&self, info: impl AsRef<[u8]>) -> Self {
+        Self { queue: self.queue.with_info(info.as_ref()) }
+    }
+
+    /// The same semaphore, held for `time` at most after each grant. Then the guard is [lost](Guard::lost), with a `NotHeld`
+    /// error, and a background task releases it.
+    ///
+    /// Use it where a hung job must not hold up all others. This client enforces the time, on a clock that includes
+    /// suspends; no backend knows it. If the client crashes or stalls meanwhile, the guard is lost as usual, and the
+    /// backend releases it after the session's TTL. So another client waits for `time` or for the TTL, whichever is longer.
+    ///
+    /// A `time` of zero is refused by the acquisition with `InvalidOption`.
+    #[must_use]
+    pub fn with_greatest_hold(&self, time: Duration) -> Self {
+        Self { queue: self.queue.with_greatest_hold(time) }
+    }
+
     /// Waits for a permit, for as long as it takes.
     ///
     /// Cancel safe: if you drop the future, it loses its position in the queue and leaves nothing behind.
@@ -64,16 +91,21 @@ impl Semaphore {
     /// Reads the holders and the waiters, in the order of arrival. One request.
     ///
     /// # Errors
-    /// `Unavailable`, `SessionLost`, `InvalidName`, `Corrupt`.
+    /// `Unavailable`, `SessionLost`, `Closed`, `InvalidName`, `Corrupt`.
     pub async fn inspect(&self) -> Result<Queue> {
         self.queue.inspect().await
+    }
+
+    /// Follows the holders and the waiters: the present ones first, then those after each change.
+    pub fn watch(&self) -> QueueWatch {
+        self.queue.watch()
     }
 
     /// Takes all permits away from their holders and returns the holders; see
     /// [`Lock::break_lock`](crate::Lock::break_lock).
     ///
     /// # Errors
-    /// `Unavailable`, `SessionLost`, `InvalidName`, `Corrupt`.
+    /// `Unavailable`, `SessionLost`, `Closed`, `InvalidName`, `Corrupt`.
     pub async fn break_permits(&self) -> Result<Vec<Participant>> {
         self.queue.evict_holders("break_permits").await
     }

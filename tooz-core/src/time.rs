@@ -114,10 +114,11 @@ fn time_suspended() -> Duration {
 #[cfg(any(target_os = "macos", target_os = "ios"))]
 fn time_suspended() -> Duration {
     use nix::time::ClockId;
-    difference(ClockId::CLOCK_MONOTONIC, ClockId::CLOCK_UPTIME_RAW)
+    difference(ClockId::CLOCK_MONOTONIC, ClockId::from_raw(nix::libc::CLOCK_UPTIME_RAW))
 }
 
-/// On other systems the monotonic clock includes suspends, or there is no clock that does.
+/// The performance counter of Windows, which is its monotonic clock, includes suspends. On other systems a deadline does not
+/// count the time of a suspend.
 #[cfg(not(any(target_os = "linux", target_os = "android", target_os = "macos", target_os = "ios")))]
 fn time_suspended() -> Duration {
     Duration::ZERO

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use futures_util::Stream;
 
-use crate::coordinator::{Coordinator, run_operation};
+use crate::coordinator::{Coordinator, Names, PAGE, run_operation};
 use crate::driver::{Bounds, Message, Offset, Session, Topics};
 use crate::session::live::LiveSession;
 use crate::{Error, ErrorKind, Name, Result, telemetry};
@@ -30,6 +30,11 @@ impl Coordinator {
     pub fn topic(&self, name: impl AsRef<[u8]>) -> Topic {
         let name = Name::new(name).map_err(|error| error.with_context("used as", "topic name"));
         Topic { coordinator: self.clone(), name, keep: Topic::DEFAULT_KEEP }
+    }
+
+    /// The names of all topics with a message, in pages; see [`Names`].
+    pub fn topics(&self) -> Names {
+        Names::new(self, "topics", |session, after| Box::pin(async move { topics(session)?.names(after, PAGE).await }))
     }
 }
 
@@ -73,7 +78,7 @@ impl Topic {
     /// # Errors
     /// - `InvalidOption`: the payload is too large for the backend.
     /// - `Unsupported`: the backend has no topics.
-    /// - `Unavailable`, `SessionLost`, `InvalidName`.
+    /// - `Unavailable`, `SessionLost`, `Closed`, `InvalidName`.
     pub async fn publish(&self, payload: &[u8]) -> Result<Offset> {
         let publish = async {
             let (name, live) = (self.name()?, self.coordinator.live().await?);
@@ -87,7 +92,7 @@ impl Topic {
     /// Subscribes to the messages from `start` on.
     ///
     /// # Errors
-    /// `Unavailable`, `SessionLost`, `InvalidName`, `Unsupported`.
+    /// `Unavailable`, `SessionLost`, `Closed`, `InvalidName`, `Unsupported`.
     pub async fn subscribe(&self, start: StartAt) -> Result<Subscription> {
         let find_start = async {
             let live = self.coordinator.live().await?;
@@ -102,6 +107,22 @@ impl Topic {
             Ok(Subscription { topic: self.clone(), after, history, received: VecDeque::new() })
         };
         self.run("subscribe", find_start).await
+    }
+
+    /// Reads the newest message at this moment; `None` if there is none. Cancel safe.
+    ///
+    /// # Errors
+    /// `Unavailable`, `SessionLost`, `Closed`, `InvalidName`, `Unsupported`.
+    pub async fn newest(&self) -> Result<Option<Message>> {
+        let read = async {
+            let live = self.coordinator.live().await?;
+            let newest = self.bounds(&live).await?.newest;
+            let Some(before) = newest.0.checked_sub(1) else { return Ok(None) };
+            let name = self.name()?;
+            let messages = live.call(async |session| topics(session)?.read(name, Offset(before), BATCH).await).await?;
+            Ok(messages.into_iter().next_back())
+        };
+        self.run("newest", read).await
     }
 
     async fn bounds(&self, live: &LiveSession) -> Result<Bounds> {
@@ -138,7 +159,7 @@ impl Subscription {
     /// # Errors
     /// - `Gap`, once: retention has removed messages before this subscription read them, or the server was emptied or
     ///   restored from a backup. The next call continues with the oldest message that is kept.
-    /// - `AuthFailed`; `SessionLost` once the coordinator is closed.
+    /// - `AuthFailed`; `Closed` once the coordinator is closed.
     pub async fn next(&mut self) -> Result<Message> {
         let topic = self.topic.clone();
         topic.run("next", self.next_message()).await

@@ -35,7 +35,7 @@ fn in_a_fork(child: impl FnOnce()) {
 
 fn is_refused<T: std::fmt::Debug>(outcome: Result<T>) {
     let error = outcome.expect_err("a fork may not use what its parent has made");
-    assert!(error.is_session_lost() && error.to_string().contains("fork"), "{error}");
+    assert!(error.is_closed() && error.to_string().contains("fork"), "{error}");
 }
 
 async fn use_everything(coordinator: &Coordinator, guard: &Guard) {

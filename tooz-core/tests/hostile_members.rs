@@ -182,7 +182,7 @@ async fn a_partitioner_says_that_it_does_not_follow() -> Result<(), Error> {
     server.resume();
     recovers("the partitioner", || partitioner.status().is_ok() && own_keys(&partitioner) == 1000).await;
     a.close().await;
-    recovers("the report", || partitioner.status().is_err_and(|error| error.is_session_lost())).await;
+    recovers("the report", || partitioner.status().is_err_and(|error| error.is_closed())).await;
     for partitions in [0, 1001, u32::MAX] {
         let error = group.partitioner_with(partitions).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidOption);

@@ -134,4 +134,8 @@ impl Session for DelayingSession {
     async fn declared(&self, kind: Kind) -> Result<Vec<Name>> {
         self.inner.declared(kind).await
     }
+
+    async fn rosters(&self, kind: Kind, after: Option<&Name>, limit: usize) -> Result<Vec<Name>> {
+        self.inner.rosters(kind, after, limit).await
+    }
 }

@@ -184,9 +184,9 @@ async fn after_close_every_call_fails_and_close_can_be_repeated() {
     let guard = a.lock("l").acquire().await.unwrap();
     a.close().await;
     a.close().await;
-    assert!(guard.lost().await.is_session_lost());
-    assert!(a.lock("l").acquire().await.unwrap_err().is_session_lost());
-    assert!(a.groups().await.unwrap_err().is_session_lost());
+    assert!(guard.lost().await.is_closed());
+    assert!(a.lock("l").acquire().await.unwrap_err().is_closed());
+    assert!(a.groups().await.unwrap_err().is_closed());
     assert_eq!(Server::named("closed").entry_count(), 0);
 }
 

@@ -25,6 +25,7 @@ pub(crate) struct Config {
 
 /// Files in PEM format: the CA to trust (without one, those of the system), and the client's certificate and key.
 #[derive(Clone, Debug)]
+#[allow(dead_code, reason = "a build without TLS reads no files")]
 pub(crate) struct Tls {
     pub(crate) ca_cert: Option<PathBuf>,
     pub(crate) identity: Option<(PathBuf, PathBuf)>,

@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use tooz_core::driver::support::built_without_tls;
 use tooz_core::driver::{Driver, DriverEntry, DriverInfo, Session, SessionOptions};
 use tooz_core::{Characteristic, Result, ServiceUrl};
 
-use crate::client::History;
+use crate::client::{History, SUPPORTS_TLS};
 use crate::config::Config;
 use crate::session::EtcdSession;
 
@@ -35,7 +36,11 @@ const CHARACTERISTICS: &[Characteristic] = &[
 ];
 
 fn open(url: &ServiceUrl) -> Result<Arc<dyn Driver>> {
-    Ok(Arc::new(Etcd { config: Config::new(url)?, history: Arc::default() }))
+    let config = Config::new(url)?;
+    if config.tls.is_some() && !SUPPORTS_TLS {
+        return Err(built_without_tls("tooz-etcd"));
+    }
+    Ok(Arc::new(Etcd { config, history: Arc::default() }))
 }
 
 #[derive(Debug)]

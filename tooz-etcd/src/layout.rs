@@ -57,8 +57,53 @@ impl Layout {
         RosterKeys { prefix: format!("{}/{}/{}/", self.root, roster.kind, escape(roster.name.as_bytes())) }
     }
 
+    /// The names of rosters of a kind.
+    pub(crate) fn rosters(&self, kind: Kind) -> NamePrefix {
+        NamePrefix { prefix: format!("{}/{kind}/", self.root) }
+    }
+
+    /// The names of topics.
+    pub(crate) fn topics(&self) -> NamePrefix {
+        NamePrefix { prefix: format!("{}/topic/", self.root) }
+    }
+
     pub(crate) fn topic(&self, topic: &Name) -> TopicKeys {
         TopicKeys { prefix: format!("{}/topic/{}", self.root, escape(topic.as_bytes())) }
+    }
+}
+
+/// What keys begin with that have a name next: those of all rosters of a kind, or of all topics.
+#[derive(Clone, Debug)]
+pub(crate) struct NamePrefix {
+    prefix: String,
+}
+
+impl NamePrefix {
+    /// All keys, or those behind the keys of a name.
+    pub(crate) fn behind(&self, name: Option<&Name>) -> KeyRange {
+        let all = KeyRange::under(self.prefix.clone());
+        match name {
+            None => all,
+            Some(name) => {
+                let of_name = KeyRange::under(format!("{}{}/", self.prefix, escape(name.as_bytes())));
+                KeyRange { start: of_name.end, end: all.end }
+            }
+        }
+    }
+
+    /// The name in a key; skips a key that has none.
+    pub(crate) fn name_of(&self, key: &[u8]) -> Option<Name> {
+        let rest = std::str::from_utf8(key.strip_prefix(self.prefix.as_bytes())?).ok()?;
+        let (name, _) = rest.split_once('/')?;
+        Name::new(unescape(name)?).ok()
+    }
+
+    /// The first key behind those of the name in `key`, or behind `key` if it has none.
+    pub(crate) fn next_start(&self, key: &[u8]) -> Vec<u8> {
+        match self.name_of(key) {
+            Some(name) => self.behind(Some(&name)).start,
+            None => [key, b"\0"].concat(),
+        }
     }
 }
 
@@ -196,11 +241,12 @@ pub(crate) fn bounds_value(bounds: Bounds) -> Vec<u8> {
 /// Reads the bounds back; a topic without messages has no key.
 pub(crate) fn parse_bounds(stored: Option<&KeyValue>) -> Result<Bounds> {
     let Some(stored) = stored else { return Ok(Bounds::default()) };
-    let parse = |text: &str| {
-        let (newest, trimmed) = text.split_once(' ')?;
-        Some(Bounds { newest: Offset(newest.parse().ok()?), trimmed: Offset(trimmed.parse().ok()?) })
-    };
-    std::str::from_utf8(stored.value()).ok().and_then(parse).ok_or_else(|| corrupt(stored.key()))
+    parse_bounds_value(stored.value()).ok_or_else(|| corrupt(stored.key()))
+}
+
+fn parse_bounds_value(value: &[u8]) -> Option<Bounds> {
+    let (newest, trimmed) = std::str::from_utf8(value).ok()?.split_once(' ')?;
+    Some(Bounds { newest: Offset(newest.parse().ok()?), trimmed: Offset(trimmed.parse().ok()?) })
 }
 
 /// The name that a key of [`Layout::all_declared`] ends with; skips a key that ends with none.
@@ -238,7 +284,56 @@ fn unescape(text: &str) -> Option<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    fn bytes() -> impl Strategy<Value = Vec<u8>> {
+        prop::collection::vec(any::<u8>(), 0..64)
+    }
+
+    proptest! {
+        #[test]
+        fn any_key_and_value_is_read_or_refused(key in bytes(), value in bytes(), text in "[xsmz/%0-9a-f.]{0,40}") {
+            let layout = Layout::new("", "ns");
+            let (keys, topic) = (layout.roster(&roster(b"n")), layout.topic(&Name::new("t").unwrap()));
+            for rest in [&key[..], text.as_bytes()] {
+                let under = [b"/ns/lock/n/", rest].concat();
+                for key in [rest, &under] {
+                    let _ = (keys.parse_key(key), topic.parse_offset(key), keys.contains(key));
+                    let _ = (parse_last(key, Nonce::parse), parse_last(key, |name| Name::new(unescape(name)?).ok()));
+                }
+                let _ = std::str::from_utf8(rest).map(unescape);
+            }
+            let _ = (parse_value(&value), parse_bounds_value(&value));
+            let _ = (parse_value(text.as_bytes()), parse_bounds_value(text.as_bytes()));
+        }
+
+        #[test]
+        fn entries_come_back(
+            unique in prop::option::of(bytes()), lease: i64, nonce: u128, limit in 1..=u32::MAX, value in bytes(),
+        ) {
+            let (keys, limit) = (Layout::new("/a", "ns").roster(&roster(b"n/x")), limit.try_into().unwrap());
+            for mode in [Mode::Exclusive, Mode::Shared, Mode::Member] {
+                let key = [&keys.key_prefix(mode, unique.as_deref(), lease)[..], b"7"].concat();
+                prop_assert_eq!(keys.parse_key(&key), Some((mode, unique.clone())));
+            }
+            let written = entry_value(Nonce(nonce), limit, &value);
+            prop_assert_eq!(parse_value(&written), Some((Nonce(nonce), limit, &value[..])));
+        }
+
+        #[test]
+        fn numbers_and_names_come_back(newest: u64, trimmed: u64, name in prop::collection::vec(any::<u8>(), 1..64)) {
+            let bounds = Bounds { newest: Offset(newest), trimmed: Offset(trimmed) };
+            prop_assert_eq!(parse_bounds_value(&bounds_value(bounds)), Some(bounds));
+            let (layout, name) = (Layout::new("", "ns"), Name::new(name).unwrap());
+            let topic = layout.topic(&name);
+            prop_assert_eq!(topic.parse_offset(&topic.message(newest)), Some(Offset(newest)));
+            let key = layout.declared(&Roster { kind: Kind::Group, name: name.clone() });
+            prop_assert_eq!(parse_last(&key, |name| Name::new(unescape(name)?).ok()), Some(name));
+            prop_assert_eq!(parse_last(&layout.eviction(9, Nonce(7)), Nonce::parse), Some(Nonce(7)));
+        }
+    }
 
     fn roster(name: &[u8]) -> Roster {
         Roster { kind: Kind::Lock, name: Name::new(name).unwrap() }
@@ -271,6 +366,18 @@ mod tests {
         for other in [&b""[..], b"\n", b"1\n", b"0000000000000000000000000000000a 1 x\n"] {
             assert_eq!(parse_value(other), None);
         }
+    }
+
+    #[test]
+    fn a_list_of_names_skips_all_keys_of_a_name() {
+        let (layout, x) = (Layout::new("", "ns"), Name::new("x/y").unwrap());
+        let names = layout.rosters(Kind::Lock);
+        let key = layout.roster(&roster(b"x/y")).key_prefix(Mode::Shared, None, 1);
+        assert_eq!(names.name_of(&key), Some(x.clone()));
+        assert_eq!(names.next_start(&key), b"/ns/lock/x%2Fy0");
+        assert_eq!(names.next_start(b"/ns/lock/zz"), b"/ns/lock/zz\0");
+        let range = names.behind(Some(&x));
+        assert!(range.start > key && range.end == b"/ns/lock0");
     }
 
     #[test]

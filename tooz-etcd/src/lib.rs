@@ -1,7 +1,6 @@
-//! The etcd driver: a session is a lease, an entry is a key bound to it, and the order is the order of create revisions.
+//! The driver of tooz for etcd. This is its page, `README.md`.
 //!
-//! Name the crate once (`use tooz_etcd as _;`) and connect to `etcd://host:2379`. URLs, guarantees, keys and behaviour
-//! under failure: `docs/drivers/etcd.md`.
+#![doc = include_str!("../README.md")]
 
 mod blockers;
 mod client;

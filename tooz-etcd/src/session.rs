@@ -155,6 +155,14 @@ impl Session for EtcdSession {
         self.declared_rosters(kind).await
     }
 
+    async fn rosters(&self, kind: Kind, after: Option<&Name>, limit: usize) -> Result<Vec<Name>> {
+        self.read_names(&self.layout.rosters(kind), after, limit).await
+    }
+
+    fn server(&self) -> Option<String> {
+        Some(format!("etcd at {}", self.client.addresses()))
+    }
+
     fn topics(&self) -> Option<&dyn Topics> {
         Some(self)
     }

@@ -30,6 +30,10 @@ impl Topics for EtcdSession {
         self.watches.read_until(watched, || self.read_messages(&keys, after, limit)).await
     }
 
+    async fn names(&self, after: Option<&Name>, limit: usize) -> Result<Vec<Name>> {
+        self.read_names(&self.layout.topics(), after, limit).await
+    }
+
     async fn bounds(&self, topic: &Name) -> Result<Bounds> {
         let read = get(KeyRange::key(self.layout.topic(topic).bounds()));
         let mut answer = self.bulk.txn(Txn::new().and_then([read])).await?;

@@ -1,15 +1,11 @@
-//! The file driver of tooz: `file:///directory` coordinates the processes of one host, without a server.
+//! The driver of tooz for the processes of one host, without a server. This is its page, `README.md`.
 //!
-//! The directory holds one SQLite database. Each process proves that it lives by a lock of the operating system, so a
-//! process that dies, by `kill -9` too, frees what it held at once and without a timeout. See `docs/drivers/file.md`.
-//!
-//! ```
-//! use tooz_core::Registry;
-//! use tooz_file as _;
-//!
-//! assert!(Registry::linked().driver(&"file:///tmp/tooz".parse()?).is_ok());
-//! # Ok::<(), tooz_core::Error>(())
-//! ```
+#![doc = include_str!("../README.md")]
+
+#[cfg(not(target_os = "linux"))]
+compile_error!(
+    "tooz-file builds on Linux only, because it detects dead processes by Linux's pidfd; use another driver here"
+);
 
 mod config;
 mod db;

@@ -145,6 +145,15 @@ impl Session for FileSession {
         self.run(move |state| declare::declared(state, &caller, kind)).await
     }
 
+    async fn rosters(&self, kind: Kind, after: Option<&Name>, limit: usize) -> Result<Vec<Name>> {
+        let (caller, after) = (self.caller.clone(), after.cloned());
+        self.run(move |state| declare::used(state, &caller, kind, after.as_ref(), limit)).await
+    }
+
+    fn server(&self) -> Option<String> {
+        Some(format!("SQLite {} in {}", rusqlite::version(), self.executor.directory().path().display()))
+    }
+
     fn topics(&self) -> Option<&dyn Topics> {
         Some(self)
     }

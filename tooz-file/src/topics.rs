@@ -11,6 +11,7 @@ use crate::peers::notify::Notification;
 use crate::process::state::{Durability, State};
 use crate::process::wakeups::Read;
 use crate::roster::Caller;
+use crate::roster::declare::read_page;
 use crate::session::FileSession;
 
 /// The bytes that a row of SQLite can hold, less those of the other columns.
@@ -31,6 +32,11 @@ impl Topics for FileSession {
     async fn read(&self, topic: &Name, after: Offset, limit: usize) -> Result<Vec<Message>> {
         let (caller, topic) = (self.caller.clone(), topic.clone());
         self.run_until_ready(move |state| read_or_wait(state, &caller, &topic, after, limit.max(1))).await
+    }
+
+    async fn names(&self, after: Option<&Name>, limit: usize) -> Result<Vec<Name>> {
+        let (caller, after) = (self.caller.clone(), after.cloned());
+        self.run(move |state| names(&state.db, &caller, after.as_ref(), limit)).await
     }
 
     async fn bounds(&self, topic: &Name) -> Result<Bounds> {
@@ -71,6 +77,14 @@ fn find_or_insert(db: &Connection, caller: &Caller, topic: &Name) -> Outcome<Top
     let mut insert = db.prepare_cached("INSERT INTO topics (namespace, name) VALUES (?1, ?2)")?;
     let id = insert.insert(params![caller.namespace, topic.as_bytes()])?;
     Ok(TopicRow { id, newest: 0, trimmed: 0 })
+}
+
+/// At most `limit` topics with messages, in the order of their names.
+fn names(db: &Connection, caller: &Caller, after: Option<&Name>, limit: usize) -> Outcome<Vec<Name>> {
+    let mut select =
+        db.prepare_cached("SELECT name FROM topics WHERE namespace = ?1 AND name > ?2 AND newest > 0 ORDER BY name")?;
+    let after = after.map_or(&b""[..], Name::as_bytes);
+    read_page(select.query_map(params![caller.namespace, after], |row| row.get(0))?, limit)
 }
 
 fn publish(state: &mut State, caller: &Caller, topic: &Name, payload: &[u8], keep: i64) -> Outcome<Offset> {

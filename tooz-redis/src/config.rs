@@ -33,6 +33,7 @@ impl fmt::Debug for Login {
 
 /// Files in PEM format. Without `ca` the certificates of the system count.
 #[derive(Debug, Default)]
+#[allow(dead_code, reason = "a build without TLS reads no files")]
 pub(crate) struct Tls {
     pub(crate) ca: Option<PathBuf>,
     pub(crate) certificate: Option<PathBuf>,

@@ -5,10 +5,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tooz_core::driver::support::lock;
+use tooz_core::driver::support::{built_without_tls, lock};
 use tooz_core::driver::{Driver, DriverEntry, DriverInfo, Session, SessionOptions};
 use tooz_core::{Characteristic, Result, ServiceUrl};
 
+use crate::client::SUPPORTS_TLS;
 use crate::config::{Config, Topology};
 use crate::history::History;
 use crate::session::RedisSession;
@@ -55,7 +56,11 @@ const REPLICATED: &[Characteristic] = &[
 const TTL_RANGE: (Duration, Duration) = (Duration::from_millis(1), Duration::from_secs(100 * 365 * 86_400));
 
 fn open(url: &ServiceUrl) -> Result<Arc<dyn Driver>> {
-    Ok(Arc::new(Redis { config: Config::from_url(url)?, histories: Mutex::default() }))
+    let config = Config::from_url(url)?;
+    if config.tls.is_some() && !SUPPORTS_TLS {
+        return Err(built_without_tls("tooz-redis"));
+    }
+    Ok(Arc::new(Redis { config, histories: Mutex::default() }))
 }
 
 #[derive(Debug)]

@@ -9,7 +9,7 @@ use tooz_core::ErrorKind::{
 };
 use tooz_core::{Error, ErrorKind};
 
-use crate::client::Reply;
+use crate::client::{Reply, is_tls_failure};
 
 const LOGIN: &str = "the server does not accept the user name or password";
 const ACL: &str = "the server's ACL does not allow this; see docs/drivers/redis.md for what is needed";
@@ -73,7 +73,7 @@ pub(crate) fn from_fred(error: &FredError, address: &str) -> Error {
         (Some((_, kind, message)), _) => (*kind, *message),
         (None, FredKind::Auth) => (AuthFailed, LOGIN),
         (None, FredKind::Timeout) => (Unavailable, "the server did not answer in time"),
-        (None, FredKind::Tls) => (Unavailable, "the TLS handshake failed"),
+        (None, _) if is_tls_failure(error) => (Unavailable, "the TLS handshake failed"),
         (None, FredKind::Sentinel) => (Unavailable, "no sentinel names a primary that answers"),
         (None, FredKind::Config | FredKind::Url) => (InvalidUrl, "the URL does not fit the server"),
         (None, FredKind::Protocol | FredKind::Parse) => (Unavailable, NOT_REDIS),

@@ -14,6 +14,7 @@
 //! | `{ns}:<kind>:<name>:keys` | hash, unique key to `seq mode limit` |
 //! | `{ns}:<kind>:<name>:version` | the version after the last change; exists while clients follow the roster |
 //! | `{ns}:declared:<kind>` | set of the names of declared rosters |
+//! | `{ns}:rosters:<kind>`, `{ns}:topics` | the names of rosters with entries, and of topics: sorted sets with score 0 |
 //! | `{ns}:topic:<name>`, `:trimmed` | stream of messages, also the channel of the topic; the greatest offset that retention removed |
 
 use std::num::NonZeroU32;
@@ -50,6 +51,16 @@ impl Layout {
         let mut key = [&self.prefix, roster.kind.as_str(), ":"].concat();
         key.extend(percent_encode(roster.name.as_bytes(), ESCAPED));
         key
+    }
+
+    /// The list of rosters with entries.
+    pub(crate) fn rosters(&self, kind: Kind) -> String {
+        format!("{}rosters:{}", self.prefix, kind.as_str())
+    }
+
+    /// The list of topics.
+    pub(crate) fn topics(&self) -> String {
+        format!("{}topics", self.prefix)
     }
 
     /// A topic's key and channel.
@@ -115,7 +126,58 @@ fn parse(record: &[u8]) -> Option<Entry> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+    use tooz_core::driver::{IfBlocked, IfTaken, Key};
+
     use super::*;
+
+    fn bytes() -> impl Strategy<Value = Vec<u8>> {
+        prop::collection::vec(any::<u8>(), 0..64)
+    }
+
+    proptest! {
+        #[test]
+        fn any_record_is_read_or_refused(record in bytes()) {
+            let _ = parse_record(&record);
+        }
+
+        #[test]
+        fn almost_a_record_is_read_or_refused(record in "[0-9]{0,21} [0-9a-f]{0,33} [a-z]{0,2} [xsmz]? [0-9-]{0,11} [0-9-]{0,21} ?.{0,9}") {
+            let _ = parse_record(record.as_bytes());
+        }
+
+        #[test]
+        fn records_come_back(
+            seq: u64, nonce: u128, limit in 1..=u32::MAX, key in prop::option::of(bytes()), value in bytes(),
+        ) {
+            let unique = key.as_deref().map_or(Key::Nonce, |key| Key::Unique(key, IfTaken::Refuse));
+            let new = NewEntry {
+                nonce: Nonce(nonce),
+                key: unique,
+                mode: Mode::Member,
+                limit: limit.try_into().unwrap(),
+                if_blocked: IfBlocked::Wait,
+                needs_declared: false,
+                value: &value,
+            };
+            let written = [format!("{seq} ").as_bytes(), &record(&new, "1a")].concat();
+            let entry = parse_record(&written).unwrap();
+            prop_assert_eq!((entry.seq.0, entry.nonce.0, entry.limit.get()), (seq, nonce, limit));
+            prop_assert_eq!((entry.mode, &entry.key, &entry.value), (Mode::Member, &key, &value));
+            prop_assert!(written.starts_with(ticket(&new.ticket(Seq(seq)), "1a").as_bytes()));
+        }
+
+        #[test]
+        fn any_text_is_a_name_or_refused(text in bytes()) {
+            let _ = unescape(&text);
+        }
+
+        #[test]
+        fn names_are_escaped_and_come_back(name in prop::collection::vec(any::<u8>(), 1..64)) {
+            let read = unescape(escape(&name).as_bytes()).unwrap();
+            prop_assert_eq!(read.as_bytes(), &name[..]);
+        }
+    }
 
     #[test]
     fn a_namespace_cannot_break_out_of_its_hash_tag() {

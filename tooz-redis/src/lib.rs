@@ -1,7 +1,6 @@
-//! Redis and Valkey for tooz: `redis://host:6379/0`, also with TLS, a Unix socket, Sentinel or Cluster.
+//! The driver of tooz for Redis and Valkey. This is its page, `README.md`.
 //!
-//! Name the crate once, as in `use tooz_redis as _;`, to link the driver. `docs/drivers/redis.md` lists options and
-//! guarantees.
+#![doc = include_str!("../README.md")]
 
 mod client;
 mod config;

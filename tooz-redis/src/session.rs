@@ -19,7 +19,7 @@ use tooz_core::{Name, Result};
 use crate::client::{CLOSE, Connections, OPEN, Reply, Script};
 use crate::config::Config;
 use crate::error::timed_out;
-use crate::history::History;
+use crate::history::{History, Opened, Opening};
 use crate::layout::{Layout, escape};
 use crate::notify::Subscriptions;
 use crate::roster::RedisFollower;
@@ -81,11 +81,15 @@ impl RedisSession {
     /// Writes the session's key, which also shows that the user may run all commands; then that notifications arrive.
     async fn begin(&mut self, member: &Name) -> Result<()> {
         let (ttl, greatest) = (self.ttl.as_millis().to_string(), self.history.greatest());
-        let history = Nonce::random().to_string();
-        let args = [self.id.as_bytes(), ttl.as_bytes(), member.as_bytes(), history.as_bytes()];
+        let (history, seen) = (Nonce::random().to_string(), greatest.to_string());
+        let earlier = self.history.latest_opening().map(|earlier| (earlier.number.to_string(), earlier.session));
+        let mut args = vec![self.id.as_bytes(), ttl.as_bytes(), member.as_bytes(), history.as_bytes(), seen.as_bytes()];
+        args.extend(earlier.iter().flat_map(|(number, session)| [number.as_bytes(), session.as_bytes()]));
         let mut reply = self.connections.run(&OPEN, &self.key, &args).await?;
         let name = String::from_utf8_lossy(&reply.bytes().unwrap_or_default()).into_owned();
-        self.history_number = self.history.opened(name, reply.natural()?, greatest);
+        let (last, number, knows_earlier) = (reply.natural()?, reply.natural()?, reply.natural()? == 1);
+        let opening = Opening { number, session: self.id.clone() };
+        self.history_number = self.history.opened(Opened { name, last, opening, knows_earlier }, greatest);
         self.subscriptions.start(self.history_number).await?;
         self.connections.set_client_name(&format!("tooz:{}", escape(member.as_bytes()))).await;
         match self.connections.eviction_policy().await {
@@ -203,6 +207,14 @@ impl Session for RedisSession {
 
     async fn declared(&self, kind: Kind) -> Result<Vec<Name>> {
         self.declared_rosters(kind).await
+    }
+
+    async fn rosters(&self, kind: Kind, after: Option<&Name>, limit: usize) -> Result<Vec<Name>> {
+        self.read_names(&self.layout.rosters(kind), after, limit).await
+    }
+
+    fn server(&self) -> Option<String> {
+        Some(self.connections.server())
     }
 
     fn topics(&self) -> Option<&dyn Topics> {

@@ -51,6 +51,10 @@ impl Topics for RedisSession {
         }
     }
 
+    async fn names(&self, after: Option<&Name>, limit: usize) -> Result<Vec<Name>> {
+        self.read_names(&self.layout.topics(), after, limit).await
+    }
+
     async fn bounds(&self, topic: &Name) -> Result<Bounds> {
         let mut reply = self.run(&BOUNDS, &self.layout.topic(topic), &[]).await?;
         Ok(Bounds { trimmed: Offset(reply.natural()?), newest: Offset(reply.natural()?) })

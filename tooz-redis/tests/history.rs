@@ -58,6 +58,21 @@ async fn a_server_restored_from_an_older_copy_ends_the_session() {
 }
 
 #[tokio::test]
+async fn a_session_opened_since_the_copy_shows_the_other_history_although_others_wrote_first() {
+    let mut server = Server::start(&[]).await;
+    let driver = driver(&server.url());
+    acquire(&*server.session("before").await, &lock("x")).await.unwrap();
+    server.ask(&["SAVE"]).await.unwrap();
+    let first = open_with(&driver, TTL).await;
+    assert_eq!(first.history(), open_with(&driver, TTL).await.history());
+    server.kill();
+    server.restart().await;
+    acquire(&*server.session("other").await, &lock("y")).await.unwrap();
+    let next = open_with(&driver, TTL).await;
+    assert_ne!(next.history(), first.history());
+}
+
+#[tokio::test]
 async fn a_live_session_finds_out_that_the_server_has_lost_an_entry() {
     let server = Server::start(&[]).await;
     let session = server.session("a").await;

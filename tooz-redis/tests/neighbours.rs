@@ -4,9 +4,9 @@
 
 mod support;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use support::{Server, TIMEOUT, TTL, acquire, driver, exclusive, lock, name, open, open_for};
+use support::{Server, TTL, acquire, driver, exclusive, lock, name, open, open_for};
 use tokio::time::timeout;
 use tooz_core::driver::{Kind, Nonce};
 use tooz_core::{Error, ErrorKind};
@@ -88,16 +88,6 @@ async fn a_password_may_contain_anything() {
     server.ask(&["ACL", "SETUSER", "plain", "on", ">a b", "~*", "&*", "+@all"]).await.unwrap();
     let error = open(&format!("redis://plain:%22a%20b%22@{at}"), "a").await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::AuthFailed, "{error}");
-}
-
-#[tokio::test]
-async fn tls_to_a_plain_port_is_an_error_at_once() {
-    let server = Server::start(&[]).await;
-    let began = Instant::now();
-    let error = open(&format!("rediss://127.0.0.1:{}", server.port), "a").await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::InvalidUrl, "{error}");
-    assert!(error.to_string().contains("does not use TLS"), "{error}");
-    assert!(began.elapsed() < TIMEOUT, "it took {:?}", began.elapsed());
 }
 
 #[tokio::test]

@@ -53,7 +53,7 @@ async fn close_removes_every_entry_and_notifies_the_successors() {
     assert_eq!(received(&mut b), ["admitted 02"]);
     let rest = fixture.keys().await;
     assert!(
-        rest.iter().all(|key| !key.contains("session:a") && (!key.contains("lock") || key.contains("lock:x"))),
+        rest.iter().all(|key| !key.contains("session:a") && (!key.contains(":lock:") || key.contains(":lock:x"))),
         "{rest:?}"
     );
 }
@@ -65,7 +65,7 @@ async fn echo_removes_what_a_dead_session_left() {
     fixture.expire("a").await;
     assert_eq!(fixture.run(source!(echo), &key("b"), &[]).await[0], "DONE");
     let rest = fixture.keys().await;
-    assert!(!rest.iter().any(|key| key.contains("lock") || key.contains("session:a")), "{rest:?}");
+    assert!(!rest.iter().any(|key| key.contains(":lock:") || key.contains("session:a")), "{rest:?}");
 }
 
 #[tokio::test]
@@ -75,7 +75,7 @@ async fn no_call_removes_more_than_a_hundred_entries() {
         fixture.enter_at("a", &format!("{{t}}:lock:{number}"), &format!("{number:08}")).await;
     }
     fixture.expire("a").await;
-    let locks = async || fixture.keys().await.iter().filter(|key| key.contains("lock")).count();
+    let locks = async || fixture.keys().await.iter().filter(|key| key.contains(":lock:")).count();
     for (status, rest) in [("MORE", 150), ("MORE", 50), ("DONE", 0)] {
         assert_eq!(fixture.run(source!(echo), &key("b"), &[]).await[0], status);
         assert_eq!(locks().await, rest);

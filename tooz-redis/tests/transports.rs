@@ -88,6 +88,16 @@ async fn tls_checks_the_server_and_shows_the_client() {
 }
 
 #[tokio::test]
+async fn tls_to_a_plain_port_is_an_error_at_once() {
+    let server = Server::start(&[]).await;
+    let began = Instant::now();
+    let error = open(&format!("rediss://127.0.0.1:{}", server.port), "a").await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidUrl, "{error}");
+    assert!(error.to_string().contains("does not use TLS"), "{error}");
+    assert!(began.elapsed() < TIMEOUT, "it took {:?}", began.elapsed());
+}
+
+#[tokio::test]
 async fn a_unix_socket_is_a_path() {
     let path = std::env::temp_dir().join(format!("tooz-redis-{}.sock", std::process::id())).display().to_string();
     let server = Server::start(&["--unixsocket", &path]).await;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use rand::seq::SliceRandom;
 use tooz_core::driver::support::read_pem;
-use tooz_core::{Error, ErrorKind, OptionReader, Result, ServiceUrl};
+use tooz_core::{Error, ErrorKind, OptionReader, OptionValue, Result, ServiceUrl};
 
 const DEFAULT_PORT: u16 = 2181;
 
@@ -19,7 +19,30 @@ pub(crate) struct Config {
     pub(crate) digest: Option<String>,
     /// The files for TLS connections.
     pub(crate) tls: Option<TlsFiles>,
+    /// The client crate that serves the session.
+    pub(crate) client: ClientCrate,
     randomize: bool,
+}
+
+/// A client crate, as the option `client` names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ClientCrate {
+    /// The default without TLS, which it does not know.
+    ZookeeperAsync,
+    /// The default with TLS.
+    ZookeeperClient,
+}
+
+impl OptionValue for ClientCrate {
+    const EXPECTED: &'static str = "zookeeper-async or zookeeper-client";
+
+    fn parse(text: &str) -> Option<Self> {
+        match text {
+            "zookeeper-async" => Some(Self::ZookeeperAsync),
+            "zookeeper-client" => Some(Self::ZookeeperClient),
+            _ => None,
+        }
+    }
 }
 
 /// The PEM files that a URL names.
@@ -31,7 +54,7 @@ pub(crate) struct TlsFiles {
 
 /// The contents of [`TlsFiles`].
 #[derive(Debug)]
-#[allow(dead_code, reason = "only one of the two backends speaks TLS")]
+#[allow(dead_code, reason = "a build without TLS reads no files")]
 pub(crate) struct PemFiles {
     pub(crate) ca: String,
     /// The certificate chain and its key.
@@ -39,8 +62,7 @@ pub(crate) struct PemFiles {
 }
 
 impl Config {
-    /// Reads a URL; one that asks for TLS is refused unless `supports_tls`.
-    pub(crate) fn from_url(url: &ServiceUrl, supports_tls: bool) -> Result<Self> {
+    pub(crate) fn from_url(url: &ServiceUrl) -> Result<Self> {
         let options = url.options();
         let mut hosts: Vec<_> = url.hosts().iter().map(|host| host.with_default_port(DEFAULT_PORT)).collect();
         if let Some(more) = options.get::<String>("hosts")? {
@@ -50,7 +72,8 @@ impl Config {
             hosts.push(format!("localhost:{DEFAULT_PORT}"));
         }
         let randomize = options.get("randomize_hosts")?.unwrap_or(true);
-        let tls = tls_files(&options, supports_tls)?;
+        let tls = tls_files(&options)?;
+        let client = client_crate(&options, tls.is_some())?;
         options.finish()?;
         let digest = match (url.username(), url.password()) {
             (Some(user), Some(password)) => Some(format!("{user}:{password}")),
@@ -59,7 +82,7 @@ impl Config {
                 return Err(Error::new(ErrorKind::InvalidUrl, "credentials are a user and a password: user:password@"));
             }
         };
-        Ok(Self { hosts, chroot: chroot(url.path())?, digest, tls, randomize })
+        Ok(Self { hosts, chroot: chroot(url.path())?, digest, tls, client, randomize })
     }
 
     /// The servers in the order in which a session tries them.
@@ -94,7 +117,7 @@ impl TlsFiles {
 }
 
 /// Reads the options that kazoo has for TLS.
-fn tls_files(options: &OptionReader<'_>, supports_tls: bool) -> Result<Option<TlsFiles>> {
+fn tls_files(options: &OptionReader<'_>) -> Result<Option<TlsFiles>> {
     let ca = options.get("ca")?;
     let (cert, key): (Option<PathBuf>, Option<PathBuf>) = (options.get("certfile")?, options.get("keyfile")?);
     let verify = options.get("verify_certs")?.unwrap_or(true);
@@ -103,10 +126,6 @@ fn tls_files(options: &OptionReader<'_>, supports_tls: bool) -> Result<Option<Tl
     }
     let error = |kind, message| Err(Error::new(kind, message));
     match ca {
-        _ if !supports_tls => error(
-            ErrorKind::Unsupported,
-            "option \"use_ssl\" needs the feature tls: cargo add tooz-zookeeper --features tls",
-        ),
         _ if !verify => error(
             ErrorKind::Unsupported,
             "option \"verify_certs\" must be true: without it, anyone can impersonate the server",
@@ -118,6 +137,19 @@ fn tls_files(options: &OptionReader<'_>, supports_tls: bool) -> Result<Option<Tl
             error(ErrorKind::InvalidOption, "options \"certfile\" and \"keyfile\" must be set together")
         }
         Some(ca) => Ok(Some(TlsFiles { ca, identity: cert.zip(key) })),
+    }
+}
+
+/// The client crate that the option `client` names, or the default one.
+fn client_crate(options: &OptionReader<'_>, with_tls: bool) -> Result<ClientCrate> {
+    match (options.get("client")?, with_tls) {
+        (Some(ClientCrate::ZookeeperAsync), true) => Err(Error::new(
+            ErrorKind::InvalidOption,
+            "option \"client\" must be zookeeper-client with \"use_ssl\": zookeeper-async knows no TLS",
+        )),
+        (Some(client), _) => Ok(client),
+        (None, true) => Ok(ClientCrate::ZookeeperClient),
+        (None, false) => Ok(ClientCrate::ZookeeperAsync),
     }
 }
 
@@ -140,7 +172,7 @@ mod tests {
     use super::*;
 
     fn config(url: &str) -> Result<Config> {
-        Config::from_url(&url.parse()?, true)
+        Config::from_url(&url.parse()?)
     }
 
     #[test]
@@ -173,9 +205,13 @@ mod tests {
     }
 
     #[test]
-    fn without_tls_the_error_names_the_feature() {
-        let error = Config::from_url(&"zk://a?use_ssl=true".parse().unwrap(), false).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Unsupported);
-        assert!(error.to_string().contains("features tls"), "{error}");
+    fn only_tls_and_the_option_change_the_client() {
+        let client = |url: &str| config(url).map(|config| config.client);
+        assert_eq!(client("zk://a").unwrap(), ClientCrate::ZookeeperAsync);
+        assert_eq!(client("zk://a?client=zookeeper-client").unwrap(), ClientCrate::ZookeeperClient);
+        assert_eq!(client("zk://a?use_ssl=true&ca=a").unwrap(), ClientCrate::ZookeeperClient);
+        for wrong in ["client=kazoo", "client=zookeeper-async&use_ssl=true&ca=a"] {
+            assert_eq!(client(&format!("zk://a?{wrong}")).unwrap_err().kind(), ErrorKind::InvalidOption, "{wrong}");
+        }
     }
 }

@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use tooz_core::driver::support::built_without_tls;
 use tooz_core::driver::{Driver, DriverEntry, DriverInfo, Session, SessionOptions};
-use tooz_core::{Characteristic, Result, ServiceUrl, inventory};
+use tooz_core::{Characteristic, Error, ErrorKind, Result, ServiceUrl, inventory};
 
 use crate::client::{GREATEST_TTL, SUPPORTS_TLS};
-use crate::config::Config;
+use crate::config::{ClientCrate, Config};
 use crate::history::History;
 use crate::session::ZooKeeperSession;
 
@@ -30,7 +31,14 @@ const CHARACTERISTICS: &[Characteristic] = &[
 ];
 
 fn open(url: &ServiceUrl) -> Result<Arc<dyn Driver>> {
-    let config = Config::from_url(url, SUPPORTS_TLS)?;
+    let config = Config::from_url(url)?;
+    if config.tls.is_some() && !SUPPORTS_TLS {
+        return Err(built_without_tls("tooz-zookeeper"));
+    }
+    if config.client == ClientCrate::ZookeeperClient && !SUPPORTS_TLS {
+        let message = "option \"client\" names zookeeper-client, which needs the cargo feature `tls` of tooz-zookeeper";
+        return Err(Error::new(ErrorKind::Unsupported, message));
+    }
     Ok(Arc::new(ZooKeeper { config, history: Arc::default() }))
 }
 

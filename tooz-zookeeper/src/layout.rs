@@ -35,6 +35,11 @@ impl Layout {
         format!("{}/session/{id}", self.root)
     }
 
+    /// The parent of all topics.
+    pub(crate) fn topics(&self) -> String {
+        format!("{}/topic", self.root)
+    }
+
     /// The parent of a topic's messages.
     pub(crate) fn topic(&self, topic: &Name) -> String {
         format!("{}/topic/{}", self.root, escape(topic.as_bytes()))
@@ -118,6 +123,23 @@ fn escape(bytes: &[u8]) -> String {
     }
 }
 
+/// The name that a child of `parent` stands for; skips a znode of another program.
+pub(crate) fn name_of(parent: &str, znode: &str) -> Option<Name> {
+    let name = Name::new(unescape(znode)).ok();
+    if name.is_none() {
+        tracing::warn!(parent, znode, "skipped a znode whose name is not valid");
+    }
+    name
+}
+
+/// The names of znodes in their order, without those up to the one of `after`.
+pub(crate) fn sorted_behind(mut znodes: Vec<String>, after: Option<&Name>) -> Vec<String> {
+    let after = after.map(|name| escape(name.as_bytes()));
+    znodes.retain(|znode| after.as_ref().is_none_or(|after| znode > after));
+    znodes.sort_unstable();
+    znodes
+}
+
 /// The inverse of [`escape`].
 pub(crate) fn unescape(name: &str) -> Vec<u8> {
     percent_decode_str(name).collect()
@@ -125,9 +147,49 @@ pub(crate) fn unescape(name: &str) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
     use tooz_core::driver::{IfBlocked, IfTaken, Key};
 
     use super::*;
+
+    fn bytes() -> impl Strategy<Value = Vec<u8>> {
+        prop::collection::vec(any::<u8>(), 0..64)
+    }
+
+    proptest! {
+        #[test]
+        fn any_name_is_read_or_refused(text in any::<String>(), near in "[xsmz]?:[0-9-]{0,11}:[0-9a-f]{0,33}(:[%a-f0-9]{0,9})?:[0-9-]{0,12}") {
+            for name in [&text, &near] {
+                let _ = (EntryName::parse(name), offset(name), unescape(name), parent(name), ancestry(name));
+            }
+        }
+
+        #[test]
+        fn entries_come_back(
+            key in prop::option::of(bytes()), nonce: u128, limit in 1..=u32::MAX, number: i32,
+        ) {
+            let unique = key.as_deref().map_or(Key::Nonce, |key| Key::Unique(key, IfTaken::Refuse));
+            let (nonce, limit) = (Nonce(nonce), limit.try_into().unwrap());
+            let new = NewEntry {
+                nonce,
+                key: unique,
+                mode: Mode::Member,
+                limit,
+                if_blocked: IfBlocked::Wait,
+                needs_declared: false,
+                value: b"",
+            };
+            let path = format!("{}{number:010}", new_entry("/r", &new));
+            let name = EntryName::parse(path.strip_prefix("/r/").unwrap());
+            prop_assert_eq!(name, Some(EntryName { mode: Mode::Member, limit, nonce, key, number }));
+        }
+
+        #[test]
+        fn names_and_offsets_come_back(name in bytes(), number in 1..=LAST_OFFSET.0) {
+            prop_assert_eq!(unescape(&escape(&name)), name);
+            prop_assert_eq!(offset(&message("/t", Offset(number))), Some(Offset(number)));
+        }
+    }
 
     #[test]
     fn names_of_any_bytes_are_distinct_and_read_back() {

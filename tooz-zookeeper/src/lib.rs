@@ -1,7 +1,6 @@
-//! The ZooKeeper driver: `zookeeper://`, `zk://` and, as in Python's tooz, `kazoo://`.
+//! The driver of tooz for ZooKeeper. This is its page, `README.md`.
 //!
-//! Name the crate once (`use tooz_zookeeper as _;`), since a crate that is never named is not linked.
-//! Guarantees, options and layout are in `docs/drivers/zookeeper.md`.
+#![doc = include_str!("../README.md")]
 
 mod cleanup;
 mod client;

@@ -27,6 +27,7 @@ use crate::topics::ZooKeeperTopics;
 /// The session as core sees it.
 #[derive(Debug)]
 pub(crate) struct ZooKeeperSession {
+    hosts: String,
     client: Arc<Client>,
     renewals: Arc<Renewals>,
     own: Arc<OwnEntries>,
@@ -54,6 +55,7 @@ impl ZooKeeperSession {
             tokio::spawn(cleanup::run(Arc::downgrade(&cleanup))).abort_handle(),
         ];
         Ok(Self {
+            hosts: config.hosts.join(", "),
             topics: ZooKeeperTopics::new(client.clone(), layout),
             client,
             renewals,
@@ -159,6 +161,14 @@ impl Session for ZooKeeperSession {
 
     async fn declared(&self, kind: Kind) -> Result<Vec<Name>> {
         self.rosters.declared(kind).await
+    }
+
+    async fn rosters(&self, kind: Kind, after: Option<&Name>, limit: usize) -> Result<Vec<Name>> {
+        self.rosters.used(kind, after, limit).await
+    }
+
+    fn server(&self) -> Option<String> {
+        Some(format!("ZooKeeper at {}", self.hosts))
     }
 
     fn topics(&self) -> Option<&dyn Topics> {

@@ -13,7 +13,7 @@ use tooz_core::{Error, ErrorKind, Name, Result};
 
 use crate::client::{Client, CreateMode, any_fired};
 use crate::error::{Fault, session_lost};
-use crate::layout::{LAST_OFFSET, Layout, message, message_prefix, offset};
+use crate::layout::{LAST_OFFSET, Layout, message, message_prefix, name_of, offset, sorted_behind};
 use crate::limits::check_size;
 
 /// How many messages one read returns at most; each may be almost a megabyte.
@@ -89,6 +89,14 @@ impl Topics for ZooKeeperTopics {
             }
             self.client.check()?;
         }
+    }
+
+    async fn names(&self, after: Option<&Name>, limit: usize) -> Result<Vec<Name>> {
+        let parent = self.layout.topics();
+        let (synced, znodes) = join!(self.client.sync(), self.client.children(&parent));
+        synced?;
+        let names = sorted_behind(znodes?, after).into_iter().filter_map(|znode| name_of(&parent, &znode));
+        Ok(names.take(limit).collect())
     }
 
     async fn bounds(&self, topic: &Name) -> Result<Bounds> {

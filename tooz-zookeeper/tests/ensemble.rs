@@ -17,9 +17,7 @@ use self::support::{Client, at_last, four_letters, lock, soon};
 const LIMIT: Duration = Duration::from_secs(2);
 
 fn main() -> ExitCode {
-    let harness = Harness::new(support::named("ensemble"), tooz_zookeeper::DRIVER, zookeeper::ensemble(), |hosts| {
-        format!("zookeeper://{}", hosts.join(","))
-    });
+    let harness = Harness::new(support::named("ensemble"), tooz_zookeeper::DRIVER, zookeeper::ensemble(), support::url);
     tooz_conformance::main(
         harness
             .trial("zookeeper::sessions_outlive_the_leader", Needs::OWN_SERVER, sessions_outlive_the_leader)

@@ -22,9 +22,7 @@ const LIMIT: Duration = Duration::from_secs(2);
 
 fn main() -> ExitCode {
     let own = Needs::OWN_SERVER;
-    let harness = Harness::new(support::named("faults"), tooz_zookeeper::DRIVER, zookeeper::single(), |hosts| {
-        format!("zookeeper://{}", hosts.join(","))
-    });
+    let harness = Harness::new(support::named("faults"), tooz_zookeeper::DRIVER, zookeeper::single(), support::url);
     tooz_conformance::main(
         harness
             .only_own()
@@ -196,14 +194,14 @@ async fn the_loss_is_reported_before_the_server_returns(context: Context) -> Res
 async fn a_host_that_never_answers(context: Context) -> Result<(), Failure> {
     // The kernel accepts connections, but no program reads from them.
     let hole = TcpListener::bind("127.0.0.1:0").await?;
-    let (_, hosts) = context.url().split_once("://").unwrap();
-    let url = format!("zookeeper://{},{hosts}?randomize_hosts=no", hole.local_addr()?);
+    let silent = hole.local_addr()?.to_string();
+    let url = format!("{}&randomize_hosts=no", support::url(&[silent.clone(), support::hosts(&context)]));
     let a = Client::open(&context.at(url), TTL, LIMIT).await?;
     a.hold(&lock("lock")).await?;
-    let alone = context.at(format!("zookeeper://{}", hole.local_addr()?));
+    let alone = context.at(support::url(std::slice::from_ref(&silent)));
     let error = timeout(LIMIT * 2, Client::open(&alone, TTL, LIMIT)).await.map_err(|_| Failure::new("open hung"))?;
     let error = error.err().unwrap().to_string();
-    assert!(error.contains(&hole.local_addr()?.to_string()) && error.contains("no answer"), "{error}");
+    assert!(error.contains(&silent) && error.contains("no answer"), "{error}");
     Ok(())
 }
 

@@ -24,9 +24,7 @@ const LIMIT: Duration = Duration::from_secs(5);
 const LONG: usize = 80;
 
 fn main() -> ExitCode {
-    let harness = Harness::new(support::named("queue"), tooz_zookeeper::DRIVER, zookeeper::single(), |hosts| {
-        format!("zookeeper://{}", hosts.join(","))
-    });
+    let harness = Harness::new(support::named("queue"), tooz_zookeeper::DRIVER, zookeeper::single(), support::url);
     tooz_conformance::main(
         harness
             .only_own()

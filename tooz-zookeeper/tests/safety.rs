@@ -26,9 +26,7 @@ const LIMIT: Duration = Duration::from_secs(5);
 
 fn main() -> ExitCode {
     let own = Needs::OWN_SERVER;
-    let harness = Harness::new(support::named("safety"), tooz_zookeeper::DRIVER, zookeeper::single(), |hosts| {
-        format!("zookeeper://{}", hosts.join(","))
-    });
+    let harness = Harness::new(support::named("safety"), tooz_zookeeper::DRIVER, zookeeper::single(), support::url);
     tooz_conformance::main(
         harness
             .only_own()
@@ -47,8 +45,7 @@ fn main() -> ExitCode {
 
 /// A client without the driver.
 async fn raw(context: &Context) -> Result<ZooKeeper, Failure> {
-    let (_, hosts) = context.url().split_once("://").unwrap();
-    Ok(ZooKeeper::connect(hosts, Duration::from_secs(10), |_| {}).await?)
+    Ok(ZooKeeper::connect(&support::hosts(context), Duration::from_secs(10), |_| {}).await?)
 }
 
 fn path(context: &Context, roster: &Roster) -> String {
@@ -158,7 +155,7 @@ async fn an_ephemeral_namespace(context: Context) -> Result<(), Failure> {
     let raw = raw(&context).await?;
     let chroot = format!("/{}-ephemeral", context.namespace());
     raw.create(&chroot, vec![], Acl::open_unsafe().clone(), CreateMode::Ephemeral).await?;
-    let at = context.at(format!("{}{chroot}", context.url()));
+    let at = context.at(context.url().replace('?', &format!("{chroot}?")));
     let error = Client::open(&at, TTL, LIMIT).await.err().unwrap().to_string();
     assert!(error.contains(&chroot) && error.contains("another chroot"), "{error}");
     Ok(())

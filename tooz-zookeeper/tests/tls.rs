@@ -1,4 +1,4 @@
-//! The backend of the feature `tls` against a server that speaks TLS only: the suite, and wrong TLS options.
+//! zookeeper-client against a server that speaks TLS only: the suite, and wrong TLS options.
 
 #![expect(clippy::unwrap_used, reason = "a panic is how these tests fail")]
 
@@ -46,10 +46,6 @@ fn url(hosts: &str, files: &Certificates, ca: &str, identity: Option<&str>) -> S
     url
 }
 
-fn hosts(context: &Context) -> &str {
-    context.url().trim_start_matches("zookeeper://").split('?').next().unwrap()
-}
-
 /// The error of an attempt to open a session, which must be returned in time.
 async fn refusal(context: &Context, url: String) -> tooz_core::Error {
     let before = Instant::now();
@@ -59,7 +55,7 @@ async fn refusal(context: &Context, url: String) -> tooz_core::Error {
 }
 
 async fn wrong_options(context: Context, files: Files) -> Result<(), Failure> {
-    let hosts = hosts(&context);
+    let hosts = &support::hosts(&context);
     let error = refusal(&context, url(hosts, &files, "stranger.pem", Some("client"))).await;
     assert!(error.kind() == ErrorKind::AuthFailed && error.to_string().contains("UnknownIssuer"), "{error}");
     for identity in [None, Some("stranger")] {

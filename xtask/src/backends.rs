@@ -62,7 +62,7 @@ pub(crate) const BACKENDS: [Backend; 5] = [
     },
     Backend {
         name: "zookeeper",
-        harnesses: &["zookeeper", "zookeeper-ensemble", "zookeeper-tls", "zookeeper-tls-ensemble"],
+        harnesses: &["zookeeper", "zookeeper-ensemble", "zookeeper-tls", "zookeeper-client-ensemble"],
         package: "tooz-zookeeper",
         server: Some(Server {
             image: Some("zookeeper:3.9"),

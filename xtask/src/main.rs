@@ -1,9 +1,10 @@
-//! The tasks of a contributor: `cargo xtask test`, `bench`, `soak`, `ci`, `images`, `tidy`.
+//! The tasks of a contributor: `cargo xtask test`, `bench`, `soak`, `ci`, `images`, `publish`, `tidy`.
 
 mod backends;
 mod bench;
 mod ci;
 mod images;
+mod publish;
 mod run;
 mod soak;
 mod test;
@@ -28,10 +29,12 @@ enum Task {
     Soak(soak::Options),
     /// Measure the drivers relative to the raw clients of their backends.
     Bench(bench::Options),
-    /// Verify a change: format, tidy, lints, docs, test.
+    /// Verify a change: format, tidy, lints, docs, packages, licences, test.
     Ci,
     /// Build the server images from Debian packages, for hosts without an image registry.
     Images,
+    /// Publish the crates in the order of their dependencies.
+    Publish(publish::Options),
     /// Check the rules that no compiler checks: file heads, lengths, folders, imports, words, docs.
     Tidy,
 }
@@ -43,6 +46,7 @@ fn main() -> ExitCode {
         Task::Bench(options) => bench::bench(&options),
         Task::Ci => ci::ci(),
         Task::Images => images::build(),
+        Task::Publish(options) => publish::publish(&options),
         Task::Tidy => tidy::tidy(),
     };
     match outcome {

@@ -110,6 +110,9 @@ faults! {
     /// Names that differ only in case are the same.
     FoldsCase = "folds-case":
         "driver::rosters_have_any_name", "driver::declared_lists_every_name", "lock::any_name_is_a_lock";
+    /// A page of names that follows another begins one name too late.
+    SkipsNames = "skips-names":
+        "driver::rosters_lists_what_has_entries", "coordinator::names_in_use_are_listed";
     /// A new value is not stored.
     ForgetsValues = "forgets-values":
         "driver::replace_changes_the_value_and_nothing_else", "group::update_changes_the_capabilities";

@@ -235,6 +235,12 @@ impl Session for BrokenSession {
         self.inner.declared(if self.fault == Some(F::MixesKinds) { Kind::Lock } else { kind }).await
     }
 
+    async fn rosters(&self, kind: Kind, after: Option<&Name>, limit: usize) -> Result<Vec<Name>> {
+        let names = self.inner.rosters(kind, after, limit).await?;
+        let skipped = usize::from(self.fault == Some(F::SkipsNames) && after.is_some());
+        Ok(names.into_iter().skip(skipped).collect())
+    }
+
     fn topics(&self) -> Option<&dyn Topics> {
         Some(self)
     }

@@ -39,4 +39,8 @@ impl Topics for BrokenSession {
     async fn bounds(&self, topic: &Name) -> Result<Bounds> {
         self.inner_topics()?.bounds(topic).await
     }
+
+    async fn names(&self, after: Option<&Name>, limit: usize) -> Result<Vec<Name>> {
+        self.inner_topics()?.names(after, limit).await
+    }
 }

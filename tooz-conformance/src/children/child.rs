@@ -1,17 +1,20 @@
-//! The parent's side: starts a child, exchanges lines with it, kills it or freezes it.
+//! The parent's side: starts a child, exchanges lines with it, kills it, freezes it, or suspends its host.
 
 use std::env;
+use std::fs;
 use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{ChildStdin, ChildStdout, Command};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::protocol::{Assignment, MARK, PATIENCE, VARIABLE};
+use super::suspend::SuspendableClock;
 use crate::Failure;
 
 /// A child process of a trial. It is killed when this is dropped.
@@ -21,11 +24,23 @@ pub struct Child {
     process: tokio::process::Child,
     input: ChildStdin,
     output: Lines<BufReader<ChildStdout>>,
+    clock: Option<SuspendableClock>,
 }
 
 impl Child {
     pub(crate) fn spawn(assignment: Assignment) -> Result<Self, Failure> {
+        Self::start(assignment, None)
+    }
+
+    /// Starts a child whose host can be [suspended](Self::suspend).
+    pub(crate) fn spawn_suspendable(assignment: Assignment) -> Result<Self, Failure> {
+        Self::start(assignment, Some(SuspendableClock::new()?))
+    }
+
+    fn start(assignment: Assignment, clock: Option<SuspendableClock>) -> Result<Self, Failure> {
+        let environment = clock.iter().flat_map(SuspendableClock::environment);
         let mut process = command()?
+            .envs(environment)
             .env(VARIABLE, serde_json::to_string(&assignment)?)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -34,7 +49,7 @@ impl Child {
         let (input, output) = (process.stdin.take(), process.stdout.take());
         match (input, output) {
             (Some(input), Some(output)) => {
-                Ok(Self { role: assignment.role, process, input, output: BufReader::new(output).lines() })
+                Ok(Self { role: assignment.role, process, input, output: BufReader::new(output).lines(), clock })
             }
             _ => Err(Failure::new("the child has no pipes")),
         }
@@ -90,6 +105,43 @@ impl Child {
     /// The child has ended.
     pub fn resume(&self) -> Result<(), Failure> {
         self.signal(Signal::CONT)
+    }
+
+    /// Suspends the host for this child: it stands still, and so does its monotonic clock, while all others go on. See
+    /// [`Context::spawn_suspendable`](crate::Context::spawn_suspendable).
+    ///
+    /// # Errors
+    /// The child has ended or cannot be suspended.
+    pub async fn suspend(&mut self) -> Result<(), Failure> {
+        self.pause()?;
+        while self.runs() {
+            sleep(Duration::from_millis(1)).await;
+        }
+        self.clock()?.stop();
+        Ok(())
+    }
+
+    /// Wakes the host of a suspended child.
+    ///
+    /// # Errors
+    /// The child has ended or cannot be suspended.
+    pub fn wake(&mut self) -> Result<(), Failure> {
+        self.clock()?.go_on()?;
+        self.resume()
+    }
+
+    fn clock(&mut self) -> Result<&mut SuspendableClock, Failure> {
+        self.clock.as_mut().ok_or_else(|| Failure::new("the child was not started as one that can be suspended"))
+    }
+
+    /// Whether a thread of the child is not stopped yet.
+    fn runs(&self) -> bool {
+        let tasks = self.id().and_then(|id| fs::read_dir(format!("/proc/{id}/task")).ok());
+        let stat = |task: fs::DirEntry| fs::read_to_string(task.path().join("stat")).ok();
+        // The state follows the command, which is in parentheses and may contain spaces.
+        let stopped =
+            |stat: &str| stat.rsplit_once(") ").is_none_or(|(_, rest)| rest.starts_with(['T', 't', 'Z', 'X']));
+        tasks.into_iter().flatten().flatten().filter_map(stat).any(|stat| !stopped(&stat))
     }
 
     /// Waits, for at most 30 s, until the child ends.

@@ -106,8 +106,20 @@ impl Context {
     /// # Errors
     /// The process cannot be started.
     pub fn spawn(&self, role: &str, args: &impl Serialize) -> Result<Child, Failure> {
+        Child::spawn(self.assignment(role, args)?)
+    }
+
+    /// As [`spawn`](Self::spawn), for a process whose host can be [suspended](Child::suspend).
+    ///
+    /// # Errors
+    /// The process cannot be started. The trial is ignored where none can be suspended.
+    pub fn spawn_suspendable(&self, role: &str, args: &impl Serialize) -> Result<Child, Failure> {
+        Child::spawn_suspendable(self.assignment(role, args)?)
+    }
+
+    fn assignment(&self, role: &str, args: &impl Serialize) -> Result<Assignment, Failure> {
         let args = serde_json::to_value(args)?;
         let Target { url, namespace, ttl, .. } = self.target.clone();
-        Child::spawn(Assignment { role: role.to_owned(), url, namespace, ttl, args })
+        Ok(Assignment { role: role.to_owned(), url, namespace, ttl, args })
     }
 }

@@ -2,7 +2,6 @@
 
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
 
 use libtest_mimic::{Arguments, Completion, Failed};
 use tokio::runtime::{Builder, Runtime};
@@ -13,7 +12,7 @@ use tokio::time::timeout;
 
 use super::report::Report;
 use super::running_backend::RunningBackend;
-use super::starvation::Watchdog;
+use super::starvation::{Starvation, Watchdog};
 use super::{Context, DriverUnderTest, Failure, Harness, Trial};
 use crate::servers::{on_servers, remove_own};
 use crate::{children, history, trials};
@@ -113,10 +112,9 @@ impl Suite {
     fn run_unless_starved(&self, trial: &Trial) -> Result<(), Failure> {
         for repeat in 1..=REPEATS {
             match self.run_once(trial)? {
-                (Err(failure), Some(late)) if !failure.is_ignored() => {
+                (Err(failure), Some(starved)) if !failure.is_ignored() => {
                     eprintln!(
-                        "{}: starved, repeated ({repeat} of {REPEATS}): it failed, but it did not get the processor \
-                         for {late:?}: {failure}",
+                        "{}: starved, repeated ({repeat} of {REPEATS}): it failed, but {starved}: {failure}",
                         trial.name
                     );
                 }
@@ -125,17 +123,17 @@ impl Suite {
         }
         let (outcome, starved) = self.run_once(trial)?;
         outcome.map_err(|failure| match starved {
-            Some(late) => failure.context(format!("starved for {late:?}, as in {REPEATS} runs before")),
+            Some(starved) => failure.context(format!("starved, as in {REPEATS} runs before: {starved}")),
             None => failure,
         })
     }
 
-    /// The outcome of one run, and for how long the trial did not get the processor if that was starvation.
-    fn run_once(&self, trial: &Trial) -> Result<(Result<(), Failure>, Option<Duration>), Failure> {
+    /// The outcome of one run, and whether the trial or its servers were starved.
+    fn run_once(&self, trial: &Trial) -> Result<(Result<(), Failure>, Option<Starvation>), Failure> {
         let runtime = runtime()?;
         let outcome = runtime.block_on(async {
             let watchdog = Watchdog::start();
-            let outcome = self.run_on_backend(trial).await;
+            let outcome = self.run_on_backend(trial, &watchdog).await;
             (outcome, watchdog.starved())
         });
         // This ends the tasks that the trial left behind, without waiting for them.
@@ -143,14 +141,16 @@ impl Suite {
         Ok(outcome)
     }
 
-    async fn run_on_backend(&self, trial: &Trial) -> Result<(), Failure> {
+    async fn run_on_backend(&self, trial: &Trial, watchdog: &Watchdog) -> Result<(), Failure> {
         if !trial.needs.own_server {
             let backend = self.shared().await?;
+            watchdog.watch(backend.deployment.as_ref());
             return attempt(trial, Context::new(self.subject.clone(), backend)).await;
         }
         let _permit = self.with_own_server.acquire().await?;
         let backend = Arc::new(RunningBackend::start(&self.subject, true).await?);
         self.report.provided_by(backend.provision(&self.subject), &self.subject.name);
+        watchdog.watch(backend.deployment.as_ref());
         let outcome = attempt(trial, Context::new(self.subject.clone(), backend.clone())).await;
         let removed = backend.remove().await;
         outcome.and(removed)

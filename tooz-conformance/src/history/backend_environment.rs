@@ -1,6 +1,7 @@
-//! Runs on the backend of a trial: clients in child processes, fault proxies in between, and servers that are killed or
-//! frozen.
+//! Runs on the backend of a trial: clients in child processes, fault proxies in between, and servers that are killed,
+//! frozen, restored or emptied.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,13 +12,15 @@ use tokio::sync::Mutex;
 use tooz_core::driver::Session;
 use tooz_core::{Builder, Characteristic, Error, ErrorKind};
 
-use super::client_id::GENERATION;
+use super::client_id::{Client, GENERATION};
 use super::environment::Environment;
 use super::event::Event;
 use super::fault::{Fault, FaultKind};
+use super::fork::{ForkOrder, fork_clients, wait_for_copy};
 use super::recorder::{Recorder, read_file};
+use super::trials::Faults;
 use super::workload::{Connect, ProcessPlan, perform};
-use crate::children::{Child, ChildContext};
+use crate::children::{Child, ChildContext, SuspendableClock};
 use crate::proxy::{Direction, Proxies};
 use crate::{Context, Failure};
 
@@ -29,14 +32,30 @@ pub(crate) async fn play_role(context: ChildContext) -> Result<(), Failure> {
     let Assignment { plan, record } = context.args()?;
     let target = (*context).clone();
     let connect: Connect = Arc::new(move |member| target.builder(member));
-    perform(plan, connect, Recorder::in_file(&record)?).await;
+    let recorder = Recorder::in_file(&record)?;
+    let over = plan.over;
+    let mut copies = Vec::new();
+    let clients = perform(plan, connect.clone(), recorder.clone());
+    let forks = async {
+        while let Ok(order) = context.receive::<ForkOrder>().await {
+            copies.push(fork_clients(order, connect.clone()));
+        }
+        std::future::pending().await
+    };
+    tokio::select! { () = clients => {}, () = forks => {} }
+    for copy in copies {
+        wait_for_copy(copy?, recorder.instant(over) + RELUCTANCE).await;
+    }
     Ok(())
 }
+
+/// How long after the end of the run a copy of a client process may take to end.
+const RELUCTANCE: Duration = Duration::from_secs(5);
 
 #[derive(Debug, Serialize, Deserialize)]
 struct Assignment {
     plan: ProcessPlan,
-    record: std::path::PathBuf,
+    record: PathBuf,
 }
 
 /// One child process, and how it connects to the backend.
@@ -52,8 +71,10 @@ struct ClientProcess {
 #[derive(Debug)]
 pub(crate) struct BackendEnvironment {
     context: Context,
-    with_server_faults: bool,
+    faults: Faults,
     is_proxied: bool,
+    /// Whether the host of a client process can be suspended.
+    suspends: bool,
     /// Whether the driver says that the servers keep their data over a restart.
     keeps_data: bool,
     records: TempDir,
@@ -63,16 +84,39 @@ pub(crate) struct BackendEnvironment {
 #[derive(Debug, Default)]
 struct State {
     processes: Vec<ClientProcess>,
-    recorded: Vec<std::path::PathBuf>,
+    recorded: Vec<PathBuf>,
+    /// How many client processes were replaced or copied.
+    generation: Client,
+}
+
+impl State {
+    /// The file for the next record, in this directory.
+    fn next_record(&mut self, directory: &Path) -> PathBuf {
+        let record = directory.join(format!("{}.jsonl", self.recorded.len()));
+        self.recorded.push(record.clone());
+        record
+    }
+
+    /// The same clients with numbers that no others have.
+    fn next_generation(&mut self, clients: &[Client]) -> Vec<Client> {
+        self.generation += 1;
+        clients.iter().map(|client| client % GENERATION + GENERATION * self.generation).collect()
+    }
 }
 
 impl BackendEnvironment {
     /// Injects faults of servers only if the trial has its own servers.
-    pub(crate) async fn new(context: Context, with_server_faults: bool) -> Result<Self, Failure> {
+    pub(crate) async fn new(context: Context, faults: Faults) -> Result<Self, Failure> {
         let is_proxied = context.proxied().await.is_ok();
         let keeps_data = context.info()?.characteristics.contains(&Characteristic::Sequential);
         let records = tempfile::Builder::new().prefix("tooz-history-").tempdir()?;
-        Ok(Self { context, with_server_faults, is_proxied, keeps_data, records, state: Mutex::default() })
+        let suspends = can_suspend();
+        Ok(Self { context, faults, is_proxied, suspends, keeps_data, records, state: Mutex::default() })
+    }
+
+    /// A backup needs data that outlives the server.
+    fn kinds_of_data(&self) -> impl Iterator<Item = FaultKind> {
+        [FaultKind::EmptyServer].into_iter().chain(self.keeps_data.then_some(FaultKind::Restore))
     }
 
     async fn start_process(&self, plan: ProcessPlan) -> Result<ClientProcess, Failure> {
@@ -88,9 +132,11 @@ impl BackendEnvironment {
     }
 
     fn child(&self, context: &Context, plan: &ProcessPlan, state: &mut State) -> Result<Child, Failure> {
-        let record = self.records.path().join(format!("{}.jsonl", state.recorded.len()));
-        state.recorded.push(record.clone());
-        context.spawn(ROLE, &Assignment { plan: plan.clone(), record })
+        let assignment = Assignment { plan: plan.clone(), record: state.next_record(self.records.path()) };
+        match self.suspends {
+            true => context.spawn_suspendable(ROLE, &assignment),
+            false => context.spawn(ROLE, &assignment),
+        }
     }
 
     async fn start_fault(&self, fault: &Fault) -> Result<(), Failure> {
@@ -101,14 +147,24 @@ impl BackendEnvironment {
                 server.kill().await?;
                 return Ok(server.start_again().await?);
             }
+            FaultKind::Restore => return Ok(self.context.server()?.restore().await?),
+            FaultKind::EmptyServer => return Ok(self.context.server()?.empty().await?),
             _ => {}
         }
-        let mut state = self.state.lock().await;
-        for process in
-            state.processes.iter_mut().filter(|process| process.plan.clients.iter().any(|client| fault.hits(*client)))
-        {
-            process.begin(fault.kind()).await?;
+        let state = &mut *self.state.lock().await;
+        let mut processes = std::mem::take(&mut state.processes);
+        for process in processes.iter_mut().filter(|process| process.is_hit_by(fault)) {
+            match fault.kind() {
+                FaultKind::Fork => {
+                    let clients = state.next_generation(&process.plan.clients);
+                    let plan = ProcessPlan { clients, ..process.plan.clone() };
+                    let order = ForkOrder { plan, record: state.next_record(self.records.path()) };
+                    process.child.send(&order).await?;
+                }
+                kind => process.begin(kind).await?,
+            }
         }
+        state.processes = processes;
         Ok(())
     }
 
@@ -122,11 +178,12 @@ impl BackendEnvironment {
             if let Some(proxies) = &process.proxies {
                 proxies.heal().await?;
             }
-            if process.plan.clients.iter().any(|client| fault.hits(*client)) {
+            if process.is_hit_by(fault) {
                 match fault.kind() {
                     FaultKind::FreezeClient => process.child.resume()?,
+                    FaultKind::Suspend => process.child.wake()?,
                     FaultKind::KillClient => {
-                        process.plan.clients.iter_mut().for_each(|client| *client += GENERATION);
+                        process.plan.clients = state.next_generation(&process.plan.clients);
                         process.child = self.child(&process.context, &process.plan, state)?;
                     }
                     _ => {}
@@ -138,11 +195,21 @@ impl BackendEnvironment {
     }
 }
 
+/// Whether this machine can suspend one process alone.
+fn can_suspend() -> bool {
+    SuspendableClock::new().is_ok()
+}
+
 impl ClientProcess {
+    fn is_hit_by(&self, fault: &Fault) -> bool {
+        self.plan.clients.iter().any(|client| fault.hits(*client))
+    }
+
     async fn begin(&mut self, kind: FaultKind) -> Result<(), Failure> {
         match (kind, &self.proxies) {
             (FaultKind::KillClient, _) => self.child.kill().await?,
             (FaultKind::FreezeClient, _) => self.child.pause()?,
+            (FaultKind::Suspend, _) => self.child.suspend().await?,
             (FaultKind::Cut, Some(proxies)) => proxies.cut(),
             (FaultKind::Partition | FaultKind::BlackHole, Some(proxies)) => proxies.black_hole(Direction::Both),
             (FaultKind::DropReplies, Some(proxies)) => proxies.drop_replies(),
@@ -168,17 +235,29 @@ impl Environment for BackendEnvironment {
 
     fn kinds(&self) -> Vec<FaultKind> {
         use FaultKind as F;
-        let mut kinds = vec![F::KillClient, F::FreezeClient, F::Remove];
+        if self.faults == Faults::OfData {
+            return self.kinds_of_data().chain([F::KillClient]).collect();
+        }
+        let mut kinds = vec![F::KillClient, F::FreezeClient, F::Remove, F::Fork, F::Neighbour];
+        if self.suspends {
+            kinds.push(F::Suspend);
+        }
         if self.is_proxied {
             kinds.extend([F::Partition, F::Cut, F::BlackHole, F::DropReplies, F::Hold, F::CutReply, F::Delay]);
         }
-        if self.with_server_faults {
+        if self.faults == Faults::OfServers {
             kinds.extend([F::FreezeServer, F::FreezeServer]);
+            kinds.extend(self.kinds_of_data());
         }
-        if self.with_server_faults && self.keeps_data {
+        if self.faults == Faults::OfServers && self.keeps_data {
             kinds.extend([F::RestartServer, F::RestartServer]);
         }
         kinds
+    }
+
+    async fn save(&self) -> Result<(), String> {
+        let saving = async { Ok::<_, Failure>(self.context.server()?.save().await?) };
+        saving.await.map_err(|failure| format!("failed to copy the data of the servers: {failure}"))
     }
 
     async fn play(&self, plan: ProcessPlan, _recorder: &Recorder) -> Result<(), String> {

@@ -6,7 +6,8 @@ pub type Client = u16;
 /// The client number of faults and of what is found at the end.
 pub const OUTSIDE: Client = Client::MAX;
 
-/// The replacement of a killed client has the number of that client plus this.
+/// The replacement of a killed client, and the copy of a client whose process forks, has the number of that client plus a
+/// multiple of this.
 pub(super) const GENERATION: Client = 1000;
 
 /// Clients with this number or a greater one only observe: they watch, read or follow an election.

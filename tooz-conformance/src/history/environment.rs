@@ -21,6 +21,9 @@ pub trait Environment: Send + Sync {
     /// The faults that can be injected here.
     fn kinds(&self) -> Vec<FaultKind>;
 
+    /// Keeps a copy of the server's data, which [`Restore`](FaultKind::Restore) brings back.
+    async fn save(&self) -> Result<(), String>;
+
     /// Starts the clients of `plan`, in this process or in another.
     async fn play(&self, plan: ProcessPlan, recorder: &Recorder) -> Result<(), String>;
 

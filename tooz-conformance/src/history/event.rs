@@ -1,4 +1,4 @@
-//! The events of a run on one clock: the monotonic clock of the host, which all its processes share.
+//! The events of a run on one clock, that of the host, which all its processes share.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -17,7 +17,7 @@ pub type Op = u32;
 /// even if the process was stopped between an action and its record.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Event {
-    /// The time in nanoseconds of the monotonic clock.
+    /// The time in nanoseconds of the clock of the host.
     pub at: u64,
     /// The client.
     pub client: Client,
@@ -75,6 +75,12 @@ pub enum Act {
     Published(String, u64),
     /// A reader received this offset and payload.
     Read(u64, String),
+    /// A reader subscribes after this offset.
+    Resumed(u64),
+    /// An observer was told that its view is not continuous: a gap in a topic, or a group that does not exist.
+    Interrupted(String),
+    /// The run itself leads since then, in this term, until all observers have ended.
+    Leads(u64),
     /// An observer observed until the end of the settling time.
     ObservedToTheEnd,
     /// An observer received an error that it must not receive.
@@ -134,7 +140,8 @@ impl History {
     /// restarts slower than planned leaves less time.
     pub fn is_settled(&self, at: u64) -> bool {
         let rest = self.timing.settling().as_nanos() as u64;
-        let is_fault = |act: &Act| matches!(act, Act::Fault(_) | Act::Healed(_));
+        let is_fault =
+            |act: &Act| matches!(act, Act::Fault(fault) | Act::Healed(fault) if !fault.kind().must_not_disturb());
         let last = self.events.iter().rev().find(|event| is_fault(&event.act));
         last.is_none_or(|last| last.at + rest <= at)
     }

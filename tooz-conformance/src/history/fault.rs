@@ -37,9 +37,61 @@ pub enum FaultKind {
     KillClient,
     /// A client process is frozen.
     FreezeClient,
+    /// The host of a client process is suspended, so that its monotonic clock stands still.
+    Suspend,
+    /// A client process forks, and further clients connect in the copy.
+    Fork,
+    /// The server is killed and started again with the data that it had before the run.
+    Restore,
+    /// The server is killed and started again without data.
+    EmptyServer,
+    /// Another client writes values that tooz cannot read, and leaves dead sessions.
+    Neighbour,
     /// Entries are removed without their owners' knowledge: those of the holder and of the last waiter, or that of a
     /// member.
     Remove,
+}
+
+impl FaultKind {
+    /// Whether the server has another history after it: all sessions end, and numbers may start again.
+    pub fn begins_a_history(self) -> bool {
+        matches!(self, Self::Restore | Self::EmptyServer)
+    }
+
+    /// Whether no client may notice it, so that it excuses nothing.
+    pub fn must_not_disturb(self) -> bool {
+        matches!(self, Self::Fork | Self::Neighbour)
+    }
+
+    /// Whether it has no duration.
+    fn is_instant(self) -> bool {
+        matches!(
+            self,
+            Self::Expire
+                | Self::KillClient
+                | Self::Cut
+                | Self::RestartServer
+                | Self::Remove
+                | Self::Fork
+                | Self::Restore
+                | Self::EmptyServer
+                | Self::Neighbour
+        )
+    }
+
+    /// Whether it hits the clients of one process.
+    fn hits_one_process(self) -> bool {
+        matches!(
+            self,
+            Self::Expire
+                | Self::Partition
+                | Self::CutReply
+                | Self::KillClient
+                | Self::FreezeClient
+                | Self::Suspend
+                | Self::Fork
+        )
+    }
 }
 
 impl fmt::Display for FaultKind {
@@ -57,6 +109,11 @@ impl fmt::Display for FaultKind {
             Self::RestartServer => "restart server",
             Self::KillClient => "kill client",
             Self::FreezeClient => "freeze client",
+            Self::Suspend => "suspend",
+            Self::Fork => "fork",
+            Self::Restore => "restore",
+            Self::EmptyServer => "empty server",
+            Self::Neighbour => "hostile neighbour",
             Self::Remove => "remove",
         })
     }
@@ -121,25 +178,14 @@ pub fn schedule(
     let mut planned = Vec::new();
     let mut at = ttl.mul_f64(rng.random_range(0.05..0.5));
     while let Some(kind) = kinds.choose(&mut rng).copied() {
-        let lasts = match kind {
-            FaultKind::Expire
-            | FaultKind::KillClient
-            | FaultKind::Cut
-            | FaultKind::RestartServer
-            | FaultKind::Remove => Duration::ZERO,
-            // A fault is sometimes shorter and sometimes longer than the TTL.
-            _ => ttl.mul_f64(rng.random_range(0.05..1.6)),
-        };
+        // A fault is sometimes shorter and sometimes longer than the TTL.
+        let lasts = if kind.is_instant() { Duration::ZERO } else { ttl.mul_f64(rng.random_range(0.05..1.6)) };
         if at + lasts + ttl / 4 > length {
             break;
         }
-        let fault = match kind {
-            FaultKind::Expire
-            | FaultKind::Partition
-            | FaultKind::CutReply
-            | FaultKind::KillClient
-            | FaultKind::FreezeClient => Fault::of(kind, groups.choose(&mut rng).cloned().unwrap_or_default()),
-            _ => Fault::of_all(kind),
+        let fault = match kind.hits_one_process() {
+            true => Fault::of(kind, groups.choose(&mut rng).cloned().unwrap_or_default()),
+            false => Fault::of_all(kind),
         };
         planned.push(Planned { after: at, lasts, fault });
         // Some pauses are long enough for everything to settle.

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 use tooz_core::driver::{Session, SessionOptions};
-use tooz_core::memory::Server;
+use tooz_core::memory::{Backup, Server};
 use tooz_core::{Builder, Coordinator, DriverEntry, Error, Name, Registry};
 
 use super::client_id::member;
@@ -21,6 +21,17 @@ use super::workload::{Connect, ProcessPlan, perform};
 /// The namespace of all clients of a run.
 const NAMESPACE: &str = "history";
 
+/// The faults that the server of the memory driver can have.
+const KINDS: [FaultKind; 7] = [
+    FaultKind::Expire,
+    FaultKind::Partition,
+    FaultKind::BlackHole,
+    FaultKind::Remove,
+    FaultKind::Neighbour,
+    FaultKind::Restore,
+    FaultKind::EmptyServer,
+];
+
 /// The memory driver, or a driver that is built on it, and its server.
 #[derive(Debug)]
 pub struct MemoryEnvironment {
@@ -28,6 +39,7 @@ pub struct MemoryEnvironment {
     url: String,
     server: Server,
     kinds: Vec<FaultKind>,
+    backup: Mutex<Backup>,
     processes: Mutex<Vec<JoinHandle<()>>>,
 }
 
@@ -38,7 +50,8 @@ impl MemoryEnvironment {
             url: format!("{}://{server}", driver.schemes[0]),
             driver,
             server: Server::named(server),
-            kinds: vec![FaultKind::Expire, FaultKind::Partition, FaultKind::BlackHole, FaultKind::Remove],
+            kinds: KINDS.to_vec(),
+            backup: Mutex::default(),
             processes: Mutex::default(),
         }
     }
@@ -67,6 +80,11 @@ impl Environment for MemoryEnvironment {
         self.kinds.clone()
     }
 
+    async fn save(&self) -> Result<(), String> {
+        *self.backup.lock().await = self.server.back_up();
+        Ok(())
+    }
+
     async fn play(&self, plan: ProcessPlan, recorder: &Recorder) -> Result<(), String> {
         let (url, driver) = (self.url.clone(), self.driver);
         let connect: Connect = Arc::new(move |member| {
@@ -86,6 +104,8 @@ impl Environment for MemoryEnvironment {
                 }
             }
             FaultKind::BlackHole => self.server.pause(),
+            FaultKind::Restore => self.server.restore(&*self.backup.lock().await),
+            FaultKind::EmptyServer => self.server.empty(),
             other => return Err(format!("the memory driver cannot inject the fault {other}")),
         }
         Ok(())

@@ -1,4 +1,7 @@
 //! Records events: in memory or, in a process that may be killed at any moment, as lines of a file.
+//!
+//! All processes of a run share the clock of the host, the one that goes on while a process believes that its host was
+//! suspended.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Write};
@@ -15,8 +18,6 @@ use super::event::{Act, Event};
 /// How often a process checks whether it was stopped, and the least delay that counts as a stall.
 const LOOK: Duration = Duration::from_millis(10);
 const STALL: Duration = Duration::from_millis(60);
-/// The greatest difference in nanoseconds between the clocks of two processes in a record.
-const SKEW: u64 = 20_000;
 
 /// Records events. Clones share one record.
 #[derive(Clone, Debug)]
@@ -24,9 +25,15 @@ pub struct Recorder(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    epoch: Instant,
-    epoch_nanos: u64,
+    clock: Clock,
     sink: Mutex<Sink>,
+}
+
+#[derive(Debug)]
+enum Clock {
+    Host,
+    /// The clock of the runtime, which a test has paused, since this instant.
+    Paused(Instant),
 }
 
 #[derive(Debug)]
@@ -36,39 +43,42 @@ enum Sink {
 }
 
 impl Recorder {
-    /// Records in memory.
-    pub fn in_memory() -> Self {
-        Self::new(Sink::Memory(Vec::new()))
+    /// Records in memory, on the clock of the host or, if `real_time` is false, on that of a runtime that is paused.
+    pub fn in_memory(real_time: bool) -> Self {
+        let clock = if real_time { Clock::Host } else { Clock::Paused(Instant::now()) };
+        Self::new(clock, Sink::Memory(Vec::new()))
     }
 
-    /// Records as lines of JSON. Each line goes to the kernel at once, so it survives a kill.
+    /// Records as lines of JSON, on the clock of the host. Each line goes to the kernel at once, so it survives a kill.
     ///
     /// # Errors
     /// The file cannot be created.
     pub fn in_file(path: &Path) -> io::Result<Self> {
-        Ok(Self::new(Sink::File(File::create(path)?)))
+        Ok(Self::new(Clock::Host, Sink::File(File::create(path)?)))
     }
 
-    fn new(sink: Sink) -> Self {
-        // A stop between the two clock readings would date all later events too early.
-        let (epoch, epoch_nanos) = loop {
-            let (before, epoch, after) = (monotonic_nanos(), Instant::now(), monotonic_nanos());
-            if after - before < SKEW {
-                break (epoch, before);
-            }
-        };
-        Self(Arc::new(Inner { epoch, epoch_nanos, sink: Mutex::new(sink) }))
+    fn new(clock: Clock, sink: Sink) -> Self {
+        Self(Arc::new(Inner { clock, sink: Mutex::new(sink) }))
     }
 
-    /// The current time as events carry it: the monotonic clock of the host, or the runtime's clock if that is paused.
+    /// The current time as events carry it.
     pub fn now(&self) -> u64 {
-        let since = u64::try_from(self.0.epoch.elapsed().as_nanos()).unwrap_or(u64::MAX);
-        self.0.epoch_nanos.saturating_add(since)
+        match self.0.clock {
+            Clock::Host => host_nanos(),
+            Clock::Paused(start) => nanos(start.elapsed()),
+        }
     }
 
-    /// Converts the time of an event to an instant of the runtime.
+    /// Converts the time of an event to an instant of the runtime, as long as the host is not suspended.
     pub fn instant(&self, at: u64) -> Instant {
-        self.0.epoch + Duration::from_nanos(at.saturating_sub(self.0.epoch_nanos))
+        match self.0.clock {
+            Clock::Paused(start) => start + Duration::from_nanos(at),
+            Clock::Host => {
+                let (instant, now) = (Instant::now(), self.now());
+                let past = instant.checked_sub(Duration::from_nanos(now.saturating_sub(at))).unwrap_or(instant);
+                past + Duration::from_nanos(at.saturating_sub(now))
+            }
+        }
     }
 
     /// Records an event that happens now.
@@ -106,16 +116,23 @@ impl Recorder {
             sleep(LOOK).await;
             let late = before.elapsed().saturating_sub(LOOK);
             if late > STALL {
-                self.note(OUTSIDE, Act::Stalled(u64::try_from(late.as_nanos()).unwrap_or(u64::MAX)));
+                self.note(OUTSIDE, Act::Stalled(nanos(late)));
             }
         }
     }
 }
 
-fn monotonic_nanos() -> u64 {
-    let time = clock_gettime(ClockId::Monotonic);
-    let nanos = Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or_default()).as_nanos();
-    u64::try_from(nanos).unwrap_or(u64::MAX)
+fn host_nanos() -> u64 {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    let clock = ClockId::Boottime;
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    let clock = ClockId::Monotonic;
+    let time = clock_gettime(clock);
+    nanos(Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or_default()))
+}
+
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// Reads the record of a process. An incomplete last line is left out.

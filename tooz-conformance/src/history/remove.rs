@@ -76,7 +76,8 @@ async fn chosen(
     Ok(chosen.filter_map(|one| Some((client(one.member.as_bytes())?, Seq(one.token.0)))).collect())
 }
 
-fn kind(workload: Workload) -> Option<Kind> {
+/// The kind of the rosters that a workload uses.
+pub(super) fn kind(workload: Workload) -> Option<Kind> {
     match workload {
         Workload::Lock | Workload::SharedLock => Some(Kind::Lock),
         Workload::Semaphore => Some(Kind::Semaphore),

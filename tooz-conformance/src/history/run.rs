@@ -9,6 +9,7 @@ use super::client_id::OUTSIDE;
 use super::environment::Environment;
 use super::event::{Act, History};
 use super::fault::FaultKind;
+use super::neighbour::disturb;
 use super::plan::Plan;
 use super::recorder::Recorder;
 use super::remove::remove;
@@ -19,8 +20,11 @@ use super::workload::{OBJECTS, PERMITS, ProcessPlan, Workload, object_name};
 /// # Errors
 /// The environment fails. That says nothing about the driver.
 pub async fn run(plan: &Plan, environment: &dyn Environment) -> Result<History, String> {
-    let recorder = Recorder::in_memory();
+    let recorder = Recorder::in_memory(plan.timing.real_time);
     prepare(plan, environment).await.map_err(|error| format!("failed to prepare the run: {error}"))?;
+    if environment.kinds().contains(&FaultKind::Restore) {
+        environment.save().await?;
+    }
     let began = recorder.now();
     let after = |duration: Duration| began + u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX / 2);
     let settled = plan.length + plan.settling(environment);
@@ -38,12 +42,10 @@ pub async fn run(plan: &Plan, environment: &dyn Environment) -> Result<History, 
         environment.play(ProcessPlan { clients, ..process.clone() }, &recorder).await?;
     }
     inject_faults(plan, environment, &recorder, began).await?;
-    if plan.workload == Workload::Group {
-        let coordinator = ask(plan, || environment.builder("run").connect()).await?;
-        sleep_until(recorder.instant(process.settled)).await;
-        let members = ask(plan, || members(&coordinator)).await?;
-        recorder.note(OUTSIDE, Act::Members(members));
-        coordinator.close().await;
+    match plan.workload {
+        Workload::Group => record_members(plan, environment, &recorder, process.settled).await?,
+        Workload::Election => lead_to_the_end(plan, environment, &recorder, &process).await?,
+        _ => {}
     }
     let recorded = environment.finish().await?;
     leftovers(plan, environment, &recorder).await?;
@@ -74,17 +76,69 @@ async fn inject_faults(
             // The previous faults took longer than planned, so this one would reach into the settling time.
             break;
         }
-        if planned.fault.kind() == FaultKind::Remove {
-            remove(plan.workload, environment, recorder).await;
-            continue;
+        match planned.fault.kind() {
+            FaultKind::Remove => {
+                remove(plan.workload, environment, recorder).await;
+                continue;
+            }
+            FaultKind::Neighbour => {
+                recorder.note(OUTSIDE, Act::Fault(planned.fault.clone()));
+                disturb(plan.workload, environment, recorder).await;
+                recorder.note(OUTSIDE, Act::Healed(planned.fault));
+                continue;
+            }
+            _ => {}
         }
         // The record covers the fault from before its start to after its end.
         recorder.note(OUTSIDE, Act::Fault(planned.fault.clone()));
         environment.begin(&planned.fault).await?;
         sleep(planned.lasts).await;
         environment.end(&planned.fault).await?;
+        let begins_a_history = planned.fault.kind().begins_a_history();
         recorder.note(OUTSIDE, Act::Healed(planned.fault));
+        if begins_a_history {
+            // As an operator does. A backup contains the group, an empty server does not.
+            ask(plan, || prepare(plan, environment)).await?;
+        }
     }
+    Ok(())
+}
+
+/// Records the members that a client without faults sees when everything has settled.
+async fn record_members(
+    plan: &Plan,
+    environment: &dyn Environment,
+    recorder: &Recorder,
+    settled: u64,
+) -> Result<(), String> {
+    let coordinator = ask(plan, || environment.builder("run").connect()).await?;
+    sleep_until(recorder.instant(settled)).await;
+    let members = ask(plan, || members(&coordinator)).await?;
+    recorder.note(OUTSIDE, Act::Members(members));
+    coordinator.close().await;
+    Ok(())
+}
+
+/// Leads from the end of the last candidate until all observers have ended.
+async fn lead_to_the_end(
+    plan: &Plan,
+    environment: &dyn Environment,
+    recorder: &Recorder,
+    process: &ProcessPlan,
+) -> Result<(), String> {
+    sleep_until(recorder.instant(process.until)).await;
+    let coordinator = ask(plan, || environment.builder("run").ttl(plan.timing.ttl).connect()).await?;
+    let election = coordinator.election(object_name(0));
+    let leadership = ask(plan, || election.campaign()).await?;
+    let since = recorder.now();
+    sleep_until(recorder.instant(process.settled) + plan.timing.ttl / 3).await;
+    // On a slow machine the run may have lost its own session.
+    if leadership.is_held() {
+        recorder.note_at(since, OUTSIDE, Act::Leads(leadership.term().0));
+    }
+    // The leftovers are counted afterwards.
+    let _ = leadership.resign().await;
+    coordinator.close().await;
     Ok(())
 }
 

@@ -48,7 +48,7 @@ fn only(history: &History, violation: &Violation, ops: &BTreeSet<(Client, Op)>) 
     let cause = from.saturating_sub(3 * u64::try_from(history.timing.ttl.as_nanos()).unwrap_or_default())..=to;
     let keep = |event: &&Event| match &event.act {
         Act::Fault(_) | Act::Healed(_) | Act::Stalled(_) | Act::Removed(..) => cause.contains(&event.at),
-        Act::Notified(_) | Act::Members(_) | Act::ObservedToTheEnd => violation.ops.is_empty(),
+        Act::Notified(_) | Act::Members(_) | Act::Leads(_) | Act::ObservedToTheEnd => violation.ops.is_empty(),
         act => match act.op() {
             Some(op) => ops.contains(&(event.client, op)),
             None => violation.ops.is_empty() && (from..=to).contains(&event.at),

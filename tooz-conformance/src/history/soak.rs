@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::fault::FaultKind;
-use super::trials::play;
+use super::trials::{Faults, play};
 use super::verdict::Verdict;
 use super::workload::Workload;
 use crate::harness::{DriverUnderTest, RunningBackend};
@@ -87,7 +87,8 @@ async fn soak_all(subject: Arc<DriverUnderTest>, assignment: &Assignment) -> Res
         }
         // Half of the runs inject no faults into servers, so that clients and networks get their share.
         let with_server_faults = with_server_faults && (seed / Workload::ALL.len() as u64).is_multiple_of(2);
-        match play(&context, workload, seed, LENGTH, with_server_faults).await {
+        let faults = if with_server_faults { Faults::OfServers } else { Faults::OfClients };
+        match play(&context, workload, seed, LENGTH, faults).await {
             Ok(verdict) => sum.add(verdict),
             Err(failure) => {
                 sum.without_verdict += 1;

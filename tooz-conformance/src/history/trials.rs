@@ -18,35 +18,47 @@ const LENGTH: Duration = Duration::from_secs(6);
 /// The seed of the trials. `cargo xtask soak` draws others.
 const SEED: u64 = 1;
 
-pub(crate) fn trials() -> Vec<Trial> {
-    let without_server_faults = Workload::ALL.map(|workload| {
-        Trial::new(format!("history::{}", workload.as_str()), Needs::NOTHING, move |context| {
-            short(context, workload, false)
-        })
-    });
-    let with_server_faults = [Workload::Lock, Workload::Group, Workload::Topic].map(|workload| {
-        Trial::new(format!("history::{}_while_servers_fail", workload.as_str()), Needs::OWN_SERVER, move |context| {
-            short(context, workload, true)
-        })
-    });
-    without_server_faults.into_iter().chain(with_server_faults).collect()
+/// Which faults a run injects, as far as they can be injected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Faults {
+    /// Those of clients and of the network.
+    OfClients,
+    /// Those of servers, too.
+    OfServers,
+    /// Servers are emptied and restored, while clients are killed.
+    OfData,
 }
 
-async fn short(context: Context, workload: Workload, with_server_faults: bool) -> Result<(), Failure> {
+pub(crate) fn trials() -> Vec<Trial> {
+    use Workload::{Election, Group, Lock, Topic};
+    let trial = |workload: Workload, what: &str, needs, faults| {
+        Trial::new(format!("history::{}{what}", workload.as_str()), needs, move |context| {
+            short(context, workload, faults)
+        })
+    };
+    let of_clients = Workload::ALL.map(|workload| trial(workload, "", Needs::NOTHING, Faults::OfClients));
+    let of_servers = [Lock, Group, Topic]
+        .map(|workload| trial(workload, "_while_servers_fail", Needs::OWN_SERVER, Faults::OfServers));
+    let of_data = [Lock, Election, Group, Topic]
+        .map(|workload| trial(workload, "_while_servers_lose_data", Needs::OWN_SERVER, Faults::OfData));
+    of_clients.into_iter().chain(of_servers).chain(of_data).collect()
+}
+
+async fn short(context: Context, workload: Workload, faults: Faults) -> Result<(), Failure> {
     if workload == Workload::Topic && !context.info()?.topics {
         return Err(Failure::ignored("the backend has no topics"));
     }
-    let verdict = play(&context, workload, SEED, LENGTH, with_server_faults).await?;
+    let verdict = play(&context, workload, SEED, LENGTH, faults).await?;
     verdict.into_result().map(drop).map_err(Failure::new)
 }
 
-/// One run on the backend of `context`, with all faults that can be injected there.
+/// One run on the backend of `context`.
 pub(crate) async fn play(
     context: &Context,
     workload: Workload,
     seed: u64,
     length: Duration,
-    with_server_faults: bool,
+    faults: Faults,
 ) -> Result<Verdict, Failure> {
     let session = context.session("timing").await?;
     let (ttl, expires) = (session.ttl().unwrap_or(context.ttl()), session.ttl().is_some());
@@ -54,7 +66,7 @@ pub(crate) async fn play(
     let timing = Timing { ttl, expires, ..Timing::default() };
     let plan = Plan { workload, seed, length, processes: (3, 2), timing };
     let environment: Box<dyn Environment> = match context.has_processes() {
-        true => Box::new(BackendEnvironment::new(context.clone(), with_server_faults).await?),
+        true => Box::new(BackendEnvironment::new(context.clone(), faults).await?),
         // A fault of the memory server affects all its clients, so each run has its own server.
         false => Box::new(MemoryEnvironment::new(context.driver, context.namespace())),
     };

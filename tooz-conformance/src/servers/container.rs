@@ -6,9 +6,11 @@ use std::time::Duration;
 
 use testcontainers::bollard::models::{HostConfig, Mount, MountType};
 use testcontainers::bollard::query_parameters::{ListContainersOptionsBuilder, RemoveContainerOptionsBuilder};
+use testcontainers::core::WaitFor;
 use testcontainers::core::client::docker_client_instance;
+use testcontainers::core::wait::ExitWaitStrategy;
 use testcontainers::runners::AsyncRunner;
-use testcontainers::{ContainerAsync, GenericImage, ImageExt};
+use testcontainers::{ContainerAsync, GenericImage, Image, ImageExt};
 
 use super::spec::Launch;
 
@@ -74,6 +76,19 @@ impl Container {
 
     pub(crate) async fn resume(&self) -> io::Result<()> {
         self.0.unpause().await.map_err(io::Error::other)
+    }
+
+    /// Runs a shell script in the data directory, in a second container that shares it.
+    pub(crate) async fn shell(&self, script: &str) -> io::Result<()> {
+        let (id, image) = (self.0.id().to_owned(), self.0.image().clone());
+        let helper = GenericImage::new(image.name(), image.tag())
+            .with_wait_for(WaitFor::exit(ExitWaitStrategy::new().with_exit_code(0)))
+            .with_entrypoint("sh")
+            .with_cmd(["-c".to_owned(), format!("cd {DATA} && {script}")])
+            .with_label(OWNER, owner(std::process::id()).unwrap_or_default())
+            .with_host_config_modifier(move |config| config.volumes_from = Some(vec![id.clone()]));
+        let helper = helper.start().await.map_err(io::Error::other)?;
+        helper.rm().await.map_err(io::Error::other)
     }
 
     /// Removes the container and its data.

@@ -2,6 +2,8 @@
 
 use std::io;
 
+use futures_util::future::try_join_all;
+
 use super::container;
 use super::node::Node;
 use super::ports::free_ports;
@@ -19,6 +21,7 @@ const ATTEMPTS: usize = 4;
 /// [`remove`](Self::remove) ends it. A deployment that is only dropped ends with this process at the latest.
 #[derive(Debug)]
 pub struct Deployment {
+    spec: DeploymentSpec,
     nodes: Vec<Node>,
     provision: Provision,
     version: String,
@@ -44,8 +47,8 @@ impl Deployment {
 
     async fn attempt(spec: &DeploymentSpec, provision: &Provision) -> io::Result<Self> {
         let (spec, provision) = (spec.clone(), provision.clone());
-        let mut deployment = Self { nodes: Vec::new(), provision, version: String::new() };
-        match deployment.bring_up(&spec).await {
+        let mut deployment = Self { spec, nodes: Vec::new(), provision, version: String::new() };
+        match deployment.bring_up().await {
             Ok(()) => Ok(deployment),
             Err(error) => {
                 // The first error is the useful one.
@@ -55,7 +58,8 @@ impl Deployment {
         }
     }
 
-    async fn bring_up(&mut self, spec: &DeploymentSpec) -> io::Result<()> {
+    async fn bring_up(&mut self) -> io::Result<()> {
+        let spec = self.spec.clone();
         let (mut locations, mut homes) = (Vec::new(), Vec::new());
         let mut ports = free_ports(spec.nodes.iter().map(|node| node.ports).sum())?;
         for node in &spec.nodes {
@@ -69,16 +73,22 @@ impl Deployment {
                 self.ready().await?;
             }
             let (product, provision, launch) = (spec.product, self.provision.clone(), node.launch(&locations, index));
-            let unit = on_servers(async move { Unit::launch(product, &provision, home, launch).await }).await?;
-            self.nodes.push(Node::new(node.clone(), locations[index].clone(), unit));
+            let launched = launch.clone();
+            let unit = on_servers(async move { Unit::launch(product, &provision, home, launched).await }).await?;
+            self.nodes.push(Node::new(node.clone(), locations[index].clone(), &launch, unit));
         }
         self.ready().await?;
-        if let Some(form) = &spec.form {
-            form(self.nodes.iter().map(Node::port).collect()).await?;
-        }
+        self.form().await?;
         self.version =
             (spec.product.version)(self.nodes[0].health_port()).await.unwrap_or_else(|error| error.to_string());
         Ok(())
+    }
+
+    async fn form(&self) -> io::Result<()> {
+        match &self.spec.form {
+            Some(form) => form(self.nodes.iter().map(Node::port).collect()).await,
+            None => Ok(()),
+        }
     }
 
     /// Waits until every node serves.
@@ -86,7 +96,7 @@ impl Deployment {
     /// # Errors
     /// Those of [`Node::ready`].
     pub async fn ready(&self) -> io::Result<()> {
-        futures_util::future::try_join_all(self.nodes.iter().map(Node::ready)).await.map(drop)
+        try_join_all(self.nodes.iter().map(Node::ready)).await.map(drop)
     }
 
     /// The servers, in the order of the spec.
@@ -123,7 +133,7 @@ impl Deployment {
     /// # Errors
     /// A node does not run.
     pub async fn kill(&self) -> io::Result<()> {
-        futures_util::future::try_join_all(self.nodes.iter().map(Node::kill)).await.map(drop)
+        try_join_all(self.nodes.iter().map(Node::kill)).await.map(drop)
     }
 
     /// Starts every node again, after [`kill`](Self::kill).
@@ -131,7 +141,38 @@ impl Deployment {
     /// # Errors
     /// A node does not serve within 60 s.
     pub async fn start_again(&self) -> io::Result<()> {
-        futures_util::future::try_join_all(self.nodes.iter().map(Node::start)).await.map(drop)
+        try_join_all(self.nodes.iter().map(Node::start)).await.map(drop)
+    }
+
+    /// Copies the data of every node aside, for [`restore`](Self::restore). The nodes are killed and started again.
+    ///
+    /// # Errors
+    /// The data cannot be copied, or a node does not serve within 60 s.
+    pub async fn save(&self) -> io::Result<()> {
+        self.kill().await?;
+        try_join_all(self.nodes.iter().map(Node::save_data)).await?;
+        self.start_again().await
+    }
+
+    /// Kills every node and starts it with the data of the last [`save`](Self::save), as after a restore from a backup.
+    ///
+    /// # Errors
+    /// Nothing was saved, or a node does not serve within 60 s.
+    pub async fn restore(&self) -> io::Result<()> {
+        self.kill().await?;
+        try_join_all(self.nodes.iter().map(Node::restore_data)).await?;
+        self.start_again().await
+    }
+
+    /// Kills every node and starts it without data.
+    ///
+    /// # Errors
+    /// The data cannot be removed, or a node does not serve within 60 s.
+    pub async fn empty(&self) -> io::Result<()> {
+        self.kill().await?;
+        try_join_all(self.nodes.iter().map(Node::remove_data)).await?;
+        self.start_again().await?;
+        self.form().await
     }
 
     /// Freezes every node.
@@ -139,7 +180,7 @@ impl Deployment {
     /// # Errors
     /// A node does not run.
     pub async fn pause(&self) -> io::Result<()> {
-        futures_util::future::try_join_all(self.nodes.iter().map(Node::pause)).await.map(drop)
+        try_join_all(self.nodes.iter().map(Node::pause)).await.map(drop)
     }
 
     /// Lets every frozen node go on.
@@ -147,7 +188,7 @@ impl Deployment {
     /// # Errors
     /// A node does not run.
     pub async fn resume(&self) -> io::Result<()> {
-        futures_util::future::try_join_all(self.nodes.iter().map(Node::resume)).await.map(drop)
+        try_join_all(self.nodes.iter().map(Node::resume)).await.map(drop)
     }
 
     /// Ends all servers and removes their data.

@@ -5,6 +5,7 @@
 
 mod certificates;
 mod container;
+mod data;
 mod deployment;
 mod node;
 mod ports;

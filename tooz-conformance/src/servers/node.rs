@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
@@ -9,8 +10,9 @@ use futures_util::future::BoxFuture;
 use tokio::sync::Mutex;
 use tokio::time::sleep;
 
+use super::data;
 use super::runtime::on_servers;
-use super::spec::{Location, NodeSpec};
+use super::spec::{Launch, Location, NodeSpec};
 use super::unit::Unit;
 
 /// How long a server may take until it serves.
@@ -24,12 +26,17 @@ pub struct Node(Arc<Inner>);
 struct Inner {
     spec: NodeSpec,
     location: Location,
+    /// The files with which the server was configured.
+    files: Vec<String>,
+    /// Odd from when the server is killed or frozen until it serves again.
+    disturbances: AtomicU64,
     unit: Mutex<Option<Unit>>,
 }
 
 impl Node {
-    pub(crate) fn new(spec: NodeSpec, location: Location, unit: Unit) -> Self {
-        Self(Arc::new(Inner { spec, location, unit: Mutex::new(Some(unit)) }))
+    pub(crate) fn new(spec: NodeSpec, location: Location, launch: &Launch, unit: Unit) -> Self {
+        let files = launch.files.iter().map(|(name, _)| name.clone()).collect();
+        Self(Arc::new(Inner { spec, location, files, disturbances: AtomicU64::new(0), unit: Mutex::new(Some(unit)) }))
     }
 
     /// The name of the node inside its deployment, such as `master`.
@@ -66,6 +73,7 @@ impl Node {
     /// # Errors
     /// The server does not run.
     pub async fn kill(&self) -> io::Result<()> {
+        self.begin_disturbance();
         self.with(|unit| unit.kill().boxed()).await
     }
 
@@ -74,6 +82,7 @@ impl Node {
     /// # Errors
     /// The server does not run.
     pub async fn pause(&self) -> io::Result<()> {
+        self.begin_disturbance();
         self.with(|unit| unit.pause().boxed()).await
     }
 
@@ -82,7 +91,9 @@ impl Node {
     /// # Errors
     /// The server does not run.
     pub async fn resume(&self) -> io::Result<()> {
-        self.with(|unit| unit.resume().boxed()).await
+        self.with(|unit| unit.resume().boxed()).await?;
+        self.end_disturbance();
+        Ok(())
     }
 
     /// Asks the server to stop, and kills it after 10 s.
@@ -90,6 +101,7 @@ impl Node {
     /// # Errors
     /// The server does not run.
     pub async fn stop_gracefully(&self) -> io::Result<()> {
+        self.begin_disturbance();
         self.with(|unit| unit.stop().boxed()).await
     }
 
@@ -99,7 +111,9 @@ impl Node {
     /// It does not serve within 60 s.
     pub async fn start(&self) -> io::Result<()> {
         self.with(|unit| unit.start().boxed()).await?;
-        self.ready().await
+        self.ready().await?;
+        self.end_disturbance();
+        Ok(())
     }
 
     /// Kills the server and starts it again; see [`start`](Self::start).
@@ -109,6 +123,25 @@ impl Node {
     pub async fn restart(&self) -> io::Result<()> {
         self.kill().await?;
         self.start().await
+    }
+
+    /// Copies the data of a stopped server aside, for [`restore_data`](Self::restore_data).
+    pub(super) async fn save_data(&self) -> io::Result<()> {
+        self.shell(data::save()).await
+    }
+
+    /// Replaces the data of a stopped server by the copy.
+    pub(super) async fn restore_data(&self) -> io::Result<()> {
+        self.shell(data::restore()).await
+    }
+
+    /// Removes the data of a stopped server.
+    pub(super) async fn remove_data(&self) -> io::Result<()> {
+        self.shell(data::empty(&self.0.files)).await
+    }
+
+    async fn shell(&self, script: String) -> io::Result<()> {
+        self.with(move |unit| async move { unit.shell(&script).await }.boxed()).await
     }
 
     /// Waits until the server serves.
@@ -131,6 +164,24 @@ impl Node {
                 Err(_) => sleep(Duration::from_millis(20)).await,
             }
         }
+    }
+
+    /// How long the server takes to answer a trivial request, unless it is killed or frozen meanwhile.
+    pub(crate) async fn response_time(&self) -> Option<Duration> {
+        let (before, began) = (self.0.disturbances.load(Ordering::SeqCst), Instant::now());
+        // A server that refuses answers, too.
+        (self.0.spec.ready)(self.health_port()).await.ok();
+        let is_calm = before.is_multiple_of(2) && before == self.0.disturbances.load(Ordering::SeqCst);
+        is_calm.then(|| began.elapsed())
+    }
+
+    fn begin_disturbance(&self) {
+        self.0.disturbances.fetch_or(1, Ordering::SeqCst);
+    }
+
+    fn end_disturbance(&self) {
+        let even = |count: u64| count.checked_next_multiple_of(2);
+        self.0.disturbances.fetch_update(Ordering::SeqCst, Ordering::SeqCst, even).ok();
     }
 
     async fn serves(&self) -> io::Result<()> {

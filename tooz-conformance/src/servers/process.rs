@@ -136,6 +136,15 @@ impl Process {
         self.kill().await
     }
 
+    /// Runs a shell script in the data directory.
+    pub(crate) async fn shell(&self, script: &str) -> io::Result<()> {
+        let output = Command::new("sh").args(["-c", script]).current_dir(self.home.path()).output().await?;
+        match output.status.success() {
+            true => Ok(()),
+            false => Err(io::Error::other(String::from_utf8_lossy(&output.stderr).into_owned())),
+        }
+    }
+
     /// The end of the program's log.
     pub(crate) fn log(&self) -> String {
         let log = fs::read(self.home.path().join("server.log")).unwrap_or_default();

@@ -77,6 +77,14 @@ impl Unit {
         }
     }
 
+    /// Runs a shell script in the data directory.
+    pub(crate) async fn shell(&mut self, script: &str) -> io::Result<()> {
+        match self {
+            Self::Process(process) => process.shell(script).await,
+            Self::Container(container) => container.shell(script).await,
+        }
+    }
+
     pub(crate) async fn is_running(&mut self) -> bool {
         match self {
             Self::Process(process) => process.is_running(),

@@ -199,16 +199,16 @@ async fn closing_ends_every_call(context: Context) -> Result<(), Failure> {
     let waiting = tokio::spawn(async move { lock.acquire().await });
     tokio::time::sleep(Duration::from_millis(50)).await;
     a.close().await;
-    fails(super::fixtures::ends("the end of a waiter", waiting).await, ErrorKind::SessionLost);
-    fails(a.lock("l").try_acquire().await, ErrorKind::SessionLost);
-    fails(a.lock("l").inspect().await, ErrorKind::SessionLost);
-    fails(a.lock("l").break_lock().await, ErrorKind::SessionLost);
-    fails(a.semaphore("s", 1).acquire().await, ErrorKind::SessionLost);
-    fails(a.election("e").campaign().await, ErrorKind::SessionLost);
-    fails(a.groups().await, ErrorKind::SessionLost);
-    fails(a.group("g").members().await, ErrorKind::SessionLost);
-    fails(a.group("g").watch().await, ErrorKind::SessionLost);
-    fails(membership.leave().await, ErrorKind::SessionLost);
+    fails(super::fixtures::ends("the end of a waiter", waiting).await, ErrorKind::Closed);
+    fails(a.lock("l").try_acquire().await, ErrorKind::Closed);
+    fails(a.lock("l").inspect().await, ErrorKind::Closed);
+    fails(a.lock("l").break_lock().await, ErrorKind::Closed);
+    fails(a.semaphore("s", 1).acquire().await, ErrorKind::Closed);
+    fails(a.election("e").campaign().await, ErrorKind::Closed);
+    fails(a.groups().await, ErrorKind::Closed);
+    fails(a.group("g").members().await, ErrorKind::Closed);
+    fails(a.group("g").watch().await, ErrorKind::Closed);
+    fails(membership.leave().await, ErrorKind::Closed);
     held.verify().await?;
     ensure!(b.lock("l").inspect().await?.waiters.is_empty());
     Ok(())

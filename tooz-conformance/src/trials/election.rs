@@ -184,7 +184,7 @@ async fn closing_the_coordinator_ends_the_term(context: Context) -> Result<(), F
     let leadership = a.election("e").campaign().await?;
     let next = candidate(&b, 1).await?;
     a.close().await;
-    ensure!(soon("the notification of the loss", leadership.lost()).await.is_session_lost());
+    ensure!(soon("the notification of the loss", leadership.lost()).await.is_closed());
     drop(ends("the term of the next", next).await?);
     Ok(())
 }

@@ -226,8 +226,8 @@ async fn closing_the_coordinator_leaves(context: Context) -> Result<(), Failure>
     let membership = a.group("g").join(()).await?;
     a.close().await;
     ensure!(group.members().await?.is_empty());
-    ensure!(soon("the notification of the loss", membership.lost()).await.is_session_lost());
-    fails(membership.update(()).await, ErrorKind::SessionLost);
+    ensure!(soon("the notification of the loss", membership.lost()).await.is_closed());
+    fails(membership.update(()).await, ErrorKind::Closed);
     Ok(())
 }
 

@@ -177,7 +177,7 @@ async fn watch_ends_with_the_group(context: Context) -> Result<(), Failure> {
     a.group("g").create().await?;
     let mut watch = b.group("g").watch().await?;
     b.close().await;
-    fails(soon("the end of the watch", watch.next()).await, ErrorKind::SessionLost);
+    fails(soon("the end of the watch", watch.next()).await, ErrorKind::Closed);
     Ok(())
 }
 

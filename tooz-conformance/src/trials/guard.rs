@@ -124,10 +124,10 @@ async fn closing_the_coordinator_notifies_the_guard(context: Context) -> Result<
     let next = tokio::spawn(async move { lock.acquire().await });
     a.close().await;
     let cause = soon("the notification of the loss", guard.lost()).await;
-    ensure!(cause.is_session_lost(), "{cause}");
+    ensure!(cause.is_closed(), "{cause}");
     ensure!(!guard.is_held());
-    fails(guard.run(async { Ok::<_, tooz_core::Error>(()) }).await, ErrorKind::SessionLost);
-    fails(guard.release().await, ErrorKind::SessionLost);
+    fails(guard.run(async { Ok::<_, tooz_core::Error>(()) }).await, ErrorKind::Closed);
+    fails(guard.release().await, ErrorKind::Closed);
     drop(super::fixtures::ends("the grant to the next waiter", next).await?);
     Ok(())
 }

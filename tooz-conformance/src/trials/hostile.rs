@@ -7,6 +7,7 @@ use tooz_core::{Capabilities, Coordinator, ErrorKind, StartAt, Value};
 
 use super::coordinators::{pair, steady};
 use super::fixtures::{Client, PATIENCE, admitted, eventually, exclusive, fails, member, roster, soon};
+use crate::history::unreadable_values;
 use crate::{Context, Failure, ensure, ensure_eq};
 
 trials! { "hostile"
@@ -78,14 +79,14 @@ async fn goes_on_beside_a_foreign_member(a: &Coordinator, b: &Coordinator) -> Re
 
 async fn an_unreadable_member_disturbs_no_other(context: Context) -> Result<(), Failure> {
     let (a, b) = pair(&context).await?;
-    let _foreign = foreign_member(&context, &a, b"\xff").await?;
+    let [_, no_text, ..] = unreadable_values();
+    let _foreign = foreign_member(&context, &a, &no_text).await?;
     goes_on_beside_a_foreign_member(&a, &b).await
 }
 
 async fn deeply_nested_capabilities_disturb_no_other(context: Context) -> Result<(), Failure> {
     let (a, b) = pair(&context).await?;
-    // Eight bytes for the time of joining, then lists of one element each.
-    let nested = [&[0; 8][..], &vec![0x91; 5_000], &[0xc0]].concat();
+    let [.., nested, _] = unreadable_values();
     let _foreign = foreign_member(&context, &a, &nested).await?;
     goes_on_beside_a_foreign_member(&a, &b).await
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use tokio::time::sleep;
-use tooz_core::{Coordinator, FencingToken, GroupEvent, SessionState};
+use tooz_core::{Coordinator, ErrorKind, FencingToken, GroupEvent, SessionState};
 
 use super::coordinators::steady;
 use super::fixtures::{PATIENCE, ends, eventually, soon};
@@ -20,13 +20,19 @@ trials! { "process"
     a_killed_member_leaves_its_group,
     a_killed_leader_is_succeeded,
     a_frozen_holder_is_notified_when_it_resumes,
+    a_member_id_taken_over_from_a_frozen_process_is_not_taken_back,
     a_killed_process_leaves_nothing,
     many_processes_exclude_each_other;
 }
 
 /// The roles of these trials.
 pub(crate) fn roles() -> Vec<Role> {
-    vec![Role::new("holder", hold), Role::new("waiter", wait), Role::new("contender", contend)]
+    vec![
+        Role::new("holder", hold),
+        Role::new("waiter", wait),
+        Role::new("contender", contend),
+        Role::new("member", join_and_rejoin),
+    ]
 }
 
 /// A message of a child.
@@ -34,6 +40,8 @@ pub(crate) fn roles() -> Vec<Role> {
 enum Message {
     Holds { token: u64, timed: bool },
     Waits,
+    Joined,
+    TakenOver(bool),
     Lost { session: bool, held: bool },
     Back,
     Done,
@@ -67,6 +75,18 @@ async fn wait(child: ChildContext) -> Result<(), Failure> {
     eventually("the child waits", PATIENCE, there).await?;
     child.send(&Message::Waits)?;
     let _guard = joined(waiting).await?;
+    child.receive().await
+}
+
+/// Joins a group, and reports how the membership ends.
+async fn join_and_rejoin(child: ChildContext) -> Result<(), Failure> {
+    let coordinator = child.coordinator("child").await?;
+    coordinator.group("g").create_if_missing().await?;
+    let membership = coordinator.group("g").join(()).await?;
+    child.send(&Message::Joined)?;
+    membership.lost().await;
+    let ended = membership.joined().await.err();
+    child.send(&Message::TakenOver(ended.is_some_and(|error| error.kind() == ErrorKind::MemberNotJoined)))?;
     child.receive().await
 }
 
@@ -192,6 +212,27 @@ async fn a_frozen_holder_is_notified_when_it_resumes(context: Context) -> Result
     guard.verify().await?;
     ensure!(matches!(soon("the end of its membership", watch.next()).await?, GroupEvent::Left(_)));
     ensure!(matches!(soon("its return", watch.next()).await?, GroupEvent::Joined(_)));
+    Ok(())
+}
+
+async fn a_member_id_taken_over_from_a_frozen_process_is_not_taken_back(context: Context) -> Result<(), Failure> {
+    let mut child = context.spawn("member", &())?;
+    ensure_eq!(child.receive::<Message>().await?, Message::Joined);
+    let next = steady(&context, "child").await?;
+    child.pause()?;
+    if context.session("timing").await?.ttl().is_some() {
+        let is_gone = async || Ok(next.group("g").members().await?.is_empty());
+        eventually("the member of the frozen process is gone", notice(&context), is_gone).await?;
+    }
+    let membership = next.group("g").join_taking_over(()).await?;
+    let incarnation = membership.incarnation();
+    child.resume()?;
+    ensure_eq!(child.receive::<Message>().await?, Message::TakenOver(true), "the child took its member id back");
+    ensure_eq!(membership.incarnation(), incarnation);
+    ensure_eq!(
+        next.group("g").members().await?.iter().map(|one| Some(one.incarnation())).collect::<Vec<_>>(),
+        [incarnation]
+    );
     Ok(())
 }
 

@@ -186,8 +186,8 @@ async fn closing_the_coordinator_ends_the_subscription(context: Context) -> Resu
     let reading = tokio::spawn(async move { subscription.next().await });
     tokio::time::sleep(Duration::from_millis(30)).await;
     b.close().await;
-    fails(ends("the end of the subscription", reading).await, ErrorKind::SessionLost);
-    fails(b.topic("t").publish(b"x").await, ErrorKind::SessionLost);
+    fails(ends("the end of the subscription", reading).await, ErrorKind::Closed);
+    fails(b.topic("t").publish(b"x").await, ErrorKind::Closed);
     a.topic("t").publish(b"x").await?;
     Ok(())
 }

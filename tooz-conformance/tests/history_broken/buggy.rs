@@ -76,6 +76,12 @@ bugs! {
     SkipsMessages = "skips-messages";
     /// Some messages are published twice.
     RepeatsMessages = "repeats-messages";
+    /// A session does not say that it belongs to another history of the server.
+    HidesItsHistory = "hides-its-history";
+    /// Neither a renewal nor a push reports that the server has lost the session.
+    OutlivesTheServer = "outlives-the-server";
+    /// A roster with a value that cannot be read cannot be read.
+    ChokesOnForeignValues = "chokes-on-foreign-values";
     /// Offsets depend on the position of the reader.
     Renumbers = "renumbers";
 }
@@ -172,13 +178,14 @@ impl Session for BuggySession {
         Some(self.reported)
     }
 
+    fn history(&self) -> u64 {
+        if self.has(Bug::HidesItsHistory) { 0 } else { self.inner.history() }
+    }
+
     async fn renew(&self) -> Result<()> {
+        let hides = [Bug::ReportsNoLoss, Bug::SkipsTheRecheck, Bug::OutlivesTheServer].iter().any(|bug| self.has(*bug));
         match self.inner.renew().await {
-            Err(error)
-                if error.is_session_lost() && (self.has(Bug::ReportsNoLoss) || self.has(Bug::SkipsTheRecheck)) =>
-            {
-                Ok(())
-            }
+            Err(error) if error.is_session_lost() && hides => Ok(()),
             outcome => outcome,
         }
     }
@@ -190,7 +197,9 @@ impl Session for BuggySession {
     async fn lost(&self) -> Loss {
         match self.bug {
             // A server without pushes does not report an early expiry at once.
-            Some(Bug::ReportsNoLoss | Bug::SkipsTheRecheck | Bug::ExpiresEarly) => pending().await,
+            Some(Bug::ReportsNoLoss | Bug::SkipsTheRecheck | Bug::ExpiresEarly | Bug::OutlivesTheServer) => {
+                pending().await
+            }
             Some(Bug::LosesAtRandom) => {
                 sleep_until(self.random_loss).await;
                 Loss::Session(Error::new(ErrorKind::SessionLost, "for no reason"))
@@ -268,6 +277,9 @@ impl Session for BuggySession {
             return Err(Error::new(ErrorKind::Corrupt, "the snapshot cannot be read"));
         }
         let mut snapshot = self.inner.snapshot(roster, newer_than).await?;
+        if self.has(Bug::ChokesOnForeignValues) && snapshot.entries.iter().any(|entry| entry.value == [0xff]) {
+            return Err(Error::new(ErrorKind::Corrupt, "a value cannot be read"));
+        }
         if newer_than.is_some() && self.has(Bug::LosesEvents) {
             snapshot = self.inner.snapshot(roster, Some(snapshot.version)).await?;
         }
@@ -309,6 +321,10 @@ impl Session for BuggySession {
         self.inner.declared(kind).await
     }
 
+    async fn rosters(&self, kind: Kind, after: Option<&Name>, limit: usize) -> Result<Vec<Name>> {
+        self.inner.rosters(kind, after, limit).await
+    }
+
     fn topics(&self) -> Option<&dyn Topics> {
         Some(self)
     }
@@ -332,6 +348,10 @@ impl Topics for BuggySession {
             _ => {}
         }
         Ok(messages)
+    }
+
+    async fn names(&self, after: Option<&Name>, limit: usize) -> Result<Vec<Name>> {
+        self.inner.topics().unwrap().names(after, limit).await
     }
 
     async fn bounds(&self, topic: &Name) -> Result<Bounds> {

@@ -26,17 +26,23 @@ async fn run_and_judge(bug: Option<Bug>, workload: Workload, seed: u64, kinds: &
     };
     let plan = Plan { workload, seed, length: Duration::from_secs(20), processes: (5, 1), timing };
     let name = bug.map_or("correct", |bug| bug.as_str());
-    let environment = MemoryEnvironment::new(DRIVER, &format!("{name}.{}.{seed}", workload.as_str().replace('_', "-")));
+    let workload_name = workload.as_str().replace('_', "-");
+    let server = format!("{name}.{workload_name}.{seed}.{}", kinds.contains(&FaultKind::Restore));
+    let environment = MemoryEnvironment::new(DRIVER, &server);
     judge(&plan, &run(&plan, &environment.with_faults(kinds)).await.unwrap())
 }
 
-const FAULTS: [FaultKind; 4] = [FaultKind::Expire, FaultKind::Partition, FaultKind::BlackHole, FaultKind::Remove];
+const OF_CLIENTS: [FaultKind; 4] = [FaultKind::Expire, FaultKind::Partition, FaultKind::BlackHole, FaultKind::Remove];
+
+/// The server is emptied and restored, and has a hostile neighbour.
+const OF_DATA: [FaultKind; 4] =
+    [FaultKind::Restore, FaultKind::EmptyServer, FaultKind::Neighbour, FaultKind::BlackHole];
 
 /// Checks that one of the seeds breaks the rule.
-async fn detects(bug: Bug, workload: Workload, rule: Rule) {
+async fn detects(bug: Bug, workload: Workload, rule: Rule, faults: &[FaultKind]) {
     let mut seen = Vec::new();
     for seed in 0..SEEDS {
-        let verdict = run_and_judge(Some(bug), workload, seed, &FAULTS).await;
+        let verdict = run_and_judge(Some(bug), workload, seed, faults).await;
         if verdict.breaks(rule) {
             println!("{bug:?}: {rule:?} after {} seeds\n{verdict}", seed + 1);
             return;
@@ -49,21 +55,23 @@ async fn detects(bug: Bug, workload: Workload, rule: Rule) {
 /// Checks that no seed breaks a rule.
 async fn accepts(bug: Option<Bug>, workload: Workload) {
     for seed in 0..4 {
-        let verdict = run_and_judge(bug, workload, seed, &FAULTS).await;
-        assert!(verdict.violations.is_empty(), "{bug:?}: {verdict}");
+        for faults in [OF_CLIENTS, OF_DATA] {
+            let verdict = run_and_judge(bug, workload, seed, &faults).await;
+            assert!(verdict.violations.is_empty(), "{bug:?}: {verdict}");
+        }
     }
 }
 
 macro_rules! detected {
-    ($($name:ident: $bug:ident, $workload:ident, $rule:ident;)*) => {
+    ($faults:ident: $($name:ident: $bug:ident, $workload:ident, $rule:ident;)*) => {
         $(#[tokio::test(start_paused = true)]
         async fn $name() {
-            detects(Bug::$bug, Workload::$workload, Rule::$rule).await;
+            detects(Bug::$bug, Workload::$workload, Rule::$rule, &$faults).await;
         })*
     };
 }
 
-detected! {
+detected! { OF_CLIENTS:
     a_double_grant: GrantsTwice, Lock, Exclusion;
     a_double_grant_of_a_semaphore: GrantsTwice, Semaphore, Exclusion;
     a_writer_among_readers: GrantsTwice, SharedLock, Exclusion;
@@ -93,6 +101,14 @@ detected! {
     a_message_that_is_skipped: SkipsMessages, Topic, NothingMissing;
     a_message_that_is_repeated: RepeatsMessages, Topic, NothingTwice;
     a_message_with_two_offsets: Renumbers, Topic, OneOrder;
+}
+
+detected! { OF_DATA:
+    an_observer_that_is_deaf_after_a_replacement: HidesItsHistory, Election, TrueLeader;
+    a_reader_that_is_deaf_after_a_replacement: HidesItsHistory, Topic, NothingMissing;
+    a_holder_that_outlives_the_server: OutlivesTheServer, Lock, LostWithServer;
+    a_leader_that_outlives_the_server: OutlivesTheServer, Election, LostWithServer;
+    a_watcher_that_a_neighbour_stops: ChokesOnForeignValues, Group, Uninterrupted;
 }
 
 /// A lagging replica may answer reads with old snapshots. Core skips what is older than what it has shown.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::handle::Coordinator;
 use crate::driver::{DriverInfo, Nonce, SessionOptions};
 use crate::session::supervisor::Supervisor;
-use crate::{Characteristic, Error, ErrorKind, Name, Registry, Result, ServiceUrl};
+use crate::{Characteristic, Error, ErrorKind, Name, Registry, Result, ServiceUrl, telemetry};
 
 const DEFAULT_NAMESPACE: &str = "tooz";
 const DEFAULT_TTL: Duration = Duration::from_secs(10);
@@ -157,6 +157,7 @@ impl Builder {
     }
 
     async fn open(self) -> Result<Coordinator> {
+        telemetry::describe();
         let url = self.url.as_ref().map_err(Error::clone)?;
         let driver = self.registry.clone().unwrap_or_default().driver(url)?;
         let info = driver.info();

@@ -19,7 +19,7 @@ use crate::{Characteristic, Name, Result};
 /// not acquired again: what they protected may have changed meanwhile.
 ///
 /// It belongs to the process and to the runtime that connected. In a fork of the process, and once the runtime has
-/// ended, every use fails with `SessionLost`; connect again there.
+/// ended, every use fails with `Closed`; connect again there.
 #[derive(Clone, Debug)]
 pub struct Coordinator {
     handle: Arc<CoordinatorHandle>,

@@ -2,8 +2,15 @@
 
 mod builder;
 mod handle;
+mod health;
+mod names;
+mod scope;
 mod target;
 
 pub use self::builder::{Builder, connect};
 pub use self::handle::Coordinator;
+pub use self::health::Health;
+pub use self::names::Names;
+pub(crate) use self::names::PAGE;
+pub use self::scope::scope;
 pub(crate) use self::target::{RosterTarget, run_operation};

@@ -7,7 +7,7 @@ use tracing::Instrument;
 use super::handle::Coordinator;
 use crate::driver::{Kind, Roster};
 use crate::session::live::LiveSession;
-use crate::{Error, Name, Result};
+use crate::{Error, Name, Result, telemetry};
 
 /// A roster that the user named. An invalid name is reported by the first operation.
 #[derive(Clone, Debug)]
@@ -57,13 +57,10 @@ pub(crate) async fn run_operation<T>(
     object: Option<(&'static str, &Name)>,
     work: impl Future<Output = Result<T>>,
 ) -> Result<T> {
-    let member = coordinator.member();
-    let span = match object {
-        Some((kind, name)) => tracing::debug_span!("tooz", operation, %member, kind, %name),
-        None => tracing::debug_span!("tooz", operation, %member),
-    };
-    let outcome = coordinator.supervisor().process().run(work.instrument(span)).await;
+    let span = telemetry::operation(operation, coordinator.member(), object);
+    let outcome = coordinator.supervisor().process().run(work.instrument(span.clone())).await;
     outcome.flatten().map_err(|error| {
+        telemetry::failed(&span, &error);
         let error = error.with_operation(operation);
         match object {
             Some((kind, name)) if error.context().all(|(key, _)| key != kind) => error.with_context(kind, name),

@@ -6,6 +6,7 @@
 //! - The memory driver calls these functions. Other drivers implement the rule in Lua, SQL or a transaction, and the
 //!   conformance suite compares them with this file.
 
+use std::borrow::Borrow;
 use std::num::NonZeroU32;
 
 use super::{Entry, Mode, Seq, Ticket, support};
@@ -35,9 +36,9 @@ pub fn blocker_of(entries: &[Entry], ticket: &Ticket) -> Result<Option<Seq>> {
 }
 
 /// Splits the entries of a snapshot into the admitted and the waiting ones, both in ascending order.
-pub fn partition(entries: &[Entry]) -> (Vec<&Entry>, Vec<&Entry>) {
+pub fn partition<E: Borrow<Entry>>(entries: &[E]) -> (Vec<&Entry>, Vec<&Entry>) {
     let (mut exclusive, mut shared) = (0, 0);
-    entries.iter().partition(|entry| {
+    entries.iter().map(Borrow::borrow).partition(|entry| {
         let before = match entry.mode {
             Mode::Exclusive => exclusive + shared,
             Mode::Shared => exclusive,

@@ -311,6 +311,29 @@ pub trait Session: Debug + Send + Sync + 'static {
     /// `SessionLost`, `Unavailable`.
     async fn declared(&self, kind: Kind) -> Result<Vec<Name>>;
 
+    /// The names of rosters of a kind that have entries, at most `limit` (1 to 1,000) of them: the first ones, or those
+    /// that follow `after`. A page with fewer names than `limit` is the last one.
+    ///
+    /// **Order:** the driver's own, such as that of its keys. It never changes, so a listing continues after a name that no
+    /// longer has entries, and lists each roster that has entries all the time exactly once.
+    ///
+    /// **Expiry:** a roster whose last entries belong to sessions that have ended may be listed until the backend has
+    /// removed them.
+    ///
+    /// **Cost:** the work of one call depends on `limit` and not on the number of entries, as far as the backend allows. No
+    /// call examines what does not belong to the namespace.
+    ///
+    /// # Errors
+    /// `SessionLost`, `Unavailable`.
+    async fn rosters(&self, kind: Kind, after: Option<&Name>, limit: usize) -> Result<Vec<Name>>;
+
+    /// A description of the server for people, such as `"Redis 7.2.4 at 127.0.0.1:6379"`, without credentials. Constant.
+    ///
+    /// Provided: `None`, for a backend that knows nothing about its server.
+    fn server(&self) -> Option<String> {
+        None
+    }
+
     /// The topics of the session; `None` if the backend has none.
     fn topics(&self) -> Option<&dyn Topics> {
         None

@@ -9,6 +9,14 @@ use std::time::Duration;
 use super::{Entry, Nonce, Offset, Version};
 use crate::{Error, ErrorKind, Result};
 
+/// `Unsupported`: a URL asks for TLS, and the driver `package` was built without its cargo feature `tls`.
+pub fn built_without_tls(package: &str) -> Error {
+    let message = format!(
+        "the URL asks for TLS, but this program was built without it; enable the cargo feature `tls` of tooz or of {package}"
+    );
+    Error::new(ErrorKind::Unsupported, message)
+}
+
 /// `SessionLost`: the backend no longer knows the session.
 pub fn session_lost() -> Error {
     Error::new(ErrorKind::SessionLost, "the server no longer knows the session")

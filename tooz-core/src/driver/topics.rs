@@ -69,6 +69,15 @@ pub trait Topics: Send + Sync {
     /// - `SessionLost`, `Unavailable`.
     async fn read(&self, topic: &Name, after: Offset, limit: usize) -> Result<Vec<Message>>;
 
+    /// The names of topics with at least one message, at most `limit` (1 to 1,000) of them: the first ones, or those
+    /// that follow `after`. A page with fewer names than `limit` is the last one.
+    ///
+    /// The order is as for [`Session::rosters`](super::Session::rosters).
+    ///
+    /// # Errors
+    /// `SessionLost`, `Unavailable`.
+    async fn names(&self, after: Option<&Name>, limit: usize) -> Result<Vec<Name>>;
+
     /// The readable part of the topic at this moment. Both offsets are 0 for a topic without a published message.
     ///
     /// # Errors

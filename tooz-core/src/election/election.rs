@@ -5,9 +5,9 @@ use std::time::Duration;
 use super::leadership::{Leader, Leadership};
 use super::observation::Observation;
 use crate::Result;
-use crate::coordinator::{Coordinator, RosterTarget};
+use crate::coordinator::{Coordinator, Names, PAGE, RosterTarget};
 use crate::driver::{Kind, Mode};
-use crate::lock::{GrantQueue, Participant, Queue};
+use crate::lock::{GrantQueue, Participant, Queue, QueueWatch};
 
 impl Coordinator {
     /// The election with this name: 1 to 512 bytes. Sends nothing; the first operation reports an invalid name.
@@ -16,6 +16,11 @@ impl Coordinator {
     #[must_use]
     pub fn election(&self, name: impl AsRef<[u8]>) -> Election {
         Election::new(RosterTarget::new(self, Kind::Election, name))
+    }
+
+    /// The names of all elections that have a leader or a candidate, in pages; see [`Names`].
+    pub fn elections(&self) -> Names {
+        Names::new(self, "elections", |session, after| session.rosters(Kind::Election, after, PAGE))
     }
 }
 
@@ -73,7 +78,7 @@ impl Election {
     /// Reads the leader at this moment. One request.
     ///
     /// # Errors
-    /// `Unavailable`, `SessionLost`, `InvalidName`, `Corrupt`.
+    /// `Unavailable`, `SessionLost`, `Closed`, `InvalidName`, `Corrupt`.
     pub async fn leader(&self) -> Result<Option<Leader>> {
         Ok(self.inspect().await?.holders.into_iter().next().map(Leader::from))
     }
@@ -81,16 +86,22 @@ impl Election {
     /// Reads the leader (the only holder) and the other candidates, in the order in which they campaigned. One request.
     ///
     /// # Errors
-    /// `Unavailable`, `SessionLost`, `InvalidName`, `Corrupt`.
+    /// `Unavailable`, `SessionLost`, `Closed`, `InvalidName`, `Corrupt`.
     pub async fn inspect(&self) -> Result<Queue> {
         self.queue.inspect().await
+    }
+
+    /// Follows the leader and the other candidates: the present ones first, then those after each change.
+    /// [`observe`](Self::observe) follows the leader only.
+    pub fn watch(&self) -> QueueWatch {
+        self.queue.watch()
     }
 
     /// Takes the leadership away from the leader and returns it; see [`Lock::break_lock`](crate::Lock::break_lock).
     /// Python's tooz calls this `stand_down_group_leader`.
     ///
     /// # Errors
-    /// `Unavailable`, `SessionLost`, `InvalidName`, `Corrupt`.
+    /// `Unavailable`, `SessionLost`, `Closed`, `InvalidName`, `Corrupt`.
     pub async fn depose(&self) -> Result<Vec<Participant>> {
         self.queue.evict_holders("depose").await
     }

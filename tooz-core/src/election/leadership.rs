@@ -31,7 +31,12 @@ impl Leadership {
     /// # Errors
     /// As [`Guard::release`].
     pub async fn resign(self) -> Result<()> {
-        self.guard.release().await.map_err(|error| error.with_operation("resign"))
+        self.resign_shared().await
+    }
+
+    /// As [`resign`](Self::resign), if others still have a reference. For them it is lost.
+    pub(super) async fn resign_shared(&self) -> Result<()> {
+        self.guard.release_shared().await.map_err(|error| error.with_operation("resign"))
     }
 }
 

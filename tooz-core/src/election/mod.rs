@@ -2,6 +2,7 @@
 
 #[expect(clippy::module_inception, reason = "the type `Election` has a file of its own, as every main type does")]
 mod election;
+mod lead;
 mod leadership;
 mod observation;
 

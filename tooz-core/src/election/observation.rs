@@ -35,7 +35,7 @@ impl Observation {
     /// session. Cancel safe.
     ///
     /// # Errors
-    /// `InvalidName`, `Corrupt`, `AuthFailed`; `SessionLost` once the coordinator is closed.
+    /// `InvalidName`, `Corrupt`, `AuthFailed`; `Closed` once the coordinator is closed.
     pub async fn next(&mut self) -> Result<Option<Leader>> {
         loop {
             let update = self.watch.next("observe").await?;

@@ -18,7 +18,7 @@ use crate::driver::{IfBlocked, Key, Mode, NewEntry, Nonce, Roster, Standing, Tic
 use crate::session::live::LiveSession;
 use crate::{Error, ErrorKind, Result, telemetry};
 
-/// What to enter; the nonce is drawn for each acquisition.
+/// What to enter. Each acquisition has a nonce of its own.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct EntryRequest<'a> {
     pub(crate) key: Key<'a>,
@@ -50,11 +50,22 @@ pub(crate) async fn acquire(
     roster: &Arc<Roster>,
     request: EntryRequest<'_>,
 ) -> Result<Option<HeldEntry>> {
+    acquire_as(Nonce::random(), coordinator, live, roster, request).await
+}
+
+/// As [`acquire`], with a fresh nonce that the caller has drawn.
+pub(crate) async fn acquire_as(
+    nonce: Nonce,
+    coordinator: &Coordinator,
+    live: Arc<LiveSession>,
+    roster: &Arc<Roster>,
+    request: EntryRequest<'_>,
+) -> Result<Option<HeldEntry>> {
     let started = Instant::now();
-    let outcome = enter(coordinator, live, roster, request).await;
+    let outcome = enter(nonce, coordinator, live, roster, request).await;
     telemetry::acquisition(coordinator.driver_name(), roster, &outcome, started.elapsed());
     match &outcome {
-        Ok(Some(held)) => debug!(fencing_token = held.ticket().seq.0, waited = ?started.elapsed(), "admitted"),
+        Ok(Some(_)) => {}
         Ok(None) => debug!("blocked"),
         Err(error) => debug!(%error, "failed"),
     }
@@ -62,12 +73,12 @@ pub(crate) async fn acquire(
 }
 
 async fn enter(
+    nonce: Nonce,
     coordinator: &Coordinator,
     live: Arc<LiveSession>,
     roster: &Arc<Roster>,
     request: EntryRequest<'_>,
 ) -> Result<Option<HeldEntry>> {
-    let nonce = Nonce::random();
     let evicted = live.watch_eviction(nonce);
     let mut pending = PendingEntry::new(live.clone(), roster.clone(), nonce);
     let entry = request.with_nonce(nonce);

@@ -1,17 +1,18 @@
 //! Holding an entry that was admitted: its loss, its verification and its release.
 //!
-//! An entry is held until it is released, another client removes it, or its session is lost. `session/liveness.rs`
-//! decides the last.
+//! An entry is held until it is released, another client removes it, its greatest hold time has passed, or its session is
+//! lost. `session/liveness.rs` decides the last.
 
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, info};
+use tracing::info;
 
+use super::hold_limit::HoldLimit;
 use super::pending::PendingEntry;
 use crate::coordinator::Coordinator;
 use crate::driver::{Roster, Ticket};
-use crate::{Error, ErrorKind, Result};
+use crate::{Error, ErrorKind, Result, telemetry};
 
 /// An entry that was admitted. Dropping it removes it in the background.
 #[derive(Debug)]
@@ -20,6 +21,10 @@ pub(crate) struct HeldEntry {
     entry: PendingEntry,
     ticket: Ticket,
     evicted: CancellationToken,
+    limit: Option<HoldLimit>,
+    /// Cancelled when the release begins.
+    released: CancellationToken,
+    _hold: telemetry::Hold,
 }
 
 impl HeldEntry {
@@ -34,8 +39,17 @@ impl HeldEntry {
         evicted: CancellationToken,
     ) -> Result<Self> {
         entry.ticket = Some(ticket);
-        let held = Self { coordinator, entry, ticket, evicted };
+        let (driver, member) = (coordinator.driver_name(), coordinator.member());
+        let hold = telemetry::Hold::start(driver, member, &entry.roster, ticket.seq);
+        let (limit, released) = (None, CancellationToken::new());
+        let held = Self { coordinator, entry, ticket, evicted, limit, released, _hold: hold };
         if held.is_held() { Ok(held) } else { Err(held.cause()) }
+    }
+
+    /// The same, lost and removed after `hold` at the latest.
+    pub(crate) fn with_greatest_hold(mut self, hold: Duration) -> Self {
+        self.limit = Some(HoldLimit::start(hold, &self.entry.live, &self.entry.roster, self.ticket));
+        self
     }
 
     pub(crate) fn coordinator(&self) -> &Coordinator {
@@ -50,9 +64,14 @@ impl HeldEntry {
         self.ticket
     }
 
+    /// The history of the server to which the entry belongs.
+    pub(crate) fn history(&self) -> u64 {
+        self.entry.live.session().history()
+    }
+
     /// Whether the client may rely on the entry. Compares the clock with the deadline; sends nothing.
     pub(crate) fn is_held(&self) -> bool {
-        !self.is_evicted() && self.entry.live.is_alive()
+        !self.is_evicted() && !self.is_past_limit() && !self.released.is_cancelled() && self.entry.live.is_alive()
     }
 
     /// Whether the backend has reported that another client removed the entry.
@@ -67,7 +86,11 @@ impl HeldEntry {
 
     /// For how long the entry stays held without a further renewal: zero if it is lost, `None` if time does not matter.
     pub(crate) fn remaining(&self) -> Option<Duration> {
-        if self.is_held() { self.entry.live.remaining() } else { Some(Duration::ZERO) }
+        if !self.is_held() {
+            return Some(Duration::ZERO);
+        }
+        let limit = self.limit.as_ref().map(HoldLimit::remaining);
+        self.entry.live.remaining().into_iter().chain(limit).min()
     }
 
     /// Waits until the entry is lost and returns the cause. Cancel safe.
@@ -75,8 +98,21 @@ impl HeldEntry {
         tokio::select! {
             biased;
             () = self.evicted.cancelled() => self.cause(),
+            () = self.released.cancelled() => self.cause(),
+            () = self.limit_passed() => self.cause(),
             cause = self.entry.live.lost() => self.in_context(cause),
         }
+    }
+
+    async fn limit_passed(&self) {
+        match &self.limit {
+            Some(limit) => limit.passed().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    fn is_past_limit(&self) -> bool {
+        self.limit.as_ref().is_some_and(HoldLimit::has_passed)
     }
 
     /// Runs `work` to its end, or drops it as soon as the entry is lost.
@@ -108,16 +144,18 @@ impl HeldEntry {
     /// held when the first request was sent. A removal that is reported in between may be this release itself, which a
     /// driver finds when it checks its entries after a reconnection.
     pub(crate) async fn release(&self) -> Result<()> {
-        let was_held = self.is_held();
+        let (was_held, past_limit) = (self.is_held(), self.is_past_limit());
+        let cause = (!was_held).then(|| self.cause());
+        self.released.cancel();
         let outcome = self.entry.live.call_tracked(|session| session.leave(&self.entry.roster, &self.ticket)).await;
         let repeated = outcome.repeated;
         let removed = outcome.result.map_err(|error| self.in_context(error))?;
         self.entry.set_removed();
-        if removed || (repeated && was_held && self.entry.live.is_alive()) {
-            debug!(roster = %self.entry.roster, fencing_token = self.ticket.seq.0, "released");
+        if !past_limit && (removed || (repeated && was_held && self.entry.live.is_alive())) {
+            telemetry::released(&self.entry.roster, self.ticket.seq);
             return Ok(());
         }
-        Err(self.cause())
+        Err(cause.unwrap_or_else(|| self.in_context(self.entry.live.loss().unwrap_or_else(evicted))))
     }
 
     /// Records an eviction if the outcome says that the backend no longer has the entry.
@@ -127,10 +165,11 @@ impl HeldEntry {
         }
     }
 
+    /// Why the entry is not held. Meaningful once it is not.
     fn cause(&self) -> Error {
-        let evicted = || Error::new(ErrorKind::NotHeld, "another client removed the entry");
-        let loss = if self.is_evicted() { None } else { self.entry.live.loss() };
-        let cause = loss.unwrap_or_else(evicted);
+        let loss = if self.is_evicted() { Some(evicted()) } else { self.entry.live.loss() };
+        let limit = || self.limit.as_ref().filter(|limit| limit.has_passed()).map(HoldLimit::error);
+        let cause = loss.or_else(limit).unwrap_or_else(released);
         info!(roster = %self.entry.roster, fencing_token = self.ticket.seq.0, %cause, "lost");
         self.in_context(cause)
     }
@@ -138,4 +177,12 @@ impl HeldEntry {
     fn in_context(&self, error: Error) -> Error {
         error.with_context(self.entry.roster.kind.as_str(), &self.entry.roster.name)
     }
+}
+
+fn evicted() -> Error {
+    Error::new(ErrorKind::NotHeld, "another client removed the entry")
+}
+
+fn released() -> Error {
+    Error::new(ErrorKind::NotHeld, "it was released")
 }

@@ -3,9 +3,10 @@
 
 mod acquire;
 mod held;
+mod hold_limit;
 mod pending;
 mod roster_watch;
 
-pub(crate) use self::acquire::{EntryRequest, acquire};
+pub(crate) use self::acquire::{EntryRequest, acquire, acquire_as};
 pub(crate) use self::held::HeldEntry;
 pub(crate) use self::roster_watch::RosterWatch;

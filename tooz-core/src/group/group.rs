@@ -20,7 +20,7 @@ impl Coordinator {
     /// Lists the names of all groups that were created, in byte order.
     ///
     /// # Errors
-    /// `Unavailable`, `SessionLost`.
+    /// `Unavailable`, `SessionLost`, `Closed`.
     pub async fn groups(&self) -> Result<Vec<Name>> {
         let list = async { self.live().await?.call(|session| session.declared(Kind::Group)).await };
         run_operation(self, "groups", None, list).await
@@ -55,7 +55,7 @@ impl Group {
     /// - `GroupAlreadyExists`: the group existed before. If the reply to an earlier attempt of this call was lost, the
     ///   call cannot tell and succeeds.
     /// - `Unavailable`: the backend did not answer; the group may exist or not.
-    /// - `SessionLost`, `InvalidName`.
+    /// - `SessionLost`, `Closed`, `InvalidName`.
     pub async fn create(&self) -> Result<()> {
         let create = async {
             match self.declare().await? {
@@ -69,7 +69,7 @@ impl Group {
     /// Creates the group unless it exists, and returns whether it created it. Idempotent.
     ///
     /// # Errors
-    /// `Unavailable`, `SessionLost`, `InvalidName`.
+    /// `Unavailable`, `SessionLost`, `Closed`, `InvalidName`.
     pub async fn create_if_missing(&self) -> Result<bool> {
         self.target.run("create_if_missing", self.declare()).await
     }
@@ -77,7 +77,7 @@ impl Group {
     /// Deletes the group, which must have no members.
     ///
     /// # Errors
-    /// `GroupNotCreated`, `GroupNotEmpty`, `Unavailable`, `SessionLost`, `InvalidName`.
+    /// `GroupNotCreated`, `GroupNotEmpty`, `Unavailable`, `SessionLost`, `Closed`, `InvalidName`.
     pub async fn delete(&self) -> Result<()> {
         let delete = async {
             let (roster, live) = self.target.open().await?;
@@ -101,7 +101,7 @@ impl Group {
     ///   your own earlier process, until its TTL has passed; see [`join_taking_over`](Self::join_taking_over).
     /// - `InvalidOption`: the capabilities cannot be encoded, are nested more than 64 levels deep, or are larger than
     ///   [`Builder::max_value_size`](crate::Builder::max_value_size).
-    /// - `Unavailable`, `SessionLost`, `InvalidName`.
+    /// - `Unavailable`, `SessionLost`, `Closed`, `InvalidName`.
     pub async fn join(&self, capabilities: impl Serialize) -> Result<Membership> {
         let value = MemberValue::now(capabilities, self.coordinator().supervisor().options());
         self.target.run("join", Membership::join(&self.target, value, IfTaken::Refuse)).await
@@ -124,7 +124,7 @@ impl Group {
     /// A member whose entry is unreadable is listed too; its [`Member::capabilities`] are an error.
     ///
     /// # Errors
-    /// `GroupNotCreated`, `Unavailable`, `SessionLost`, `InvalidName`.
+    /// `GroupNotCreated`, `Unavailable`, `SessionLost`, `Closed`, `InvalidName`.
     pub async fn members(&self) -> Result<Vec<Member>> {
         self.target.run("members", self.read_members()).await
     }

@@ -1,5 +1,12 @@
 //! This client's membership of a group, which continues in the next session after a loss.
+//!
+//! - Joining again never removes another client. If the member id is taken, the entry of an earlier session of this
+//!   membership is removed, and any other entry shows that another client took the member id over meanwhile.
+//! - An attempt of unknown outcome may leave an entry, so the membership knows the nonces of its latest attempts.
+//! - In another history of the server, an old entry that was restored with it cannot be told from that of another client.
+//!   There the membership takes the member id over.
 
+use std::collections::VecDeque;
 use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex};
 
@@ -11,11 +18,14 @@ use tracing::{debug, info, warn};
 use super::member::{Incarnation, MemberValue};
 use crate::coordinator::{Coordinator, RosterTarget};
 use crate::driver::support::lock;
-use crate::driver::{IfBlocked, IfTaken, Key, Mode, Roster};
-use crate::entry::{EntryRequest, HeldEntry, acquire};
+use crate::driver::{IfBlocked, IfTaken, Key, Mode, Nonce, Roster};
+use crate::entry::{EntryRequest, HeldEntry, acquire_as};
 use crate::session::live::LiveSession;
 use crate::session::rejoin::Rejoin;
 use crate::{Error, ErrorKind, Name, Result};
+
+/// How many attempts to join a membership remembers: more than can leave an entry within a TTL.
+const ATTEMPTS_KEPT: usize = 64;
 
 /// A membership of this client. Dropping it leaves the group in the background.
 ///
@@ -33,6 +43,8 @@ struct SharedMembership {
     target: RosterTarget,
     roster: Arc<Roster>,
     value: Mutex<MemberValue>,
+    /// The latest attempts to join, the successful ones included.
+    attempts: Mutex<VecDeque<Nonce>>,
     state: watch::Sender<MembershipState>,
 }
 
@@ -49,11 +61,13 @@ impl Membership {
     pub(super) async fn join(target: &RosterTarget, value: Result<MemberValue>, if_taken: IfTaken) -> Result<Self> {
         let value = value?;
         let (roster, live) = target.open().await?;
-        let entry = enter(target.coordinator(), live.clone(), roster, &value, if_taken).await?;
+        let nonce = Nonce::random();
+        let entry = enter(nonce, target.coordinator(), live.clone(), roster, &value, if_taken).await?;
         let shared = Arc::new(SharedMembership {
             target: target.clone(),
             roster: roster.clone(),
             value: Mutex::new(value),
+            attempts: Mutex::new(VecDeque::from([nonce])),
             state: watch::Sender::new(MembershipState::Entered(entry)),
         });
         let rejoining: Arc<dyn Rejoin> = shared.clone();
@@ -84,7 +98,7 @@ impl Membership {
     /// # Errors
     /// - `MemberNotJoined` if the coordinator will not join again. The text says why: another client took the member id
     ///   over or removed the member, or the group no longer exists.
-    /// - `SessionLost` once the coordinator is closed or its runtime has ended.
+    /// - `Closed` once the coordinator is closed or its runtime has ended.
     pub async fn joined(&self) -> Result<Incarnation> {
         let joined = tokio::select! {
             biased;
@@ -96,7 +110,8 @@ impl Membership {
 
     /// Waits until the present incarnation is lost, and returns the cause. Cancel safe.
     ///
-    /// After a `SessionLost` the coordinator joins again; after a `NotHeld` (a take-over or an eviction) it does not.
+    /// After a `SessionLost` the coordinator joins again; after a `NotHeld` (a take-over or an eviction) and after `Closed` it does
+    /// not.
     pub async fn lost(&self) -> Error {
         let state = self.shared.state.borrow().clone();
         match state {
@@ -110,7 +125,7 @@ impl Membership {
     /// # Errors
     /// - `MemberNotJoined`: another client took the member id over or removed the member.
     /// - `InvalidOption`: the capabilities cannot be encoded.
-    /// - `SessionLost`, `Unavailable`.
+    /// - `SessionLost`, `Closed`, `Unavailable`.
     pub async fn update(&self, capabilities: impl Serialize) -> Result<()> {
         let value = lock(&self.shared.value).with_capabilities(capabilities);
         self.shared.target.run("update", self.shared.update(value)).await
@@ -121,7 +136,7 @@ impl Membership {
     /// Cancel safe: if you drop the future, leaving continues in the background.
     ///
     /// # Errors
-    /// `MemberNotJoined` if this client was not a member any more; `SessionLost`, `Unavailable`.
+    /// `MemberNotJoined` if this client was not a member any more; `SessionLost`, `Closed`, `Unavailable`.
     pub async fn leave(self) -> Result<()> {
         let leave = async { self.shared.entry()?.release().await.map_err(explain) };
         self.shared.target.run("leave", leave).await
@@ -166,19 +181,60 @@ impl SharedMembership {
         *lock(&self.value) = value;
         Ok(())
     }
+
+    /// Enters with a new nonce.
+    async fn enter(&self, live: Arc<LiveSession>, if_taken: IfTaken) -> Result<Arc<HeldEntry>> {
+        let (nonce, value) = (Nonce::random(), lock(&self.value).rejoining_now());
+        {
+            let mut attempts = lock(&self.attempts);
+            attempts.truncate(ATTEMPTS_KEPT - 1);
+            attempts.push_front(nonce);
+        }
+        enter(nonce, self.target.coordinator(), live, &self.roster, &value, if_taken).await
+    }
+
+    /// Enters again after the loss of the session of `last`.
+    async fn enter_again(&self, live: Arc<LiveSession>, last: &HeldEntry) -> Result<Arc<HeldEntry>> {
+        if live.session().history() != last.history() {
+            return self.enter(live, IfTaken::TakeOver).await;
+        }
+        match self.enter(live.clone(), IfTaken::Refuse).await {
+            Err(error) if error.kind() == ErrorKind::MemberAlreadyExists => {
+                self.remove_own_entry(&live, last).await?;
+                self.enter(live, IfTaken::Refuse).await
+            }
+            outcome => outcome,
+        }
+    }
+
+    /// Removes the entry that an earlier session of this membership has left.
+    ///
+    /// # Errors
+    /// `NotHeld` if the member id belongs to another client.
+    async fn remove_own_entry(&self, live: &LiveSession, last: &HeldEntry) -> Result<()> {
+        if live.call(|session| session.evict(&self.roster, last.ticket().seq)).await? {
+            return Ok(());
+        }
+        let member = self.target.coordinator().member().as_bytes();
+        let snapshot = live.call(|session| session.snapshot(&self.roster, None)).await?;
+        for entry in snapshot.entries.iter().filter(|entry| entry.key.as_deref() == Some(member)) {
+            if !lock(&self.attempts).contains(&entry.nonce) {
+                return Err(Error::new(ErrorKind::NotHeld, "another client has joined with the member id"));
+            }
+            live.call(|session| session.evict(&self.roster, entry.seq)).await?;
+        }
+        Ok(())
+    }
 }
 
 #[async_trait]
 impl Rejoin for SharedMembership {
-    /// Joins again over the incarnation of the lost session, unless another client has removed that one or the group no
+    /// Joins again, unless another client has removed the last incarnation or taken the member id over, or the group no
     /// longer exists. Any other failure may pass, so the caller tries again.
     async fn rejoin(&self, live: Arc<LiveSession>) -> bool {
-        if !self.entry().is_ok_and(|entry| !entry.is_evicted()) {
-            return true;
-        }
+        let Some(last) = self.entry().ok().filter(|entry| !entry.is_evicted()) else { return true };
         let (coordinator, group) = (self.target.coordinator(), &self.roster.name);
-        let value = lock(&self.value).rejoining_now();
-        match enter(coordinator, live, &self.roster, &value, IfTaken::TakeOver).await {
+        match self.enter_again(live, &last).await {
             Ok(entry) => {
                 info!(%group, member = %coordinator.member(), "joined again");
                 self.state.send_replace(MembershipState::Entered(entry));
@@ -198,6 +254,7 @@ impl Rejoin for SharedMembership {
 }
 
 async fn enter(
+    nonce: Nonce,
     coordinator: &Coordinator,
     live: Arc<LiveSession>,
     roster: &Arc<Roster>,
@@ -213,7 +270,7 @@ async fn enter(
         needs_declared: true,
         value: &value,
     };
-    let entry = acquire(coordinator, live, roster, request).await?;
+    let entry = acquire_as(nonce, coordinator, live, roster, request).await?;
     entry.map(Arc::new).ok_or_else(|| Error::new(ErrorKind::Unexpected, "the driver withdrew the entry of a member"))
 }
 

@@ -60,7 +60,7 @@ impl GroupWatch {
     ///
     /// # Errors
     /// `GroupNotCreated`, once, if the group was deleted; the next call waits until it is created again. `AuthFailed`;
-    /// `SessionLost` once the coordinator is closed.
+    /// `Closed` once the coordinator is closed.
     pub async fn next(&mut self) -> Result<GroupEvent> {
         loop {
             if let Some(event) = self.events.pop_front() {

@@ -8,10 +8,11 @@ use tokio::time::timeout;
 use super::guard::Guard;
 use super::owner::Owner;
 use super::queue::{Participant, Queue};
-use crate::coordinator::RosterTarget;
+use super::queue_watch::QueueWatch;
+use crate::coordinator::{Coordinator, RosterTarget};
 use crate::driver::{IfBlocked, Key, Mode, Seq};
 use crate::entry::{EntryRequest, acquire};
-use crate::{Error, ErrorKind, Result};
+use crate::{Error, ErrorKind, Name, Result};
 
 /// A roster in which at most `limit` conflicting entries of clients are granted at a time. The driver module describes
 /// the rule under [`admission`](crate::driver::admission).
@@ -20,16 +21,36 @@ pub(crate) struct GrantQueue {
     target: RosterTarget,
     mode: Mode,
     limit: u32,
+    info: Vec<u8>,
+    greatest_hold: Option<Duration>,
 }
 
 impl GrantQueue {
     pub(crate) fn new(target: RosterTarget, mode: Mode, limit: u32) -> Self {
-        Self { target, mode, limit }
+        Self { target, mode, limit, info: Vec::new(), greatest_hold: None }
     }
 
     /// The same queue, entered in another mode.
     pub(crate) fn with_mode(&self, mode: Mode) -> Self {
         Self { mode, ..self.clone() }
+    }
+
+    /// The same queue; the entries of this client show `info` to others.
+    pub(crate) fn with_info(&self, info: &[u8]) -> Self {
+        Self { info: info.to_vec(), ..self.clone() }
+    }
+
+    /// The same queue; this client holds a grant for `time` at most.
+    pub(crate) fn with_greatest_hold(&self, time: Duration) -> Self {
+        Self { greatest_hold: Some(time), ..self.clone() }
+    }
+
+    pub(super) fn coordinator(&self) -> &Coordinator {
+        self.target.coordinator()
+    }
+
+    pub(super) fn name(&self) -> Result<&Name> {
+        self.target.roster().map(|roster| &roster.name)
     }
 
     /// Waits for a grant.
@@ -67,6 +88,11 @@ impl GrantQueue {
         self.target.run("inspect", self.read()).await
     }
 
+    /// Follows the holders and the waiters.
+    pub(crate) fn watch(&self) -> QueueWatch {
+        QueueWatch::new(self.target.clone())
+    }
+
     /// Removes the entries of all holders and returns them.
     pub(crate) async fn evict_holders(&self, operation: &'static str) -> Result<Vec<Participant>> {
         let evict = async {
@@ -85,17 +111,24 @@ impl GrantQueue {
 
     async fn enter(&self, if_blocked: IfBlocked) -> Result<Option<Guard>> {
         let limit = NonZeroU32::new(self.limit).ok_or_else(no_permits)?;
+        if self.greatest_hold.is_some_and(|hold| hold.is_zero()) {
+            return Err(Error::new(ErrorKind::InvalidOption, "the greatest hold time is zero; give it a longer one"));
+        }
         let coordinator = self.target.coordinator();
         let (roster, live) = self.target.open().await?;
-        let value = Owner::encode_now(coordinator.member())?;
+        let value = Owner::encode_now(coordinator.supervisor().options(), &self.info)?;
         let key = Key::Nonce;
         let request = EntryRequest { key, mode: self.mode, limit, if_blocked, needs_declared: false, value: &value };
-        Ok(acquire(coordinator, live, roster, request).await?.map(Guard::new))
+        let held = acquire(coordinator, live, roster, request).await?;
+        Ok(held.map(|entry| match self.greatest_hold {
+            Some(hold) => Guard::new(entry.with_greatest_hold(hold)),
+            None => Guard::new(entry),
+        }))
     }
 
     async fn read(&self) -> Result<Queue> {
         let (roster, live) = self.target.open().await?;
-        Queue::read(&live.call(|session| session.snapshot(roster, None)).await?)
+        Queue::read(&live.call(|session| session.snapshot(roster, None)).await?.entries)
     }
 }
 

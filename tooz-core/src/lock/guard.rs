@@ -11,10 +11,16 @@ use crate::{Error, Name, Result};
 ///
 /// It is held until you release it or it is [lost](Guard::lost). It is lost when
 /// - the backend reports the end of the session,
-/// - no renewal of the session succeeds for the TTL less a tenth, or
+/// - no renewal of the session succeeds for the TTL less a tenth,
+/// - it was held for its [greatest hold time](crate::Lock::with_greatest_hold), or
 /// - another client [breaks the lock](crate::Lock::break_lock).
 ///
-/// In the first two cases the guard reports the loss before the backend can grant the lock to another client.
+/// In all cases but the last the guard reports the loss before the backend can grant the lock to another client.
+///
+/// A program that ends without [`Coordinator::close`] also ends without a release: the backend keeps what the program
+/// held until its TTL has passed, or on `file` until the process is gone. Dropping the guard at the end of `main` does
+/// not help, because the background task that would release it ends with the runtime. So close the coordinator on every
+/// way out, which [`scope`](crate::scope) does.
 ///
 /// Three ways to react, from the simplest: [`run`](Guard::run) cancels your work at the loss, [`lost`](Guard::lost) is a
 /// future for `select!`, and [`is_held`](Guard::is_held) answers at once.
@@ -40,12 +46,12 @@ impl Guard {
     }
 
     /// For how long you may rely on the guard if no further renewal succeeds. Zero if it is lost; `None` if the backend
-    /// notices a crash without a timeout.
+    /// notices a crash without a timeout and the guard has no greatest hold time.
     pub fn remaining(&self) -> Option<Duration> {
         self.entry.remaining()
     }
 
-    /// Waits until the guard is lost and returns the cause, a `SessionLost` or `NotHeld` error. Cancel safe.
+    /// Waits until the guard is lost and returns the cause, a `SessionLost`, `NotHeld` or `Closed` error. Cancel safe.
     pub async fn lost(&self) -> Error {
         self.entry.lost().await
     }
@@ -71,7 +77,7 @@ impl Guard {
     /// Asks the backend whether it still has the entry of this guard. One request.
     ///
     /// # Errors
-    /// - `NotHeld`, `SessionLost`: the guard is lost, and [`lost`](Self::lost) resolves.
+    /// - `NotHeld`, `SessionLost`, `Closed`: the guard is lost, and [`lost`](Self::lost) resolves.
     /// - `Unavailable`: the backend did not answer.
     pub async fn verify(&self) -> Result<()> {
         self.entry.verify().await.map_err(|error| error.with_operation("verify"))
@@ -82,9 +88,14 @@ impl Guard {
     /// Cancel safe: if you drop the future, the release continues in the background.
     ///
     /// # Errors
-    /// - `NotHeld`, `SessionLost`: the guard was lost before, so your work may have overlapped with another holder's.
+    /// - `NotHeld`, `SessionLost`, `Closed`: the guard was lost before, so your work may have overlapped with another holder's.
     /// - `Unavailable`: the backend did not answer; the release continues in the background.
     pub async fn release(self) -> Result<()> {
+        self.release_shared().await
+    }
+
+    /// As [`release`](Self::release), if others still have a reference. For them the guard is lost.
+    pub(crate) async fn release_shared(&self) -> Result<()> {
         self.entry.release().await.map_err(|error| error.with_operation("release"))
     }
 

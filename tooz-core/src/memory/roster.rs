@@ -158,6 +158,12 @@ impl RosterState {
         })
     }
 
+    /// A copy without entries.
+    pub(super) fn backed_up(&self) -> Self {
+        let (declared, version) = (self.declared, self.version);
+        Self { declared, version, version_before_changes: version, ..Self::default() }
+    }
+
     pub(super) fn next_change(&self) -> OwnedNotified {
         self.changed.clone().notified_owned()
     }

@@ -52,6 +52,8 @@ pub(super) struct ServerState {
     namespaces: HashMap<String, Namespace>,
     last_session: SessionId,
     revision: u64,
+    /// How often the data was replaced.
+    history: u64,
     is_paused: bool,
     partitioned: BTreeSet<Name>,
     healed: Arc<Notify>,
@@ -64,6 +66,13 @@ pub(super) struct Namespace {
     pub(super) logs: BTreeMap<Name, Log>,
 }
 
+/// What a backup of the server contains: the groups that were created, and the messages.
+#[derive(Debug, Default)]
+pub struct Backup {
+    namespaces: HashMap<String, Namespace>,
+    revision: u64,
+}
+
 /// A session, as the server knows it.
 #[derive(Debug)]
 pub(super) struct ServerSession {
@@ -74,6 +83,15 @@ pub(super) struct ServerSession {
     pub(super) evictions: VecDeque<Nonce>,
     /// Notified at each eviction and at the end of the session.
     pub(super) loss: Arc<Notify>,
+}
+
+impl Namespace {
+    /// A copy without entries, whose sessions a backup does not contain.
+    fn backed_up(&self) -> Self {
+        let declared = self.rosters.iter().filter(|(_, state)| state.declared);
+        let rosters = declared.map(|(roster, state)| (roster.clone(), state.backed_up())).collect();
+        Self { rosters, logs: self.logs.iter().map(|(name, log)| (name.clone(), log.backed_up())).collect() }
+    }
 }
 
 impl Server {
@@ -116,6 +134,25 @@ impl Server {
         let mut state = self.state();
         state.partitioned.clear();
         state.healed.notify_waiters();
+    }
+
+    /// Copies what a backup of a real server contains, for [`restore`](Self::restore).
+    pub fn back_up(&self) -> Backup {
+        let state = self.state();
+        let namespaces = state.namespaces.iter().map(|(name, space)| (name.clone(), space.backed_up())).collect();
+        Backup { namespaces, revision: state.revision }
+    }
+
+    /// Replaces the server by one that was restored from a backup: all sessions end, and what was written since is gone.
+    /// Numbers continue after the greatest of the backup, so that they repeat.
+    pub fn restore(&self, backup: &Backup) {
+        let namespaces = backup.namespaces.iter().map(|(name, space)| (name.clone(), space.backed_up())).collect();
+        self.state().replace_data(namespaces, backup.revision);
+    }
+
+    /// Replaces the server by an empty one: all sessions end, and numbers start again.
+    pub fn empty(&self) {
+        self.state().replace_data(HashMap::new(), 0);
     }
 
     /// The number of entries in all rosters, of locks as of groups: 0 if every client has cleaned up.
@@ -198,6 +235,19 @@ impl ServerState {
         }
         rosters.retain(|_, roster| !roster.is_forgettable());
         session.loss.notify_waiters();
+    }
+
+    /// Ends all sessions and begins another history.
+    fn replace_data(&mut self, namespaces: HashMap<String, Namespace>, revision: u64) {
+        let ids: Vec<_> = self.sessions.keys().copied().collect();
+        ids.into_iter().for_each(|id| self.end(id));
+        (self.namespaces, self.revision) = (namespaces, revision);
+        self.history += 1;
+    }
+
+    /// How often the data was replaced.
+    pub(super) fn history(&self) -> u64 {
+        self.history
     }
 
     pub(super) fn session(&mut self, id: SessionId) -> Result<&mut ServerSession> {

@@ -51,8 +51,11 @@ impl Driver for MemoryDriver {
 
     async fn open(&self, options: &SessionOptions) -> Result<Box<dyn Session>> {
         let (server, options) = (self.server.clone(), options.clone());
-        let id = server.request(&options.member, options.timeout).await?.open(options.clone());
-        Ok(Box::new(MemorySession { server, id, options }))
+        let (id, history) = {
+            let mut state = server.request(&options.member, options.timeout).await?;
+            (state.open(options.clone()), state.history())
+        };
+        Ok(Box::new(MemorySession { server, id, history, options }))
     }
 }
 
@@ -60,6 +63,7 @@ impl Driver for MemoryDriver {
 struct MemorySession {
     server: Server,
     id: SessionId,
+    history: u64,
     options: SessionOptions,
 }
 
@@ -77,6 +81,10 @@ impl MemorySession {
 impl Session for MemorySession {
     fn ttl(&self) -> Option<Duration> {
         Some(self.options.ttl)
+    }
+
+    fn history(&self) -> u64 {
+        self.history
     }
 
     async fn renew(&self) -> Result<()> {
@@ -177,6 +185,17 @@ impl Session for MemorySession {
         Ok(declared.map(|(roster, _)| roster.name.clone()).collect())
     }
 
+    async fn rosters(&self, kind: Kind, after: Option<&Name>, limit: usize) -> Result<Vec<Name>> {
+        let mut state = self.request().await?;
+        let rosters = &state.namespace(self.id)?.rosters;
+        let used = rosters.iter().filter(|(roster, state)| roster.kind == kind && !state.entries.is_empty());
+        Ok(page(used.map(|(roster, _)| &roster.name), after, limit))
+    }
+
+    fn server(&self) -> Option<String> {
+        Some("the memory of this process".to_owned())
+    }
+
     fn topics(&self) -> Option<&dyn Topics> {
         Some(self)
     }
@@ -230,8 +249,20 @@ impl Topics for MemorySession {
         }
     }
 
+    async fn names(&self, after: Option<&Name>, limit: usize) -> Result<Vec<Name>> {
+        let mut state = self.request().await?;
+        let logs = &state.namespace(self.id)?.logs;
+        let written = logs.iter().filter(|(_, log)| log.bounds().newest > Offset(0));
+        Ok(page(written.map(|(name, _)| name), after, limit))
+    }
+
     async fn bounds(&self, topic: &Name) -> Result<Bounds> {
         let mut state = self.request().await?;
         Ok(state.namespace(self.id)?.logs.get(topic).map(Log::bounds).unwrap_or_default())
     }
+}
+
+/// At most `limit` of the names, which are in ascending order: the first ones, or those that follow `after`.
+fn page<'a>(names: impl Iterator<Item = &'a Name>, after: Option<&Name>, limit: usize) -> Vec<Name> {
+    names.filter(|name| after.is_none_or(|after| *name > after)).take(limit.max(1)).cloned().collect()
 }

@@ -45,6 +45,11 @@ impl Log {
         self.bounds
     }
 
+    /// A copy without readers.
+    pub(super) fn backed_up(&self) -> Self {
+        Self { messages: self.messages.clone(), bounds: self.bounds, appended: Arc::default() }
+    }
+
     /// Resolves at the next message.
     pub(super) fn next_message(&self) -> OwnedNotified {
         self.appended.clone().notified_owned()

@@ -147,7 +147,7 @@ impl Partitioner {
     /// Why it does not follow. It continues by itself as soon as it can, except after the last two.
     /// - `GroupNotCreated`, `AuthFailed` and others: the group cannot be read, and no key belongs to any member.
     /// - `Unavailable`: the backend does not answer. The division is the one that was read last.
-    /// - `SessionLost`: the coordinator is closed.
+    /// - `Closed`: the coordinator is closed.
     /// - `Unexpected`: the runtime in which the partitioner was made has ended.
     pub fn status(&self) -> Result<()> {
         if let Some(error) = &self.division.borrow().error {
@@ -159,7 +159,7 @@ impl Partitioner {
         }
         match self.coordinator.state() {
             SessionState::Connected => Ok(()),
-            SessionState::Closed => Err(Error::new(ErrorKind::SessionLost, "the coordinator is closed")),
+            SessionState::Closed => Err(Error::new(ErrorKind::Closed, "the coordinator is closed")),
             _ => Err(Error::new(ErrorKind::Unavailable, "the backend does not answer at the moment")),
         }
     }
@@ -218,8 +218,7 @@ impl Division {
 
     fn log_new_error(&self, before: Option<Error>) {
         let known = before.map(|error| error.kind());
-        if let Some(error) = self.error.as_ref().filter(|error| Some(error.kind()) != known && !error.is_session_lost())
-        {
+        if let Some(error) = self.error.as_ref().filter(|error| Some(error.kind()) != known && !error.is_closed()) {
             warn!(%error, "the partitioner does not follow the group at the moment");
         }
     }
@@ -231,7 +230,7 @@ async fn follow(mut watch: GroupWatch, division: watch::Sender<Division>) {
     let mut backoff = new_backoff();
     loop {
         let events = watch.next_events().await.unwrap_or_else(|error| vec![Err(error)]);
-        let is_final = events.last().is_some_and(|event| event.as_ref().is_err_and(Error::is_session_lost));
+        let is_final = events.last().is_some_and(|event| event.as_ref().is_err_and(Error::is_closed));
         Division::follow(&division, events);
         if is_final {
             return;

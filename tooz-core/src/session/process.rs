@@ -33,7 +33,7 @@ impl OwnerProcess {
     }
 
     /// # Errors
-    /// `SessionLost` in any other process than the owner.
+    /// `Closed` in any other process than the owner.
     pub(crate) fn check(self) -> Result<()> {
         if self.is_current() { Ok(()) } else { Err(self.error()) }
     }
@@ -42,14 +42,14 @@ impl OwnerProcess {
     pub(crate) fn error(self) -> Error {
         let message = "the session belongs to the process that connected, and this process is a fork of it; \
                        connect again after the fork";
-        let error = Error::new(ErrorKind::SessionLost, message);
+        let error = Error::new(ErrorKind::Closed, message);
         error.with_context("connected by process", self.id).with_context("this process", std::process::id())
     }
 
     /// Runs `work`. Checks the process before each step, so that a fork does not continue what its parent has begun.
     ///
     /// # Errors
-    /// `SessionLost` in any other process than the owner.
+    /// `Closed` in any other process than the owner.
     pub(crate) async fn run<F: Future>(self, work: F) -> Result<F::Output> {
         let mut work = pin!(work);
         poll_fn(|context| match self.check() {

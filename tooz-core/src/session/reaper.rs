@@ -60,7 +60,7 @@ async fn remove(session: &dyn Session, liveness: &Liveness, removal: Removal) {
         Removal::Withdraw(roster, nonce) => session.withdraw(roster, *nonce).await,
     });
     match outcome.await.result {
-        Err(error) if !error.is_session_lost() => {
+        Err(error) if !error.is_session_lost() && !error.is_closed() => {
             warn!(%error, ?removal, "failed to remove an entry; it stays in the queue until the session ends");
         }
         _ => {}

@@ -71,7 +71,9 @@ pub(crate) async fn attempt<T>(liveness: &Liveness, request: impl Future<Output 
         if error.is_session_lost() {
             liveness.lose(error.clone());
         }
-        if error.is_retryable() && !liveness.is_alive() { liveness.cause() } else { error }
+        // The first cause counts: the driver cannot know that the coordinator was closed.
+        let is_over = error.is_session_lost() || error.is_retryable();
+        if is_over && !liveness.is_alive() { liveness.cause() } else { error }
     })
 }
 

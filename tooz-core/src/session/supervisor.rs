@@ -295,6 +295,7 @@ impl Supervisor {
     fn set_state(&self, state: SessionState) {
         let changed = self.state.send_if_modified(|present| std::mem::replace(present, state) != state);
         if changed {
+            telemetry::state(&self.options.member, state);
             // There need not be a receiver.
             let _ = self.changes.send(state);
         }
@@ -339,9 +340,9 @@ fn renewal_timed_out(limit: Duration) -> Error {
 fn runtime_ended() -> Error {
     let message = "the runtime in which the coordinator connected has ended, and the session with it; \
                    connect again in a runtime that runs for as long as the coordinator is used";
-    Error::new(ErrorKind::SessionLost, message)
+    Error::new(ErrorKind::Closed, message)
 }
 
 fn coordinator_closed() -> Error {
-    Error::new(ErrorKind::SessionLost, "the coordinator was closed; connect a new one")
+    Error::new(ErrorKind::Closed, "the coordinator was closed; connect a new one")
 }

@@ -10,7 +10,7 @@ use super::wrapper::Control;
 
 fn says_so<T: std::fmt::Debug>(outcome: Result<T>) {
     let error = outcome.expect_err("the session has ended");
-    assert!(error.is_session_lost() && error.to_string().contains("runtime"), "{error}");
+    assert!(error.is_closed() && error.to_string().contains("runtime"), "{error}");
 }
 
 #[test]

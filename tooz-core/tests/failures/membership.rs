@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tokio::time::{sleep, timeout};
-use tooz_core::ErrorKind;
+use tooz_core::{Coordinator, ErrorKind};
 
 use super::wrapper::Control;
 
@@ -54,6 +54,41 @@ async fn joined_says_that_another_client_took_over() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_member_id_that_another_client_took_over_meanwhile_is_not_taken_back() {
+    let control = Control::named("away");
+    let old = control.builder("a").connect().await.unwrap();
+    old.group("g").create().await.unwrap();
+    let membership = old.group("g").join(()).await.unwrap();
+    control.fail_enters(u32::MAX);
+    control.server().expire("a");
+    assert!(membership.lost().await.is_session_lost());
+    let new = Coordinator::builder("memory://away-0").member("a").connect().await.unwrap();
+    let joined = new.group("g").join(()).await.unwrap();
+    control.fail_enters(0);
+    let error = timeout(Duration::from_secs(60), membership.joined()).await.expect("the call returns").unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::MemberNotJoined);
+    assert!(error.to_string().contains("took the member id over"), "{error}");
+    sleep(Duration::from_secs(60)).await;
+    assert!(joined.incarnation().is_some(), "the new member was removed");
+}
+
+/// The server has carried out a request to enter whose reply was lost, together with the session that sent it.
+#[tokio::test(start_paused = true)]
+async fn a_membership_removes_what_its_own_earlier_attempt_has_left() {
+    let control = Control::named("own-attempt");
+    let a = control.builder("a").connect().await.unwrap();
+    a.group("g").create().await.unwrap();
+    let membership = a.group("g").join(()).await.unwrap();
+    let first = membership.incarnation().unwrap();
+    control.lose_enter_reply();
+    control.server().expire("a");
+    assert!(membership.lost().await.is_session_lost());
+    let restored = timeout(Duration::from_secs(60), membership.joined()).await.expect("the membership is restored");
+    assert_ne!(restored.unwrap(), first);
+    assert_eq!(a.group("g").members().await.unwrap().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_membership_that_is_dropped_while_it_is_restored_leaves_no_member() {
     let control = Control::named("dropped");
     let a = control.builder("a").timeout(Duration::from_secs(1)).connect().await.unwrap();
@@ -77,5 +112,5 @@ async fn joined_returns_when_the_coordinator_is_closed() {
     let membership = a.group("g").join(()).await.unwrap();
     a.close().await;
     let error = timeout(Duration::from_secs(60), membership.joined()).await.expect("the call returns").unwrap_err();
-    assert!(error.is_session_lost() && error.to_string().contains("closed"), "{error}");
+    assert!(error.is_closed() && error.to_string().contains("closed"), "{error}");
 }

@@ -26,6 +26,8 @@ pub(crate) struct Control {
     failing_enters: AtomicU32,
     /// Whether the reply to the next request to leave is lost.
     loses_leave_reply: AtomicBool,
+    /// Whether the reply to the next request to enter is lost together with the connection for ever.
+    loses_enter_reply: AtomicBool,
     /// How many sessions of the driver are not dropped.
     sessions: AtomicUsize,
 }
@@ -34,8 +36,9 @@ impl Control {
     pub(crate) fn named(name: &str) -> Arc<Self> {
         let mut controls = CONTROLS.lock().expect("no test panics while it holds the mutex");
         let new = || {
-            let (history, failing_enters, loses_leave_reply, sessions) = Default::default();
-            Arc::new(Self { name: name.to_owned(), history, failing_enters, loses_leave_reply, sessions })
+            let (history, failing_enters, loses_leave_reply, loses_enter_reply, sessions) = Default::default();
+            let name = name.to_owned();
+            Arc::new(Self { name, history, failing_enters, loses_leave_reply, loses_enter_reply, sessions })
         };
         controls.entry(name.to_owned()).or_insert_with(new).clone()
     }
@@ -69,6 +72,12 @@ impl Control {
         self.loses_leave_reply.store(true, Ordering::SeqCst);
     }
 
+    /// Has the next request to enter take effect without a reply. The session is then lost for its client, but lives in
+    /// the server until its TTL has passed.
+    pub(crate) fn lose_enter_reply(&self) {
+        self.loses_enter_reply.store(true, Ordering::SeqCst);
+    }
+
     pub(crate) fn failing_enters(&self) -> u32 {
         self.failing_enters.load(Ordering::SeqCst)
     }
@@ -100,7 +109,8 @@ impl Driver for WrappedDriver {
         let memory = Registry::default().driver(&format!("memory://{}", self.0.server_name()).parse()?)?;
         let inner = memory.open(options).await?;
         self.0.sessions.fetch_add(1, Ordering::SeqCst);
-        Ok(Box::new(WrappedSession { control: self.0.clone(), inner, history }))
+        let cut_off = AtomicBool::default();
+        Ok(Box::new(WrappedSession { control: self.0.clone(), inner, history, cut_off }))
     }
 }
 
@@ -109,6 +119,16 @@ struct WrappedSession {
     control: Arc<Control>,
     inner: Box<dyn Session>,
     history: u64,
+    cut_off: AtomicBool,
+}
+
+impl WrappedSession {
+    fn check(&self) -> Result<()> {
+        match self.cut_off.load(Ordering::SeqCst) {
+            true => Err(Error::new(ErrorKind::SessionLost, "the client was cut off for ever")),
+            false => Ok(()),
+        }
+    }
 }
 
 impl Drop for WrappedSession {
@@ -128,10 +148,12 @@ impl Session for WrappedSession {
     }
 
     async fn renew(&self) -> Result<()> {
+        self.check()?;
         self.inner.renew().await
     }
 
     async fn close(&self) -> Result<()> {
+        self.check()?;
         self.inner.close().await
     }
 
@@ -146,6 +168,11 @@ impl Session for WrappedSession {
         if self.control.failing_enters.fetch_update(Ordering::SeqCst, Ordering::SeqCst, fail).is_ok() {
             return Err(Error::new(ErrorKind::Unavailable, "the server did not answer"));
         }
+        if self.control.loses_enter_reply.swap(false, Ordering::SeqCst) {
+            self.inner.enter(roster, entry).await?;
+            self.cut_off.store(true, Ordering::SeqCst);
+        }
+        self.check()?;
         self.inner.enter(roster, entry).await
     }
 
@@ -158,6 +185,7 @@ impl Session for WrappedSession {
     }
 
     async fn withdraw(&self, roster: &Roster, nonce: Nonce) -> Result<()> {
+        self.check()?;
         self.inner.withdraw(roster, nonce).await
     }
 
@@ -187,6 +215,10 @@ impl Session for WrappedSession {
 
     async fn declared(&self, kind: Kind) -> Result<Vec<Name>> {
         self.inner.declared(kind).await
+    }
+
+    async fn rosters(&self, kind: Kind, after: Option<&Name>, limit: usize) -> Result<Vec<Name>> {
+        self.inner.rosters(kind, after, limit).await
     }
 
     fn topics(&self) -> Option<&dyn Topics> {

@@ -213,4 +213,8 @@ impl Session for SimulatedSession {
     async fn declared(&self, _: Kind) -> Result<Vec<Name>> {
         unused()
     }
+
+    async fn rosters(&self, _: Kind, _: Option<&Name>, _: usize) -> Result<Vec<Name>> {
+        unused()
+    }
 }

@@ -2,11 +2,19 @@
 
 use std::time::Duration;
 
-use etcd_client::{Certificate, ConnectOptions, Identity, TlsOptions};
+use etcd_client::ConnectOptions;
+#[cfg(feature = "tls")]
+use etcd_client::{Certificate, Identity, TlsOptions};
 use tooz_core::Result;
+#[cfg(feature = "tls")]
 use tooz_core::driver::support::read_pem;
 
-use crate::config::{Config, Tls};
+use crate::config::Config;
+#[cfg(feature = "tls")]
+use crate::config::Tls;
+
+/// Whether URLs may ask for TLS.
+pub(crate) const SUPPORTS_TLS: bool = cfg!(feature = "tls");
 
 /// etcd ends connections that are pinged more often than every 5 s (its `--grpc-keepalive-min-time`), with all streams.
 const PING_INTERVAL: Duration = Duration::from_secs(6);
@@ -22,12 +30,14 @@ pub(super) fn connect_options(config: &Config, timeout: Duration) -> Result<Conn
     if let Some((name, password)) = &config.user {
         options = options.with_user(name, password).with_auto_token_refresh(true);
     }
+    #[cfg(feature = "tls")]
     if let Some(tls) = &config.tls {
         options = options.with_tls(tls_options(tls)?);
     }
     Ok(options)
 }
 
+#[cfg(feature = "tls")]
 fn tls_options(tls: &Tls) -> Result<TlsOptions> {
     let mut options = TlsOptions::new();
     options = match &tls.ca_cert {
@@ -41,7 +51,7 @@ fn tls_options(tls: &Tls) -> Result<TlsOptions> {
     Ok(options)
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "tls"))]
 mod tests {
     use super::*;
 

@@ -75,6 +75,12 @@ impl Client {
         self.endpoints.len()
     }
 
+    /// The addresses of all endpoints.
+    pub(crate) fn addresses(&self) -> String {
+        let addresses: Vec<_> = self.endpoints.iter().map(|endpoint| endpoint.address.as_str()).collect();
+        addresses.join(", ")
+    }
+
     /// Binds the session to the present history: it ends when the driver notices another one.
     pub(crate) fn begin_session(&self) {
         self.session_history();

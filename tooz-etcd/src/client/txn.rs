@@ -133,6 +133,12 @@ pub(crate) fn get_keys(range: KeyRange) -> TxnOp {
     TxnOp::get(range.start, Some(GetOptions::new().with_range(range.end).with_keys_only()))
 }
 
+/// Reads the first keys of a range without their values, at most `limit` of them.
+pub(crate) fn get_first_keys(range: KeyRange, limit: usize) -> TxnOp {
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    TxnOp::get(range.start, Some(GetOptions::new().with_range(range.end).with_keys_only().with_limit(limit)))
+}
+
 /// Reads one key without its value.
 pub(crate) fn get_key(key: &[u8]) -> TxnOp {
     TxnOp::get(key, Some(GetOptions::new().with_keys_only()))

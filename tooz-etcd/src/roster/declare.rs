@@ -1,11 +1,15 @@
-//! Declaring a roster, retracting it, and the list of those that are declared.
+//! Declaring a roster, retracting it, and the lists of rosters and topics.
+//!
+//! A list of names in use skips from one name to the next: a request reads the first keys of the range, and the next
+//! request begins behind all keys of the last name that it found. Each request finds at least one name. etcd also counts
+//! the keys up to the end of the range, in memory and without reading them.
 
 use tooz_core::driver::support::{group_not_created, group_not_empty};
 use tooz_core::driver::{Kind, Roster};
 use tooz_core::{Name, Result};
 
-use crate::client::{Txn, absent, delete, exists, get_key, get_keys, is_empty, put};
-use crate::layout::declared_name;
+use crate::client::{Txn, absent, delete, exists, get_first_keys, get_key, get_keys, is_empty, put};
+use crate::layout::{NamePrefix, declared_name};
 use crate::session::EtcdSession;
 
 impl EtcdSession {
@@ -31,5 +35,26 @@ impl EtcdSession {
         let mut names = found.iter().filter_map(declared_name).collect::<Vec<_>>();
         names.sort_unstable();
         Ok(names)
+    }
+
+    /// At most `limit` of the names that have keys, in the order of the keys.
+    pub(crate) async fn read_names(&self, names: &NamePrefix, after: Option<&Name>, limit: usize) -> Result<Vec<Name>> {
+        let (mut found, mut range) = (Vec::new(), names.behind(after));
+        loop {
+            let read = get_first_keys(range.clone(), limit);
+            let keys = self.bulk.txn(Txn::new().and_then([read])).await?.next_read()?;
+            for name in keys.iter().filter_map(|stored| names.name_of(stored.key())) {
+                if found.last() != Some(&name) {
+                    found.push(name);
+                }
+                if found.len() == limit {
+                    return Ok(found);
+                }
+            }
+            match keys.last() {
+                Some(last) if keys.len() == limit => range.start = names.next_start(last.key()),
+                _ => return Ok(found),
+            }
+        }
     }
 }

@@ -5,6 +5,8 @@
 //! - Its failure branch reads which of these it was. Where that leaves the entry a chance, the next attempt compares with
 //!   what was read: it takes over from exactly that entry, or relies on room that it saw as long as no entry was added.
 
+use std::ops::ControlFlow;
+
 use tokio::time::Instant;
 use tooz_core::Result;
 use tooz_core::driver::support::{group_not_created, lock, member_already_exists, withdrawn};
@@ -73,8 +75,8 @@ impl EtcdSession {
                 return Ok(self.standing(ticket, blockers));
             }
             match entering.after_failure(&mut answer)? {
-                Ok(standing) => return Ok(standing),
-                Err(next) => seen = next,
+                ControlFlow::Break(standing) => return Ok(standing),
+                ControlFlow::Continue(next) => seen = next,
             }
             if Instant::now() > deadline {
                 return Err(other_clients_came_between());
@@ -161,7 +163,7 @@ impl<'a> Entering<'a> {
     }
 
     /// What a failed attempt means for an entry that does not exist yet: an outcome, or what the next attempt relies on.
-    fn after_failure(&self, answer: &mut Answer) -> Result<Result<Standing, Seen>> {
+    fn after_failure(&self, answer: &mut Answer) -> Result<ControlFlow<Standing, Seen>> {
         if self.declared.is_some() && answer.next_read()?.is_empty() {
             return Err(group_not_created());
         }
@@ -178,9 +180,9 @@ impl<'a> Entering<'a> {
             let mut conflicting = answer.next_read()?;
             conflicting.retain(|other| taken_by.as_ref().is_none_or(|old| old.key() != other.key()));
             if let Some(nearest) = Blockers::new(conflicting, self.entry.limit.get() as usize).nearest.first() {
-                return Ok(Ok(Standing::Withdrawn { blocked_by: nearest.seq }));
+                return Ok(ControlFlow::Break(Standing::Withdrawn { blocked_by: nearest.seq }));
             }
         }
-        Ok(Err(Seen { taken_by, room_at: Some(answer.revision) }))
+        Ok(ControlFlow::Continue(Seen { taken_by, room_at: Some(answer.revision) }))
     }
 }

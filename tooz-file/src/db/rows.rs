@@ -300,3 +300,38 @@ impl RosterRow {
         Ok(select.query_row([self.id, after], EntryRow::read).optional()?)
     }
 }
+
+/// Rows of this many columns that any program may have written.
+#[cfg(test)]
+pub(crate) fn any_values(columns: usize) -> impl proptest::strategy::Strategy<Value = Vec<rusqlite::types::Value>> {
+    use proptest::prelude::*;
+    use rusqlite::types::Value;
+    let value = prop_oneof![
+        Just(Value::Null),
+        any::<i64>().prop_map(Value::Integer),
+        any::<f64>().prop_map(Value::Real),
+        "[xsm]?|.{0,9}".prop_map(Value::Text),
+        prop::collection::vec(any::<u8>(), 0..20).prop_map(Value::Blob),
+    ];
+    prop::collection::vec(value, columns)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use rusqlite::params_from_iter;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn any_row_is_read_or_refused(columns in any_values(6)) {
+            let db = Connection::open_in_memory().unwrap();
+            let select = "SELECT ?1, ?2, ?3, ?4, ?5, ?6";
+            if let Ok(row) = db.query_row(select, params_from_iter(&columns), EntryRow::read) {
+                prop_assert_eq!(number_of(row.ticket().seq), row.seq.max(0));
+            }
+            let _ = db.query_row(select, params_from_iter(&columns), RosterRow::read);
+        }
+    }
+}

@@ -1,4 +1,4 @@
-//! The durable existence of a roster. It is on disk when the call returns.
+//! The durable existence of a roster, which is on disk when the call returns, and the rosters that exist or have entries.
 
 use rusqlite::params;
 use tooz_core::Name;
@@ -42,14 +42,39 @@ pub(crate) fn declared(state: &mut State, caller: &Caller, kind: Kind) -> Outcom
         .db
         .prepare_cached("SELECT name FROM rosters WHERE namespace = ?1 AND kind = ?2 AND declared = 1 ORDER BY name")?;
     let names = select.query_map(params![caller.namespace, kind.as_str()], |row| row.get::<_, Vec<u8>>(0))?;
-    let mut found = Vec::new();
+    read_page(names, usize::MAX)
+}
+
+/// At most `limit` rosters with entries, in the order of their names.
+pub(crate) fn used(
+    state: &mut State,
+    caller: &Caller,
+    kind: Kind,
+    after: Option<&Name>,
+    limit: usize,
+) -> Outcome<Vec<Name>> {
+    let mut select = state.db.prepare_cached(
+        "SELECT name FROM rosters WHERE namespace = ?1 AND kind = ?2 AND name > ?3
+         AND EXISTS (SELECT 1 FROM entries WHERE roster = rosters.id) ORDER BY name",
+    )?;
+    let after = after.map_or(&b""[..], Name::as_bytes);
+    let names = select.query_map(params![caller.namespace, kind.as_str(), after], |row| row.get::<_, Vec<u8>>(0))?;
+    read_page(names, limit)
+}
+
+/// Reads at most `limit` valid names. SQLite would compile the statement anew for each LIMIT that is bound.
+pub(crate) fn read_page(names: impl Iterator<Item = rusqlite::Result<Vec<u8>>>, limit: usize) -> Outcome<Vec<Name>> {
+    let mut page = Vec::new();
     for name in names {
         match Name::new(name?) {
-            Ok(name) => found.push(name),
-            Err(error) => tracing::warn!(%error, %kind, "skipped a declared roster whose name is not valid"),
+            Ok(name) => page.push(name),
+            Err(error) => tracing::warn!(%error, "skipped a row whose name is not valid"),
+        }
+        if page.len() >= limit.max(1) {
+            break;
         }
     }
-    Ok(found)
+    Ok(page)
 }
 
 /// The processes that have entries in a roster.

@@ -99,3 +99,44 @@ fn read_entry(row: &Row<'_>) -> rusqlite::Result<Entry> {
         value: row.get(5)?,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use rusqlite::{Connection, params_from_iter, types::Value};
+    use tooz_core::driver::{Mode, Seq};
+
+    use super::*;
+    use crate::db::rows::any_values;
+
+    fn entry_of(columns: Vec<Value>) -> rusqlite::Result<Entry> {
+        let db = Connection::open_in_memory()?;
+        db.query_row("SELECT ?1, ?2, ?3, ?4, ?5, ?6", params_from_iter(columns), read_entry)
+    }
+
+    proptest! {
+        #[test]
+        fn any_row_is_read_or_refused(columns in any_values(6)) {
+            let _ = entry_of(columns);
+        }
+
+        #[test]
+        fn entries_come_back(
+            seq in 1..=i64::MAX, nonce: u128, key in prop::option::of(any::<Vec<u8>>()), limit in 1..=u32::MAX,
+            value: Vec<u8>,
+        ) {
+            let text = |mode: Mode| Value::Text(mode.as_str().to_owned());
+            let written = vec![
+                Value::Integer(seq),
+                Value::Blob(nonce.to_be_bytes().to_vec()),
+                key.clone().map_or(Value::Null, Value::Blob),
+                text(Mode::Member),
+                Value::Integer(limit.into()),
+                Value::Blob(value.clone()),
+            ];
+            let entry = entry_of(written).unwrap();
+            prop_assert_eq!((entry.seq, entry.nonce, entry.mode), (Seq(seq.unsigned_abs()), Nonce(nonce), Mode::Member));
+            prop_assert_eq!((entry.key, entry.limit.get(), entry.value), (key, limit, value));
+        }
+    }
+}

@@ -70,6 +70,12 @@ impl Connections {
         self.timeout
     }
 
+    /// The version of the server and its address.
+    pub(crate) fn server(&self) -> String {
+        let version = self.requests.fred.server_version().map(|version| format!(" {version}")).unwrap_or_default();
+        format!("Redis{version} at {}", self.address)
+    }
+
     /// Runs a script with one key.
     pub(crate) async fn run(&self, script: &'static Script, key: &str, args: &[&[u8]]) -> Result<Reply> {
         self.run_on(&self.requests, script, key, args).await

@@ -5,7 +5,9 @@ mod connections;
 mod probe;
 mod scripts;
 mod settings;
+#[cfg(feature = "tls")]
 mod tls;
 
 pub(crate) use self::connections::Connections;
 pub(crate) use self::scripts::*;
+pub(crate) use self::settings::{SUPPORTS_TLS, is_tls_failure};

@@ -44,6 +44,7 @@ scripts! {
     SNAPSHOT "snapshot": "lib/entries" "lib/sessions";
     DECLARE "declare": ;
     RETRACT "retract": "lib/entries" "lib/sessions";
+    NAMES "names": "lib/entries" "lib/sessions";
     PUBLISH "publish": "lib/sequence" "lib/retention";
     TRIM "trim": "lib/retention";
     READ "read": ;
@@ -127,4 +128,45 @@ impl Reply {
 
 fn unexpected(script: &str, what: &str) -> Error {
     Error::new(ErrorKind::Unexpected, format!("the script {script} returned {what}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn part() -> impl Strategy<Value = Part> {
+        let bytes = prop::collection::vec(any::<u8>(), 0..20).prop_map(|bytes| Part::Bytes(bytes.into()));
+        let words = "[A-Z0-9 -]{0,30}".prop_map(|text| Part::Bytes(text.into_bytes().into()));
+        prop_oneof![any::<i64>().prop_map(Part::Number), bytes, words]
+    }
+
+    proptest! {
+        #[test]
+        fn any_reply_is_read_or_refused(parts in prop::collection::vec(part(), 0..6)) {
+            if let Ok(mut reply) = Reply::new("test", parts) {
+                let _ = (reply.status().len(), reply.is_done());
+                while reply.has_more() {
+                    let _ = reply.natural();
+                    let _ = reply.bytes();
+                }
+                prop_assert!(reply.number().is_err() && reply.bytes().is_none());
+            }
+        }
+
+        #[test]
+        fn a_list_and_its_words_are_the_same_reply(numbers in prop::collection::vec(0..=i64::MAX, 1..6)) {
+            let text = numbers.iter().fold("DONE".to_owned(), |text, number| format!("{text} {number}"));
+            let list = std::iter::once(Part::Bytes("DONE".into())).chain(numbers.iter().copied().map(Part::Number));
+            for parts in [vec![Part::Bytes(text.into())], list.collect()] {
+                let mut reply = Reply::new("test", parts).unwrap();
+                prop_assert!(reply.is_done().unwrap());
+                for number in &numbers {
+                    prop_assert_eq!(reply.natural().unwrap(), number.unsigned_abs());
+                }
+                prop_assert!(!reply.has_more());
+            }
+        }
+    }
 }

@@ -3,6 +3,9 @@
 use std::fmt::Write;
 use std::time::Duration;
 
+use fred::error::Error as FredError;
+#[cfg(feature = "tls")]
+use fred::error::ErrorKind as FredKind;
 use fred::socket2::TcpKeepalive;
 use fred::types::RespVersion;
 use fred::types::config::{
@@ -10,8 +13,21 @@ use fred::types::config::{
 };
 use tooz_core::Result;
 
+#[cfg(feature = "tls")]
 use super::tls;
 use crate::config::{Config, Topology};
+
+/// Whether URLs may ask for TLS.
+pub(crate) const SUPPORTS_TLS: bool = cfg!(feature = "tls");
+
+/// Whether a TLS handshake failed.
+pub(crate) fn is_tls_failure(error: &FredError) -> bool {
+    match error.kind() {
+        #[cfg(feature = "tls")]
+        FredKind::Tls => true,
+        _ => false,
+    }
+}
 
 /// The settings of each connection of a session.
 pub(super) struct Settings {
@@ -26,9 +42,10 @@ impl Settings {
             fail_fast: true,
             username: config.login.username.as_deref().map(quoted),
             password: config.login.password.as_deref().map(quoted),
-            server: server(config),
+            server: server(config)?,
             version: RespVersion::RESP3,
             database: config.database,
+            #[cfg(feature = "tls")]
             tls: config.tls.as_ref().map(tls::connector).transpose()?,
             ..Default::default()
         };
@@ -47,10 +64,16 @@ impl Settings {
     }
 }
 
-fn server(config: &Config) -> ServerConfig {
-    match &config.topology {
+fn server(config: &Config) -> Result<ServerConfig> {
+    Ok(match &config.topology {
         Topology::Single(host, port) => ServerConfig::new_centralized(host.clone(), *port),
+        #[cfg(unix)]
         Topology::Unix(path) => ServerConfig::new_unix_socket(path),
+        #[cfg(not(unix))]
+        Topology::Unix(_) => {
+            let message = "this system has no Unix sockets; name a host, as in redis://localhost:6379";
+            return Err(tooz_core::Error::new(tooz_core::ErrorKind::Unsupported, message));
+        }
         Topology::Cluster(hosts) => ServerConfig::new_clustered(hosts.clone()),
         Topology::Sentinel { hosts, service } => ServerConfig::Sentinel {
             hosts: hosts.iter().map(|(host, port)| Server::new(host.as_str(), *port)).collect(),
@@ -59,7 +82,7 @@ fn server(config: &Config) -> ServerConfig {
             username: config.sentinel_login.username.clone(),
             password: config.sentinel_login.password.clone(),
         },
-    }
+    })
 }
 
 /// A user name or password as an argument of an inline command.

@@ -1,10 +1,10 @@
-//! The durable existence of rosters: declaring, retracting and listing them.
+//! The durable existence of rosters: declaring, retracting and listing them; and the lists of names in use.
 
 use tooz_core::driver::support::{group_not_created, group_not_empty};
 use tooz_core::driver::{Kind, Roster};
 use tooz_core::{Name, Result};
 
-use crate::client::{DECLARE, RETRACT};
+use crate::client::{DECLARE, NAMES, RETRACT};
 use crate::layout::{escape, unescape};
 use crate::session::RedisSession;
 
@@ -30,5 +30,13 @@ impl RedisSession {
         let mut names = members.iter().map(|name| unescape(name)).collect::<Result<Vec<_>>>()?;
         names.sort_unstable();
         Ok(names)
+    }
+
+    /// One page of a list of names, in the order of their escaped forms.
+    pub(crate) async fn read_names(&self, list: &str, after: Option<&Name>, limit: usize) -> Result<Vec<Name>> {
+        let after = after.map(|name| escape(name.as_bytes())).unwrap_or_default();
+        let limit = limit.to_string();
+        let mut reply = self.run(&NAMES, list, &[after.as_bytes(), limit.as_bytes()]).await?;
+        std::iter::from_fn(|| reply.bytes()).map(|name| unescape(&name)).collect()
     }
 }

@@ -11,6 +11,7 @@ local field, tombstone = nonce .. ' ' .. roster, own .. ':withdrawn:' .. nonce
 -- Adds the entry. Returns its place, "seq mode limit".
 local function add(seq)
   local place = seq .. ' ' .. mode .. ' ' .. limit
+  list(roster)
   redis.call('HSET', own .. ':entries', field, place)
   local numbered = seq .. ' ' .. record
   redis.call('ZADD', roster .. suffixes[mode], seq, numbered)

@@ -11,6 +11,7 @@ if found == 3 then
   if redis.call('HGET', own .. ':entries', field) ~= place then return 'NONE' end
   redis.call('HDEL', own .. ':entries', field)
   if redis.call('ZREMRANGEBYSCORE', roster .. suffixes[mode], seq, seq) == 0 then return 'NONE' end
+  unlist_if_empty(roster)
   publish_roster(roster, 'left', seq)
   return 'DONE'
 end

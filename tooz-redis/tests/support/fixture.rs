@@ -67,7 +67,8 @@ impl Fixture {
     }
 
     pub(crate) async fn open(&self, session: &str, ttl: u64) {
-        let reply = self.run(source!(open), &key(session), &[session, &ttl.to_string(), "member", "history"]).await;
+        let args = [session, &ttl.to_string(), "member", "history", "0"];
+        let reply = self.run(source!(open), &key(session), &args).await;
         assert_eq!(reply[0], "DONE");
     }
 

@@ -305,7 +305,9 @@ async fn open_backend(
     let dialer = Dialer::new(tls.as_ref())?;
     // Half of the time is left for the session itself.
     let Findings { servers, granted } = probe(&config.hosts_to_try(), ttl, options.timeout / 2, &dialer).await?;
-    let backend = backend::connect(Target { servers, ttl, digest: config.digest.clone(), tls, state }).await?;
+    let backend =
+        backend::connect(Target { client: config.client, servers, ttl, digest: config.digest.clone(), tls, state })
+            .await?;
     Ok((backend, granted))
 }
 

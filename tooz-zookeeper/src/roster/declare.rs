@@ -1,4 +1,4 @@
-//! Rosters that exist without entries: groups that were created.
+//! Rosters that exist without entries, groups that were created, and the list of rosters with entries.
 //!
 //! The data of a roster's znode are rewritten once, which takes its data version from 0 to 1. Exactly one client does it.
 
@@ -7,11 +7,13 @@ use futures_util::join;
 use tooz_core::driver::support::{group_not_created, group_not_empty};
 use tooz_core::driver::{Kind, Roster};
 use tooz_core::{Name, Result};
-use tracing::warn;
 
 use super::rosters::Rosters;
 use crate::error::Fault;
-use crate::layout::{UNDECLARED, child, unescape};
+use crate::layout::{UNDECLARED, child, name_of, sorted_behind};
+
+/// How many znodes a listing looks at together.
+const BATCH: usize = 32;
 
 impl Rosters {
     pub(crate) async fn declare(&self, roster: &Roster) -> Result<bool> {
@@ -47,13 +49,32 @@ impl Rosters {
         let mut declared = Vec::new();
         for (name, stat) in names.iter().zip(stats) {
             if stat?.is_some_and(|stat| stat.version != UNDECLARED) {
-                match Name::new(unescape(name)) {
-                    Ok(name) => declared.push(name),
-                    Err(_) => warn!(parent, name, "skipped a znode among the groups whose name is not valid"),
-                }
+                declared.extend(name_of(&parent, name));
             }
         }
         declared.sort_unstable();
         Ok(declared)
+    }
+
+    /// At most `limit` rosters with entries, in the order of their znodes' names. ZooKeeper lists all children at once; the
+    /// driver looks only at as many of them as it needs to fill the page.
+    pub(crate) async fn used(&self, kind: Kind, after: Option<&Name>, limit: usize) -> Result<Vec<Name>> {
+        let parent = self.layout.kind(kind);
+        let (synced, znodes) = join!(self.client.sync(), self.client.children(&parent));
+        synced?;
+        let mut found = Vec::new();
+        for names in sorted_behind(znodes?, after).chunks(BATCH) {
+            let paths: Vec<_> = names.iter().map(|name| child(&parent, name)).collect();
+            let stats = join_all(paths.iter().map(|path| self.client.exists(path))).await;
+            for (name, stat) in names.iter().zip(stats) {
+                if stat?.is_some_and(|stat| stat.children > 0) && found.len() < limit {
+                    found.extend(name_of(&parent, name));
+                }
+            }
+            if found.len() == limit {
+                break;
+            }
+        }
+        Ok(found)
     }
 }

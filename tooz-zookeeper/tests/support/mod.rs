@@ -17,10 +17,25 @@ use tooz_core::driver::{
 };
 use tooz_core::{Name, Result};
 
-/// The name of a harness, which includes the client crate.
+/// The client crate that the variable `TOOZ_TEST_ZOOKEEPER_CLIENT` names; the feature `tls` adds zookeeper-client.
+fn client() -> String {
+    std::env::var("TOOZ_TEST_ZOOKEEPER_CLIENT").unwrap_or_else(|_| "zookeeper-async".to_owned())
+}
+
+/// The name of a harness, which includes the client crate unless that is the default one.
 pub(crate) fn named(what: &str) -> String {
-    let client = if cfg!(feature = "tls") { "-tls" } else { "" };
-    format!("zookeeper{client}-{what}")
+    let client = client();
+    format!("{}-{what}", if client == "zookeeper-async" { "zookeeper" } else { &client })
+}
+
+/// The URL for these servers and the client crate under test.
+pub(crate) fn url(hosts: &[String]) -> String {
+    format!("zookeeper://{}?client={}", hosts.join(","), client())
+}
+
+/// The servers of a URL made by [`url`].
+pub(crate) fn hosts(context: &Context) -> String {
+    context.url().trim_start_matches("zookeeper://").split('?').next().unwrap_or_default().to_owned()
 }
 
 /// How long an expected event may take.

@@ -1,5 +1,6 @@
 //! Losses: the holder is notified in time, a loss has a cause, and a release reports correctly.
 
+use super::eras::replacements;
 use super::rule::{Rule, Violation};
 use super::spans::{Disturbances, Ending, Span, nanos, spans};
 use crate::history::client_id::Client;
@@ -11,7 +12,24 @@ pub(super) fn check(history: &History) -> Vec<Violation> {
         spans.iter().filter_map(|span| notified_late(span, &spans, &disturbances, history)).collect();
     found.extend(spans.iter().filter_map(|span| without_cause(span, &disturbances, history)));
     found.extend(spans.iter().filter_map(|span| never_notified(span, &disturbances, history)));
+    let replacements = replacements(history);
+    found.extend(spans.iter().filter_map(|span| outlived_the_server(span, &replacements, history)));
     found
+}
+
+/// A renewal reports that the server was emptied or restored, within half the TTL after it serves again. At the latest the
+/// deadline passes, within a TTL.
+fn outlived_the_server(span: &Span, replacements: &[(u64, u64)], history: &History) -> Option<Violation> {
+    let (granted, token) = span.granted?;
+    let (_, serves) = replacements.iter().find(|(ended, _)| granted < *ended)?;
+    let timing = history.timing;
+    let told = serves.saturating_add(nanos(timing.ttl.min(timing.ttl / 2 + timing.prompt)));
+    (span.held_until > told).then(|| Violation {
+        rule: Rule::LostWithServer,
+        text: format!("c{} still held token {token} of the server that was emptied or restored", span.id.0),
+        window: (granted, span.held_until),
+        ops: vec![span.id],
+    })
 }
 
 /// A holder is notified before the next conflicting grant, unless its process was stopped or the backend ended its

@@ -1,6 +1,7 @@
 //! The rules of histories, each a pure function over a history.
 
 mod all;
+mod eras;
 mod exclusion;
 mod group;
 mod linear;

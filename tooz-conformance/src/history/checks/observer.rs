@@ -1,9 +1,10 @@
-//! Elections: each term has one leader, and observers never go back to an earlier term.
+//! Elections: each term has one leader, observers never go back to an earlier term, and they end with the true leader.
 
 use std::collections::HashMap;
 
+use super::eras::replacements;
 use super::rule::{Rule, Violation};
-use super::spans::spans;
+use super::spans::{nanos, spans};
 use crate::history::client_id::{Client, member};
 use crate::history::event::{Act, History};
 
@@ -36,24 +37,68 @@ pub(super) fn check(history: &History) -> Vec<Violation> {
     found
 }
 
-/// An observer never receives an error of a fault that core can repair itself.
-pub(super) fn check_errors(history: &History) -> Vec<Violation> {
-    let broken = history.events.iter().filter_map(|event| match &event.act {
-        Act::UnexpectedError(error) => Some(Violation {
-            rule: Rule::Uninterrupted,
-            text: format!("c{} received the error: {error}", event.client),
-            window: (event.at, event.at),
-            ops: Vec::new(),
-        }),
+/// The run itself leads at the end, and each observer must know.
+pub(super) fn check_end(history: &History) -> Vec<Violation> {
+    let leads = history.events.iter().find_map(|event| match event.act {
+        Act::Leads(term) => Some((event.at, term)),
         _ => None,
     });
-    broken.collect()
+    let Some((since, truth)) = leads else { return Vec::new() };
+    let mut last: HashMap<Client, Option<u64>> = HashMap::new();
+    let mut found = Vec::new();
+    for event in &history.events {
+        match &event.act {
+            Act::ObservedLeader(leader) => {
+                last.insert(event.client, leader.as_ref().map(|(_, term)| *term));
+            }
+            Act::ObservedToTheEnd if history.is_settled(event.at) => {
+                let knew = since.saturating_add(nanos(history.timing.prompt)) <= event.at;
+                let seen = last.get(&event.client).copied().flatten();
+                if knew && seen != Some(truth) {
+                    let text = format!("observer c{} ends with term {seen:?}, not {truth}", event.client);
+                    found.push(Violation { rule: Rule::TrueLeader, text, window: (since, event.at), ops: Vec::new() });
+                }
+            }
+            _ => {}
+        }
+    }
+    found
 }
+
+/// An observer never receives an error of a fault that core can repair itself, and it is interrupted once at most for each
+/// time that the server was emptied or restored.
+pub(super) fn check_errors(history: &History) -> Vec<Violation> {
+    let replacements = replacements(history);
+    let mut interruptions: HashMap<Client, usize> = HashMap::new();
+    let mut found = Vec::new();
+    for event in &history.events {
+        let what = match &event.act {
+            Act::UnexpectedError(error) => error,
+            Act::Interrupted(error) => {
+                let so_far = interruptions.entry(event.client).or_default();
+                *so_far += 1;
+                if *so_far <= replacements.iter().filter(|(ended, _)| *ended <= event.at).count() {
+                    continue;
+                }
+                error
+            }
+            _ => continue,
+        };
+        found.push(Violation {
+            rule: Rule::Uninterrupted,
+            text: format!("c{} received the error: {what}", event.client),
+            window: (event.at, event.at),
+            ops: Vec::new(),
+        });
+    }
+    found
+}
+
 #[cfg(test)]
 mod tests {
     use crate::history::checks::Rule;
     use crate::history::event::Act;
-    use crate::history::test_support::{broken, history, request};
+    use crate::history::test_support::{SECOND, broken, history, request};
 
     #[test]
     fn two_leaders_of_a_term_and_a_step_back_are_found() {
@@ -65,5 +110,19 @@ mod tests {
         assert_eq!(broken(&with(Act::ObservedLeader(None))), []);
         assert_eq!(broken(&with(saw("c1", 5))), [Rule::OneLeader]);
         assert_eq!(broken(&with(saw("c1", 4))), [Rule::NoGoingBack]);
+    }
+
+    #[test]
+    fn an_observer_that_is_deaf_in_the_end_is_found() {
+        let ends_with = |leader: Option<u64>| {
+            broken(&history([
+                (1, 9, Act::ObservedLeader(leader.map(|term| ("run".to_owned(), term)))),
+                (1, u16::MAX, Act::Leads(7)),
+                (9 * SECOND, 9, Act::ObservedToTheEnd),
+            ]))
+        };
+        assert_eq!(ends_with(Some(7)), []);
+        assert_eq!(ends_with(Some(6)), [Rule::TrueLeader]);
+        assert_eq!(ends_with(None), [Rule::TrueLeader]);
     }
 }

@@ -32,18 +32,20 @@ rules! {
     Order = "The waiter that requested first is granted first.",
     LossFirst = "A holder is notified of its loss before another client is granted.",
     LossNotified = "A holder whose entry was removed is notified.",
+    LostWithServer = "What was held when the server was emptied or restored is lost, within a TTL.",
     LossHasCause = "A lock is lost only if there is a cause.",
     TrueRelease = "The release of a held lock reports success.",
     Wakeup = "A free lock is granted to a live waiter: promptly after a release, within TTL and grace after a crash.",
     NothingLeft = "No entry exists after all clients have ended.",
     OneLeader = "Each term has one leader.",
     NoGoingBack = "An observer never goes back to an earlier term.",
+    TrueLeader = "An observer ends with the true leader.",
     OnceInOrder = "A watcher sees each incarnation join once and then leave once.",
     TrueMembers = "A watcher ends with the true members.",
     OneOrder = "All readers see one order, which keeps that of each publisher.",
     NothingMissing = "Every acknowledged message is read.",
     NothingTwice = "No message is read or published twice.",
-    Uninterrupted = "Watching, observing and reading continue through faults without an error.",
+    Uninterrupted = "Watching, observing and reading continue through faults without an error, and without a gap unless the server was emptied or restored.",
 }
 
 /// A violation of a rule by a history.

@@ -134,6 +134,7 @@ impl Disturbances {
         let mut open: Vec<(u64, Fault)> = Vec::new();
         for event in &history.events {
             match &event.act {
+                Act::Fault(fault) | Act::Healed(fault) if fault.kind().must_not_disturb() => {}
                 Act::Fault(fault) => open.push((event.at, fault.clone())),
                 Act::Healed(fault) => {
                     if let Some(index) = open.iter().position(|(_, other)| other == fault) {
@@ -165,7 +166,7 @@ impl Disturbances {
         self.periods.iter().any(|(since, until, fault)| {
             let stops = match fault {
                 None => true,
-                Some(fault) => fault.kind() == FaultKind::FreezeClient && fault.hits(client),
+                Some(fault) => stops_processes(fault) && fault.hits(client),
             };
             stops && *since <= to && *until >= from
         })
@@ -182,16 +183,19 @@ impl Disturbances {
     pub fn last_hit(&self, client: Client, to: u64, expires: bool) -> u64 {
         let hits = self.periods.iter().filter_map(|(since, until, fault)| {
             let fault = fault.as_ref().filter(|fault| fault.victims().is_some() && fault.hits(client))?;
-            let freezes = fault.kind() == FaultKind::FreezeClient && !expires;
+            let freezes = stops_processes(fault) && !expires;
             Some(if freezes { *until } else { *since })
         });
         hits.filter(|at| *at <= to).max().unwrap_or(0)
     }
 
-    /// The first time in the window at which the backend ended a session of this client or removed one of its entries.
+    /// The first time in the window at which the backend ended a session of this client, removed one of its entries or
+    /// lost its data.
     pub fn forced(&self, client: Client, (from, to): (u64, u64)) -> Option<u64> {
         let forced = self.periods.iter().filter_map(|(at, _, fault)| {
-            let by_force = |fault: &&Fault| matches!(fault.kind(), FaultKind::Expire | FaultKind::Remove);
+            let by_force = |fault: &&Fault| {
+                matches!(fault.kind(), FaultKind::Expire | FaultKind::Remove) || fault.kind().begins_a_history()
+            };
             fault.as_ref().filter(by_force).filter(|fault| fault.hits(client)).map(|_| *at)
         });
         forced.filter(|at| (from..=to).contains(at)).min()
@@ -209,6 +213,10 @@ impl Disturbances {
         let hits = move |fault: &Option<Fault>| fault.as_ref().is_none_or(|fault| fault.hits(client));
         self.periods.iter().filter(move |(_, _, fault)| hits(fault)).map(|(since, until, _)| (*since, *until))
     }
+}
+
+fn stops_processes(fault: &Fault) -> bool {
+    matches!(fault.kind(), FaultKind::FreezeClient | FaultKind::Suspend)
 }
 
 /// A duration in the unit of events.

@@ -29,6 +29,8 @@ struct Log {
     newest_acknowledged: u64,
     acknowledged: BTreeMap<u64, u64>,
     read: HashMap<Client, Vec<u64>>,
+    /// The offset after which each reader began, if that is not the beginning.
+    began_after: HashMap<Client, u64>,
     finished: Vec<Client>,
     found: Vec<Violation>,
 }
@@ -53,6 +55,13 @@ impl Log {
                 } else {
                     read.push(*offset);
                 }
+            }
+            // A reader that resumes in the same history goes on where it was.
+            Act::Resumed(offset) if !self.read.contains_key(&client) => {
+                self.began_after.insert(client, *offset);
+            }
+            Act::Interrupted(_) => {
+                self.began_after.remove(&client);
             }
             _ => {}
         }
@@ -94,8 +103,9 @@ impl Log {
                 true => u64::MAX,
                 false => read.last().copied().unwrap_or(0),
             };
-            let lost: Vec<_> =
-                self.acknowledged.range(..=last).filter(|(offset, _)| read.binary_search(offset).is_err()).collect();
+            let first = self.began_after.get(&client).copied().unwrap_or(0);
+            let acknowledged = self.acknowledged.range(..=last).filter(|(offset, _)| **offset > first);
+            let lost: Vec<_> = acknowledged.filter(|(offset, _)| read.binary_search(offset).is_err()).collect();
             if let Some((offset, at)) = lost.first().copied() {
                 let text = format!(
                     "reader c{client} did not read {} acknowledged messages; the first has offset {offset}",

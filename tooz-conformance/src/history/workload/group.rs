@@ -2,7 +2,7 @@
 
 use rand::Rng;
 use tokio::time::{sleep, sleep_until, timeout, timeout_at};
-use tooz_core::{Coordinator, GroupEvent, Member, Membership};
+use tooz_core::{Coordinator, ErrorKind, GroupEvent, Member, Membership};
 
 use super::kind::object_name;
 use super::simulated_client::SimulatedClient;
@@ -83,6 +83,9 @@ pub(super) async fn watch(client: &mut SimulatedClient) {
     let end = loop {
         match timeout_at(client.settled(), watch.next()).await {
             Ok(Ok(event)) => client.recorder.note(client.id, Act::Notified(change(&event))),
+            Ok(Err(error)) if error.kind() == ErrorKind::GroupNotCreated => {
+                client.recorder.note(client.id, Act::Interrupted(error.to_string()));
+            }
             Ok(Err(error)) => break Act::UnexpectedError(error.to_string()),
             Err(_) => break Act::ObservedToTheEnd,
         }

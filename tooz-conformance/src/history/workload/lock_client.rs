@@ -181,17 +181,16 @@ async fn release(client: &mut SimulatedClient, op: Op, held: Held) {
 pub(super) async fn observe(client: &mut SimulatedClient) {
     let Some(coordinator) = client.connect(client.settled()).await else { return };
     let mut observation = coordinator.election(object_name(0)).observe();
-    while let Ok(seen) = timeout_at(client.settled(), observation.next()).await {
-        match seen {
-            Ok(leader) => {
+    let end = loop {
+        match timeout_at(client.settled(), observation.next()).await {
+            Ok(Ok(leader)) => {
                 let leader = leader.map(|leader| (leader.member.to_string(), leader.term.0));
                 client.recorder.note(client.id, Act::ObservedLeader(leader));
             }
-            Err(error) => {
-                client.recorder.note(client.id, Act::UnexpectedError(error.to_string()));
-                break;
-            }
+            Ok(Err(error)) => break Act::UnexpectedError(error.to_string()),
+            Err(_) => break Act::ObservedToTheEnd,
         }
-    }
+    };
+    client.recorder.note(client.id, end);
     coordinator.close().await;
 }

@@ -2,7 +2,7 @@
 
 use rand::Rng;
 use tokio::time::{sleep, timeout_at};
-use tooz_core::{Offset, StartAt};
+use tooz_core::{ErrorKind, Offset, StartAt};
 
 use super::kind::object_name;
 use super::simulated_client::SimulatedClient;
@@ -33,6 +33,7 @@ pub(super) async fn read(client: &mut SimulatedClient) {
     let settled = client.settled();
     let reading = async {
         loop {
+            client.recorder.note(client.id, Act::Resumed(position.0));
             let Ok(mut subscription) = topic.subscribe(StartAt::After(position)).await else {
                 sleep(client.ttl() / 30).await;
                 continue;
@@ -42,6 +43,9 @@ pub(super) async fn read(client: &mut SimulatedClient) {
                     Ok(message) => {
                         let payload = String::from_utf8_lossy(&message.payload).into_owned();
                         client.recorder.note(client.id, Act::Read(message.offset.0, payload));
+                    }
+                    Err(error) if error.kind() == ErrorKind::Gap => {
+                        client.recorder.note(client.id, Act::Interrupted(error.to_string()));
                     }
                     Err(error) => return error,
                 }

@@ -107,6 +107,7 @@ local function remove(entry, waiting, change)
   redis.call('ZREM', roster .. suffixes[entry.mode], entry.record)
   redis.call('HDEL', session_key(entry.session) .. ':entries', entry.nonce .. ' ' .. roster)
   if entry.key then redis.call('HDEL', roster .. ':keys', entry.key) end
+  unlist_if_empty(roster)
   publish_roster(roster, change or 'left', entry.seq)
   if waiting then
     dequeue(roster, table.concat({ entry.seq, entry.mode, entry.limit }, ' '))

@@ -11,10 +11,25 @@ local FOLLOWED = 60000
 
 local function session_key(session) return space .. 'session:' .. session end
 
+local function kind_and_name(roster) return string.match(roster, '^{.-}:(%l+):(.*)$') end
+
 -- Whether a roster is declared.
 local function is_declared(roster)
-  local kind, name = string.match(roster, '^{.-}:(%l+):(.*)$')
+  local kind, name = kind_and_name(roster)
   return redis.call('SISMEMBER', space .. 'declared:' .. kind, name)
+end
+
+-- Adds a roster to the list of rosters with entries.
+local function list(roster)
+  local kind, name = kind_and_name(roster)
+  redis.call('ZADD', space .. 'rosters:' .. kind, 0, name)
+end
+
+-- Takes a roster that has no entry any more from the list.
+local function unlist_if_empty(roster)
+  if redis.call('EXISTS', roster, roster .. ':shared', roster .. ':members') > 0 then return end
+  local kind, name = kind_and_name(roster)
+  redis.pcall('ZREM', space .. 'rosters:' .. kind, name)
 end
 
 -- Notifies the clients that read a topic.

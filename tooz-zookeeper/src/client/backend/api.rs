@@ -9,11 +9,8 @@ use async_trait::async_trait;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::client::connection_state::ConnectionState;
-use crate::config::PemFiles;
+use crate::config::{ClientCrate, PemFiles};
 use crate::error::Answer;
-
-/// Whether URLs may ask for TLS.
-pub(crate) const SUPPORTS_TLS: bool = cfg!(feature = "tls");
 
 /// One session of a client crate.
 ///
@@ -66,13 +63,14 @@ pub(crate) enum CreateMode {
 /// The servers to connect to, and how.
 #[derive(Debug)]
 pub(crate) struct Target {
+    pub(crate) client: ClientCrate,
     /// Servers that answered just now, with their addresses.
     pub(crate) servers: Vec<(String, SocketAddr)>,
     /// The session timeout to ask for.
     pub(crate) ttl: Duration,
     /// `user:password` for digest authentication.
     pub(crate) digest: Option<String>,
-    #[allow(dead_code, reason = "only one of the two backends speaks TLS")]
+    #[allow(dead_code, reason = "only one of the two clients speaks TLS")]
     pub(crate) tls: Option<PemFiles>,
     pub(crate) state: Arc<ConnectionState>,
 }

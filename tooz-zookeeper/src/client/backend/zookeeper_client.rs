@@ -63,7 +63,7 @@ impl Backend for ZookeeperClient {
             CreateMode::PersistentSequential => (zk::CreateMode::PersistentSequential, true),
             CreateMode::EphemeralSequential => (zk::CreateMode::EphemeralSequential, true),
         };
-        let options = zk_mode.with_acls(self.acls.clone());
+        let options = zk_mode.with_acls(self.acls);
         let (stat, number) = self.client.create(path, data, &options).await.map_err(fault)?;
         let path = if is_sequential { format!("{path}{number}") } else { path.to_owned() };
         Ok((path, stat.into()))

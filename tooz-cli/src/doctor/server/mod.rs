@@ -1,0 +1,10 @@
+//! What the server says about itself, over a plain connection of its own: the settings that matter are in no client API.
+
+mod etcd;
+mod examine;
+mod redis;
+mod resp;
+mod wire;
+mod zookeeper;
+
+pub(super) use self::examine::examine;

@@ -1,0 +1,120 @@
+//! Runs the trials of one backend against a server that is started for them.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use libtest_mimic::{Arguments, Trial};
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+use tooz_conformance::servers::{Deployment, DeploymentSpec};
+
+use super::beat;
+use super::program::{Finished, Program, tooz};
+use crate::trials;
+
+/// The TTL in the trials: the shortest that every server grants.
+pub(crate) const TTL: Duration = Duration::from_secs(4);
+
+/// What a test program runs against.
+#[derive(Debug)]
+pub(crate) enum Server {
+    /// A directory; there is no server.
+    Directory,
+    /// A server, and the scheme of its URL.
+    Deployment(DeploymentSpec, &'static str),
+}
+
+/// One trial's view of the backend: a namespace and a directory of its own.
+#[derive(Debug)]
+pub(crate) struct Backend {
+    pub(crate) url: String,
+    pub(crate) directory: TempDir,
+    deployment: Option<(Arc<Runtime>, Arc<Deployment>)>,
+}
+
+impl Backend {
+    /// Whether sessions end by a TTL.
+    pub(crate) fn has_ttl(&self) -> bool {
+        self.deployment.is_some()
+    }
+
+    pub(crate) fn start(&self, arguments: &[&str]) -> Program {
+        Program::start(&self.url, arguments)
+    }
+
+    /// Starts `tooz run` with these arguments and a shell command.
+    pub(crate) fn run(&self, arguments: &[&str], script: &str) -> Program {
+        Program::start(&self.url, [&["run"], arguments, &["--", "sh", "-c", script]].concat())
+    }
+
+    /// Runs a command of tooz to its end.
+    pub(crate) fn tooz(&self, arguments: &[&str]) -> Finished {
+        tooz(&self.url).args(arguments).output().unwrap().into()
+    }
+
+    /// Asserts that no client holds or awaits the lock.
+    #[track_caller]
+    pub(crate) fn assert_free(&self, lock: &str) {
+        self.run(&["--no-wait", lock], "true").finish().assert_code(0);
+    }
+
+    pub(crate) fn freeze(&self) {
+        let (runtime, deployment) = self.deployment.as_ref().unwrap();
+        runtime.block_on(deployment.pause()).unwrap();
+    }
+
+    pub(crate) fn thaw(&self) {
+        let (runtime, deployment) = self.deployment.as_ref().unwrap();
+        runtime.block_on(deployment.resume()).unwrap();
+    }
+}
+
+/// Runs all trials.
+pub(crate) fn main(server: Server) -> ExitCode {
+    let arguments: Vec<String> = std::env::args().collect();
+    if let [_, word, file, rest @ ..] = arguments.as_slice()
+        && word == "beat"
+    {
+        beat::record(file, rest.first().map(|millis| millis.parse().unwrap()));
+        return ExitCode::SUCCESS;
+    }
+    let mut arguments = Arguments::from_args();
+    // A frozen server concerns every trial.
+    arguments.test_threads = Some(1);
+    let runtime = Arc::new(Runtime::new().unwrap());
+    let deployment = match &server {
+        Server::Directory => None,
+        Server::Deployment(..) if arguments.list => None,
+        Server::Deployment(spec, _) => Some(Arc::new(runtime.block_on(Deployment::start(spec)).unwrap())),
+    };
+    let scheme = if let Server::Deployment(_, scheme) = server { scheme } else { "file" };
+    let with_server = deployment.clone().map(|deployment| (runtime.clone(), deployment));
+    let has_server = with_server.is_some() || arguments.list;
+    let chosen = trials::all().into_iter().filter(|trial| has_server || !trial.needs_server);
+    let trials = chosen.map(|trial| {
+        let with_server = with_server.clone();
+        Trial::test(trial.name, move || {
+            (trial.run)(&backend(scheme, with_server));
+            Ok(())
+        })
+    });
+    let conclusion = libtest_mimic::run(&arguments, trials.collect());
+    if let Some(deployment) = deployment {
+        runtime.block_on(deployment.remove()).unwrap();
+    }
+    conclusion.exit_code()
+}
+
+fn backend(scheme: &str, deployment: Option<(Arc<Runtime>, Arc<Deployment>)>) -> Backend {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let directory = tempfile::tempdir().unwrap();
+    let place = match &deployment {
+        Some((_, deployment)) => deployment.addresses().join(","),
+        None => directory.path().join("backend").display().to_string(),
+    };
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    let url = format!("{scheme}://{place}?ttl={}s&namespace=trial-{count}", TTL.as_secs());
+    Backend { url, directory, deployment }
+}

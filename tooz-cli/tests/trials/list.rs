@@ -1,0 +1,61 @@
+//! The list of all trials.
+
+use super::{exit_codes, kills, losses, objects, services, top};
+use crate::support::Backend;
+
+/// A trial.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct NamedTrial {
+    pub(crate) name: &'static str,
+    pub(crate) run: fn(&Backend),
+    /// Whether it freezes the server or waits for a TTL.
+    pub(crate) needs_server: bool,
+}
+
+macro_rules! trials {
+    ($needs_server:expr; $($module:ident :: $name:ident),* $(,)?) => {
+        [$(NamedTrial {
+            name: concat!(stringify!($module), "::", stringify!($name)),
+            run: $module::$name,
+            needs_server: $needs_server,
+        }),*]
+    };
+}
+
+pub(crate) fn all() -> Vec<NamedTrial> {
+    let everywhere = trials![false;
+        exit_codes::the_exit_code_is_the_commands,
+        exit_codes::a_lock_that_is_not_free_is_a_conflict,
+        exit_codes::shared_holders_and_permits_count,
+        exit_codes::the_token_rises,
+        exit_codes::standard_input_and_output_pass_through,
+        kills::the_program_is_killed,
+        kills::the_command_is_killed,
+        kills::the_program_and_the_command_are_killed,
+        kills::the_runner_is_killed,
+        kills::the_program_is_terminated,
+        kills::a_command_that_ignores_sigterm_is_killed,
+        kills::the_command_is_terminated,
+        kills::a_waiting_program_is_terminated,
+        kills::another_client_breaks_the_lock,
+        kills::what_the_command_leaves_running_is_ended,
+        objects::a_watch_reports_each_change,
+        objects::the_doctor_finds_nothing_broken,
+        objects::groups_have_members,
+        objects::messages_are_received_in_order,
+        objects::the_benchmark_has_three_figures,
+        objects::queues_are_shown_and_broken,
+        services::another_leader_follows,
+        services::a_deposed_leader_leads_again,
+        services::a_period_has_one_run,
+        services::each_period_has_a_run,
+        top::changes_appear_and_a_lock_is_broken,
+        top::a_thousand_locks_are_readable,
+    ];
+    let with_server = trials![true;
+        losses::a_frozen_runner_holds_nothing,
+        losses::a_frozen_server_ends_the_command,
+        losses::a_command_that_ignores_sigterm_is_gone_before_the_next_grant,
+    ];
+    everywhere.into_iter().chain(with_server).collect()
+}

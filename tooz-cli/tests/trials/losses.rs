@@ -1,0 +1,44 @@
+//! The session is lost: the command is gone before another client gets the lock.
+
+use std::time::Duration;
+
+use rustix::process::{Signal, kill_process};
+
+use crate::support::{Backend, Beats};
+
+pub(super) fn a_frozen_runner_holds_nothing(backend: &Backend) {
+    let [first, second] = ["first", "second"].map(|name| Beats::new(backend.directory.path(), name));
+    let holder = backend.run(&["x"], &format!("trap '' TERM; {}; true", first.forever()));
+    first.wait_for_start();
+    let waiter = backend.run(&["x"], &second.during(Duration::from_millis(100)));
+    let runner = holder.runner();
+    kill_process(runner, Signal::STOP).unwrap();
+    waiter.finish().assert_code(0);
+    first.assert_before(&second);
+    kill_process(runner, Signal::CONT).unwrap();
+    holder.finish().assert_code(76);
+    backend.assert_free("x");
+}
+
+pub(super) fn a_frozen_server_ends_the_command(backend: &Backend) {
+    freeze(backend, "");
+}
+
+pub(super) fn a_command_that_ignores_sigterm_is_gone_before_the_next_grant(backend: &Backend) {
+    freeze(backend, "trap '' TERM;");
+}
+
+fn freeze(backend: &Backend, prelude: &str) {
+    let [first, second] = ["first", "second"].map(|name| Beats::new(backend.directory.path(), name));
+    let holder = backend.run(&["x"], &format!("{prelude} {}; true", first.forever()));
+    first.wait_for_start();
+    backend.freeze();
+    let finished = holder.finish();
+    backend.thaw();
+    finished.assert_code(76);
+    first.assert_ended();
+    // The first attempts may meet a server that is not ready yet.
+    let next = backend.run(&["x"], &second.during(Duration::from_millis(100)));
+    next.finish().assert_code(0);
+    first.assert_before(&second);
+}

@@ -1,0 +1,40 @@
+//! A program that names no driver has the drivers of the features that are enabled, and an error names the others.
+
+use tooz::{ErrorKind, Registry};
+
+const FEATURES: [(&str, &str, bool); 4] = [
+    ("file:///x", "file", cfg!(all(feature = "file", target_os = "linux"))),
+    ("redis://h", "redis", cfg!(feature = "redis")),
+    ("etcd://h", "etcd", cfg!(feature = "etcd")),
+    ("zookeeper://h", "zookeeper", cfg!(feature = "zookeeper")),
+];
+
+#[test]
+fn the_linker_keeps_the_drivers_of_the_features() {
+    for (url, feature, enabled) in FEATURES {
+        let driver = Registry::linked().driver(&url.parse().unwrap());
+        match driver {
+            Ok(driver) => assert!(enabled && driver.info().name == feature, "{url}"),
+            Err(error) => {
+                assert!(!enabled && error.kind() == ErrorKind::NoDriverFound, "{url}: {error}");
+                assert!(error.to_string().contains(&format!("cargo add tooz --features {feature}`")), "{error}");
+            }
+        }
+    }
+}
+
+#[test]
+fn tls_is_refused_where_its_feature_is_missing() {
+    let tls = cfg!(feature = "tls");
+    for (url, enabled, tls) in
+        [("rediss://h", cfg!(feature = "redis"), tls), ("etcds://h", cfg!(feature = "etcd"), tls)]
+    {
+        match Registry::linked().driver(&url.parse().unwrap()) {
+            Ok(_) => assert!(tls, "{url}"),
+            Err(error) if enabled => {
+                assert!(!tls && error.to_string().contains("cargo feature `tls`"), "{error}");
+            }
+            Err(_) => {}
+        }
+    }
+}
