@@ -1,6 +1,4 @@
-//! Connects the examples to the backend that the variable `TOOZ_BACKEND` names, or to a directory of the user.
-
-use tooz::{Coordinator, Result};
+//! The backend of the examples: the one that the variable `TOOZ_BACKEND` names, or a directory of the user.
 
 /// The URL in `TOOZ_BACKEND`, or a directory of this user, so that the user's examples meet each other. Where the file driver
 /// does not build, it is the memory of the process.
@@ -15,12 +13,4 @@ pub fn backend_url() -> String {
         let directory = std::env::temp_dir().join(format!("tooz-examples-{user}"));
         format!("file://{}", directory.display())
     })
-}
-
-/// Connects to [`backend_url`].
-///
-/// # Errors
-/// As [`tooz::Builder::connect`].
-pub async fn connect() -> Result<Coordinator> {
-    Coordinator::builder(backend_url()).namespace("tooz-examples").connect().await
 }

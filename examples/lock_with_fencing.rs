@@ -7,10 +7,7 @@ use tooz::{Coordinator, FencingToken, Guard};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let coordinator = tooz_examples::connect().await?;
-    let outcome = two_writers(&coordinator).await;
-    coordinator.close().await;
-    outcome
+    tooz::scope(tooz_examples::backend_url(), |coordinator| async move { two_writers(&coordinator).await }).await
 }
 
 async fn two_writers(coordinator: &Coordinator) -> Result<(), Box<dyn Error>> {

@@ -14,15 +14,15 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let metrics = PrometheusBuilder::new().set_buckets_for_metric(Matcher::Prefix("tooz_".to_owned()), &BUCKETS)?;
     metrics.with_http_listener(([127, 0, 0, 1], 9000)).install()?;
 
-    let work = tooz::scope(tooz_examples::backend_url(), |coordinator| async move {
-        loop {
-            let guard = coordinator.lock("metrics-example").acquire().await?;
-            guard.run(async { Ok::<_, tooz::Error>(tokio::time::sleep(Duration::from_secs(1)).await) }).await?;
+    let shutdown = tooz::shutdown()?;
+    tooz::scope(tooz_examples::backend_url(), |coordinator| async move {
+        let lock = coordinator.lock("metrics-example");
+        while !shutdown.is_cancelled() {
+            let guard = lock.acquire().await?;
+            tokio::time::sleep(Duration::from_secs(1)).await;
             guard.release().await?;
         }
-    });
-    tokio::select! {
-        outcome = work => outcome,
-        _ = tokio::signal::ctrl_c() => Ok(()),
-    }
+        Ok(())
+    })
+    .await
 }

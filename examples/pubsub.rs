@@ -4,10 +4,7 @@ use tooz::{Coordinator, Result, StartAt, Subscription};
 
 #[tokio::main]
 async fn main() -> Result<()> {
-    let coordinator = tooz_examples::connect().await?;
-    let outcome = publish_and_read(&coordinator).await;
-    coordinator.close().await;
-    outcome
+    tooz::scope(tooz_examples::backend_url(), |coordinator| async move { publish_and_read(&coordinator).await }).await
 }
 
 async fn publish_and_read(coordinator: &Coordinator) -> Result<()> {

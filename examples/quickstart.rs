@@ -12,13 +12,14 @@ const ROUNDS: u32 = 5;
 
 #[tokio::main]
 async fn main() -> Result<()> {
-    let coordinator = tooz_examples::connect().await?;
     let url: ServiceUrl = tooz_examples::backend_url().parse()?; // prints without a password
-    println!("Connected to {url} as member \"{}\".", coordinator.member());
-    let outcome = tour(&coordinator).await;
-    coordinator.close().await;
+    tooz::scope(tooz_examples::backend_url(), |coordinator| async move {
+        println!("Connected to {url} as member \"{}\".", coordinator.member());
+        tour(&coordinator).await
+    })
+    .await?;
     println!("Disconnected. The backend keeps no lock and no membership of this process.");
-    outcome
+    Ok(())
 }
 
 async fn tour(coordinator: &Coordinator) -> Result<()> {

@@ -7,13 +7,11 @@ use tooz::{Capabilities, Coordinator, GroupEvent, GroupWatch, Result};
 
 #[tokio::main]
 async fn main() -> Result<()> {
-    let coordinator = tooz_examples::connect().await?;
-    let outcome = tokio::select! {
-        outcome = join_and_watch(&coordinator) => outcome,
-        _ = tokio::signal::ctrl_c() => Ok(()),
-    };
-    coordinator.close().await; // leaves the group, too
-    outcome
+    let shutdown = tooz::shutdown()?;
+    tooz::scope(tooz_examples::backend_url(), |coordinator| async move {
+        shutdown.run_until_cancelled(join_and_watch(&coordinator)).await.unwrap_or(Ok(()))
+    })
+    .await
 }
 
 async fn join_and_watch(coordinator: &Coordinator) -> Result<()> {

@@ -41,7 +41,7 @@
 //!
 //! # How to read a failure
 //! A failure shows what was expected, what the driver did, where the trial checked it, and the rule. A trial that failed
-//! while it did not get the processor is repeated, at most three times, and the run says so.
+//! while it or its server did not get the processor is repeated, at most three times, and the run says so.
 
 mod harness;
 

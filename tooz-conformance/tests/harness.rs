@@ -10,8 +10,8 @@ use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Command;
 use tooz_conformance::children::ChildContext;
-use tooz_conformance::servers::{Deployment, redis};
-use tooz_conformance::{Context, Failure, Harness, Needs, ensure, ensure_eq, fail};
+use tooz_conformance::servers::{Deployment, DeploymentSpec, Launch, Location, NodeSpec, Product, redis};
+use tooz_conformance::{BoxFuture, Context, Failure, Harness, Needs, ensure, ensure_eq, fail};
 use tooz_core::memory;
 
 const CASE: &str = "TOOZ_HARNESS_CASE";
@@ -28,6 +28,7 @@ fn main() -> ExitCode {
         Ok("unmet") => harness.trial("a", Needs::NOTHING, |context| async move { context.server().map(drop) }),
         Ok("starved_once") => harness.trial("a", Needs::NOTHING, |_| starve(1)),
         Ok("starved_always") => harness.trial("a", Needs::NOTHING, |_| starve(usize::MAX)),
+        Ok("starved_server") => with_a_slow_server().trial("a", Needs::NOTHING, |_| fail_once()),
         Ok("parent") => harness.trial("a", Needs::NOTHING, wait_to_be_killed),
         _ => harness
             .trial("run::fails_without_a_trial", Needs::NOTHING, |_| fails("empty", "no trial of harness was executed"))
@@ -39,6 +40,9 @@ fn main() -> ExitCode {
             .trial("run::repeats_a_starved_trial", Needs::NOTHING, |_| repeats_a_starved_trial())
             .trial("run::fails_a_trial_that_is_always_starved", Needs::NOTHING, |_| {
                 fails("starved_always", "as in 3 runs before")
+            })
+            .trial("run::repeats_a_trial_whose_server_is_starved", Needs::NOTHING, |_| {
+                repeats_a_trial_whose_server_is_starved()
             })
             .trial("children::talk_and_freeze_and_die", Needs::NOTHING, children_talk_and_freeze_and_die)
             .trial("children::and_servers_end_with_a_killed_parent", Needs::NOTHING, all_end_with_a_killed_parent),
@@ -72,6 +76,45 @@ async fn repeats_a_starved_trial() -> Result<(), Failure> {
     let text = String::from_utf8_lossy(&[stdout, stderr].concat()).into_owned();
     ensure!(status.success(), "the repeated trial failed: {text}");
     ensure!(text.contains("a: starved, repeated (1 of 3)"), "the run does not report the repetition: {text}");
+    Ok(())
+}
+
+/// A server that starts at once and is slow afterwards.
+fn with_a_slow_server() -> Harness {
+    static PRODUCT: Product = Product {
+        name: "sleep",
+        image: None,
+        local_image: "tooz-test/none",
+        programs: &["sleep"],
+        package: "coreutils",
+        version: |_| Box::pin(async { Ok("1".to_owned()) }),
+    };
+    static REQUESTS: AtomicUsize = AtomicUsize::new(0);
+    let answer = |_| -> BoxFuture<'static, std::io::Result<()>> {
+        Box::pin(async {
+            if REQUESTS.fetch_add(1, Ordering::SeqCst) > 0 {
+                tokio::time::sleep(Duration::from_millis(300)).await;
+            }
+            Ok(())
+        })
+    };
+    let launch = |_: &[Location], _| Launch { args: vec!["60".to_owned()], ..Launch::default() };
+    let spec = DeploymentSpec::new(&PRODUCT, vec![NodeSpec::new("server", launch, answer)]);
+    Harness::new("starved", memory::DRIVER, spec, |_| "memory://starved".to_owned()).only_own()
+}
+
+async fn fail_once() -> Result<(), Failure> {
+    static RUNS: AtomicUsize = AtomicUsize::new(0);
+    tokio::time::sleep(Duration::from_millis(700)).await;
+    ensure!(RUNS.fetch_add(1, Ordering::SeqCst) > 0, "the first run");
+    Ok(())
+}
+
+async fn repeats_a_trial_whose_server_is_starved() -> Result<(), Failure> {
+    let Output { status, stderr, .. } = again("starved_server")?.env("TOOZ_TEST_PROVISION", "program").output().await?;
+    let text = String::from_utf8_lossy(&stderr).into_owned();
+    ensure!(status.success(), "the repeated trial failed: {text}");
+    ensure!(text.contains("its server server took"), "the run does not name the server: {text}");
     Ok(())
 }
 

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use tooz_conformance::servers::{Deployment, DeploymentSpec, etcd, redis, zookeeper};
+use tooz_conformance::servers::{Deployment, DeploymentSpec, etcd, postgres, redis, zookeeper};
 use tooz_conformance::{Context, Failure, Harness, Needs, ensure};
 use tooz_core::memory;
 
@@ -17,6 +17,8 @@ fn main() -> ExitCode {
         ("etcd_three", etcd::three()),
         ("zookeeper", zookeeper::single()),
         ("zookeeper_ensemble", zookeeper::ensemble()),
+        ("postgres", postgres::single()),
+        ("postgres_standby", postgres::with_standby()),
     ];
     for (name, spec) in specs {
         let trial = move |_: Context| survives_faults(spec.clone());
@@ -54,6 +56,19 @@ async fn faults(deployment: &Deployment) -> Result<(), Failure> {
     eprintln!("stopped and started in {:?}", start.elapsed());
     node.pause().await?;
     node.restart().await?;
+    loses_data(deployment).await
+}
+
+async fn loses_data(deployment: &Deployment) -> Result<(), Failure> {
+    let start = Instant::now();
+    deployment.save().await?;
+    eprintln!("saved in {:?}", start.elapsed());
+    let start = Instant::now();
+    deployment.empty().await?;
+    eprintln!("emptied in {:?}", start.elapsed());
+    let start = Instant::now();
+    deployment.restore().await?;
+    eprintln!("restored in {:?}", start.elapsed());
     Ok(())
 }
 

@@ -47,6 +47,8 @@
 //!
 //! Authors of drivers start at [`driver`].
 
+#[cfg(feature = "blocking")]
+pub mod blocking;
 mod characteristic;
 mod coordinator;
 pub mod driver;
@@ -61,20 +63,22 @@ mod partition;
 mod registry;
 mod semaphore;
 mod session;
+mod step;
 pub mod telemetry;
+mod text_or_bytes;
 pub mod time;
 mod topic;
 mod url;
 
 pub use self::characteristic::Characteristic;
-pub use self::coordinator::{Builder, Coordinator, Health, Names, connect, scope};
+pub use self::coordinator::{Builder, Config, Coordinator, Health, Names, connect, scope};
 pub use self::driver::{DriverEntry, Message, Offset};
 pub use self::election::{Election, Leader, Leadership, Observation};
 pub use self::error::{Error, ErrorKind, Result};
 pub use self::group::{Capabilities, Group, GroupEvent, GroupWatch, Incarnation, Member, Membership, Value};
 pub use self::lock::{FencingToken, Guard, GuardSet, Lock, LockSet, Participant, Period, Queue, QueueWatch};
 pub use self::name::Name;
-pub use self::partition::{HashRing, Partitioner};
+pub use self::partition::{Assignment, AssignmentEvent, Assignments, HashRing, Partitioner};
 pub use self::registry::Registry;
 pub use self::semaphore::Semaphore;
 pub use self::session::{SessionState, SessionStates};

@@ -3,7 +3,9 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::{Error, ErrorKind, Result};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+use crate::{Error, ErrorKind, Result, text_or_bytes};
 
 /// The name of a lock, election, group, topic or member: 1 to [`Name::MAX_LEN`] arbitrary bytes.
 ///
@@ -74,6 +76,19 @@ impl fmt::Debug for Name {
 impl AsRef<[u8]> for Name {
     fn as_ref(&self) -> &[u8] {
         &self.0
+    }
+}
+
+/// Text in formats for people if the name is UTF-8, else a list of numbers; bytes in binary formats.
+impl Serialize for Name {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        text_or_bytes::serialize(self, serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Name {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::new(text_or_bytes::deserialize(deserializer)?).map_err(de::Error::custom)
     }
 }
 

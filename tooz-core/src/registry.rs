@@ -24,7 +24,7 @@ pub struct Registry {
 
 /// The drivers of this project, each with the feature of `tooz` that adds it and its schemes, for the advice in
 /// `NoDriverFound`.
-const FEATURES: [(&str, &[&str]); 4] = [
+const FEATURES: [(&str, &[&str]); 5] = [
     ("file", &["file"]),
     (
         "redis",
@@ -45,6 +45,7 @@ const FEATURES: [(&str, &[&str]); 4] = [
     ),
     ("etcd", &["etcd", "etcds", "etcd3+http", "etcd3+https"]),
     ("zookeeper", &["zookeeper", "zk", "kazoo"]),
+    ("postgres", &["postgres", "postgresql"]),
 ];
 
 impl Registry {

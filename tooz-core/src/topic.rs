@@ -1,12 +1,16 @@
 //! Topics: publishing messages, and subscribing from any offset that is still kept.
 
 use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 
 use futures_util::Stream;
 
 use crate::coordinator::{Coordinator, Names, PAGE, run_operation};
 use crate::driver::{Bounds, Message, Offset, Session, Topics};
 use crate::session::live::LiveSession;
+use crate::step::Step;
 use crate::{Error, ErrorKind, Name, Result, telemetry};
 
 /// The greatest number of messages that one request reads.
@@ -104,7 +108,7 @@ impl Topic {
                 StartAt::Latest => (bounds.newest, Some(live.session().history())),
                 StartAt::Earliest => (bounds.trimmed, Some(live.session().history())),
             };
-            Ok(Subscription { topic: self.clone(), after, history, received: VecDeque::new() })
+            Ok(Subscription::new(Fetcher { topic: self.clone(), after, history }))
         };
         self.run("subscribe", find_start).await
     }
@@ -144,16 +148,30 @@ impl Topic {
 #[derive(Debug)]
 #[must_use = "messages are received with `next`"]
 pub struct Subscription {
-    topic: Topic,
     /// The offset of the message that `next` has returned last.
+    position: Offset,
+    /// Messages that were read and not yet returned.
+    received: VecDeque<Message>,
+    fetch: Step<Fetcher, Result<Vec<Message>>>,
+    /// Whether the stream has ended, with an error.
+    ended: bool,
+}
+
+/// What reads the messages.
+#[derive(Debug)]
+struct Fetcher {
+    topic: Topic,
+    /// The offset of the message that was read last.
     after: Offset,
     /// The history of the server to which `after` belongs, if it is known.
     history: Option<u64>,
-    /// Messages that were read and not yet returned.
-    received: VecDeque<Message>,
 }
 
 impl Subscription {
+    fn new(fetcher: Fetcher) -> Self {
+        Self { position: fetcher.after, received: VecDeque::new(), fetch: Step::new(fetcher), ended: false }
+    }
+
     /// Waits for the next message, through outages and losses of the session. Cancel safe.
     ///
     /// # Errors
@@ -161,31 +179,55 @@ impl Subscription {
     ///   restored from a backup. The next call continues with the oldest message that is kept.
     /// - `AuthFailed`; `Closed` once the coordinator is closed.
     pub async fn next(&mut self) -> Result<Message> {
-        let topic = self.topic.clone();
-        topic.run("next", self.next_message()).await
+        poll_fn(|context| self.poll_message(context)).await
     }
 
     /// The offset of the last message that `next` has returned. [`StartAt::After`] resumes there.
     pub fn position(&self) -> Offset {
-        self.after
+        self.position
     }
 
-    /// Converts into a [`Stream`] of the same messages. It continues after a `Gap` and ends after any other error.
-    pub fn into_stream(self) -> impl Stream<Item = Result<Message>> + Send {
-        futures_util::stream::unfold(Some(self), |subscription| async {
-            let mut subscription = subscription?;
-            let item = subscription.next().await;
-            let continues = item.as_ref().err().is_none_or(|error| error.kind() == ErrorKind::Gap);
-            Some((item, continues.then_some(subscription)))
-        })
-    }
-
-    async fn next_message(&mut self) -> Result<Message> {
+    fn poll_message(&mut self, context: &mut Context<'_>) -> Poll<Result<Message>> {
         loop {
             if let Some(message) = self.received.pop_front() {
-                self.after = message.offset;
-                return Ok(message);
+                self.position = message.offset;
+                return Poll::Ready(Ok(message));
             }
+            match ready!(self.fetch.poll(context, |fetcher| Box::pin(fetcher.next()))) {
+                Ok(messages) => self.received.extend(messages),
+                Err(error) => {
+                    // After a gap, the fetcher has moved to the oldest message that is kept.
+                    self.position = self.fetch.state().map_or(self.position, |fetcher| fetcher.after);
+                    return Poll::Ready(Err(error));
+                }
+            }
+        }
+    }
+}
+
+/// The messages of [`Subscription::next`]. The stream continues after a `Gap` and ends after any other error.
+impl Stream for Subscription {
+    type Item = Result<Message>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if self.ended {
+            return Poll::Ready(None);
+        }
+        let message = ready!(self.poll_message(context));
+        self.ended = message.as_ref().is_err_and(|error| error.kind() != ErrorKind::Gap);
+        Poll::Ready(Some(message))
+    }
+}
+
+impl Fetcher {
+    async fn next(mut self) -> (Self, Result<Vec<Message>>) {
+        let topic = self.topic.clone();
+        let fetched = topic.run("next", self.fetch_from_any_session()).await;
+        (self, fetched)
+    }
+
+    async fn fetch_from_any_session(&mut self) -> Result<Vec<Message>> {
+        loop {
             let live = match self.topic.coordinator.live().await {
                 Err(error) if error.is_retryable() => continue,
                 live => live?,
@@ -193,20 +235,20 @@ impl Subscription {
             match self.fetch(&live).await {
                 // The subscription continues with the next session.
                 Err(error) if error.is_session_lost() => {}
-                outcome => outcome?,
+                outcome => return outcome,
             }
         }
     }
 
     /// Waits for messages and reads a batch of them. After a gap, moves to the oldest message that is kept.
-    async fn fetch(&mut self, live: &LiveSession) -> Result<()> {
+    async fn fetch(&mut self, live: &LiveSession) -> Result<Vec<Message>> {
         let history = Some(live.session().history());
         let read = if self.history == history { self.read_batch(live).await } else { Err(new_history(self.after)) };
         match read {
             Ok(messages) => {
                 telemetry::received(self.topic.coordinator.driver_name(), messages.len());
-                self.received.extend(messages);
-                Ok(())
+                self.after = messages.last().map_or(self.after, |message| message.offset);
+                Ok(messages)
             }
             Err(error) if error.kind() == ErrorKind::Gap => {
                 self.after = self.topic.bounds(live).await?.trimmed;

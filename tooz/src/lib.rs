@@ -2,10 +2,17 @@
 //!
 #![doc = include_str!("../README.md")]
 
+#[cfg(feature = "signal")]
+mod shutdown;
+
+#[cfg(feature = "signal")]
+pub use self::shutdown::shutdown;
 #[cfg(feature = "etcd")]
 pub use tooz_etcd as etcd;
 #[cfg(all(feature = "file", target_os = "linux"))]
 pub use tooz_file as file;
+#[cfg(feature = "postgres")]
+pub use tooz_postgres as postgres;
 #[cfg(feature = "redis")]
 pub use tooz_redis as redis;
 #[cfg(feature = "zookeeper")]
@@ -30,6 +37,8 @@ pub fn registry() -> Registry {
         etcd::DRIVER,
         #[cfg(all(feature = "file", target_os = "linux"))]
         file::DRIVER,
+        #[cfg(feature = "postgres")]
+        postgres::DRIVER,
         #[cfg(feature = "redis")]
         redis::DRIVER,
         #[cfg(feature = "zookeeper")]

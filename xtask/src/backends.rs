@@ -35,7 +35,7 @@ impl Backend {
 }
 
 /// All backends. Images and programs are those of `tooz_conformance::servers`.
-pub(crate) const BACKENDS: [Backend; 5] = [
+pub(crate) const BACKENDS: [Backend; 6] = [
     Backend { name: "memory", harnesses: &["memory"], package: "tooz-conformance", server: None },
     Backend { name: "file", harnesses: &["file"], package: "tooz-file", server: None },
     Backend {
@@ -58,6 +58,17 @@ pub(crate) const BACKENDS: [Backend; 5] = [
             local_image: images::ETCD,
             programs: &["etcd"],
             packages: &["etcd-server"],
+        }),
+    },
+    Backend {
+        name: "postgres",
+        harnesses: &["postgres"],
+        package: "tooz-postgres",
+        server: Some(Server {
+            image: Some("postgres:17"),
+            local_image: images::POSTGRES,
+            programs: &["postgres", "/usr/lib/postgresql/15/bin/postgres"],
+            packages: &["postgresql-15"],
         }),
     },
     Backend {

@@ -13,6 +13,8 @@ pub(crate) const REDIS: &str = "tooz-test/redis:bookworm";
 pub(crate) const ETCD: &str = "tooz-test/etcd:bookworm";
 /// With a `zkServer.sh` that takes the stock image's arguments.
 pub(crate) const ZOOKEEPER: &str = "tooz-test/zookeeper:bookworm";
+/// With `postgres` and `initdb` on its PATH.
+pub(crate) const POSTGRES: &str = "tooz-test/postgres:bookworm";
 /// With `valkey-server` on its PATH.
 pub(crate) const VALKEY: &str = "tooz-test/valkey:trixie";
 
@@ -39,7 +41,11 @@ pub(crate) fn build() -> Outcome {
         eprintln!("xtask: building {ZOOKEEPER}, which takes about a minute");
         in_scratch("zookeeper", zookeeper)?;
     }
-    eprintln!("xtask: the images {REDIS}, {ETCD} and {ZOOKEEPER} exist");
+    if !is_here(POSTGRES) {
+        eprintln!("xtask: building {POSTGRES}, which takes about a minute");
+        in_scratch("postgres", postgres)?;
+    }
+    eprintln!("xtask: the images {REDIS}, {ETCD}, {ZOOKEEPER} and {POSTGRES} exist");
     Ok(())
 }
 
@@ -74,6 +80,11 @@ fn zookeeper(scratch: &Path) -> Outcome {
     fs::write(scratch.join("zkServer.sh"), include_str!("../images/zkServer.sh"))?;
     run(Command::new("chmod").arg("755").arg(scratch.join("zkServer.sh")))?;
     run(Command::new("docker").args(["build", "--quiet", "--tag", ZOOKEEPER]).arg(scratch))
+}
+
+fn postgres(scratch: &Path) -> Outcome {
+    fs::write(scratch.join("Dockerfile"), include_str!("../images/postgres.Dockerfile"))?;
+    run(Command::new("docker").args(["build", "--quiet", "--tag", POSTGRES]).arg(scratch))
 }
 
 /// Runs a step in a directory that is removed afterwards.

@@ -1,7 +1,8 @@
-//! The tasks of a contributor: `cargo xtask test`, `bench`, `soak`, `ci`, `images`, `publish`, `tidy`.
+//! The tasks of a contributor: `cargo xtask test`, `bench`, `soak`, `book`, `ci`, `images`, `publish`, `tidy`.
 
 mod backends;
 mod bench;
+mod book;
 mod ci;
 mod images;
 mod publish;
@@ -33,6 +34,8 @@ enum Task {
     Ci,
     /// Build the server images from Debian packages, for hosts without an image registry.
     Images,
+    /// Build the book of docs/.
+    Book,
     /// Publish the crates in the order of their dependencies.
     Publish(publish::Options),
     /// Check the rules that no compiler checks: file heads, lengths, folders, imports, words, docs.
@@ -46,6 +49,7 @@ fn main() -> ExitCode {
         Task::Bench(options) => bench::bench(&options),
         Task::Ci => ci::ci(),
         Task::Images => images::build(),
+        Task::Book => book::book(),
         Task::Publish(options) => publish::publish(&options),
         Task::Tidy => tidy::tidy(),
     };

@@ -13,6 +13,7 @@ use rustix::process::{
     Pid, Signal, WaitId, WaitIdOptions, WaitOptions, kill_process_group, test_kill_process_group, waitid, waitpgid,
 };
 use tokio::process::{Child, Command};
+use tokio::runtime::Handle;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Instant, sleep};
 use tooz::FencingToken;
@@ -92,15 +93,31 @@ impl CommandGroup {
         self.is_gone.store(true, Ordering::Relaxed);
     }
 
-    /// Whether the group has processes. Reaps those that have ended and are children of this process.
     fn has_processes(&self) -> bool {
-        while let Ok(Some(_)) = waitpgid(self.id, WaitOptions::NOHANG) {}
-        test_kill_process_group(self.id) != Err(Errno::SRCH)
+        has_processes(self.id)
     }
 }
 
 impl Drop for CommandGroup {
     fn drop(&mut self) {
         self.signal(Signal::KILL);
+        let is_gone = self.is_gone.load(Ordering::Relaxed);
+        if let Some(runtime) = Handle::try_current().ok().filter(|_| !is_gone) {
+            runtime.spawn(reap(self.id));
+        }
+    }
+}
+
+/// Whether a group has processes. Reaps those that have ended and are children of this process.
+fn has_processes(group: Pid) -> bool {
+    while let Ok(Some(_)) = waitpgid(group, WaitOptions::NOHANG) {}
+    test_kill_process_group(group) != Err(Errno::SRCH)
+}
+
+/// Reaps a group that was killed, unless the kernel keeps its processes.
+async fn reap(group: Pid) {
+    let end = Instant::now() + KILLED;
+    while has_processes(group) && Instant::now() < end {
+        sleep(CHECK).await;
     }
 }

@@ -2,23 +2,26 @@
 //!
 //! - The names of all objects are listed in an interval, because no backend reports new names.
 //! - Each object is followed by a task of its own from then on: the backend reports each change, and nothing is read
-//!   while nothing changes. A task ends when nothing holds or awaits its object any more.
+//!   while nothing changes. A task ends when its object was not in use for a while.
 //! - Topics are not followed, as that would read all their messages. The listing reads their newest offset.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
-use tokio::task::JoinSet;
-use tokio::time::sleep;
+use tokio::sync::{Semaphore, mpsc};
+use tokio::task::AbortHandle;
+use tokio::time::{Instant, sleep};
 use tooz::{Coordinator, ErrorKind, GroupWatch, Result};
 
 use crate::inspect::{Kind, MemberView, Object, ParticipantView, QueueView, names};
 
 /// How many updates may wait for the screen.
 const PENDING: usize = 1024;
-/// The pause after an error of the backend.
-const PAUSE: Duration = Duration::from_secs(1);
+/// How many objects are read for the first time at once, so that a slow server is not flooded.
+const STARTING: usize = 16;
+/// How long an object that is not in use is followed, because it may be in use again soon.
+const KEPT: Duration = Duration::from_secs(60);
 
 /// What holds and awaits an object.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -48,21 +51,26 @@ pub(super) fn start(coordinator: &Coordinator, interval: Duration) -> mpsc::Rece
     receiver
 }
 
-/// The tasks that follow objects.
-#[derive(Debug, Default)]
-struct Followers {
-    tasks: JoinSet<Object>,
-    followed: HashSet<Object>,
+/// A task that follows an object.
+#[derive(Debug)]
+struct Follower {
+    task: AbortHandle,
+    /// When the object was in use last, as the listing knows.
+    listed: Instant,
 }
 
 async fn list(coordinator: Coordinator, interval: Duration, updates: mpsc::Sender<Update>) {
-    let mut followers = Followers::default();
+    let (mut followers, starting) = (HashMap::new(), Arc::new(Semaphore::new(STARTING)));
     while !updates.is_closed() {
-        while let Some(ended) = followers.tasks.try_join_next() {
-            ended.iter().for_each(|object| drop(followers.followed.take(object)));
-        }
-        let outcome = list_once(&coordinator, &updates, &mut followers).await;
-        let outcome = outcome.map_err(|error| error.to_string());
+        let outcome =
+            list_once(&coordinator, &updates, &mut followers, &starting).await.map_err(|error| error.to_string());
+        followers.retain(|_, follower| {
+            let is_kept = follower.listed.elapsed() < KEPT;
+            if !is_kept {
+                follower.task.abort();
+            }
+            is_kept
+        });
         if updates.send(Update::Backend(outcome)).await.is_err() {
             return;
         }
@@ -70,7 +78,12 @@ async fn list(coordinator: Coordinator, interval: Duration, updates: mpsc::Sende
     }
 }
 
-async fn list_once(coordinator: &Coordinator, updates: &mpsc::Sender<Update>, followers: &mut Followers) -> Result<()> {
+async fn list_once(
+    coordinator: &Coordinator,
+    updates: &mpsc::Sender<Update>,
+    followers: &mut HashMap<Object, Follower>,
+    starting: &Arc<Semaphore>,
+) -> Result<()> {
     for kind in Kind::ALL {
         for name in names(coordinator, kind).await? {
             let object = Object { kind, name };
@@ -79,16 +92,24 @@ async fn list_once(coordinator: &Coordinator, updates: &mpsc::Sender<Update>, fo
                 let content = Content { newest, ..Content::default() };
                 // The receiver ends with the program.
                 let _ = updates.send(Update::Changed(object, content)).await;
-            } else if followers.followed.insert(object.clone()) {
-                followers.tasks.spawn(follow(coordinator.clone(), object, updates.clone()));
+                continue;
             }
+            let running = followers.remove(&object).map(|known| known.task).filter(|task| !task.is_finished());
+            let start = || {
+                let task = follow(coordinator.clone(), object.clone(), updates.clone(), starting.clone());
+                tokio::spawn(task).abort_handle()
+            };
+            let follower = Follower { task: running.unwrap_or_else(start), listed: Instant::now() };
+            followers.insert(object, follower);
         }
     }
     Ok(())
 }
 
-/// Follows an object until it is no longer in use.
-async fn follow(coordinator: Coordinator, object: Object, updates: mpsc::Sender<Update>) -> Object {
+/// Follows an object, also while it is not in use, until it fails.
+async fn follow(coordinator: Coordinator, object: Object, updates: mpsc::Sender<Update>, starting: Arc<Semaphore>) {
+    // Given back when the present content is known. The semaphore is never closed.
+    let mut permit = starting.acquire().await.ok();
     let mut changes = Changes::of(&coordinator, &object).await;
     loop {
         let update = match changes.next().await {
@@ -96,12 +117,10 @@ async fn follow(coordinator: Coordinator, object: Object, updates: mpsc::Sender<
             Ok(None) => Update::Gone(object.clone()),
             Err(error) => Update::Backend(Err(error.to_string())),
         };
-        let is_last = !matches!(update, Update::Changed(..));
-        if matches!(update, Update::Backend(_)) {
-            sleep(PAUSE).await;
-        }
-        if updates.send(update).await.is_err() || is_last {
-            return object;
+        permit.take();
+        let has_failed = matches!(update, Update::Backend(_));
+        if updates.send(update).await.is_err() || has_failed {
+            return;
         }
     }
 }

@@ -36,7 +36,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, model: &Model, title: &Title) {
 }
 
 fn draw_head(frame: &mut Frame<'_>, area: Rect, model: &Model, title: &Title) {
-    let counts = Kind::ALL.map(|kind| format!("{} {kind}s", model.count(kind))).join(", ");
+    let counts = Kind::ALL.map(|kind| format!("{kind}s {}", model.count(kind))).join("  ");
     let filter = if model.filter.is_empty() { String::new() } else { format!("  filter: {}", model.filter) };
     let first = Line::from(format!("tooz top  {}  {}", title.backend, title.state)).bold();
     let second = Line::from(format!("{counts}  order: {}{filter}", model.order.as_str()));

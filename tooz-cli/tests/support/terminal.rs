@@ -2,8 +2,9 @@
 
 use std::process::{Command, Output};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
-use super::program::eventually;
+use super::program::{LIMIT, eventually};
 
 /// A program in a terminal of 100 columns and 30 lines. Dropping it ends both.
 #[derive(Debug)]
@@ -32,12 +33,15 @@ impl Terminal {
 
     /// Waits until the screen shows all of these.
     pub(crate) fn wait_for(&self, texts: &[&str]) {
-        let mut screen = String::new();
-        let what = format!("the screen shows {texts:?}");
-        eventually(&what, || {
-            screen = self.screen();
-            texts.iter().all(|text| screen.contains(text))
-        });
+        let deadline = Instant::now() + LIMIT;
+        loop {
+            let screen = self.screen();
+            if texts.iter().all(|text| screen.contains(text)) {
+                return;
+            }
+            assert!(Instant::now() < deadline, "the screen lacks one of {texts:?}:\n{screen}");
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 
     /// Waits until the program, and with it tmux, has ended.

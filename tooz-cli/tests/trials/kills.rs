@@ -21,7 +21,7 @@ struct Pair {
 impl Pair {
     fn start(backend: &Backend, options: &[&str], prelude: &str) -> Self {
         let [first, second] = ["first", "second"].map(|name| Beats::new(backend.directory.path(), name));
-        [&first, &second].map(Beats::clear);
+        [&first, &second].into_iter().for_each(Beats::clear);
         let arguments: Vec<_> = options.iter().copied().chain(["x"]).collect();
         // The shell stays, so the beats come from a grandchild.
         let holder = backend.run(&arguments, &format!("{prelude} {}; exit 7", first.forever()));

@@ -56,6 +56,7 @@ pub(crate) fn all() -> Vec<NamedTrial> {
         losses::a_frozen_runner_holds_nothing,
         losses::a_frozen_server_ends_the_command,
         losses::a_command_that_ignores_sigterm_is_gone_before_the_next_grant,
+        services::a_leader_behind_a_frozen_server_leads_again,
     ];
     everywhere.into_iter().chain(with_server).collect()
 }

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use rustix::process::{Signal, kill_process};
 
-use crate::support::{Backend, Beats, eventually};
+use crate::support::harness::TTL;
+use crate::support::program::is_alive;
+use crate::support::{Backend, Beats, Program, eventually};
 
 pub(super) fn another_leader_follows(backend: &Backend) {
     let beats = ["a", "b"].map(|name| Beats::new(backend.directory.path(), name));
@@ -24,22 +26,41 @@ pub(super) fn another_leader_follows(backend: &Backend) {
     beats[1].assert_before(&third);
 }
 
-pub(super) fn a_deposed_leader_leads_again(backend: &Backend) {
+/// A program that records each term in which it leads.
+fn leader(backend: &Backend) -> (Program, impl Fn() -> Vec<u64>) {
     let log = backend.directory.path().join("terms");
-    let script = format!("echo $TOOZ_FENCING_TOKEN >> '{}'; sleep 60", log.display());
+    let script = format!("echo $TOOZ_FENCING_TOKEN >> '{}'; sleep 300", log.display());
     let program = backend.start(&["lead", "x", "--", "sh", "-c", &script]);
-    let terms = || -> Vec<u64> {
+    let terms = move || -> Vec<u64> {
         let text = std::fs::read_to_string(&log).unwrap_or_default();
         text.lines().map(|line| line.parse().unwrap()).collect()
     };
     eventually("it leads", || terms().len() == 1);
+    (program, terms)
+}
+
+pub(super) fn a_deposed_leader_leads_again(backend: &Backend) {
+    let (program, terms) = leader(backend);
     let command = program.command();
     backend.tooz(&["election", "break", "x"]).assert_code(0);
     eventually("it leads again", || terms().len() == 2);
     assert!(terms()[0] < terms()[1]);
-    assert!(!crate::support::program::is_alive(command), "the command of the first term is gone");
+    assert!(!is_alive(command), "the command of the first term is gone");
     kill_process(program.command(), Signal::KILL).unwrap();
     program.finish().assert_code(137);
+}
+
+pub(super) fn a_leader_behind_a_frozen_server_leads_again(backend: &Backend) {
+    let (program, terms) = leader(backend);
+    let command = program.command();
+    backend.freeze();
+    eventually("the command is ended", || !is_alive(command));
+    // Beyond the time at which the session is over.
+    std::thread::sleep(TTL);
+    backend.thaw();
+    eventually("it leads again", || terms().len() == 2);
+    program.signal(Signal::TERM);
+    program.finish().assert_code(143);
 }
 
 pub(super) fn a_period_has_one_run(backend: &Backend) {

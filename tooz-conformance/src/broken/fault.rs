@@ -112,7 +112,7 @@ faults! {
         "driver::rosters_have_any_name", "driver::declared_lists_every_name", "lock::any_name_is_a_lock";
     /// A page of names that follows another begins one name too late.
     SkipsNames = "skips-names":
-        "driver::rosters_lists_what_has_entries", "coordinator::names_in_use_are_listed";
+        "driver::rosters_lists_what_has_entries", "coordinator::many_names_are_listed_in_pages";
     /// A new value is not stored.
     ForgetsValues = "forgets-values":
         "driver::replace_changes_the_value_and_nothing_else", "group::update_changes_the_capabilities";

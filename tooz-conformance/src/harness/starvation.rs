@@ -36,7 +36,7 @@ impl fmt::Display for Starvation {
     }
 }
 
-/// Watches the runtime that it was started on, and the servers that it is told of, until it is dropped.
+/// Watches the runtime that it was started on, and the servers that it is given, until it is dropped.
 #[derive(Debug)]
 pub(super) struct Watchdog {
     worst: Arc<Mutex<Option<Starvation>>>,

@@ -15,10 +15,9 @@ use tooz_core::{Builder, Characteristic, Error, ErrorKind};
 use super::client_id::{Client, GENERATION};
 use super::environment::Environment;
 use super::event::Event;
-use super::fault::{Fault, FaultKind};
-use super::fork::{ForkOrder, fork_clients, wait_for_copy};
+use super::fault::{Fault, FaultKind, Faults};
+use super::fork::{COPIES, ForkOrder, fork_clients, wait_for_copy};
 use super::recorder::{Recorder, read_file};
-use super::trials::Faults;
 use super::workload::{Connect, ProcessPlan, perform};
 use crate::children::{Child, ChildContext, SuspendableClock};
 use crate::proxy::{Direction, Proxies};
@@ -37,14 +36,14 @@ pub(crate) async fn play_role(context: ChildContext) -> Result<(), Failure> {
     let mut copies = Vec::new();
     let clients = perform(plan, connect.clone(), recorder.clone());
     let forks = async {
-        while let Ok(order) = context.receive::<ForkOrder>().await {
-            copies.push(fork_clients(order, connect.clone()));
+        while let Ok(orders) = context.receive::<Vec<ForkOrder>>().await {
+            copies.push(fork_clients(orders, &connect));
         }
         std::future::pending().await
     };
     tokio::select! { () = clients => {}, () = forks => {} }
-    for copy in copies {
-        wait_for_copy(copy?, recorder.instant(over) + RELUCTANCE).await;
+    for copy in copies.into_iter().collect::<Result<Vec<_>, _>>()?.concat() {
+        wait_for_copy(copy, recorder.instant(over) + RELUCTANCE).await;
     }
     Ok(())
 }
@@ -156,10 +155,13 @@ impl BackendEnvironment {
         for process in processes.iter_mut().filter(|process| process.is_hit_by(fault)) {
             match fault.kind() {
                 FaultKind::Fork => {
-                    let clients = state.next_generation(&process.plan.clients);
-                    let plan = ProcessPlan { clients, ..process.plan.clone() };
-                    let order = ForkOrder { plan, record: state.next_record(self.records.path()) };
-                    process.child.send(&order).await?;
+                    let mut order = || {
+                        let clients = state.next_generation(&process.plan.clients);
+                        let plan = ProcessPlan { clients, ..process.plan.clone() };
+                        ForkOrder { plan, record: state.next_record(self.records.path()) }
+                    };
+                    let orders: Vec<_> = std::iter::repeat_with(&mut order).take(COPIES).collect();
+                    process.child.send(&orders).await?;
                 }
                 kind => process.begin(kind).await?,
             }
@@ -235,7 +237,7 @@ impl Environment for BackendEnvironment {
 
     fn kinds(&self) -> Vec<FaultKind> {
         use FaultKind as F;
-        if self.faults == Faults::OfData {
+        if self.faults == Faults::Data {
             return self.kinds_of_data().chain([F::KillClient]).collect();
         }
         let mut kinds = vec![F::KillClient, F::FreezeClient, F::Remove, F::Fork, F::Neighbour];
@@ -245,11 +247,11 @@ impl Environment for BackendEnvironment {
         if self.is_proxied {
             kinds.extend([F::Partition, F::Cut, F::BlackHole, F::DropReplies, F::Hold, F::CutReply, F::Delay]);
         }
-        if self.faults == Faults::OfServers {
+        if self.faults == Faults::Servers {
             kinds.extend([F::FreezeServer, F::FreezeServer]);
             kinds.extend(self.kinds_of_data());
         }
-        if self.faults == Faults::OfServers && self.keeps_data {
+        if self.faults == Faults::Servers && self.keeps_data {
             kinds.extend([F::RestartServer, F::RestartServer]);
         }
         kinds

@@ -77,7 +77,7 @@ pub enum Act {
     Read(u64, String),
     /// A reader subscribes after this offset.
     Resumed(u64),
-    /// An observer was told that its view is not continuous: a gap in a topic, or a group that does not exist.
+    /// An observer received an error: its view is not continuous: a gap in a topic, or a group that does not exist.
     Interrupted(String),
     /// The run itself leads since then, in this term, until all observers have ended.
     Leads(u64),

@@ -39,7 +39,7 @@ pub enum FaultKind {
     FreezeClient,
     /// The host of a client process is suspended, so that its monotonic clock stands still.
     Suspend,
-    /// A client process forks, and further clients connect in the copy.
+    /// A client process forks, and further clients connect in its copies.
     Fork,
     /// The server is killed and started again with the data that it had before the run.
     Restore,
@@ -117,6 +117,17 @@ impl fmt::Display for FaultKind {
             Self::Remove => "remove",
         })
     }
+}
+
+/// Which faults a run injects, as far as they can be injected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Faults {
+    /// Those of clients and of the network.
+    Clients,
+    /// Those of servers, too.
+    Servers,
+    /// Servers are emptied and restored, while clients are killed.
+    Data,
 }
 
 /// One fault: its kind, and the clients that it hits.

@@ -1,6 +1,7 @@
-//! The fault that forks a client process: the copy connects anew and runs further clients beside its parent.
+//! The fault that forks a client process: its copies connect anew and run further clients beside their parent, as the
+//! workers of a pre-forking server do.
 //!
-//! The copy has the thread that forked and no other. It never uses the runtime of its parent, which would wait for the
+//! A copy has the thread that forked and no other. It never uses the runtime of its parent, which would wait for the
 //! missing threads, but has one of its own in a new thread.
 
 use std::path::PathBuf;
@@ -16,6 +17,9 @@ use super::recorder::Recorder;
 use super::workload::{Connect, ProcessPlan, perform};
 use crate::Failure;
 
+/// How many copies a process makes at once. They begin in the same state, random generators included.
+pub(super) const COPIES: usize = 2;
+
 /// What a copy does.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct ForkOrder {
@@ -23,8 +27,12 @@ pub(super) struct ForkOrder {
     pub(super) record: PathBuf,
 }
 
-/// Forks this process, and returns the process id of the copy.
-pub(super) fn fork_clients(order: ForkOrder, connect: Connect) -> Result<i32, Failure> {
+/// Forks this process once for each order, and returns the process ids of the copies.
+pub(super) fn fork_clients(orders: Vec<ForkOrder>, connect: &Connect) -> Result<Vec<i32>, Failure> {
+    orders.into_iter().map(|order| fork_client(order, connect.clone())).collect()
+}
+
+fn fork_client(order: ForkOrder, connect: Connect) -> Result<i32, Failure> {
     match fork()? {
         Fork::Parent(copy) => Ok(copy),
         Fork::Child => {

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::fault::FaultKind;
-use super::trials::{Faults, play};
+use super::fault::{FaultKind, Faults};
+use super::trials::play;
 use super::verdict::Verdict;
 use super::workload::Workload;
 use crate::harness::{DriverUnderTest, RunningBackend};
@@ -86,8 +86,11 @@ async fn soak_all(subject: Arc<DriverUnderTest>, assignment: &Assignment) -> Res
             continue;
         }
         // Half of the runs inject no faults into servers, so that clients and networks get their share.
-        let with_server_faults = with_server_faults && (seed / Workload::ALL.len() as u64).is_multiple_of(2);
-        let faults = if with_server_faults { Faults::OfServers } else { Faults::OfClients };
+        let faults = match (seed / Workload::ALL.len() as u64) % 4 {
+            0 if with_server_faults => Faults::Servers,
+            2 if with_server_faults => Faults::Data,
+            _ => Faults::Clients,
+        };
         match play(&context, workload, seed, LENGTH, faults).await {
             Ok(verdict) => sum.add(verdict),
             Err(failure) => {

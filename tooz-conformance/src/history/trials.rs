@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::backend_environment::BackendEnvironment;
 use super::environment::Environment;
+use super::fault::Faults;
 use super::memory_environment::MemoryEnvironment;
 use super::plan::Plan;
 use super::run::run;
@@ -18,17 +19,6 @@ const LENGTH: Duration = Duration::from_secs(6);
 /// The seed of the trials. `cargo xtask soak` draws others.
 const SEED: u64 = 1;
 
-/// Which faults a run injects, as far as they can be injected.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Faults {
-    /// Those of clients and of the network.
-    OfClients,
-    /// Those of servers, too.
-    OfServers,
-    /// Servers are emptied and restored, while clients are killed.
-    OfData,
-}
-
 pub(crate) fn trials() -> Vec<Trial> {
     use Workload::{Election, Group, Lock, Topic};
     let trial = |workload: Workload, what: &str, needs, faults| {
@@ -36,11 +26,11 @@ pub(crate) fn trials() -> Vec<Trial> {
             short(context, workload, faults)
         })
     };
-    let of_clients = Workload::ALL.map(|workload| trial(workload, "", Needs::NOTHING, Faults::OfClients));
-    let of_servers = [Lock, Group, Topic]
-        .map(|workload| trial(workload, "_while_servers_fail", Needs::OWN_SERVER, Faults::OfServers));
+    let of_clients = Workload::ALL.map(|workload| trial(workload, "", Needs::NOTHING, Faults::Clients));
+    let of_servers =
+        [Lock, Group, Topic].map(|workload| trial(workload, "_while_servers_fail", Needs::OWN_SERVER, Faults::Servers));
     let of_data = [Lock, Election, Group, Topic]
-        .map(|workload| trial(workload, "_while_servers_lose_data", Needs::OWN_SERVER, Faults::OfData));
+        .map(|workload| trial(workload, "_while_servers_lose_data", Needs::OWN_SERVER, Faults::Data));
     of_clients.into_iter().chain(of_servers).chain(of_data).collect()
 }
 

@@ -5,7 +5,9 @@ use std::io;
 use std::time::Duration;
 
 use testcontainers::bollard::models::{HostConfig, Mount, MountType};
-use testcontainers::bollard::query_parameters::{ListContainersOptionsBuilder, RemoveContainerOptionsBuilder};
+use testcontainers::bollard::query_parameters::{
+    KillContainerOptionsBuilder, ListContainersOptionsBuilder, RemoveContainerOptionsBuilder,
+};
 use testcontainers::core::WaitFor;
 use testcontainers::core::client::docker_client_instance;
 use testcontainers::core::wait::ExitWaitStrategy;
@@ -24,10 +26,9 @@ pub(crate) const DATA: &str = "/data";
 pub(crate) struct Container(ContainerAsync<GenericImage>);
 
 impl Container {
-    /// Creates and starts the container. The image finds `program` on its own PATH.
-    pub(crate) async fn start_new(image: &str, program: &str, launch: &Launch) -> io::Result<Self> {
+    /// Creates and starts the container. The image finds the program on its own PATH.
+    pub(crate) async fn start_new(image: &str, command: Vec<String>, launch: &Launch) -> io::Result<Self> {
         let (name, tag) = split_tag(image);
-        let command = std::iter::once(program.to_owned()).chain(launch.args.iter().cloned());
         let mut request = GenericImage::new(name, tag)
             .with_network("host")
             .with_cmd(command)
@@ -53,21 +54,35 @@ impl Container {
 
     /// Sends SIGKILL to the server, which also ends a paused one.
     pub(crate) async fn kill(&self) -> io::Result<()> {
-        let docker = docker_client_instance().await.map_err(io::Error::other)?;
-        docker.kill_container(self.0.id(), None).await.map_err(io::Error::other)?;
-        // The engine acknowledgements before the container has ended, and would then refuse to start it again.
-        for _ in 0..500 {
-            if !self.is_running().await {
-                return Ok(());
-            }
-            tokio::time::sleep(Duration::from_millis(10)).await;
+        self.signal("KILL").await?;
+        match self.has_ended(Duration::from_secs(5)).await {
+            true => Ok(()),
+            false => Err(io::Error::other(format!("container {} runs on after SIGKILL", self.0.id()))),
         }
-        Err(io::Error::other(format!("container {} runs on after SIGKILL", self.0.id())))
     }
 
-    pub(crate) async fn stop(&self, limit: Duration) -> io::Result<()> {
-        let seconds = i32::try_from(limit.as_secs()).unwrap_or(i32::MAX);
-        self.0.stop_with_timeout(Some(seconds)).await.map_err(io::Error::other)
+    /// Asks the server to stop, and kills it after `limit`.
+    pub(crate) async fn stop(&self, signal: &str, limit: Duration) -> io::Result<()> {
+        self.signal(signal).await?;
+        if self.has_ended(limit).await { Ok(()) } else { self.kill().await }
+    }
+
+    async fn signal(&self, signal: &str) -> io::Result<()> {
+        let docker = docker_client_instance().await.map_err(io::Error::other)?;
+        let options = KillContainerOptionsBuilder::new().signal(signal).build();
+        docker.kill_container(self.0.id(), Some(options)).await.map_err(io::Error::other)
+    }
+
+    /// The engine acknowledges a signal before the container has ended, and would then refuse to start it again.
+    async fn has_ended(&self, limit: Duration) -> bool {
+        let step = Duration::from_millis(10);
+        for _ in 0..limit.as_millis() / step.as_millis() {
+            if !self.is_running().await {
+                return true;
+            }
+            tokio::time::sleep(step).await;
+        }
+        false
     }
 
     pub(crate) async fn pause(&self) -> io::Result<()> {

@@ -12,12 +12,9 @@ use super::wire;
 
 /// etcd. It has no stock image with a short name; `TOOZ_TEST_ETCD_IMAGE` names one.
 pub static PRODUCT: Product = Product {
-    name: "etcd",
-    image: None,
-    local_image: "tooz-test/etcd:bookworm",
-    programs: &["etcd"],
-    package: "etcd-server",
-    version: |port| version(port).boxed(),
+    local_image: Some("tooz-test/etcd:bookworm"),
+    package: Some("etcd-server"),
+    ..Product::new("etcd", &["etcd"], |port| version(port).boxed())
 };
 
 /// One member.

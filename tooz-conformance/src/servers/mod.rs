@@ -17,6 +17,7 @@ mod unit;
 mod wire;
 
 pub mod etcd;
+pub mod postgres;
 pub mod redis;
 pub mod zookeeper;
 

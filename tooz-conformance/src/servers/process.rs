@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -17,29 +17,40 @@ use super::spec::Launch;
 /// The shell starts the program, then reads signal names from its standard input and sends them to the program, until
 /// it reads `end` or the end of the input. Then it kills the program.
 ///
+/// - A server may be many processes, so STOP, CONT and KILL go to all that descend from the program. The first one stops
+///   first, so that it starts no others meanwhile.
 /// - Without an `end` the test process itself has ended, so the shell removes the data too.
 /// - The shell does not wait for the program before that, so the program's pid is not reused.
-/// - The program inherits the shell's output as descriptor 3: a reader sees its end when the program ends.
+/// - The program inherits the shell's output as descriptor 3: a reader sees its end when all processes have ended.
 /// - The shell acknowledges each signal on its standard error.
 const SHELL: &str = r#"
+tree() {
+  echo "$1"
+  for child in $(cat /proc/"$1"/task/*/children 2>/dev/null); do tree "$child"; done
+}
 "$@" </dev/null 3>&1 >>"$TOOZ_SERVER_HOME/server.log" 2>&1 &
 server=$!
 exec >/dev/null
 while read -r word; do
   [ "$word" = end ] && break
   kill -s "$word" "$server" 2>/dev/null
+  case $word in STOP | CONT) kill -s "$word" $(tree "$server") 2>/dev/null ;; esac
   echo sent >&2
 done
 exec 2>/dev/null
-kill -s KILL "$server"
+kill -s STOP "$server"
+kill -s KILL $(tree "$server")
 wait "$server"
 [ "$word" = end ] || rm -rf "$TOOZ_SERVER_HOME"
 "#;
 
+/// How long the last process of a killed server may take to end.
+const ENDING: Duration = Duration::from_secs(5);
+
 /// One program with its data directory. It can be started again after it ended.
 #[derive(Debug)]
 pub(crate) struct Process {
-    program: PathBuf,
+    command: Vec<String>,
     launch: Launch,
     home: TempDir,
     running: Option<Running>,
@@ -67,7 +78,7 @@ impl Process {
     }
 
     /// Writes the files. The program does not run yet.
-    pub(crate) fn prepare(program: PathBuf, home: TempDir, launch: Launch) -> io::Result<Self> {
+    pub(crate) fn prepare(command: Vec<String>, home: TempDir, launch: Launch) -> io::Result<Self> {
         for (name, content) in &launch.files {
             let path = home.path().join(name);
             if let Some(parent) = path.parent() {
@@ -76,15 +87,14 @@ impl Process {
             fs::write(path, content)?;
         }
         File::create(home.path().join("server.log"))?;
-        Ok(Self { program, launch, home, running: None })
+        Ok(Self { command, launch, home, running: None })
     }
 
     /// Starts the program.
     pub(crate) fn start(&mut self) -> io::Result<()> {
         let mut shell = Command::new("sh")
             .args(["-c", SHELL, "shell"])
-            .arg(&self.program)
-            .args(&self.launch.args)
+            .args(&self.command)
             .envs(self.launch.env.iter().map(|(name, value)| (name, value)))
             .env("TOOZ_SERVER_HOME", self.home.path())
             .current_dir(self.home.path())
@@ -116,19 +126,23 @@ impl Process {
         running.acknowledgements.read_line(&mut String::new()).await.map(drop)
     }
 
-    /// Kills the program with SIGKILL, even if it is paused, and waits for its end.
+    /// Kills the program with SIGKILL, even if it is paused, and waits for the end of all its processes.
     pub(crate) async fn kill(&mut self) -> io::Result<()> {
         if let Some(mut running) = self.running.take() {
             running.signals.write_all(b"end\n").await?;
             running.signals.flush().await?;
             running.shell.wait().await?;
+            // A descendant that outlives its parent for a moment still holds the server's memory and ports.
+            if !running.ended.is_finished() {
+                timeout(ENDING, running.ended).await.ok();
+            }
         }
         Ok(())
     }
 
     /// Asks the program to end and waits. After `limit` the program is killed.
-    pub(crate) async fn stop(&mut self, limit: Duration) -> io::Result<()> {
-        self.signal("TERM").await?;
+    pub(crate) async fn stop(&mut self, signal: &str, limit: Duration) -> io::Result<()> {
+        self.signal(signal).await?;
         if let Some(running) = self.running.as_mut() {
             // A program that does not end in time is killed below.
             timeout(limit, &mut running.ended).await.ok();

@@ -76,16 +76,22 @@ async fn choose(product: &'static Product) -> Result<Provision, String> {
 fn advice(product: &Product, no_container: &str) -> String {
     let name = product.name;
     let variable = name.to_uppercase().replace('-', "_");
+    let image = product.local_image.map_or("", |_| "`cargo xtask images` builds an image where Docker runs, ");
+    let package =
+        product.package.map_or(String::new(), |name| format!("`apt-get install {name}` gives the program on Debian, "));
     format!(
-        "no {name} to test with: no container ({no_container}), and none of {:?} is installed; `cargo xtask images` \
-         builds an image where Docker runs, `apt-get install {}` gives the program on Debian, TOOZ_TEST_{variable}_IMAGE \
-         names another image, and TOOZ_TEST_{variable}_URL a server that runs already",
-        product.programs, product.package
+        "no {name} to test with: no container ({no_container}), and none of {:?} is installed; {image}{package}\
+         TOOZ_TEST_{variable}_IMAGE names another image, and TOOZ_TEST_{variable}_URL a server that runs already",
+        product.programs
     )
 }
 
 /// The image to use, or the reason why there is none.
 async fn container(product: &Product) -> Result<String, String> {
+    let variable = format!("TOOZ_TEST_{}_IMAGE", product.name.to_uppercase());
+    if product.image.or(product.local_image).is_none() && env::var_os(&variable).is_none() {
+        return Err("the product has no image".to_owned());
+    }
     let docker = docker_client_instance().await.map_err(|error| error.to_string())?;
     match timeout(Duration::from_secs(5), docker.ping()).await {
         Ok(Ok(_)) => {}
@@ -94,17 +100,17 @@ async fn container(product: &Product) -> Result<String, String> {
     }
     // A container that cannot be removed does not prevent tests.
     remove_stale().await.ok();
-    if let Ok(image) = env::var(format!("TOOZ_TEST_{}_IMAGE", product.name.to_uppercase())) {
+    if let Ok(image) = env::var(variable) {
         return have_or_pull(&docker, &image).await.map(|()| image);
     }
-    for image in product.image.iter().chain([&product.local_image]) {
+    for image in product.image.iter().chain(&product.local_image) {
         if docker.inspect_image(image).await.is_ok() {
             return Ok((*image).to_owned());
         }
     }
     match product.image {
         Some(image) => have_or_pull(&docker, image).await.map(|()| image.to_owned()),
-        None => Err(format!("the image {} has not been built", product.local_image)),
+        None => Err(format!("the image {} has not been built", product.local_image.unwrap_or("of this product"))),
     }
 }
 

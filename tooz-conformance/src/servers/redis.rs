@@ -16,22 +16,18 @@ const PERSISTENT: [&str; 4] = ["--appendonly", "yes", "--appendfsync", "always"]
 
 /// Redis.
 pub static PRODUCT: Product = Product {
-    name: "redis",
     image: Some("redis:7.4"),
-    local_image: "tooz-test/redis:bookworm",
-    programs: &["redis-server", "valkey-server"],
-    package: "redis-server",
-    version: |port| version(port).boxed(),
+    local_image: Some("tooz-test/redis:bookworm"),
+    package: Some("redis-server"),
+    ..Product::new("redis", &["redis-server", "valkey-server"], |port| version(port).boxed())
 };
 
 /// Valkey, a fork of Redis 7.2.
 pub static VALKEY: Product = Product {
-    name: "valkey",
     image: Some("valkey/valkey:8.1"),
-    local_image: "tooz-test/valkey:trixie",
-    programs: &["valkey-server"],
-    package: "valkey-server",
-    version: |port| version(port).boxed(),
+    local_image: Some("tooz-test/valkey:trixie"),
+    package: Some("valkey-server"),
+    ..Product::new("valkey", &["valkey-server"], |port| version(port).boxed())
 };
 
 /// One server without persistence.

@@ -7,21 +7,49 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 
 /// A server product, and where to get it.
+///
+/// ```
+/// use tooz_conformance::servers::Product;
+///
+/// static MY_DB: Product = Product {
+///     user: Some("mydb"),
+///     ..Product::new("mydb", &["mydb-server"], |_port| Box::pin(async { Ok("1.0".to_owned()) }))
+/// };
+/// ```
 #[derive(Debug)]
 pub struct Product {
     /// The name in lowercase, as in `TOOZ_TEST_<NAME>_IMAGE`.
     pub name: &'static str,
     /// The stock image with its tag, if the product has one that every Docker host can pull by this short name.
     pub image: Option<&'static str>,
-    /// The image that `cargo xtask images` builds from Debian packages.
-    pub local_image: &'static str,
-    /// Names or absolute paths of the server program. The first that exists is used.
+    /// An image that is built locally, such as those that `cargo xtask images` builds from Debian packages.
+    pub local_image: Option<&'static str>,
+    /// Names or absolute paths of the server program. The first that exists is used; an image has the first on its PATH.
     pub programs: &'static [&'static str],
     /// The Debian package of the program.
-    pub package: &'static str,
+    pub package: Option<&'static str>,
+    /// The user that runs the server where the tests run as root, for a server that refuses root.
+    pub user: Option<&'static str>,
+    /// The signal that asks the server to stop, without `SIG`: `TERM`, unless it means something else to the server. A
+    /// server with another one is also removed by it, so that it can give back what would outlive its process.
+    pub stop_signal: &'static str,
     /// Asks a running node for its version.
     pub version: fn(u16) -> BoxFuture<'static, io::Result<String>>,
 }
+
+impl Product {
+    /// A product that is only provided as a program. Set other fields by struct update.
+    pub const fn new(
+        name: &'static str,
+        programs: &'static [&'static str],
+        version: fn(u16) -> BoxFuture<'static, io::Result<String>>,
+    ) -> Self {
+        Self { name, image: None, local_image: None, programs, package: None, user: None, stop_signal: TERM, version }
+    }
+}
+
+/// The signal that asks most programs to stop.
+pub(super) const TERM: &str = "TERM";
 
 /// Ports and directory of a node, known before any node starts.
 #[derive(Clone, Debug)]
@@ -48,12 +76,16 @@ pub struct Launch {
     pub env: Vec<(String, String)>,
     /// Files that are written into the data directory before the first start: name and content.
     pub files: Vec<(String, String)>,
+    /// A shell command that runs once, before the first start, as the user of the server; empty for none. The directory of
+    /// the server program is on its PATH. `{data}` and `{port.N}` are replaced.
+    pub prepare: String,
 }
 
 impl Launch {
     /// Replaces `{data}` and `{port.N}`.
     pub(crate) fn resolved(mut self, location: &Location) -> Self {
-        for arg in self.args.iter_mut().chain(self.env.iter_mut().map(|(_, value)| value)) {
+        let env = self.env.iter_mut().map(|(_, value)| value);
+        for arg in self.args.iter_mut().chain(env).chain([&mut self.prepare]) {
             *arg = arg.replace("{data}", &location.data);
             for (index, port) in location.ports.iter().enumerate() {
                 *arg = arg.replace(&format!("{{port.{index}}}"), &port.to_string());

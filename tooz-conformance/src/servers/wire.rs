@@ -23,6 +23,26 @@ pub(crate) async fn redis(port: u16, command: &[&str]) -> io::Result<String> {
     }
 }
 
+/// Connects to a PostgreSQL server as `user` and returns what it says until it is ready for queries. A server that asks for
+/// a password serves too.
+pub(crate) async fn postgres(port: u16, user: &str) -> io::Result<String> {
+    let parameters = format!("user\0{user}\0database\0postgres\0\0");
+    let length = u32::try_from(parameters.len() + 8).map_err(io::Error::other)?;
+    let protocol = 3 << 16;
+    let request = [&length.to_be_bytes()[..], &u32::to_be_bytes(protocol), parameters.as_bytes()].concat();
+    let asks_for_password =
+        |reply: &[u8]| reply.starts_with(b"R") && !reply[1..].starts_with(&[0, 0, 0, 8, 0, 0, 0, 0]);
+    let is_ready = |reply: &[u8]| reply.ends_with(b"Z\0\0\0\x05I");
+    let done =
+        |reply: &[u8]| reply.len() > 8 && (is_ready(reply) || reply.starts_with(b"E") || asks_for_password(reply));
+    let text = exchange(port, &request, done).await?;
+    match text.strip_prefix('E') {
+        Some(error) => Err(io::Error::other(error.replace('\0', " "))),
+        None if text.is_empty() => Err(io::ErrorKind::UnexpectedEof.into()),
+        None => Ok(text),
+    }
+}
+
 /// Sends one of ZooKeeper's four-letter words and returns the answer.
 pub(crate) async fn four_letters(port: u16, word: &str) -> io::Result<String> {
     exchange(port, word.as_bytes(), |_| false).await

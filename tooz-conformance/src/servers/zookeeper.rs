@@ -13,12 +13,10 @@ use super::wire;
 
 /// ZooKeeper.
 pub static PRODUCT: Product = Product {
-    name: "zookeeper",
     image: Some("zookeeper:3.9"),
-    local_image: "tooz-test/zookeeper:bookworm",
-    programs: &["zkServer.sh", "/usr/share/zookeeper/bin/zkServer.sh"],
-    package: "zookeeper",
-    version: |port| version(port).boxed(),
+    local_image: Some("tooz-test/zookeeper:bookworm"),
+    package: Some("zookeeper"),
+    ..Product::new("zookeeper", &["zkServer.sh", "/usr/share/zookeeper/bin/zkServer.sh"], |port| version(port).boxed())
 };
 
 /// A small heap and no fsync: the trials test the client, and a killed server still has what it wrote.
@@ -108,6 +106,7 @@ fn server(locations: &[Location], index: usize) -> Launch {
         args: vec!["start-foreground".to_owned(), format!("{}/zoo.cfg", location.data)],
         env: env.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec(),
         files: vec![("zoo.cfg".to_owned(), config), ("myid".to_owned(), format!("{}\n", index + 1))],
+        ..Launch::default()
     }
 }
 

@@ -91,8 +91,8 @@ fn try_lock(child: &ChildContext, member: &str) -> Result<(), Failure> {
 
 fn is_refused<T>(outcome: tooz_core::Result<T>) -> Result<(), Failure> {
     match outcome {
-        Err(error) if error.is_session_lost() && error.to_string().contains("fork") => Ok(()),
-        Err(error) => Err(Failure::new(format!("expected: SessionLost that names the fork\nactual: {error}"))),
+        Err(error) if error.is_closed() && error.to_string().contains("fork") => Ok(()),
+        Err(error) => Err(Failure::new(format!("expected: Closed that names the fork\nactual: {error}"))),
         Ok(_) => Err(Failure::new("expected: a copy may not use what its parent has made\nactual: it did")),
     }
 }

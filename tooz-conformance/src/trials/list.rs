@@ -1,8 +1,8 @@
 //! The list of all trials, and of the roles that their child processes play.
 
 use super::{
-    coordinator, driver, election, forks, group, group_watch, guard, hostile, lead, limits, lock, lock_set, names,
-    once_per, outage, processes, queue_watch, replaced, scope, semaphore, session, suspends, topic,
+    assignments, coordinator, driver, election, forks, group, group_watch, guard, hostile, lead, limits, lock,
+    lock_set, names, once_per, outage, processes, queue_watch, replaced, scope, semaphore, session, suspends, topic,
 };
 use crate::children::Role;
 use crate::{Trial, history};
@@ -35,6 +35,7 @@ pub(crate) fn all() -> Vec<Trial> {
         lead::trials(),
         group::trials(),
         group_watch::trials(),
+        assignments::trials(),
         topic::trials(),
         hostile::trials(),
         processes::trials(),

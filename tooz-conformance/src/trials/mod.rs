@@ -4,6 +4,7 @@
 #[macro_use]
 mod macros;
 
+mod assignments;
 mod coordinator;
 mod coordinators;
 mod driver;

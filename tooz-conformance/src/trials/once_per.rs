@@ -21,6 +21,7 @@ trials! { "once_per"
     the_greatest_hold_time_drops_the_job,
     the_least_hold_time_keeps_the_lock,
     a_shutdown_releases_the_lock,
+    a_single_turn_says_whether_it_ran,
     invalid_periods_are_refused;
 }
 
@@ -185,5 +186,20 @@ async fn invalid_periods_are_refused(context: Context) -> Result<(), Failure> {
     fails(a.lock("").once_per(LONG, &token, job).await, ErrorKind::InvalidName);
     let period = Period::new(LONG).with_least_hold(LONG).with_greatest_hold(Duration::from_secs(1));
     fails(a.lock("job").once_per(period, &token, job).await, ErrorKind::InvalidOption);
+    Ok(())
+}
+
+async fn a_single_turn_says_whether_it_ran(context: Context) -> Result<(), Failure> {
+    needs_topics(&context)?;
+    let (a, b) = pair(&context).await?;
+    let job = |_: Arc<Guard>| async { Ok::<_, Error>(()) };
+    ensure!(soon("the first turn", a.lock("job").once_in(LONG, job)).await?);
+    for late in [&b, &a] {
+        ensure!(!soon("a later turn", late.lock("job").once_in(LONG, job)).await?, "the period has had its run");
+    }
+    let failing = |_: Arc<Guard>| async { Err(Error::new(ErrorKind::Unexpected, "the job failed")) };
+    fails(b.lock("other").once_in(LONG, failing).await, ErrorKind::Unexpected);
+    ensure!(!soon("a turn after a failure", a.lock("other").once_in(LONG, job)).await?);
+    a.lock("other").acquire_timeout(A_WHILE * 20).await?.release().await?;
     Ok(())
 }

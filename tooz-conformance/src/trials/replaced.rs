@@ -38,7 +38,7 @@ impl Replacement {
             Self::Restored if context.info()?.characteristics.contains(&Characteristic::Sequential) => {
                 Ok(context.server()?.save().await?)
             }
-            Self::Restored => Err(Failure::ignored("the servers keep no data that could be restored")),
+            Self::Restored => Err(Failure::ignored("the driver does not claim that its servers keep what was written")),
         }
     }
 
@@ -85,7 +85,7 @@ async fn hold(context: &Context, member: &str) -> Result<Held, Failure> {
 
 /// A membership is restored if its group still exists; else `joined` says that the group is gone.
 ///
-/// Each of the two holders must be told within a TTL after the server is back. Only then may the next holders be tested:
+/// Each of the two holders must learn of its loss within a TTL after the server is back. Only then are there next holders:
 /// what the server has forgotten, it may grant at once.
 async fn nothing_is_held(context: &Context, replacement: Replacement) -> Result<(), Failure> {
     replacement.prepare(context).await?;

@@ -13,78 +13,7 @@ use tooz_core::driver::{
 };
 use tooz_core::{Error, ErrorKind, Name, Result, ServiceUrl, memory};
 
-macro_rules! bugs {
-    ($($(#[$doc:meta])* $bug:ident = $name:literal;)*) => {
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub(crate) enum Bug {
-            $($(#[$doc])* $bug,)*
-        }
-
-        impl Bug {
-            const ALL: &'static [Self] = &[$(Self::$bug),*];
-
-            /// The name in the URL.
-            pub(crate) fn as_str(self) -> &'static str {
-                match self {
-                    $(Self::$bug => $name,)*
-                }
-            }
-        }
-    };
-}
-
-bugs! {
-    /// A waiter is admitted at once.
-    GrantsTwice = "grants-twice";
-    /// Later entries have smaller tokens.
-    TokensFall = "tokens-fall";
-    /// Two consecutive entries have the same token.
-    ReusesTokens = "reuses-tokens";
-    /// Waiters poll instead of waiting in the queue.
-    Polls = "polls";
-    /// Sessions live for less than the reported TTL.
-    ExpiresEarly = "expires-early";
-    /// The server's clock is 5 % fast, which is not a bug.
-    FastClock = "fast-clock";
-    /// Sessions live for longer than the reported TTL.
-    ExpiresLate = "expires-late";
-    /// Sessions live for half the reported TTL, and neither a renewal nor a push reports their end.
-    ReportsNoLoss = "reports-no-loss";
-    /// A push reports the end of a live session.
-    LosesAtRandom = "loses-at-random";
-    /// The owner of an evicted entry is not notified.
-    EvictsSilently = "evicts-silently";
-    /// `leave` removes the entry and returns false.
-    DeniesRelease = "denies-release";
-    /// `leave` removes the first entry of the roster.
-    IgnoresTickets = "ignores-tickets";
-    /// Waiters are not woken.
-    ForgetsWakeUps = "forgets-wake-ups";
-    /// `withdraw`, and the `leave` of a waiter, remove nothing.
-    WithdrawsNothing = "withdraws-nothing";
-    /// A woken waiter does not check whether its entry exists, and nothing else reports the removal.
-    SkipsTheRecheck = "skips-the-recheck";
-    /// `close` does nothing, the session is renewed for ever, and withdrawn waiters stay in the queue.
-    NeverCloses = "never-closes";
-    /// A snapshot skips one change.
-    LosesEvents = "loses-events";
-    /// Some snapshots are older than the previous one.
-    ReturnsOldSnapshots = "returns-old-snapshots";
-    /// A snapshot fails with an error that core cannot repair.
-    FailsToWatch = "fails-to-watch";
-    /// Some messages are skipped.
-    SkipsMessages = "skips-messages";
-    /// Some messages are published twice.
-    RepeatsMessages = "repeats-messages";
-    /// A session does not say that it belongs to another history of the server.
-    HidesItsHistory = "hides-its-history";
-    /// Neither a renewal nor a push reports that the server has lost the session.
-    OutlivesTheServer = "outlives-the-server";
-    /// A roster with a value that cannot be read cannot be read.
-    ChokesOnForeignValues = "chokes-on-foreign-values";
-    /// Offsets depend on the position of the reader.
-    Renumbers = "renumbers";
-}
+use super::bug::Bug;
 
 /// `buggy://NAME.anything`
 pub(crate) const DRIVER: DriverEntry = DriverEntry { name: "buggy", schemes: &["buggy"], open };
@@ -128,8 +57,8 @@ impl Driver for Buggy {
                 }
             });
         }
-        let (calls, random_loss) = (AtomicU64::new(0), Instant::now() + reported * 2);
-        Ok(Box::new(BuggySession { inner, bug: self.bug, reported, calls, random_loss, earlier: Default::default() }))
+        let (calls, random_loss, earlier) = (AtomicU64::new(0), Instant::now() + reported * 2, Default::default());
+        Ok(Box::new(BuggySession { inner, bug: self.bug, reported, calls, random_loss, earlier }))
     }
 }
 
@@ -183,10 +112,13 @@ impl Session for BuggySession {
     }
 
     async fn renew(&self) -> Result<()> {
-        let hides = [Bug::ReportsNoLoss, Bug::SkipsTheRecheck, Bug::OutlivesTheServer].iter().any(|bug| self.has(*bug));
-        match self.inner.renew().await {
-            Err(error) if error.is_session_lost() && hides => Ok(()),
-            outcome => outcome,
+        match (self.inner.renew().await, self.bug) {
+            (Err(error), Some(Bug::ReportsNoLoss | Bug::SkipsTheRecheck | Bug::OutlivesTheServer))
+                if error.is_session_lost() =>
+            {
+                Ok(())
+            }
+            (outcome, _) => outcome,
         }
     }
 
@@ -257,10 +189,9 @@ impl Session for BuggySession {
     }
 
     async fn withdraw(&self, roster: &Roster, nonce: Nonce) -> Result<()> {
-        if self.has(Bug::WithdrawsNothing) || self.has(Bug::NeverCloses) {
-            Ok(())
-        } else {
-            self.inner.withdraw(roster, nonce).await
+        match self.bug {
+            Some(Bug::WithdrawsNothing | Bug::NeverCloses) => Ok(()),
+            _ => self.inner.withdraw(roster, nonce).await,
         }
     }
 

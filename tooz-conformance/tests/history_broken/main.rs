@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test program")]
 
+mod bug;
 mod buggy;
 
 use std::time::Duration;
@@ -9,7 +10,8 @@ use std::time::Duration;
 use tooz_conformance::history::checks::Rule;
 use tooz_conformance::history::{FaultKind, MemoryEnvironment, Plan, Timing, Verdict, Workload, judge, run};
 
-use self::buggy::{Bug, DRIVER};
+use self::bug::Bug;
+use self::buggy::DRIVER;
 
 /// The greatest number of seeds that a detection may take.
 const SEEDS: u64 = 10;

@@ -1,6 +1,7 @@
 //! The coordinator, how it connects, and the objects that users name.
 
 mod builder;
+mod config;
 mod handle;
 mod health;
 mod names;
@@ -8,6 +9,7 @@ mod scope;
 mod target;
 
 pub use self::builder::{Builder, connect};
+pub use self::config::Config;
 pub use self::handle::Coordinator;
 pub use self::health::Health;
 pub use self::names::Names;

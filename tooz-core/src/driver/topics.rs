@@ -3,13 +3,15 @@
 use std::fmt;
 
 use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
 
 use crate::{Name, Result};
 
 /// The position of a message in its topic.
 ///
 /// Offsets ascend and never repeat, but may have gaps. Offset 0 is before the first message.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct Offset(pub u64);
 
 impl fmt::Display for Offset {

@@ -2,6 +2,8 @@
 
 use std::ops::Deref;
 
+use serde::{Deserialize, Serialize};
+
 use crate::lock::{FencingToken, Guard, Participant};
 use crate::{Name, Result};
 
@@ -49,7 +51,7 @@ impl Deref for Leadership {
 }
 
 /// The leader of one term.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Leader {
     /// The member id of the leader.

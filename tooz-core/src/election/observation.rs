@@ -1,5 +1,9 @@
 //! Observing an election: each change of the leader once, in rising terms.
 
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
 use futures_util::Stream;
 
 use super::leadership::Leader;
@@ -21,11 +25,14 @@ pub struct Observation {
     /// What `next` has returned last, once it has returned.
     last: Option<Leader>,
     greatest_term: Option<FencingToken>,
+    /// Whether the stream has ended, with an error.
+    ended: bool,
 }
 
 impl Observation {
     pub(super) fn new(target: RosterTarget) -> Self {
-        Self { watch: RosterWatch::new(target), started: false, last: None, greatest_term: None }
+        let watch = RosterWatch::new(target, "observe");
+        Self { watch, started: false, last: None, greatest_term: None, ended: false }
     }
 
     /// Returns the present leader at the first call, and waits for the next change at each further call. `None` means
@@ -37,8 +44,12 @@ impl Observation {
     /// # Errors
     /// `InvalidName`, `Corrupt`, `AuthFailed`; `Closed` once the coordinator is closed.
     pub async fn next(&mut self) -> Result<Option<Leader>> {
+        poll_fn(|context| self.poll_leader(context)).await
+    }
+
+    fn poll_leader(&mut self, context: &mut Context<'_>) -> Poll<Result<Option<Leader>>> {
         loop {
-            let update = self.watch.next("observe").await?;
+            let update = ready!(self.watch.poll_next(context))?;
             if update.new_history {
                 (self.started, self.greatest_term) = (false, None);
             }
@@ -46,19 +57,9 @@ impl Observation {
             if self.is_news(leader.as_ref()) {
                 self.started = true;
                 self.last.clone_from(&leader);
-                return Ok(leader);
+                return Poll::Ready(Ok(leader));
             }
         }
-    }
-
-    /// Converts into a [`Stream`] of the same leaders, which ends after an error.
-    pub fn into_stream(self) -> impl Stream<Item = Result<Option<Leader>>> + Send {
-        futures_util::stream::unfold(Some(self), |observation| async {
-            let mut observation = observation?;
-            let item = observation.next().await;
-            let rest = item.is_ok().then_some(observation);
-            Some((item, rest))
-        })
     }
 
     fn is_news(&mut self, leader: Option<&Leader>) -> bool {
@@ -68,6 +69,20 @@ impl Observation {
         let is_unchanged = self.started && self.last.as_ref() == leader;
         self.greatest_term = self.greatest_term.max(term);
         !is_old && !is_unchanged
+    }
+}
+
+/// The leaders of [`Observation::next`]. The stream ends after an error.
+impl Stream for Observation {
+    type Item = Result<Option<Leader>>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if self.ended {
+            return Poll::Ready(None);
+        }
+        let leader = ready!(self.poll_leader(context));
+        self.ended = leader.is_err();
+        Poll::Ready(Some(leader))
     }
 }
 

@@ -4,16 +4,24 @@
 //! numbers of its entries may have started again, so the update says that it begins a new history.
 
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use crate::Result;
 use crate::coordinator::RosterTarget;
 use crate::session::follower::RosterFollower;
 use crate::session::live::LiveSession;
 use crate::session::roster_state::RosterState;
+use crate::step::Step;
 
 /// Follows the states of a roster, through outages and losses of the session.
 #[derive(Debug)]
 pub(crate) struct RosterWatch {
+    operation: &'static str,
+    step: Step<WatchState, Result<RosterUpdate>>,
+}
+
+#[derive(Debug)]
+struct WatchState {
     target: RosterTarget,
     position: Option<WatchPosition>,
     /// Whether the watch has started anew since the last update.
@@ -41,16 +49,26 @@ pub(crate) struct RosterUpdate {
 }
 
 impl RosterWatch {
-    pub(crate) fn new(target: RosterTarget) -> Self {
-        Self { target, position: None, interrupted: false, history: None }
+    /// A watch whose errors name this operation.
+    pub(crate) fn new(target: RosterTarget, operation: &'static str) -> Self {
+        let state = WatchState { target, position: None, interrupted: false, history: None };
+        Self { operation, step: Step::new(state) }
     }
 
-    /// Waits for the next state: the present one first, then one after each change. Cancel safe.
-    pub(crate) async fn next(&mut self, operation: &'static str) -> Result<RosterUpdate> {
-        let target = self.target.clone();
-        target.run(operation, self.advance()).await
+    /// Polls for the next state: the present one first, then one after each change.
+    pub(crate) fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Result<RosterUpdate>> {
+        let operation = self.operation;
+        self.step.poll(context, |mut state| {
+            Box::pin(async move {
+                let target = state.target.clone();
+                let update = target.run(operation, state.advance()).await;
+                (state, update)
+            })
+        })
     }
+}
 
+impl WatchState {
     async fn advance(&mut self) -> Result<RosterUpdate> {
         loop {
             let (roster, live) = match self.target.open().await {

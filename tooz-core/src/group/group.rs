@@ -49,6 +49,14 @@ pub struct Group {
 }
 
 impl Group {
+    /// The name of the group.
+    ///
+    /// # Errors
+    /// `InvalidName` if it is not a valid one.
+    pub fn name(&self) -> Result<&Name> {
+        self.target.roster().map(|roster| &roster.name)
+    }
+
     /// Creates the group.
     ///
     /// # Errors

@@ -3,11 +3,13 @@
 use std::fmt;
 use std::time::SystemTime;
 
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::ser::SerializeStruct;
+use serde::{Serialize, Serializer};
 
 use super::capabilities::Capabilities;
 use super::message_pack;
+use super::value::Value;
 use crate::driver::{Entry, Nonce, Seq, SessionOptions};
 use crate::time::{from_unix_millis, unix_millis};
 use crate::{Error, ErrorKind, Name, Result};
@@ -102,6 +104,19 @@ impl Member {
             joined_ms: u64::from_be_bytes(*joined),
             capabilities: capabilities.to_vec(),
         })
+    }
+}
+
+/// The id, the incarnation, the time of joining in milliseconds since 1970, and the capabilities, or null if they are
+/// unreadable.
+impl Serialize for Member {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut member = serializer.serialize_struct("Member", 4)?;
+        member.serialize_field("id", &self.id)?;
+        member.serialize_field("incarnation", &self.incarnation.to_string())?;
+        member.serialize_field("joined_ms", &self.joined_ms)?;
+        member.serialize_field("capabilities", &self.capabilities_as::<Value>().ok())?;
+        member.end()
     }
 }
 

@@ -3,8 +3,8 @@
 //! - Joining again never removes another client. If the member id is taken, the entry of an earlier session of this
 //!   membership is removed, and any other entry shows that another client took the member id over meanwhile.
 //! - An attempt of unknown outcome may leave an entry, so the membership knows the nonces of its latest attempts.
-//! - In another history of the server, an old entry that was restored with it cannot be told from that of another client.
-//!   There the membership takes the member id over.
+//! - In another history of the server, an old entry that was restored with it looks like one of another client. There the
+//!   membership takes the member id over.
 
 use std::collections::VecDeque;
 use std::num::NonZeroU32;

@@ -1,6 +1,9 @@
 //! Watching a group: the differences between successive states of its roster, as events.
 
 use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 
 use futures_util::Stream;
 
@@ -10,7 +13,7 @@ use crate::driver::support;
 use crate::entry::RosterWatch;
 use crate::session::entry_tree::Difference;
 use crate::session::roster_state::RosterState;
-use crate::{Name, Result};
+use crate::{ErrorKind, Name, Result};
 
 /// A change in a group; see [`GroupWatch`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,13 +45,15 @@ pub struct GroupWatch {
     /// What the events lead to.
     state: RosterState,
     events: VecDeque<Result<GroupEvent>>,
+    /// Whether the stream has ended, with an error.
+    ended: bool,
 }
 
 impl GroupWatch {
     pub(super) async fn start(target: RosterTarget) -> Result<Self> {
         let group = target.roster().map_err(|error| error.with_operation("watch"))?.name.clone();
-        let mut watch =
-            Self { group, roster: RosterWatch::new(target), state: RosterState::default(), events: VecDeque::new() };
+        let (roster, state) = (RosterWatch::new(target, "watch"), RosterState::default());
+        let mut watch = Self { group, roster, state, events: VecDeque::new(), ended: false };
         watch.read_change().await?;
         match watch.events.back() {
             Some(Err(error)) => Err(error.clone()),
@@ -62,27 +67,12 @@ impl GroupWatch {
     /// `GroupNotCreated`, once, if the group was deleted; the next call waits until it is created again. `AuthFailed`;
     /// `Closed` once the coordinator is closed.
     pub async fn next(&mut self) -> Result<GroupEvent> {
-        loop {
-            if let Some(event) = self.events.pop_front() {
-                return event;
-            }
-            self.read_change().await?;
-        }
+        poll_fn(|context| self.poll_event(context)).await
     }
 
     /// The members after the last change that was received, which may be ahead of the events that `next` has returned.
     pub fn members(&self) -> Vec<Member> {
         self.state.entries().iter().filter_map(|entry| Member::read(entry).ok()).collect()
-    }
-
-    /// Converts into a [`Stream`] of the same events, which ends after an error.
-    pub fn into_stream(self) -> impl Stream<Item = Result<GroupEvent>> + Send {
-        futures_util::stream::unfold(Some(self), |watch| async {
-            let mut watch = watch?;
-            let item = watch.next().await;
-            let rest = item.is_ok().then_some(watch);
-            Some((item, rest))
-        })
     }
 
     /// Waits for the next events, and returns all that are known.
@@ -98,8 +88,21 @@ impl GroupWatch {
         self.events.drain(..).collect()
     }
 
+    fn poll_event(&mut self, context: &mut Context<'_>) -> Poll<Result<GroupEvent>> {
+        loop {
+            if let Some(event) = self.events.pop_front() {
+                return Poll::Ready(event);
+            }
+            ready!(self.poll_change(context))?;
+        }
+    }
+
     async fn read_change(&mut self) -> Result<()> {
-        let update = self.roster.next("watch").await?;
+        poll_fn(|context| self.poll_change(context)).await
+    }
+
+    fn poll_change(&mut self, context: &mut Context<'_>) -> Poll<Result<()>> {
+        let update = ready!(self.roster.poll_next(context))?;
         if update.interrupted {
             self.events.push_back(Ok(GroupEvent::Resync));
         }
@@ -111,7 +114,21 @@ impl GroupWatch {
             self.events.push_back(Err(error));
         }
         self.state = state;
-        Ok(())
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// The events of [`GroupWatch::next`]. The stream continues after `GroupNotCreated` and ends after any other error.
+impl Stream for GroupWatch {
+    type Item = Result<GroupEvent>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if self.ended {
+            return Poll::Ready(None);
+        }
+        let event = ready!(self.poll_event(context));
+        self.ended = event.as_ref().is_err_and(|error| error.kind() != ErrorKind::GroupNotCreated);
+        Poll::Ready(Some(event))
     }
 }
 

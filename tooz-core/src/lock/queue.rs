@@ -3,14 +3,16 @@
 use std::borrow::Borrow;
 use std::time::SystemTime;
 
+use serde::{Deserialize, Serialize};
+
 use super::owner::Owner;
 use super::token::FencingToken;
 use crate::driver::{Entry, Mode, admission};
 use crate::time::from_unix_millis;
-use crate::{Error, Name, Result};
+use crate::{Error, Name, Result, text_or_bytes};
 
 /// The holders and the waiters of a lock, semaphore or election at one moment.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Queue {
     /// The clients that hold it, in the order of arrival.
@@ -20,7 +22,7 @@ pub struct Queue {
 }
 
 /// A client that holds a lock, permit or leadership, or waits for it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Participant {
     /// The member id of the client's coordinator. If it is unreadable, the text of the entry's nonce.
@@ -30,8 +32,10 @@ pub struct Participant {
     /// Whether the client asked for shared mode.
     pub shared: bool,
     /// When the client asked, by its own clock; 1970 if that is unreadable.
+    #[serde(rename = "since_ms", with = "crate::time::serde_millis")]
     pub since: SystemTime,
     /// What the client says about itself, with [`Lock::with_info`](crate::Lock::with_info); else empty.
+    #[serde(with = "text_or_bytes")]
     pub info: Vec<u8>,
     /// Whether the owner of the entry could be read. Another program may have written the entry; it takes part in the
     /// queue nevertheless, and breaking the lock removes it.

@@ -1,5 +1,9 @@
 //! Following the queue of a lock, semaphore or election: its state after each change.
 
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
 use futures_util::Stream;
 
 use super::queue::Queue;
@@ -13,11 +17,13 @@ use crate::entry::RosterWatch;
 pub struct QueueWatch {
     roster: RosterWatch,
     last: Option<Queue>,
+    /// Whether the stream has ended, with an error.
+    ended: bool,
 }
 
 impl QueueWatch {
     pub(crate) fn new(target: RosterTarget) -> Self {
-        Self { roster: RosterWatch::new(target), last: None }
+        Self { roster: RosterWatch::new(target, "watch"), last: None, ended: false }
     }
 
     /// Returns the present queue at the first call, and waits for the next change at each further call.
@@ -28,22 +34,30 @@ impl QueueWatch {
     /// # Errors
     /// `InvalidName`, `AuthFailed`; `Closed` once the coordinator is closed.
     pub async fn next(&mut self) -> Result<Queue> {
+        poll_fn(|context| self.poll_queue(context)).await
+    }
+
+    fn poll_queue(&mut self, context: &mut Context<'_>) -> Poll<Result<Queue>> {
         loop {
-            let queue = Queue::read(&self.roster.next("watch").await?.state.entries())?;
+            let queue = Queue::read(&ready!(self.roster.poll_next(context))?.state.entries())?;
             if self.last.as_ref() != Some(&queue) {
                 self.last = Some(queue.clone());
-                return Ok(queue);
+                return Poll::Ready(Ok(queue));
             }
         }
     }
+}
 
-    /// Converts into a [`Stream`] of the same queues, which ends after an error.
-    pub fn into_stream(self) -> impl Stream<Item = Result<Queue>> + Send {
-        futures_util::stream::unfold(Some(self), |watch| async {
-            let mut watch = watch?;
-            let item = watch.next().await;
-            let rest = item.is_ok().then_some(watch);
-            Some((item, rest))
-        })
+/// The queues of [`QueueWatch::next`]. The stream ends after an error.
+impl Stream for QueueWatch {
+    type Item = Result<Queue>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if self.ended {
+            return Poll::Ready(None);
+        }
+        let queue = ready!(self.poll_queue(context));
+        self.ended = queue.is_err();
+        Poll::Ready(Some(queue))
     }
 }

@@ -95,7 +95,7 @@ pub struct Partitioner {
 
 /// How the work is divided at present.
 #[derive(Debug)]
-struct Division {
+pub(super) struct Division {
     /// It counts only while the group can be read.
     ring: Arc<HashRing>,
     /// The members whose weight is unreadable.
@@ -112,10 +112,30 @@ impl Drop for Partitioner {
 
 impl Partitioner {
     fn start(mut watch: GroupWatch, coordinator: Coordinator, partitions: u32) -> Self {
-        let (sender, division) = watch::channel(Division::empty(partitions));
+        let sender = watch::Sender::new(Division::empty(partitions));
         Division::follow(&sender, watch.take_events());
+        // Subscribed now, so that the first division is no change.
+        let division = sender.subscribe();
         let task = tokio::spawn(follow(watch, sender)).abort_handle();
         Self { division, coordinator, task }
+    }
+
+    /// Waits until the division has changed since the last call, or since the partitioner was made. Cancel safe.
+    ///
+    /// # Errors
+    /// As [`status`](Self::status): the group cannot be followed since that change. `Unexpected` or `Closed` is final.
+    pub async fn changed(&mut self) -> Result<()> {
+        // An error here means that no further change will come, and the status says why.
+        let _ = self.division.changed().await;
+        self.status()
+    }
+
+    pub(super) fn coordinator(&self) -> &Coordinator {
+        &self.coordinator
+    }
+
+    pub(super) fn subscribe(&self) -> watch::Receiver<Division> {
+        self.division.clone()
     }
 
     /// Whether this client is the member responsible for `key`.
@@ -171,6 +191,15 @@ impl Partitioner {
 }
 
 impl Division {
+    /// The member responsible for a key, while the group can be read.
+    pub(super) fn owner_of(&self, key: &[u8]) -> Option<&[u8]> {
+        self.ring.node_for(key).filter(|_| self.error.is_none())
+    }
+
+    pub(super) fn error(&self) -> Option<&Error> {
+        self.error.as_ref()
+    }
+
     fn empty(partitions: u32) -> Self {
         Self { ring: Arc::new(HashRing::weighted::<_, Vec<u8>>([], partitions)), excluded: Vec::new(), error: None }
     }

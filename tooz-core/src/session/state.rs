@@ -1,11 +1,15 @@
 //! The state of a coordinator's session, and its changes as a stream.
 
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use futures_util::Stream;
 use tokio::sync::broadcast;
 
 use super::process::OwnerProcess;
+use crate::step::Step;
 
 /// The state of a coordinator's session; see [`Coordinator::state`](crate::Coordinator::state).
 ///
@@ -37,20 +41,25 @@ pub enum SessionState {
 #[derive(Debug)]
 #[must_use = "states are received with `next`"]
 pub struct SessionStates {
-    process: OwnerProcess,
     present: SessionState,
     /// What `next` has returned last.
     last: Option<SessionState>,
-    changes: broadcast::Receiver<SessionState>,
+    changes: Step<Changes, Option<SessionState>>,
+}
+
+#[derive(Debug)]
+struct Changes {
+    process: OwnerProcess,
+    receiver: broadcast::Receiver<SessionState>,
 }
 
 impl SessionStates {
     pub(crate) fn new(
         process: OwnerProcess,
         present: SessionState,
-        changes: broadcast::Receiver<SessionState>,
+        receiver: broadcast::Receiver<SessionState>,
     ) -> Self {
-        Self { process, present, last: None, changes }
+        Self { present, last: None, changes: Step::new(Changes { process, receiver }) }
     }
 
     /// Waits for the next state. Returns `None` after [`SessionState::Closed`].
@@ -58,29 +67,44 @@ impl SessionStates {
     /// The first call returns the present state at once. A reader that is more than 64 changes behind continues with the
     /// oldest change that is kept. Cancel safe.
     pub async fn next(&mut self) -> Option<SessionState> {
-        let process = self.process;
+        poll_fn(|context| self.poll_state(context)).await
+    }
+
+    fn poll_state(&mut self, context: &mut Context<'_>) -> Poll<Option<SessionState>> {
         let state = match self.last {
-            Some(SessionState::Closed) => return None,
-            Some(_) => process.run(self.changed()).await.unwrap_or(Some(SessionState::Closed))?,
-            None => self.present,
+            Some(SessionState::Closed) => return Poll::Ready(None),
+            Some(last) => ready!(self.changes.poll(context, |changes| Box::pin(changes.after(last)))),
+            None => Some(self.present),
         };
-        self.last = Some(state);
-        self.last
+        self.last = state.or(self.last);
+        Poll::Ready(state)
     }
+}
 
-    /// Converts into a [`Stream`] of the same states.
-    pub fn into_stream(self) -> impl Stream<Item = SessionState> + Send {
-        futures_util::stream::unfold(self, |mut states| async { states.next().await.map(|state| (state, states)) })
+/// The states of [`SessionStates::next`].
+impl Stream for SessionStates {
+    type Item = SessionState;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<SessionState>> {
+        self.poll_state(context)
     }
+}
 
-    async fn changed(&mut self) -> Option<SessionState> {
-        loop {
-            match self.changes.recv().await {
-                Ok(state) if self.last != Some(state) => return Some(state),
-                // The present state may be among the changes, because `next` returns it before the task has reported it.
-                Ok(_) | Err(broadcast::error::RecvError::Lagged(_)) => {}
-                Err(broadcast::error::RecvError::Closed) => return None,
+impl Changes {
+    /// Waits for a state that differs from `last`. In a fork it is `Closed`.
+    async fn after(mut self, last: SessionState) -> (Self, Option<SessionState>) {
+        let process = self.process;
+        let changed = async {
+            loop {
+                match self.receiver.recv().await {
+                    Ok(state) if state != last => return Some(state),
+                    // The present state may be among the changes, because `next` returns it before the task has reported it.
+                    Ok(_) | Err(broadcast::error::RecvError::Lagged(_)) => {}
+                    Err(broadcast::error::RecvError::Closed) => return None,
+                }
             }
-        }
+        };
+        let state = process.run(changed).await.unwrap_or(Some(SessionState::Closed));
+        (self, state)
     }
 }

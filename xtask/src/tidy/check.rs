@@ -1,19 +1,20 @@
 //! Runs every rule on the workspace and reports all complaints at once.
 
 use super::tree::Tree;
-use super::{circles, docs, folders, heads, lengths, packages, words};
+use super::{circles, docs, folders, heads, lengths, links, packages, words};
 use crate::run::{Outcome, root};
 
 /// A rule: what it finds wrong with the tree, one complaint a line.
 type Rule = fn(&Tree) -> Vec<String>;
 
-const RULES: [Rule; 7] = [
+const RULES: [Rule; 8] = [
     packages::complaints,
     folders::complaints,
     heads::complaints,
     lengths::complaints,
     circles::complaints,
     docs::complaints,
+    links::complaints,
     words::complaints,
 ];
 

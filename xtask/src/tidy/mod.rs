@@ -8,6 +8,7 @@ mod docs;
 mod folders;
 mod heads;
 mod lengths;
+mod links;
 mod packages;
 mod source;
 mod tree;

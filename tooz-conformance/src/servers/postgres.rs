@@ -1,0 +1,94 @@
+//! PostgreSQL: one server, and a primary with a synchronous standby.
+
+use std::io;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+
+use super::spec::{DeploymentSpec, Launch, Location, NodeSpec, Product};
+use super::wire;
+
+/// The superuser of the servers, who needs no password from this host.
+pub const USER: &str = "postgres";
+
+/// PostgreSQL. It refuses to run as root, and TERM would have it wait for its clients.
+pub static PRODUCT: Product = Product {
+    image: Some("postgres:17"),
+    local_image: Some("tooz-test/postgres:bookworm"),
+    package: Some("postgresql-15"),
+    user: Some("postgres"),
+    stop_signal: "INT",
+    ..Product::new(
+        "postgres",
+        &[
+            "postgres",
+            "/usr/lib/postgresql/17/bin/postgres",
+            "/usr/lib/postgresql/16/bin/postgres",
+            "/usr/lib/postgresql/15/bin/postgres",
+        ],
+        |port| version(port).boxed(),
+    )
+};
+
+/// One server, which writes every commit to disk before it confirms it.
+pub fn single() -> DeploymentSpec {
+    DeploymentSpec::new(&PRODUCT, vec![NodeSpec::new("server", |locations, index| server(&locations[index]), ready)])
+}
+
+/// A primary that confirms a commit when the standby has it too, and the standby. A client finds the one of both that takes
+/// writes. Nothing promotes the standby by itself: `SELECT pg_promote()` does.
+pub fn with_standby() -> DeploymentSpec {
+    let primary = NodeSpec::new("primary", |locations, index| primary(&locations[index]), ready);
+    let standby = NodeSpec::new("standby", |locations, index| standby(&locations[0], &locations[index]), ready);
+    DeploymentSpec::new(&PRODUCT, vec![primary, standby.after_others()])
+        .formed_by(|ports| async move { is_replicated(ports[0]).await }.boxed())
+}
+
+fn server(location: &Location) -> Launch {
+    let port = format!("port={}", location.port());
+    let args = [
+        &port,
+        "listen_addresses=127.0.0.1",
+        "unix_socket_directories=",
+        "max_connections=300",
+        "shared_buffers=32MB",
+        // In the data directory, so that a killed server leaves nothing behind.
+        "dynamic_shared_memory_type=mmap",
+    ];
+    let mut launch = Launch {
+        args: vec!["-D".to_owned(), "{data}/db".to_owned()],
+        prepare: format!("initdb -D {{data}}/db -U {USER} -A trust -N --wal-segsize=1"),
+        ..Launch::default()
+    };
+    launch.args.extend(args.iter().flat_map(|setting| ["-c".to_owned(), (*setting).to_owned()]));
+    launch
+}
+
+fn primary(location: &Location) -> Launch {
+    let mut launch = server(location);
+    launch.args.extend(["-c", "synchronous_standby_names=standby"].map(str::to_owned));
+    launch
+}
+
+fn standby(primary: &Location, location: &Location) -> Launch {
+    let mut launch = server(location);
+    let from = format!("host=127.0.0.1 port={} user={USER} application_name=standby", primary.port());
+    launch.prepare = format!("pg_basebackup -D {{data}}/db -R -N -X stream -c fast -d '{from}'");
+    launch
+}
+
+/// A server that asks for a password serves. One that recovers does not.
+fn ready(port: u16) -> BoxFuture<'static, io::Result<()>> {
+    async move { wire::postgres(port, USER).await.map(drop) }.boxed()
+}
+
+async fn version(port: u16) -> io::Result<String> {
+    let parameters = wire::postgres(port, USER).await?;
+    let version = parameters.split("server_version\0").nth(1).and_then(|rest| rest.split(['\0', ' ']).next());
+    Ok(version.unwrap_or("unknown").to_owned())
+}
+
+/// Fails until a commit reaches the standby: the primary answers nothing before.
+async fn is_replicated(primary: u16) -> io::Result<()> {
+    wire::postgres(primary, USER).await.map(drop)
+}

@@ -1,0 +1,45 @@
+//! The durable existence of rosters: declaring, retracting and listing them; and the lists of names in use.
+
+use tooz_core::driver::support::{group_not_created, group_not_empty};
+use tooz_core::driver::{Kind, Roster};
+use tooz_core::{Name, Result};
+
+use crate::client::Reply;
+use crate::session::PostgresSession;
+
+const DECLARE: &str = "SELECT declare_roster($1, $2, $3)";
+const RETRACT: &str = "SELECT retract_roster($1, $2, $3)";
+const NAMES: &str = "SELECT * FROM names($1, $2, $3, $4)";
+const DECLARED: &str = "SELECT * FROM declared_rosters($1, $2)";
+
+impl PostgresSession {
+    pub(crate) async fn declare_roster(&self, roster: &Roster) -> Result<bool> {
+        self.core.call(DECLARE, &[&roster.kind.as_str(), &roster.name.as_bytes()]).await?.is_done()
+    }
+
+    pub(crate) async fn retract_roster(&self, roster: &Roster) -> Result<()> {
+        let reply = self.core.call(RETRACT, &[&roster.kind.as_str(), &roster.name.as_bytes()]).await?;
+        match reply.status() {
+            "UNDECLARED" => Err(group_not_created()),
+            "NOT_EMPTY" => Err(group_not_empty()),
+            _ => reply.is_done().map(drop),
+        }
+    }
+
+    pub(crate) async fn declared_rosters(&self, kind: Kind) -> Result<Vec<Name>> {
+        let reply = self.core.call(DECLARED, &[&kind.as_str()]).await?;
+        names(&reply)
+    }
+
+    /// One page of the names in use, in their order as bytes.
+    pub(crate) async fn read_names(&self, kind: &str, after: Option<&Name>, limit: usize) -> Result<Vec<Name>> {
+        let after = after.map(Name::as_bytes).unwrap_or_default();
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        names(&self.core.call(NAMES, &[&kind, &after, &limit]).await?)
+    }
+}
+
+/// The names in all rows but the first.
+fn names(reply: &Reply) -> Result<Vec<Name>> {
+    (1..reply.len()).map(|row| Name::new(reply.get::<&[u8]>(row, "name")?)).collect()
+}

@@ -1,0 +1,44 @@
+//! Leaving a roster, withdrawing an `enter` of unknown outcome, and evicting an entry of any session.
+//!
+//! The function that removes an entry also admits the entries that this lets in, and notifies the sessions of these alone.
+
+use tooz_core::Result;
+use tooz_core::driver::support::lock;
+use tooz_core::driver::{Nonce, Roster, Seq, Ticket};
+
+use crate::client::Param;
+use crate::session::PostgresSession;
+
+const LEAVE: &str = "SELECT leave($1, $2, $3, $4, $5)";
+const EVICT: &str = "SELECT evict($1, $2, $3, $4)";
+
+impl PostgresSession {
+    pub(crate) async fn leave_roster(&self, roster: &Roster, ticket: &Ticket) -> Result<bool> {
+        self.remove(roster, Some(ticket.seq), ticket.nonce).await
+    }
+
+    /// Nothing of the request to enter can arrive after this one; see `client/connections.rs`.
+    pub(crate) async fn withdraw_entry(&self, roster: &Roster, nonce: Nonce) -> Result<()> {
+        lock(&self.tombstones).insert(nonce);
+        self.remove(roster, None, nonce).await.map(drop)
+    }
+
+    pub(crate) async fn evict_entry(&self, roster: &Roster, seq: Seq) -> Result<bool> {
+        self.core.call(EVICT, &[&roster.kind.as_str(), &roster.name.as_bytes(), &number(seq)]).await?.is_done()
+    }
+
+    async fn remove(&self, roster: &Roster, seq: Option<Seq>, nonce: Nonce) -> Result<bool> {
+        // Before the request, so that the removal is not taken for a loss.
+        self.core.inbox.entries.leaving(nonce);
+        let (seq, bytes) = (seq.map(number), nonce.0.to_be_bytes());
+        let params: [Param<'_>; 4] = [&roster.kind.as_str(), &roster.name.as_bytes(), &seq, &&bytes[..]];
+        let removed = self.core.call(LEAVE, &params).await?.is_done()?;
+        self.core.inbox.removed(nonce);
+        Ok(removed)
+    }
+}
+
+/// No seq is greater than the greatest number of the server.
+pub(super) fn number(seq: Seq) -> i64 {
+    i64::try_from(seq.0).unwrap_or(i64::MAX)
+}
