@@ -38,7 +38,7 @@ impl Replacement {
             Self::Restored if context.info()?.characteristics.contains(&Characteristic::Sequential) => {
                 Ok(context.server()?.save().await?)
             }
-            Self::Restored => Err(Failure::ignored("the servers keep no data that could be restored")),
+            Self::Restored => Err(Failure::ignored("the driver does not claim that its servers keep what was written")),
         }
     }
 

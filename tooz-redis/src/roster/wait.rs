@@ -16,7 +16,7 @@ use crate::notify::Wakeup;
 use crate::session::RedisSession;
 
 /// The longest time without a look at the server.
-pub(crate) const BACKUP: Duration = Duration::from_secs(30);
+const BACKUP: Duration = Duration::from_secs(30);
 
 impl RedisSession {
     pub(crate) async fn wait_for_admission(&self, roster: &Roster, ticket: &Ticket) -> Result<()> {
