@@ -4,7 +4,7 @@
 //! topic that has changed.
 
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc};
@@ -24,6 +24,8 @@ pub(crate) struct Inbox {
     pub(crate) wakeups: Wakeups,
     losses: mpsc::UnboundedSender<Loss>,
     ended: AtomicBool,
+    /// How many connections the session has had.
+    pub(crate) connections: AtomicU64,
     /// Names that have changed although the session no longer watches them.
     unwatched: Mutex<Vec<String>>,
     next_look: Mutex<Instant>,
@@ -37,6 +39,7 @@ impl Inbox {
             wakeups: Wakeups::default(),
             losses,
             ended: AtomicBool::new(false),
+            connections: AtomicU64::new(0),
             unwatched: Mutex::default(),
             next_look: Mutex::new(Instant::now()),
             maintenance: Notify::new(),

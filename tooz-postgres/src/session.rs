@@ -1,6 +1,6 @@
 //! One session: how it begins, is kept alive and ends. The verbs are in `roster/` and `topics.rs`.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -56,8 +56,9 @@ pub(crate) struct SessionCore {
     namespace: Vec<u8>,
     ttl: Duration,
     closed: AtomicBool,
-    /// The rosters and topics of which the server notifies this session.
-    watches: tokio::sync::Mutex<HashSet<String>>,
+    /// The rosters and topics of which the server notifies this session, each with the connection by which it was asked to:
+    /// the server may have been restored in between.
+    watches: tokio::sync::Mutex<HashMap<String, u64>>,
 }
 
 impl PostgresSession {
@@ -125,9 +126,10 @@ impl SessionCore {
         let key = watched(kind, name);
         let receiver = self.inbox.wakeups.subscribe(&key);
         let mut watches = self.watches.lock().await;
-        if !watches.contains(&key) {
+        let connection = self.inbox.connections.load(Ordering::SeqCst);
+        if watches.get(&key) != Some(&connection) {
             self.call(BEGIN_WATCH, &[&kind, &name.as_bytes()]).await?.is_done()?;
-            watches.insert(key);
+            watches.insert(key, connection);
         }
         Ok(receiver)
     }

@@ -5,7 +5,7 @@ use tooz_core::driver::support::gap;
 use tooz_core::driver::{Bounds, Message, Offset, Topics};
 use tooz_core::{Error, ErrorKind, Name, Result};
 
-use crate::client::{Param, Reply};
+use crate::client::Reply;
 use crate::layout::TOPIC;
 use crate::session::PostgresSession;
 
@@ -32,18 +32,21 @@ impl Topics for PostgresSession {
             let trimmed = self.core.call(PUBLISH, &[&name, &None::<&[u8]>, &keep]).await;
             more = trimmed.is_ok_and(|reply| reply.status() == "MORE");
         }
-        reply.number(0, "place")?.map(Offset).ok_or_else(|| reply.unexpected())
+        let offset = reply.number(0, "place")?.ok_or_else(|| reply.unexpected())?;
+        self.history.saw(offset);
+        Ok(Offset(offset))
     }
 
     async fn read(&self, topic: &Name, after: Offset, limit: usize) -> Result<Vec<Message>> {
         let mut receiver = None;
         loop {
             let messages = messages(&self.read_topic(topic, after, limit).await?, after)?;
-            match &mut receiver {
-                _ if !messages.is_empty() => return Ok(messages),
-                None => receiver = Some(self.core.watch(TOPIC, topic).await?),
+            if !messages.is_empty() {
+                return Ok(messages);
+            }
+            if let Some(mut receiver) = receiver.replace(self.core.watch(TOPIC, topic).await?) {
                 // The sender is kept by the session.
-                Some(receiver) => receiver.changed().await.unwrap_or_default(),
+                receiver.changed().await.ok();
             }
         }
     }
@@ -61,8 +64,9 @@ impl PostgresSession {
     async fn read_topic(&self, topic: &Name, after: Offset, limit: usize) -> Result<Reply> {
         let seen = i64::try_from(after.0).unwrap_or(i64::MAX);
         let limit = i64::try_from(limit.clamp(1, MAX_BATCH)).unwrap_or(i64::MAX);
-        let params: [Param<'_>; 3] = [&topic.as_bytes(), &seen, &limit];
-        self.core.call(READ, &params).await
+        let reply = self.core.call(READ, &[&topic.as_bytes(), &seen, &limit]).await?;
+        self.history.saw(reply.number(0, "newest")?.unwrap_or_default());
+        Ok(reply)
     }
 }
 

@@ -6,9 +6,10 @@
 //! - Topics are not followed, as that would read all their messages. The listing reads their newest offset.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep};
 use tooz::{Coordinator, ErrorKind, GroupWatch, Result};
@@ -17,6 +18,8 @@ use crate::inspect::{Kind, MemberView, Object, ParticipantView, QueueView, names
 
 /// How many updates may wait for the screen.
 const PENDING: usize = 1024;
+/// How many objects are read for the first time at once, so that a slow server is not flooded.
+const STARTING: usize = 16;
 /// How long an object that is not in use is followed, because it may be in use again soon.
 const KEPT: Duration = Duration::from_secs(60);
 
@@ -57,9 +60,10 @@ struct Follower {
 }
 
 async fn list(coordinator: Coordinator, interval: Duration, updates: mpsc::Sender<Update>) {
-    let mut followers = HashMap::new();
+    let (mut followers, starting) = (HashMap::new(), Arc::new(Semaphore::new(STARTING)));
     while !updates.is_closed() {
-        let outcome = list_once(&coordinator, &updates, &mut followers).await.map_err(|error| error.to_string());
+        let outcome =
+            list_once(&coordinator, &updates, &mut followers, &starting).await.map_err(|error| error.to_string());
         followers.retain(|_, follower| {
             let is_kept = follower.listed.elapsed() < KEPT;
             if !is_kept {
@@ -78,6 +82,7 @@ async fn list_once(
     coordinator: &Coordinator,
     updates: &mpsc::Sender<Update>,
     followers: &mut HashMap<Object, Follower>,
+    starting: &Arc<Semaphore>,
 ) -> Result<()> {
     for kind in Kind::ALL {
         for name in names(coordinator, kind).await? {
@@ -90,7 +95,10 @@ async fn list_once(
                 continue;
             }
             let running = followers.remove(&object).map(|known| known.task).filter(|task| !task.is_finished());
-            let start = || tokio::spawn(follow(coordinator.clone(), object.clone(), updates.clone())).abort_handle();
+            let start = || {
+                let task = follow(coordinator.clone(), object.clone(), updates.clone(), starting.clone());
+                tokio::spawn(task).abort_handle()
+            };
             let follower = Follower { task: running.unwrap_or_else(start), listed: Instant::now() };
             followers.insert(object, follower);
         }
@@ -99,7 +107,9 @@ async fn list_once(
 }
 
 /// Follows an object, also while it is not in use, until it fails.
-async fn follow(coordinator: Coordinator, object: Object, updates: mpsc::Sender<Update>) {
+async fn follow(coordinator: Coordinator, object: Object, updates: mpsc::Sender<Update>, starting: Arc<Semaphore>) {
+    // Given back when the present content is known. The semaphore is never closed.
+    let mut permit = starting.acquire().await.ok();
     let mut changes = Changes::of(&coordinator, &object).await;
     loop {
         let update = match changes.next().await {
@@ -107,6 +117,7 @@ async fn follow(coordinator: Coordinator, object: Object, updates: mpsc::Sender<
             Ok(None) => Update::Gone(object.clone()),
             Err(error) => Update::Backend(Err(error.to_string())),
         };
+        permit.take();
         let has_failed = matches!(update, Update::Backend(_));
         if updates.send(update).await.is_err() || has_failed {
             return;

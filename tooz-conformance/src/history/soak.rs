@@ -86,8 +86,11 @@ async fn soak_all(subject: Arc<DriverUnderTest>, assignment: &Assignment) -> Res
             continue;
         }
         // Half of the runs inject no faults into servers, so that clients and networks get their share.
-        let with_server_faults = with_server_faults && (seed / Workload::ALL.len() as u64).is_multiple_of(2);
-        let faults = if with_server_faults { Faults::Servers } else { Faults::Clients };
+        let faults = match (seed / Workload::ALL.len() as u64) % 4 {
+            0 if with_server_faults => Faults::Servers,
+            2 if with_server_faults => Faults::Data,
+            _ => Faults::Clients,
+        };
         match play(&context, workload, seed, LENGTH, faults).await {
             Ok(verdict) => sum.add(verdict),
             Err(failure) => {

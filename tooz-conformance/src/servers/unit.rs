@@ -133,7 +133,9 @@ impl Unit {
 
     pub(crate) async fn remove(self) -> io::Result<()> {
         match self.form {
-            Form::Process(mut process) if self.product.stop_signal == TERM => process.kill().await,
+            Form::Process(mut process) if self.product.stop_signal == TERM || !process.is_running() => {
+                process.kill().await
+            }
             Form::Process(mut process) => {
                 process.signal("CONT").await?;
                 process.stop(self.product.stop_signal, STOP).await

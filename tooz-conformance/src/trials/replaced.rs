@@ -1,5 +1,5 @@
 //! Servers that come back with other data: emptied, or restored from a backup. Their numbers may start again, and sessions
-//! of before must end.
+//! of before must end. They also check R8 of the driver contract.
 
 use std::time::Duration;
 
@@ -38,7 +38,7 @@ impl Replacement {
             Self::Restored if context.info()?.characteristics.contains(&Characteristic::Sequential) => {
                 Ok(context.server()?.save().await?)
             }
-            Self::Restored => Err(Failure::ignored("the servers keep no data that could be restored")),
+            Self::Restored => Err(Failure::ignored("the driver does not claim that its servers keep what was written")),
         }
     }
 

@@ -58,13 +58,31 @@ impl Guard {
 
     /// Runs `work` and returns its result. If the guard is lost first, drops `work` and returns the loss as the error.
     ///
+    /// The error may be any type that is made `From` [`Error`](crate::Error), so one `?` passes on both. A loss is such a
+    /// converted error; whatever `work` returns stays as it is. If `work` returns `tooz_core::Error` itself,
+    /// [`is_held`](Self::is_held) tells the two apart: it is false after a loss.
+    ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")]
-    /// # async fn main() -> Result<(), tooz_core::Error> {
+    /// # async fn main() -> Result<(), JobError> {
     /// # let coordinator = tooz_core::connect("memory://guard-doc").await?;
+    /// #[derive(Debug)]
+    /// enum JobError {
+    ///     LockLost(tooz_core::Error),
+    ///     NoInput,
+    /// }
+    ///
+    /// impl From<tooz_core::Error> for JobError {
+    ///     fn from(error: tooz_core::Error) -> Self {
+    ///         Self::LockLost(error)
+    ///     }
+    /// }
+    ///
     /// let guard = coordinator.lock("nightly").acquire().await?;
-    /// let rows = guard.run(async { Ok::<_, tooz_core::Error>(42) }).await?;
+    /// let rows = guard.run(async { Ok::<_, JobError>(42) }).await?;
     /// assert_eq!(rows, 42);
+    /// let failed = guard.run(async { Err::<(), _>(JobError::NoInput) }).await;
+    /// assert!(matches!(failed, Err(JobError::NoInput)) && guard.is_held());
     /// # Ok(()) }
     /// ```
     ///

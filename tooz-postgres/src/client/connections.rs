@@ -5,6 +5,7 @@
 //! serves the present one, and the verbs refuse all others. Tombstones on the server are not needed.
 
 use std::fmt;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
@@ -103,6 +104,7 @@ impl Connections {
             self.attach(&connection, attachment).await?;
         }
         *lock(&self.current) = Some(connection.clone());
+        self.inbox.connections.fetch_add(1, Ordering::SeqCst);
         self.inbox.wakeups.wake_all();
         Ok(connection)
     }

@@ -17,8 +17,8 @@ impl PostgresSession {
         let Some(version) = newer_than else {
             return self.read_now(roster).await;
         };
-        let mut receiver = self.core.watch(roster.kind.as_str(), &roster.name).await?;
         loop {
+            let mut receiver = self.core.watch(roster.kind.as_str(), &roster.name).await?;
             let snapshot = self.read_now(roster).await?;
             if snapshot.version != version {
                 return Ok(snapshot);

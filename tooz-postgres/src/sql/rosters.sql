@@ -196,9 +196,10 @@ BEGIN
     RETURN QUERY SELECT 'READ', t.name FROM topic t
         WHERE k = 'topic' AND t.namespace = ns AND t.name > after ORDER BY t.name LIMIT most;
     RETURN QUERY WITH RECURSIVE r AS (
-        SELECT min(e.name) AS name FROM entry e WHERE e.namespace = ns AND e.kind = k AND e.name > after
+        (SELECT e.name FROM entry e WHERE e.namespace = ns AND e.kind = k AND e.name > after ORDER BY e.name LIMIT 1)
         UNION ALL
-        SELECT (SELECT min(e.name) FROM entry e WHERE e.namespace = ns AND e.kind = k AND e.name > r.name)
+        SELECT (SELECT e.name FROM entry e WHERE e.namespace = ns AND e.kind = k AND e.name > r.name
+                ORDER BY e.name LIMIT 1)
             FROM r WHERE r.name IS NOT NULL
     ) SELECT 'READ', r.name FROM r WHERE r.name IS NOT NULL LIMIT most;
 END $$;

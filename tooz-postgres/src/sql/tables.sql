@@ -11,9 +11,10 @@ CREATE TABLE installation (version integer NOT NULL, history text NOT NULL DEFAU
 INSERT INTO installation (version) VALUES (1);
 
 -- A session is over when `expires` has passed. `backend` is the process that serves its present connection: requests that
--- an earlier connection has left behind are refused.
+-- an earlier connection has left behind are refused. Ids are random, so that a server that was restored from a backup gives
+-- none of them to another session.
 CREATE TABLE session (
-    id bigint PRIMARY KEY DEFAULT nextval('number'),
+    id bigint PRIMARY KEY DEFAULT hashtextextended(gen_random_uuid()::text, 0),
     namespace bytea NOT NULL, member bytea NOT NULL,
     ttl interval NOT NULL, expires timestamptz NOT NULL,
     backend integer NOT NULL, by_connection boolean NOT NULL
@@ -42,10 +43,10 @@ CREATE TABLE watch (
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000);
 CREATE INDEX watch_of_session ON watch (session);
 
--- The positions of a topic's messages have no gaps. Those up to `trimmed` were removed.
+-- Messages up to `trimmed` were removed; `size` are left.
 CREATE TABLE topic (
     namespace bytea, name bytea, id bigint NOT NULL DEFAULT nextval('number'),
-    first bigint NOT NULL, newest bigint NOT NULL, trimmed bigint NOT NULL DEFAULT 0,
+    newest bigint NOT NULL, trimmed bigint NOT NULL DEFAULT 0, size bigint NOT NULL DEFAULT 1,
     PRIMARY KEY (namespace, name)
 ) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000);
 CREATE TABLE message (topic bigint, position bigint, payload bytea NOT NULL, PRIMARY KEY (topic, position))

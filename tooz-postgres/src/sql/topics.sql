@@ -4,14 +4,14 @@
 CREATE FUNCTION trim_messages(ns bytea, n bytea, keep bigint) RETURNS boolean LANGUAGE plpgsql AS $$
 DECLARE
     t record;
-    upto bigint;
+    gone bigint[];
 BEGIN
-    SELECT id, newest, greatest(trimmed, first - 1) AS gone INTO t FROM topic WHERE namespace = ns AND name = n;
-    upto := least(t.newest - keep, t.gone + 100);
-    IF upto <= t.gone THEN RETURN false; END IF;
-    DELETE FROM message WHERE topic = t.id AND position <= upto;
-    UPDATE topic SET trimmed = upto WHERE namespace = ns AND name = n;
-    RETURN upto < t.newest - keep;
+    SELECT id, size INTO t FROM topic WHERE namespace = ns AND name = n;
+    IF t.size <= keep THEN RETURN false; END IF;
+    gone := ARRAY (SELECT position FROM message WHERE topic = t.id ORDER BY position LIMIT least(t.size - keep, 100));
+    DELETE FROM message WHERE topic = t.id AND position = ANY (gone);
+    UPDATE topic SET trimmed = gone[cardinality(gone)], size = size - cardinality(gone) WHERE namespace = ns AND name = n;
+    RETURN t.size - cardinality(gone) > keep;
 END $$;
 
 -- Adds a message, unless there is none: then it continues what an earlier call has left.
@@ -24,11 +24,9 @@ BEGIN
     status := 'LOST';
     IF ns IS NULL THEN RETURN; END IF;
     IF content IS NOT NULL THEN
-        UPDATE topic SET newest = newest + 1 WHERE namespace = ns AND name = n RETURNING id, newest INTO t, place;
-        IF NOT FOUND THEN
-            place := nextval('number');
-            INSERT INTO topic (namespace, name, first, newest) VALUES (ns, n, place, place) RETURNING id INTO t;
-        END IF;
+        place := nextval('number');
+        INSERT INTO topic (namespace, name, newest) VALUES (ns, n, place)
+            ON CONFLICT (namespace, name) DO UPDATE SET newest = place, size = topic.size + 1 RETURNING id INTO t;
         INSERT INTO message (topic, position, payload) VALUES (t, place, content);
         PERFORM changed(ns, 'topic', n);
     END IF;

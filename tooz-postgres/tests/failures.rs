@@ -1,0 +1,259 @@
+//! What the driver does when the server fails, refuses or is set up in an unusual way: a clear error or a recovery.
+
+use std::future::poll_fn;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use tokio::time::{sleep, timeout};
+use tokio_postgres::{Client, NoTls};
+use tooz_conformance::servers::postgres;
+use tooz_conformance::{Context, Failure, Harness, Needs, ensure, ensure_eq, fail};
+use tooz_core::driver::{IfBlocked, Key, Kind, Mode, NewEntry, Nonce, Roster, Session};
+use tooz_core::{ErrorKind, Name, ServiceUrl};
+use tooz_postgres::DRIVER;
+
+const SOON: Duration = Duration::from_secs(10);
+
+fn main() -> ExitCode {
+    let url = |hosts: &[String]| format!("postgres://postgres@{}/postgres", hosts[0]);
+    let harness = Harness::new("postgres-failures", DRIVER, postgres::single(), url).only_own();
+    let own = Needs::OWN_SERVER;
+    tooz_conformance::main(
+        harness
+            .trial("postgres::a_wrong_password_is_an_error", own, a_wrong_password_is_an_error)
+            .trial("postgres::missing_rights_are_an_error", own, missing_rights_are_an_error)
+            .trial("postgres::a_missing_database_is_an_error", own, a_missing_database_is_an_error)
+            .trial("postgres::a_read_only_server_is_an_error", own, a_read_only_server_is_an_error)
+            .trial("postgres::too_many_connections_are_an_error", own, too_many_connections_are_an_error)
+            .trial("postgres::a_terminated_connection_is_restored", own, a_terminated_connection_is_restored)
+            .trial("postgres::a_lock_timeout_is_retryable", own, a_lock_timeout_is_retryable)
+            .trial("postgres::a_deadlock_is_retryable", own, a_deadlock_is_retryable)
+            .trial("postgres::settings_of_the_role_do_no_harm", own, settings_of_the_role_do_no_harm)
+            .trial("postgres::a_dropped_schema_ends_sessions", own, a_dropped_schema_ends_sessions)
+            .trial("postgres::a_closed_connection_ends_the_session", own, a_closed_connection_ends_the_session)
+            .trial("postgres::dead_sessions_of_other_namespaces_are_removed", own, dead_sessions_are_removed),
+    )
+}
+
+/// A connection of the superuser.
+async fn admin(context: &Context) -> Result<Client, Failure> {
+    let (client, mut connection) = tokio_postgres::connect(context.url(), NoTls).await?;
+    tokio::spawn(async move { while let Some(Ok(_)) = poll_fn(|context| connection.poll_message(context)).await {} });
+    Ok(client)
+}
+
+/// The URL for the role `app`.
+fn as_app(context: &Context, rest: &str) -> String {
+    context.url().replace("postgres@", "app:s3cret@") + rest
+}
+
+async fn fails(context: &Context, kind: ErrorKind, text: &str) -> Result<(), Failure> {
+    match context.session("a").await {
+        Ok(_) => fail!("the driver has connected; expected {kind:?}"),
+        Err(error) => ensure!(error.to_string().contains(text) && !error.to_string().contains("s3cret"), "{error}"),
+    }
+    let url: ServiceUrl = context.url().parse()?;
+    let opened = (DRIVER.open)(&url)?.open(&context.session_options("a")?).await;
+    ensure_eq!(opened.err().map(|error| error.kind()), Some(kind));
+    Ok(())
+}
+
+async fn a_wrong_password_is_an_error(context: Context) -> Result<(), Failure> {
+    let admin = admin(&context).await?;
+    let rules = "host all app 127.0.0.1/32 scram-sha-256\nhost all all 127.0.0.1/32 trust";
+    let write = format!("COPY (SELECT unnest(string_to_array('{rules}', chr(10)))) TO PROGRAM 'cat > pg_hba.conf'");
+    admin.batch_execute("CREATE ROLE app LOGIN PASSWORD 'another'").await?;
+    admin.batch_execute(&write.replace('\n', "' || chr(10) || '")).await?;
+    admin.batch_execute("SELECT pg_reload_conf()").await?;
+    sleep(Duration::from_millis(300)).await;
+    fails(&context.at(as_app(&context, "")), ErrorKind::AuthFailed, "user name or password").await?;
+    let without = context.url().replace("postgres@", "app@");
+    fails(&context.at(without), ErrorKind::AuthFailed, "asks for a password").await
+}
+
+async fn missing_rights_are_an_error(context: Context) -> Result<(), Failure> {
+    let admin = admin(&context).await?;
+    admin.batch_execute("CREATE ROLE app LOGIN").await?;
+    let app = context.at(as_app(&context, ""));
+    fails(&app, ErrorKind::AuthFailed, "may not install the schema").await?;
+    context.session("a").await?.close().await?;
+    fails(&app, ErrorKind::AuthFailed, "may not install the schema").await?;
+    admin.batch_execute("GRANT USAGE ON SCHEMA tooz TO app").await?;
+    fails(&app, ErrorKind::AuthFailed, "no right").await?;
+    let grants = "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA tooz TO app;
+                  GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA tooz TO app";
+    admin.batch_execute(grants).await?;
+    drop(app.coordinator("a").await?.lock("l").acquire().await?);
+    Ok(())
+}
+
+async fn a_missing_database_is_an_error(context: Context) -> Result<(), Failure> {
+    let elsewhere = context.at(context.url().replace("/postgres", "/missing").replace("//missing", "//postgres"));
+    fails(&elsewhere, ErrorKind::InvalidOption, "no such database").await
+}
+
+async fn a_read_only_server_is_an_error(context: Context) -> Result<(), Failure> {
+    let (admin, session) = (admin(&context).await?, context.session("a").await?);
+    admin.batch_execute("ALTER SYSTEM SET default_transaction_read_only = on").await?;
+    admin.batch_execute("SELECT pg_reload_conf()").await?;
+    sleep(Duration::from_millis(300)).await;
+    fails(&context, ErrorKind::Unavailable, "takes no writes").await?;
+    let renewed = session.renew().await;
+    ensure!(renewed.as_ref().is_err_and(tooz_core::Error::is_retryable), "{renewed:?}");
+    admin.batch_execute("SET default_transaction_read_only = off").await?;
+    admin.batch_execute("ALTER SYSTEM RESET ALL").await?;
+    admin.batch_execute("SELECT pg_reload_conf()").await?;
+    sleep(Duration::from_millis(300)).await;
+    Ok(session.renew().await?)
+}
+
+async fn too_many_connections_are_an_error(context: Context) -> Result<(), Failure> {
+    let admin = admin(&context).await?;
+    admin.batch_execute("CREATE ROLE app LOGIN SUPERUSER; ALTER DATABASE postgres CONNECTION LIMIT 1").await?;
+    admin.batch_execute("ALTER ROLE app NOSUPERUSER").await?;
+    fails(&context.at(as_app(&context, "")), ErrorKind::Unavailable, "no connection left").await
+}
+
+async fn a_terminated_connection_is_restored(context: Context) -> Result<(), Failure> {
+    let admin = admin(&context).await?;
+    let (a, b) = (context.coordinator("a").await?, context.coordinator("b").await?);
+    let held = a.lock("l").acquire().await?;
+    let waiting = tokio::spawn(async move { b.lock("l").acquire().await.map(|guard| (b, guard)) });
+    for _ in 0..3 {
+        sleep(Duration::from_millis(200)).await;
+        admin
+            .query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'tooz %'", &[])
+            .await?;
+    }
+    held.verify().await?;
+    held.release().await?;
+    drop(timeout(SOON, waiting).await???);
+    Ok(())
+}
+
+fn roster() -> Result<Roster, Failure> {
+    Ok(Roster { kind: Kind::Lock, name: Name::new("l")? })
+}
+
+async fn enter(session: &dyn Session) -> tooz_core::Result<tooz_core::driver::Standing> {
+    let entry = NewEntry {
+        nonce: Nonce::random(),
+        key: Key::Nonce,
+        mode: Mode::Exclusive,
+        limit: std::num::NonZeroU32::MIN,
+        if_blocked: IfBlocked::Wait,
+        needs_declared: false,
+        value: b"",
+    };
+    let roster = Roster { kind: Kind::Lock, name: Name::new("l")? };
+    session.enter(&roster, entry).await
+}
+
+/// The lock of the roster, as a statement takes it.
+fn lock_of(context: &Context) -> Result<String, Failure> {
+    let (namespace, roster) = (context.namespace(), roster()?);
+    Ok(format!("SELECT pg_advisory_xact_lock(tooz.lock_key('{namespace}', '{}', '{}'))", roster.kind, roster.name))
+}
+
+async fn a_lock_timeout_is_retryable(context: Context) -> Result<(), Failure> {
+    let admin = admin(&context).await?;
+    admin.batch_execute("ALTER ROLE postgres SET lock_timeout = '100ms'").await?;
+    let session = context.session("a").await?;
+    admin.batch_execute(&format!("BEGIN; {}", lock_of(&context)?)).await?;
+    let error = enter(&*session).await.err();
+    ensure!(error.as_ref().is_some_and(|error| error.to_string().contains("lock_timeout")), "{error:?}");
+    ensure!(error.is_some_and(|error| error.is_retryable()));
+    admin.batch_execute("COMMIT").await?;
+    enter(&*session).await.map(drop)?;
+    Ok(())
+}
+
+async fn a_deadlock_is_retryable(context: Context) -> Result<(), Failure> {
+    let (admin, session) = (admin(&context).await?, context.session("a").await?);
+    admin.batch_execute(&format!("SET deadlock_timeout = '1min'; BEGIN; {}", lock_of(&context)?)).await?;
+    let entering = tokio::spawn(async move { (enter(&*session).await, session) });
+    sleep(Duration::from_millis(300)).await;
+    // The session's row is locked by the request, which waits for the roster.
+    let circle = admin.batch_execute("SELECT FROM tooz.session FOR UPDATE; COMMIT");
+    let (entered, _) = tokio::join!(entering, circle);
+    let (entered, session) = entered?;
+    ensure!(entered.as_ref().is_err_and(|error| error.to_string().contains("deadlock")), "{entered:?}");
+    ensure!(entered.is_err_and(|error| error.is_retryable()));
+    enter(&*session).await.map(drop)?;
+    Ok(())
+}
+
+async fn settings_of_the_role_do_no_harm(context: Context) -> Result<(), Failure> {
+    let admin = admin(&context).await?;
+    for setting in [
+        "default_transaction_isolation = serializable",
+        "synchronous_commit = off",
+        "search_path = pg_catalog",
+        "bytea_output = escape",
+        "standard_conforming_strings = off",
+        "statement_timeout = 1",
+    ] {
+        admin.batch_execute(&format!("ALTER ROLE postgres SET {setting}")).await?;
+    }
+    let (a, b) = (context.coordinator("a").await?, context.coordinator("b").await?);
+    let held = a.lock("l").acquire().await?;
+    ensure!(b.lock("l").try_acquire().await?.is_none());
+    held.release().await?;
+    drop(b.lock("l").acquire().await?);
+    Ok(())
+}
+
+async fn a_dropped_schema_ends_sessions(context: Context) -> Result<(), Failure> {
+    let (admin, a) = (admin(&context).await?, context.coordinator("a").await?);
+    let held = a.lock("l").acquire().await?;
+    admin.batch_execute("DROP SCHEMA tooz CASCADE").await?;
+    admin
+        .query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'tooz %'", &[])
+        .await?;
+    timeout(SOON, held.lost()).await?;
+    let again = timeout(SOON, context.coordinator("b").await?.lock("l").acquire()).await??;
+    ensure!(
+        again.fencing_token() > held.fencing_token(),
+        "{} is not above {}",
+        again.fencing_token(),
+        held.fencing_token()
+    );
+    Ok(())
+}
+
+async fn a_closed_connection_ends_the_session(context: Context) -> Result<(), Failure> {
+    let context = context.at(format!("{}?liveness=connection", context.url())).with_ttl(Duration::from_secs(60));
+    let admin = admin(&context.at(context.url().replace("?liveness=connection", ""))).await?;
+    let (a, b) = (context.coordinator("a").await?, context.coordinator("b").await?);
+    let held = a.lock("l").acquire().await?;
+    let waiting = tokio::spawn(async move { b.lock("l").acquire().await.map(|guard| (b, guard)) });
+    // The ring is looked at anew every third of the TTL, so the second session is watched by the first one by then.
+    sleep(Duration::from_secs(1)).await;
+    let ended = "SELECT pg_terminate_backend(backend) FROM tooz.session WHERE member = 'a'";
+    admin.query(ended, &[]).await?;
+    drop(timeout(SOON, waiting).await???);
+    timeout(SOON, held.lost()).await?;
+    Ok(())
+}
+
+async fn dead_sessions_are_removed(context: Context) -> Result<(), Failure> {
+    let admin = admin(&context).await?;
+    for _ in 0..5 {
+        let session = context.in_another_namespace().with_ttl(Duration::from_millis(200)).session("a").await?;
+        enter(&*session).await.map(drop)?;
+    }
+    sleep(Duration::from_millis(500)).await;
+    let _session = context.session("b").await?;
+    let mut rest = (0i64, 0i64);
+    for _ in 0..100 {
+        let row = admin
+            .query_one("SELECT (SELECT count(*) FROM tooz.session), (SELECT count(*) FROM tooz.entry)", &[])
+            .await?;
+        rest = (row.get(0), row.get(1));
+        if rest == (1, 0) {
+            return Ok(());
+        }
+        sleep(Duration::from_millis(50)).await;
+    }
+    fail!("{rest:?} sessions and entries are left")
+}
