@@ -57,11 +57,12 @@ impl Requests {
         let mut channel = tokio::net::UnixStream::from_std(channel)?;
         let requests = Self { all: all.clone(), stop, is_running: is_running.clone() };
         tokio::spawn(async move {
+            let mut nothing = [0];
             loop {
                 let request = tokio::select! {
                     Some(signal) = signals.recv() => Request::Signal(signal),
                     // The guardian sends nothing more, so this waits for its death.
-                    _ = channel.read(&mut [0]) => Request::GuardianDied,
+                    _ = channel.read(&mut nothing) => Request::GuardianDied,
                 };
                 // A command that runs receives the signal, and what it makes of it decides.
                 let ends =
