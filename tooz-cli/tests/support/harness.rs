@@ -11,7 +11,7 @@ use tokio::runtime::Runtime;
 use tooz_conformance::servers::{Deployment, DeploymentSpec};
 
 use super::beat;
-use super::program::{Finished, Program, tooz};
+use super::program::{Finished, Program, eventually, tooz};
 use crate::trials;
 
 /// The TTL in the trials: the shortest that every server grants.
@@ -58,6 +58,14 @@ impl Backend {
     #[track_caller]
     pub(crate) fn assert_free(&self, lock: &str) {
         self.run(&["--no-wait", lock], "true").finish().assert_code(0);
+    }
+
+    /// Waits until so many clients hold or await the lock.
+    pub(crate) fn wait_for_clients(&self, lock: &str, count: usize) {
+        let what = format!("{count} clients hold or await the lock");
+        eventually(&what, || {
+            self.tooz(&["lock", "show", lock, "--json"]).stdout.matches("\"token\":").count() == count
+        });
     }
 
     pub(crate) fn freeze(&self) {
