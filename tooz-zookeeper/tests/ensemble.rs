@@ -21,7 +21,7 @@ fn main() -> ExitCode {
         format!("zookeeper://{}", hosts.join(","))
     });
     tooz_conformance::main(
-        harness
+        support::without_copies(harness)
             .trial("zookeeper::sessions_outlive_the_leader", Needs::OWN_SERVER, sessions_outlive_the_leader)
             .trial("zookeeper::a_frozen_follower_makes_no_second_holder", Needs::OWN_SERVER, a_frozen_follower)
             .trial(
