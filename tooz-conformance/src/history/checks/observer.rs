@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::eras::replacements;
 use super::rule::{Rule, Violation};
 use super::spans::{nanos, spans};
-use crate::history::client_id::{Client, member};
+use crate::history::client_id::{Client, NEIGHBOUR, member};
 use crate::history::event::{Act, History};
 
 pub(super) fn check(history: &History) -> Vec<Violation> {
@@ -17,7 +17,9 @@ pub(super) fn check(history: &History) -> Vec<Violation> {
     for event in &history.events {
         let (term, leader) = match &event.act {
             Act::ObservedLeader(Some((leader, term))) => (*term, leader.clone()),
-            Act::Granted(op, term) if observed && asked.contains_key(&(event.client, *op)) => {
+            Act::Granted(op, term)
+                if observed && event.client != NEIGHBOUR && asked.contains_key(&(event.client, *op)) =>
+            {
                 (*term, member(event.client))
             }
             _ => continue,
