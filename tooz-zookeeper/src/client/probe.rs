@@ -10,6 +10,7 @@ use futures_util::future::join_all;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::lookup_host;
 use tokio::time::timeout;
+use tooz_core::driver::Nonce;
 use tooz_core::{Error, ErrorKind};
 
 use super::backend::{Dialer, Stream};
@@ -79,8 +80,10 @@ async fn resolve_and_greet(host: &str, dialer: &Dialer) -> Answer<SocketAddr> {
 /// Asks for a session that does not exist. A server that serves refuses it, at no cost to the ensemble.
 async fn greet(host: &str, addr: SocketAddr, dialer: &Dialer) -> Answer<()> {
     let stream = dialer.dial(host, addr).await?;
-    // Ids of real sessions are positive. Two probes with the same id would close each other's connection.
-    handshake(stream, Duration::from_secs(4), rand::random::<i64>() | i64::MIN).await.map(drop)
+    // Ids of real sessions are positive. Two probes with the same id would close each other's connection, so the number
+    // comes from the operating system: a fork copies every generator inside the process.
+    let id = Nonce::random().0 as i64 | i64::MIN;
+    handshake(stream, Duration::from_secs(4), id).await.map(drop)
 }
 
 /// Opens a session and closes it, to learn its timeout.
