@@ -13,7 +13,7 @@ const VARIABLE: &str = "TOOZ_BACKEND";
 /// Where the backend is.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Backend {
-    /// The URL of the backend, such as redis://host:6379, etcd://host:2379, zookeeper://host:2181 or file:///directory.
+    /// The URL of the backend, such as redis://host:6379, etcd://host:2379, zookeeper://host:2181, postgres://host/database or file:///directory.
     ///
     /// Options follow as in redis://host?ttl=30s&namespace=blue. Other users can see the arguments of a program, so
     /// put a URL with a password into the variable TOOZ_BACKEND. Default: a directory of the user, for the programs of

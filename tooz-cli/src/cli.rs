@@ -16,7 +16,7 @@ use crate::commands::topic::TopicCommand;
 use crate::doctor::Doctor;
 use crate::top::Top;
 
-/// Locks, elections, groups and topics from a shell, over Redis, etcd, ZooKeeper or the files of one host.
+/// Locks, elections, groups and topics from a shell, over Redis, etcd, ZooKeeper, PostgreSQL or the files of one host.
 #[derive(Debug, Parser)]
 #[command(name = "tooz", version, propagate_version = true, subcommand_required = true, arg_required_else_help = true)]
 pub(crate) struct Cli {

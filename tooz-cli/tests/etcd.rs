@@ -4,5 +4,5 @@ mod support;
 mod trials;
 
 fn main() -> std::process::ExitCode {
-    support::main(support::Server::Deployment(tooz_conformance::servers::etcd::single(), "etcd"))
+    support::main(support::Server::Deployment(tooz_conformance::servers::etcd::single(), "etcd://", ""))
 }

@@ -4,5 +4,5 @@ mod support;
 mod trials;
 
 fn main() -> std::process::ExitCode {
-    support::main(support::Server::Deployment(tooz_conformance::servers::redis::persistent(), "redis"))
+    support::main(support::Server::Deployment(tooz_conformance::servers::redis::persistent(), "redis://", ""))
 }

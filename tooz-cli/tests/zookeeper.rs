@@ -4,5 +4,5 @@ mod support;
 mod trials;
 
 fn main() -> std::process::ExitCode {
-    support::main(support::Server::Deployment(tooz_conformance::servers::zookeeper::single(), "zookeeper"))
+    support::main(support::Server::Deployment(tooz_conformance::servers::zookeeper::single(), "zookeeper://", ""))
 }

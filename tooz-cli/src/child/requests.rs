@@ -44,28 +44,45 @@ impl Stop {
 pub(super) struct Requests {
     all: broadcast::Sender<Request>,
     stop: watch::Receiver<Option<Stop>>,
+    is_running: watch::Sender<bool>,
 }
 
 impl Requests {
     /// Begins to receive, in tasks of the present runtime.
     pub(super) fn receive(channel: UnixStream) -> std::io::Result<Self> {
-        let (all, (stopping, stop)) = (broadcast::Sender::new(PENDING), watch::channel(None));
+        let (all, is_running) = (broadcast::Sender::new(PENDING), watch::Sender::new(false));
+        let (stopping, stop) = watch::channel(None);
         let mut signals = forward_signals()?;
-        let (to_all, to_stopping) = (all.clone(), stopping.clone());
-        tokio::spawn(async move {
-            while let Some(signal) = signals.recv().await {
-                announce(Request::Signal(signal), &to_all, &to_stopping);
-            }
-        });
         channel.set_nonblocking(true)?;
         let mut channel = tokio::net::UnixStream::from_std(channel)?;
-        let requests = Self { all: all.clone(), stop };
+        let requests = Self { all: all.clone(), stop, is_running: is_running.clone() };
         tokio::spawn(async move {
-            // The guardian sends nothing more, so this waits for its death.
-            let _ = channel.read(&mut [0]).await;
-            announce(Request::GuardianDied, &all, &stopping);
+            let mut nothing = [0];
+            loop {
+                let request = tokio::select! {
+                    Some(signal) = signals.recv() => Request::Signal(signal),
+                    // The guardian sends nothing more, so this waits for its death.
+                    _ = channel.read(&mut nothing) => Request::GuardianDied,
+                };
+                // A command that runs receives the signal, and what it makes of it decides.
+                let ends =
+                    matches!(request, Request::Signal(signal) if ENDING.contains(&signal) && !*is_running.borrow());
+                if request == Request::GuardianDied || ends {
+                    stopping.send_if_modified(|stop| stop.is_none().then(|| *stop = Some(Stop(request))).is_some());
+                }
+                // Without a command there is no receiver.
+                let _ = all.send(request);
+                if request == Request::GuardianDied {
+                    return;
+                }
+            }
         });
         Ok(requests)
+    }
+
+    /// Says whether a command runs.
+    pub(super) fn set_running(&self, is_running: bool) {
+        self.is_running.send_replace(is_running);
     }
 
     /// All requests from now on.
@@ -73,12 +90,14 @@ impl Requests {
         self.all.subscribe()
     }
 
-    /// Waits for a request that ends a runner without a command. It may have come before. Cancel safe.
+    /// Waits for a request that ends the runner, and until no command runs. Cancel safe.
     pub(super) async fn stop(&self) -> Stop {
-        let mut stop = self.stop.clone();
-        match stop.wait_for(Option::is_some).await.ok().and_then(|stop| *stop) {
-            Some(stop) => stop,
-            None => std::future::pending().await,
+        let (mut stop, mut is_running) = (self.stop.clone(), self.is_running.subscribe());
+        let stop = stop.wait_for(Option::is_some).await.ok().and_then(|stop| *stop);
+        match (stop, is_running.wait_for(|is_running| !is_running).await) {
+            (Some(stop), Ok(_)) => stop,
+            // The senders live as long as their tasks, which is until the guardian dies.
+            _ => std::future::pending().await,
         }
     }
 
@@ -97,12 +116,4 @@ pub(super) fn forward_signals() -> std::io::Result<mpsc::UnboundedReceiver<Signa
         tokio::spawn(async move { while signals.recv().await.is_some() && sender.send(passed_on).is_ok() {} });
     }
     Ok(receiver)
-}
-
-fn announce(request: Request, all: &broadcast::Sender<Request>, stopping: &watch::Sender<Option<Stop>>) {
-    if !matches!(request, Request::Signal(signal) if !ENDING.contains(&signal)) {
-        stopping.send_if_modified(|stop| stop.is_none().then(|| *stop = Some(Stop(request))).is_some());
-    }
-    // Without a command there is no receiver.
-    let _ = all.send(request);
 }

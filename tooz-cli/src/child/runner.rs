@@ -17,13 +17,12 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use rustix::process::Signal;
-use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
 use tooz::{Error, Guard};
 
 use super::channel::{self, Report};
 use super::group::{self, CommandGroup, CommandLine};
-use super::requests::{Request, Requests, Stop};
+use super::requests::{Request, Requests};
 use crate::arguments::duration;
 use crate::exit::{Failure, INTERNAL, LOST, Result, SIGNALED};
 use crate::output::say;
@@ -70,7 +69,6 @@ pub(crate) struct Runner {
     line: CommandLine,
     on_loss: OnLoss,
     grace: Duration,
-    is_running: watch::Sender<bool>,
 }
 
 impl Runner {
@@ -85,7 +83,6 @@ impl Runner {
             line: CommandLine { words: options.command.clone(), foreground },
             on_loss: options.on_loss,
             grace: options.grace,
-            is_running: watch::Sender::new(false),
         })
     }
 
@@ -93,16 +90,9 @@ impl Runner {
     pub(crate) async fn unless_stopped<T>(&self, work: impl Future<Output = T>) -> Result<T> {
         tokio::select! {
             biased;
-            stop = self.stopped_without_command() => Err(Failure::new(stop.code(), "")),
+            stop = self.requests.stop() => Err(Failure::new(stop.code(), "")),
             output = work => Ok(output),
         }
-    }
-
-    async fn stopped_without_command(&self) -> Stop {
-        let stop = self.requests.stop().await;
-        // The sender is a field, so it lives.
-        let _ = self.is_running.subscribe().wait_for(|is_running| !is_running).await;
-        stop
     }
 
     /// Runs the command under the guard and returns its exit code. If the future is dropped, the command is killed.
@@ -230,7 +220,7 @@ struct Running<'a>(&'a Runner);
 
 impl<'a> Running<'a> {
     fn begin(runner: &'a Runner) -> Self {
-        runner.is_running.send_replace(true);
+        runner.requests.set_running(true);
         Self(runner)
     }
 }
@@ -238,7 +228,7 @@ impl<'a> Running<'a> {
 impl Drop for Running<'_> {
     fn drop(&mut self) {
         self.0.report(Report::Ended);
-        self.0.is_running.send_replace(false);
+        self.0.requests.set_running(false);
     }
 }
 

@@ -48,8 +48,9 @@ async fn session(coordinator: &Coordinator) -> Check {
         Some(remaining) => format!("lives for {remaining:.1?} without a renewal"),
         None => "ends with the process, without a timeout".to_owned(),
     };
+    let server = health.server.map(|server| format!("{server}; ")).unwrap_or_default();
     match health.round_trip {
-        Ok(took) => Check::ok("session", format!("renewed in {took:.1?}; {life}")),
+        Ok(took) => Check::ok("session", format!("{server}renewed in {took:.1?}; {life}")),
         Err(error) => Check::fail("session", error),
     }
 }

@@ -62,6 +62,8 @@ pub(super) struct Model {
     pub(super) order: Order,
     pub(super) mode: Mode,
     pub(super) selected: usize,
+    /// Whether the user has moved the selection. It then stays on its object, and before on the first row.
+    is_chosen: bool,
     /// Why the backend does not answer, or what the last command did.
     pub(super) message: String,
     is_failing: bool,
@@ -81,9 +83,9 @@ impl Model {
         }
     }
 
-    /// Computes the rows anew. The selection stays on its object.
+    /// Computes the rows anew.
     pub(super) fn arrange(&mut self) {
-        let selected = self.rows.get(self.selected).cloned();
+        let selected = self.rows.get(self.selected).filter(|_| self.is_chosen).cloned();
         let filter = self.filter.to_lowercase();
         let matching = self.objects.iter().filter(|(object, content)| matches(object, content, &filter));
         let mut rows: Vec<(&Object, &Content)> = matching.collect();
@@ -98,7 +100,8 @@ impl Model {
         }
         self.rows = rows.into_iter().map(|(object, _)| object.clone()).collect();
         let kept = selected.and_then(|selected| self.rows.iter().position(|row| *row == selected));
-        self.selected = kept.unwrap_or(self.selected).min(self.rows.len().saturating_sub(1));
+        let otherwise = if self.is_chosen { self.selected } else { 0 };
+        self.selected = kept.unwrap_or(otherwise).min(self.rows.len().saturating_sub(1));
     }
 
     /// The rows from `first` on.
@@ -122,6 +125,7 @@ impl Model {
 
     /// Moves the selection by a number of rows.
     pub(super) fn select(&mut self, by: isize) {
+        self.is_chosen = true;
         self.selected = self.selected.saturating_add_signed(by).min(self.rows.len().saturating_sub(1));
     }
 }

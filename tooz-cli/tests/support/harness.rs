@@ -11,7 +11,7 @@ use tokio::runtime::Runtime;
 use tooz_conformance::servers::{Deployment, DeploymentSpec};
 
 use super::beat;
-use super::program::{Finished, Program, tooz};
+use super::program::{Finished, Program, eventually, tooz};
 use crate::trials;
 
 /// The TTL in the trials: the shortest that every server grants.
@@ -22,8 +22,8 @@ pub(crate) const TTL: Duration = Duration::from_secs(4);
 pub(crate) enum Server {
     /// A directory; there is no server.
     Directory,
-    /// A server, and the scheme of its URL.
-    Deployment(DeploymentSpec, &'static str),
+    /// A server; the scheme of its URL with the user, and the path.
+    Deployment(DeploymentSpec, &'static str, &'static str),
 }
 
 /// One trial's view of the backend: a namespace and a directory of its own.
@@ -60,6 +60,14 @@ impl Backend {
         self.run(&["--no-wait", lock], "true").finish().assert_code(0);
     }
 
+    /// Waits until so many clients hold or await the lock.
+    pub(crate) fn wait_for_clients(&self, lock: &str, count: usize) {
+        let what = format!("{count} clients hold or await the lock");
+        eventually(&what, || {
+            self.tooz(&["lock", "show", lock, "--json"]).stdout.matches("\"token\":").count() == count
+        });
+    }
+
     pub(crate) fn freeze(&self) {
         let (runtime, deployment) = self.deployment.as_ref().unwrap();
         runtime.block_on(deployment.pause()).unwrap();
@@ -87,16 +95,17 @@ pub(crate) fn main(server: Server) -> ExitCode {
     let deployment = match &server {
         Server::Directory => None,
         Server::Deployment(..) if arguments.list => None,
-        Server::Deployment(spec, _) => Some(Arc::new(runtime.block_on(Deployment::start(spec)).unwrap())),
+        Server::Deployment(spec, ..) => Some(Arc::new(runtime.block_on(Deployment::start(spec)).unwrap())),
     };
-    let scheme = if let Server::Deployment(_, scheme) = server { scheme } else { "file" };
+    let (scheme, path) =
+        if let Server::Deployment(_, scheme, path) = server { (scheme, path) } else { ("file://", "") };
     let with_server = deployment.clone().map(|deployment| (runtime.clone(), deployment));
     let has_server = with_server.is_some() || arguments.list;
     let chosen = trials::all().into_iter().filter(|trial| has_server || !trial.needs_server);
     let trials = chosen.map(|trial| {
         let with_server = with_server.clone();
         Trial::test(trial.name, move || {
-            (trial.run)(&backend(scheme, with_server));
+            (trial.run)(&backend(scheme, path, with_server));
             Ok(())
         })
     });
@@ -107,7 +116,7 @@ pub(crate) fn main(server: Server) -> ExitCode {
     conclusion.exit_code()
 }
 
-fn backend(scheme: &str, deployment: Option<(Arc<Runtime>, Arc<Deployment>)>) -> Backend {
+fn backend(scheme: &str, path: &str, deployment: Option<(Arc<Runtime>, Arc<Deployment>)>) -> Backend {
     static COUNT: AtomicU64 = AtomicU64::new(0);
     let directory = tempfile::tempdir().unwrap();
     let place = match &deployment {
@@ -115,6 +124,6 @@ fn backend(scheme: &str, deployment: Option<(Arc<Runtime>, Arc<Deployment>)>) ->
         None => directory.path().join("backend").display().to_string(),
     };
     let count = COUNT.fetch_add(1, Ordering::Relaxed);
-    let url = format!("{scheme}://{place}?ttl={}s&namespace=trial-{count}", TTL.as_secs());
+    let url = format!("{scheme}{place}{path}?ttl={}s&namespace=trial-{count}", TTL.as_secs());
     Backend { url, directory, deployment }
 }

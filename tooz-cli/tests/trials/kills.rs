@@ -27,8 +27,7 @@ impl Pair {
         let holder = backend.run(&arguments, &format!("{prelude} {}; exit 7", first.forever()));
         first.wait_for_start();
         let waiter = backend.run(&["x"], &second.during(Duration::from_millis(100)));
-        // Time to enter the queue.
-        std::thread::sleep(Duration::from_millis(500));
+        backend.wait_for_clients("x", 2);
         assert_eq!(second.span(), None, "the lock is held");
         Self { holder, waiter, first, second }
     }
@@ -108,12 +107,12 @@ pub(super) fn a_waiting_program_is_terminated(backend: &Backend) {
     let pair = Pair::start(backend, &[], "");
     for (signal, code) in [(Signal::TERM, 143), (Signal::INT, 130), (Signal::HUP, 129)] {
         let waiting = backend.run(&["x"], "true");
-        std::thread::sleep(Duration::from_millis(300));
+        backend.wait_for_clients("x", 3);
         waiting.signal(signal);
         waiting.finish().assert_code(code);
     }
     let mut killed = backend.run(&["x"], "true");
-    std::thread::sleep(Duration::from_millis(300));
+    backend.wait_for_clients("x", 3);
     killed.signal(Signal::KILL);
     eventually("the waiting program is gone", || !killed.is_running());
     pair.holder.signal(Signal::TERM);

@@ -47,6 +47,7 @@ pub(crate) fn all() -> Vec<NamedTrial> {
         objects::queues_are_shown_and_broken,
         services::another_leader_follows,
         services::a_deposed_leader_leads_again,
+        services::the_command_decides_what_a_signal_means,
         services::a_period_has_one_run,
         services::each_period_has_a_run,
         top::changes_appear_and_a_lock_is_broken,

@@ -50,6 +50,17 @@ pub(super) fn a_deposed_leader_leads_again(backend: &Backend) {
     program.finish().assert_code(137);
 }
 
+pub(super) fn the_command_decides_what_a_signal_means(backend: &Backend) {
+    for command in [&["run", "x"][..], &["lead", "x"], &["once", "x", "--every", "1000h"]] {
+        let file = backend.directory.path().join(command[0]);
+        let script = format!("trap 'exit 5' TERM; echo > '{}'; while :; do sleep 0.05; done", file.display());
+        let program = backend.start(&[command, &["--", "sh", "-c", &script]].concat());
+        eventually("the command runs", || file.exists());
+        program.signal(Signal::TERM);
+        program.finish().assert_code(5);
+    }
+}
+
 pub(super) fn a_leader_behind_a_frozen_server_leads_again(backend: &Backend) {
     let (program, terms) = leader(backend);
     let command = program.command();

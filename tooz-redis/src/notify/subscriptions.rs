@@ -17,12 +17,10 @@ use std::time::Duration;
 use tokio::sync::{Notify, broadcast, mpsc, watch};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tooz_core::driver::support::{lock, session_closed, session_lost};
-use tooz_core::driver::{Loss, Nonce};
+use tooz_core::driver::{Loss, Nonce, OwnEntries, Wakeup, Wakeups};
 use tooz_core::{Error, Result};
 
 use super::followers::{Followers, Notice};
-use super::own_entries::OwnEntries;
-use super::wakeups::{Wakeup, Wakeups};
 use crate::client::{Connections, ECHO, ENTRIES, WITHDRAW};
 use crate::error::history_changed;
 use crate::history::History;

@@ -8,11 +8,10 @@ use std::time::Duration;
 use tokio::time::timeout;
 use tooz_core::Result;
 use tooz_core::driver::support::not_held;
-use tooz_core::driver::{Roster, Ticket};
+use tooz_core::driver::{Roster, Ticket, Wakeup};
 
 use crate::client::WAIT;
 use crate::layout;
-use crate::notify::Wakeup;
 use crate::session::RedisSession;
 
 /// The longest time without a look at the server.

@@ -18,7 +18,7 @@ pub(in crate::doctor) async fn examine(url: &ServiceUrl) -> Vec<Check> {
         "redis" | "valkey" | "redis-cluster" | "valkey-cluster" => (Product::Redis, 6379),
         "etcd" | "etcd3+http" => (Product::Etcd, 2379),
         "zookeeper" | "zk" | "kazoo" => (Product::ZooKeeper, 2181),
-        "file" => return Vec::new(),
+        "file" | "postgres" | "postgresql" => return Vec::new(),
         scheme => return vec![Check::ok("server", format!("settings are not examined over {scheme}://"))],
     };
     let mut checks = Vec::new();

@@ -11,11 +11,12 @@ use super::model::{seeded, three_clients, ticket_of};
 use crate::trials::fixtures::{Client, admitted, entry, fails, group, limit, member, not_now, poll_then_drop, soon};
 use crate::{Context, Failure, ensure, ensure_eq};
 
-trials! { "driver"
-    NOTHING:
+rule_trials! {
+    R7:
+    follow_reports_the_end_of_a_session;
+    R19:
     follow_agrees_with_the_provided_one,
     follow_begins_with_what_was_done_before,
-    follow_reports_the_end_of_a_session,
     follow_waits_until_something_changes;
 }
 
