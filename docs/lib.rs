@@ -26,6 +26,7 @@ pages! {
     Groups: "groups.md",
     Partitioning: "partitioning.md",
     Topics: "topics.md",
+    Blocking: "blocking.md",
     ChoosingABackend: "choosing-a-backend.md",
     FailureAndFencing: "failure-and-fencing.md",
     Operating: "operating.md",

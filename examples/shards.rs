@@ -1,9 +1,9 @@
-//! Divides twenty shards among the members of a group by consistent hashing. Start several, and stop some: the shards move.
+//! Divides twenty shards among the members of a group. Start several, and stop some: the shards move. A shard has one owner at
+//! a time, and its owner finishes first.
 
 use std::time::Duration;
 
-use tokio::time::sleep;
-use tooz::{Capabilities, Coordinator, Result};
+use tooz::{Assignment, AssignmentEvent, Capabilities, Coordinator, Result};
 
 #[tokio::main]
 async fn main() -> Result<()> {
@@ -19,10 +19,18 @@ async fn work(coordinator: &Coordinator) -> Result<()> {
     group.create_if_missing().await?;
     // A member of weight 2 gets twice as many shards as one of weight 1.
     let _membership = group.join(Capabilities::from_iter([("weight", 1)])).await?;
-    let partitioner = group.partitioner().await?;
-    loop {
-        let mine: Vec<_> = (0..20).filter(|shard| partitioner.belongs_to_me(format!("shard-{shard}"))).collect();
-        println!("{} has {} of 20 shards: {mine:?}", coordinator.member(), mine.len());
-        sleep(Duration::from_secs(1)).await;
+    let shards = (0..20).map(|number| format!("shard-{number}"));
+    let mut assignments = group.assignments(shards, Duration::from_secs(30)).await?;
+    while let Some(event) = assignments.next().await.transpose()? {
+        if let AssignmentEvent::Assigned(shard) = event {
+            tokio::spawn(serve(shard));
+        }
     }
+    Ok(())
+}
+
+async fn serve(shard: Assignment) {
+    println!("{} is ours, with token {}", shard.key(), shard.fencing_token());
+    shard.revoked().await;
+    println!("{} goes to another member", shard.key()); // when it is dropped here
 }

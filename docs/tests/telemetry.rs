@@ -1,5 +1,7 @@
 //! The dashboard shows metrics that are described and recorded, and spans carry the fields of OpenTelemetry.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 use std::collections::BTreeSet;
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex};

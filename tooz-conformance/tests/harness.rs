@@ -81,14 +81,7 @@ async fn repeats_a_starved_trial() -> Result<(), Failure> {
 
 /// A server that starts at once and is slow afterwards.
 fn with_a_slow_server() -> Harness {
-    static PRODUCT: Product = Product {
-        name: "sleep",
-        image: None,
-        local_image: "tooz-test/none",
-        programs: &["sleep"],
-        package: "coreutils",
-        version: |_| Box::pin(async { Ok("1".to_owned()) }),
-    };
+    static PRODUCT: Product = Product::new("sleep", &["sleep"], |_| Box::pin(async { Ok("1".to_owned()) }));
     static REQUESTS: AtomicUsize = AtomicUsize::new(0);
     let answer = |_| -> BoxFuture<'static, std::io::Result<()>> {
         Box::pin(async {

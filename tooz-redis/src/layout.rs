@@ -12,6 +12,7 @@
 //! | `{ns}:<kind>:<name>`, `:shared`, `:members` | sorted sets of records by seq, one for each mode. The first is also the channel of the roster |
 //! | `{ns}:<kind>:<name>:waiting`, `:limits` | sorted sets of the entries that wait, `seq mode limit`, by seq and by limit |
 //! | `{ns}:<kind>:<name>:keys` | hash, unique key to `seq mode limit` |
+//! | `{ns}:<kind>:<name>:version` | the version after the last change; exists while clients follow the roster |
 //! | `{ns}:declared:<kind>` | set of the names of declared rosters |
 //! | `{ns}:rosters:<kind>`, `{ns}:topics` | the names of rosters with entries, and of topics: sorted sets with score 0 |
 //! | `{ns}:topic:<name>`, `:trimmed` | stream of messages, also the channel of the topic; the greatest offset that retention removed |

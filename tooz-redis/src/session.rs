@@ -10,7 +10,8 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tooz_core::driver::support::{lock, session_closed, session_lost};
 use tooz_core::driver::{
-    Kind, Loss, NewEntry, Nonce, Roster, Seq, Session, SessionOptions, Snapshot, Standing, Ticket, Topics, Version,
+    Follow, Kind, Loss, NewEntry, Nonce, Roster, Seq, Session, SessionOptions, Snapshot, Standing, Ticket, Topics,
+    Version,
 };
 use tooz_core::time::Moment;
 use tooz_core::{Name, Result};
@@ -21,6 +22,7 @@ use crate::error::timed_out;
 use crate::history::{History, Opened, Opening};
 use crate::layout::{Layout, escape};
 use crate::notify::Subscriptions;
+use crate::roster::RedisFollower;
 
 /// A session: a key on the server that lives as long as it is renewed.
 #[derive(Debug)]
@@ -185,6 +187,10 @@ impl Session for RedisSession {
 
     async fn snapshot(&self, roster: &Roster, newer_than: Option<Version>) -> Result<Snapshot> {
         self.read_roster(roster, newer_than).await
+    }
+
+    fn follow<'a>(&'a self, roster: &'a Roster) -> Box<dyn Follow + 'a> {
+        Box::new(RedisFollower::new(self, roster))
     }
 
     async fn await_turn(&self, roster: &Roster, ticket: &Ticket) -> Result<()> {

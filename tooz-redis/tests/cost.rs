@@ -6,7 +6,7 @@ mod support;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use support::{Server, acquire, exclusive, lock};
@@ -113,6 +113,41 @@ async fn a_release_wakes_one_of_many_waiters() {
     let spent = calls(&server, "evalsha").await - before;
     assert_eq!(woken.load(Ordering::SeqCst), 1);
     assert!((1..=1 + CHECKS).contains(&spent), "{spent} requests for one release");
+}
+
+#[tokio::test]
+async fn a_change_costs_no_watcher_a_request_and_a_new_watcher_disturbs_none() {
+    const WATCHERS: usize = 20;
+    let server = Server::start(&[]).await;
+    let changing = builder(&server).connect().await.unwrap();
+    changing.group("workers").create().await.unwrap();
+    let mut coordinators = Vec::new();
+    for _ in 0..WATCHERS {
+        coordinators.push(builder(&server).connect().await.unwrap());
+    }
+    let (before, began) = (calls(&server, "evalsha").await, Instant::now());
+    let mut watches = Vec::new();
+    for coordinator in &coordinators {
+        watches.push(coordinator.group("workers").watch().await.unwrap());
+    }
+    // Each session sends a message to itself every two seconds.
+    let checks = |began: Instant| (WATCHERS + 1) * (1 + began.elapsed().as_secs() as usize / 2);
+    let spent = calls(&server, "evalsha").await - before;
+    // A new watcher subscribes, which takes one message or more, and reads once.
+    assert!(spent as usize <= 3 * WATCHERS + checks(began), "{spent} requests of {WATCHERS} new watchers");
+    let (before, began) = (calls(&server, "evalsha").await, Instant::now());
+    for _ in 0..20 {
+        let membership = changing.group("workers").join(()).await.unwrap();
+        for watch in &mut watches {
+            assert!(matches!(watch.next().await.unwrap(), GroupEvent::Joined(_)));
+        }
+        membership.leave().await.unwrap();
+        for watch in &mut watches {
+            assert!(matches!(watch.next().await.unwrap(), GroupEvent::Left(_)));
+        }
+    }
+    let spent = calls(&server, "evalsha").await - before;
+    assert!(spent as usize <= 40 + checks(began), "{spent} requests for 40 changes and {WATCHERS} watchers");
 }
 
 #[tokio::test]

@@ -74,12 +74,54 @@ async fn enter_removes_entries_of_dead_sessions() {
 }
 
 #[tokio::test]
-async fn every_change_is_published() {
+async fn every_change_is_published_with_its_versions_while_a_client_follows() {
     let fixture = Fixture::new().await;
     let mut changes = fixture.listen_on(LOCK).await;
     fixture.enter_and_leave("a", LOCK).await;
     settle().await;
-    assert_eq!(received(&mut changes).len(), 2);
+    assert_eq!(received(&mut changes), [""; 0]);
+    let reply = fixture.run(source!(snapshot), LOCK, &[&key("a"), "follow"]).await;
+    let mut version = reply[2].clone();
+    let seq = fixture.enter_keyed("a", "01", "refuse").await.swap_remove(1);
+    fixture.run(source!(replace), LOCK, &[&key("a"), &format!("{seq} 01 a m 1 "), "new"]).await;
+    let successor = fixture.enter_keyed("b", "02", "take-over").await.swap_remove(1);
+    fixture.leave_as("b", &format!("{successor} 02 b m 1 ")).await;
+    let expected = [
+        format!("entered {seq} 01 a m 1 2 idvalue"),
+        format!("value {seq} 01 a m 1 2 idnew"),
+        format!("replaced {seq}"),
+        format!("entered {successor} 02 b m 1 2 idvalue"),
+        format!("left {successor}"),
+    ];
+    settle().await;
+    let published = received(&mut changes);
+    assert_eq!(published.len(), expected.len());
+    for (message, expected) in published.iter().zip(expected) {
+        let parts: Vec<_> = message.splitn(3, ' ').collect();
+        assert_eq!((parts[0], parts[2]), (&*version, &*expected));
+        assert!(parts[1].parse::<u64>().unwrap() > version.parse().unwrap());
+        version = parts[1].to_owned();
+    }
+    let reply = fixture.run(source!(echo), &key("a"), &[LOCK, "{t}:lock:other"]).await;
+    assert_eq!(reply[2..], [version, "0".to_owned()]);
+}
+
+#[tokio::test]
+async fn a_roster_is_read_in_pages() {
+    let fixture = Fixture::new().await;
+    let mut expected = Vec::new();
+    for number in 0..750 {
+        let (nonce, mode) = (format!("{number:04x}"), ["x", "s", "m"][number % 3]);
+        fixture.enter_as("a", &nonce, mode, "1").await;
+        expected.push(nonce);
+    }
+    let first = fixture.run(source!(snapshot), LOCK, &[&key("a"), ""]).await.split_off(3);
+    assert_eq!(first.len(), 500);
+    let last: Vec<_> = first.last().unwrap().split(' ').collect();
+    let rest = fixture.run(source!(snapshot), LOCK, &[&key("a"), "", last[3], last[0]]).await.split_off(3);
+    let mut nonces: Vec<_> = first.iter().chain(&rest).map(|record| record.split(' ').nth(1).unwrap()).collect();
+    nonces.sort_unstable();
+    assert_eq!(nonces, expected);
 }
 
 #[tokio::test]

@@ -7,7 +7,8 @@ use async_trait::async_trait;
 use tokio::sync::{Mutex, mpsc};
 use tokio::task::AbortHandle;
 use tooz_core::driver::{
-    Kind, Loss, NewEntry, Nonce, Roster, Seq, Session, SessionOptions, Snapshot, Standing, Ticket, Topics, Version,
+    Follow, Kind, Loss, NewEntry, Nonce, Roster, Seq, Session, SessionOptions, Snapshot, Standing, Ticket, Topics,
+    Version,
 };
 use tooz_core::time::Moment;
 use tooz_core::{Name, Result};
@@ -20,7 +21,7 @@ use crate::history::History;
 use crate::layout::{Layout, parent};
 use crate::own_entries::OwnEntries;
 use crate::renewal::Renewals;
-use crate::roster::Rosters;
+use crate::roster::{Rosters, ZooKeeperFollower};
 use crate::topics::ZooKeeperTopics;
 
 /// The session as core sees it.
@@ -140,6 +141,10 @@ impl Session for ZooKeeperSession {
 
     async fn snapshot(&self, roster: &Roster, newer_than: Option<Version>) -> Result<Snapshot> {
         self.rosters.snapshot(roster, newer_than).await
+    }
+
+    fn follow<'a>(&'a self, roster: &'a Roster) -> Box<dyn Follow + 'a> {
+        Box::new(ZooKeeperFollower::new(&self.rosters, roster))
     }
 
     async fn await_turn(&self, roster: &Roster, ticket: &Ticket) -> Result<()> {

@@ -19,7 +19,7 @@ const LIMIT: Duration = Duration::from_secs(2);
 fn main() -> ExitCode {
     let harness = Harness::new(support::named("ensemble"), tooz_zookeeper::DRIVER, zookeeper::ensemble(), support::url);
     tooz_conformance::main(
-        harness
+        support::without_copies(harness)
             .trial("zookeeper::sessions_outlive_the_leader", Needs::OWN_SERVER, sessions_outlive_the_leader)
             .trial("zookeeper::a_frozen_follower_makes_no_second_holder", Needs::OWN_SERVER, a_frozen_follower)
             .trial(

@@ -2,11 +2,12 @@
 
 use tooz::{ErrorKind, Registry};
 
-const FEATURES: [(&str, &str, bool); 4] = [
+const FEATURES: [(&str, &str, bool); 5] = [
     ("file:///x", "file", cfg!(all(feature = "file", target_os = "linux"))),
     ("redis://h", "redis", cfg!(feature = "redis")),
     ("etcd://h", "etcd", cfg!(feature = "etcd")),
     ("zookeeper://h", "zookeeper", cfg!(feature = "zookeeper")),
+    ("postgres://h/d", "postgres", cfg!(feature = "postgres")),
 ];
 
 #[test]

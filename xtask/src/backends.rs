@@ -1,9 +1,14 @@
 //! The backends that `cargo xtask test` must see tested, and the servers that they need.
+//!
+//! Each driver's Cargo.toml says so itself, under `[package.metadata.tooz]`; a new driver is found without a change here.
 
 use std::process::Command;
+use std::sync::LazyLock;
+
+use serde_json::Value;
 
 use crate::images;
-use crate::run::{Outcome, apt_install, is_installed, run, succeeds};
+use crate::run::{Outcome, apt_install, cargo, is_installed, read, run, succeeds};
 
 /// A backend of this project.
 #[derive(Debug)]
@@ -11,7 +16,7 @@ pub(crate) struct Backend {
     /// The value of `--backend`.
     pub(crate) name: &'static str,
     /// The names of the test harnesses whose reports must exist.
-    pub(crate) harnesses: &'static [&'static str],
+    pub(crate) harnesses: Vec<&'static str>,
     /// The package that contains these tests.
     pub(crate) package: &'static str,
     /// The server; `None` if the backend has none.
@@ -23,8 +28,8 @@ pub(crate) struct Backend {
 pub(crate) struct Server {
     image: Option<&'static str>,
     local_image: &'static str,
-    programs: &'static [&'static str],
-    packages: &'static [&'static str],
+    programs: Vec<&'static str>,
+    packages: Vec<&'static str>,
 }
 
 impl Backend {
@@ -34,71 +39,64 @@ impl Backend {
     }
 }
 
-/// All backends. Images and programs are those of `tooz_conformance::servers`.
-pub(crate) const BACKENDS: [Backend; 6] = [
-    Backend { name: "memory", harnesses: &["memory"], package: "tooz-conformance", server: None },
-    Backend { name: "file", harnesses: &["file"], package: "tooz-file", server: None },
-    Backend {
-        name: "redis",
-        harnesses: &["redis", "redis-sentinel", "redis-cluster"],
-        package: "tooz-redis",
-        server: Some(Server {
-            image: Some("redis:7.4"),
-            local_image: images::REDIS,
-            programs: &["redis-server"],
-            packages: &["redis-server"],
-        }),
-    },
-    Backend {
-        name: "etcd",
-        harnesses: &["etcd", "etcd-cluster"],
-        package: "tooz-etcd",
-        server: Some(Server {
-            image: None,
-            local_image: images::ETCD,
-            programs: &["etcd"],
-            packages: &["etcd-server"],
-        }),
-    },
-    Backend {
-        name: "postgres",
-        harnesses: &["postgres"],
-        package: "tooz-postgres",
-        server: Some(Server {
-            image: Some("postgres:17"),
-            local_image: images::POSTGRES,
-            programs: &["postgres", "/usr/lib/postgresql/15/bin/postgres"],
-            packages: &["postgresql-15"],
-        }),
-    },
-    Backend {
-        name: "zookeeper",
-        harnesses: &["zookeeper", "zookeeper-ensemble", "zookeeper-tls", "zookeeper-client-ensemble"],
-        package: "tooz-zookeeper",
-        server: Some(Server {
-            image: Some("zookeeper:3.9"),
-            local_image: images::ZOOKEEPER,
-            programs: &["zkServer.sh", "/usr/share/zookeeper/bin/zkServer.sh"],
-            packages: &["zookeeper", "default-jre-headless"],
-        }),
-    },
-];
+/// All backends, by name. Images and programs are those of `tooz_conformance::servers`.
+pub(crate) static BACKENDS: LazyLock<Vec<Backend>> = LazyLock::new(|| {
+    let mut backends: Vec<_> = packages().iter().filter_map(Backend::of_package).collect();
+    backends.sort_by_key(|backend| backend.name);
+    backends
+});
+
+/// What cargo knows of the packages of the workspace.
+fn packages() -> &'static [Value] {
+    static METADATA: LazyLock<Value> = LazyLock::new(|| {
+        let metadata =
+            cargo(&["metadata", "--no-deps", "--format-version", "1"]).and_then(|mut cargo| read(&mut cargo));
+        let metadata = metadata.and_then(|text| Ok(serde_json::from_str(&text)?));
+        metadata.expect("cargo describes the workspace")
+    });
+    METADATA["packages"].as_array().map(Vec::as_slice).unwrap_or_default()
+}
+
+impl Backend {
+    /// The backend that a package tests, if it says so.
+    fn of_package(package: &'static Value) -> Option<Self> {
+        let tooz = &package["metadata"]["tooz"];
+        let server = Some(&tooz["server"]).filter(|server| server.is_object()).map(Server::of);
+        let (name, package) = (tooz["backend"].as_str()?, package["name"].as_str()?);
+        Some(Self { name, harnesses: words(&tooz["harnesses"]), package, server })
+    }
+}
+
+impl Server {
+    fn of(server: &'static Value) -> Self {
+        Self {
+            image: server["image"].as_str(),
+            local_image: server["local-image"].as_str().unwrap_or_default(),
+            programs: words(&server["programs"]),
+            packages: words(&server["packages"]),
+        }
+    }
+}
+
+fn words(list: &'static Value) -> Vec<&'static str> {
+    list.as_array().into_iter().flatten().filter_map(Value::as_str).collect()
+}
 
 /// The backend with this name, or all of them.
 pub(crate) fn chosen(name: Option<&str>) -> Outcome<Vec<&'static Backend>> {
     let Some(name) = name else { return Ok(BACKENDS.iter().collect()) };
     let found = BACKENDS.iter().find(|backend| backend.name == name);
-    let names = || BACKENDS.map(|backend| backend.name).join(", ");
+    let names = || BACKENDS.iter().map(|backend| backend.name).collect::<Vec<_>>().join(", ");
     Ok(vec![found.ok_or_else(|| format!("there is no backend \"{name}\", only {}", names()))?])
 }
 
 /// Valkey; the Redis driver is tested on it too.
-const VALKEY: Server = Server {
+static VALKEY: LazyLock<Server> = LazyLock::new(|| Server {
     image: Some("valkey/valkey:8.1"),
     local_image: images::VALKEY,
-    programs: &["valkey-server"],
-    packages: &["valkey-server"],
-};
+    programs: vec!["valkey-server"],
+    packages: vec!["valkey-server"],
+});
 
 /// Sets up Valkey. The error says why this machine cannot have it: distributions released before 2025 lack it.
 pub(crate) fn set_up_valkey() -> Outcome {
@@ -112,7 +110,7 @@ pub(crate) fn set_up_valkey() -> Outcome {
             return Ok(());
         }
     }
-    apt_install(VALKEY.packages)
+    apt_install(&VALKEY.packages)
 }
 
 /// Makes sure that the servers of these backends can run: as containers if Docker works, else as programs.
@@ -131,7 +129,7 @@ pub(crate) fn set_up(backends: &[&'static Backend]) -> Outcome {
         if server.programs.iter().any(|program| is_installed(program)) {
             eprintln!("xtask: {name} is installed as a program");
         } else {
-            apt_install(server.packages).map_err(|error| format!("no {name} to test with: {error}"))?;
+            apt_install(&server.packages).map_err(|error| format!("no {name} to test with: {error}"))?;
         }
     }
     Ok(())

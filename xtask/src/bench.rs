@@ -15,7 +15,7 @@ use crate::run::{Outcome, cargo, read, root, run};
 /// What to measure.
 #[derive(Args, Debug, Default)]
 pub(crate) struct Options {
-    /// Measure one backend only: memory, file, redis, etcd or zookeeper.
+    /// Measure one backend only: memory, file, redis, etcd, zookeeper or postgres.
     #[arg(long)]
     backend: Option<String>,
     /// Measure one part only: pairs, hand-over, size, memory, groups or topics.

@@ -11,7 +11,7 @@ use crate::run::{Outcome, cargo, run};
 /// The backend and the duration.
 #[derive(Args, Debug)]
 pub(crate) struct Options {
-    /// The backend: memory, file, redis, etcd or zookeeper.
+    /// The backend: memory, file, redis, etcd, zookeeper or postgres.
     #[arg(long)]
     backend: String,
     /// How many minutes to run.

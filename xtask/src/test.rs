@@ -12,7 +12,7 @@ use crate::run::{Outcome, cargo, root, run};
 /// What to test.
 #[derive(Args, Debug, Default)]
 pub(crate) struct Options {
-    /// Test one backend only: memory, file, redis, etcd or zookeeper.
+    /// Test one backend only: memory, file, redis, etcd, zookeeper or postgres.
     #[arg(long)]
     backend: Option<String>,
 }
@@ -77,7 +77,7 @@ fn report(backends: &[&Backend], reports: &Path) -> Outcome<Vec<&'static str>> {
         let mut own = outcomes.iter().filter(|outcome| text(outcome, "name") == name);
         own.any(|outcome| outcome["passed"].as_u64().unwrap_or(0) > 0)
     };
-    let wanted = backends.iter().flat_map(|backend| backend.harnesses);
+    let wanted = backends.iter().flat_map(|backend| &backend.harnesses);
     let untested: Vec<_> = wanted.copied().filter(|name| !passed(name)).collect();
     for name in &untested {
         println!("{name:<24} {:>7} {:>7} {:>7}  not tested", 0, 0, 0);

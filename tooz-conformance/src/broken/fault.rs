@@ -113,6 +113,78 @@ faults! {
     /// A page of names that follows another begins one name too late.
     SkipsNames = "skips-names":
         "driver::rosters_lists_what_has_entries", "coordinator::many_names_are_listed_in_pages";
+    /// An eviction is reported with the next renewal instead of at once.
+    ReportsLossesLate = "reports-losses-late":
+        "driver::a_loss_is_pushed_between_renewals";
+    /// A taken key is refused although the new entry takes it over.
+    RefusesTakeOvers = "refuses-take-overs":
+        "driver::a_unique_key_is_taken_over";
+    /// A taken key is taken over although the new entry does not ask for it.
+    TakesOverUnasked = "takes-over-unasked":
+        "driver::a_unique_key_refuses_a_second_entry";
+    /// A second eviction says that it removed an entry.
+    EvictsTheGone = "evicts-the-gone":
+        "driver::evict_is_idempotent";
+    /// `leave` always says that it removed an entry.
+    LeavesTheGone = "leaves-the-gone":
+        "driver::leave_is_idempotent";
+    /// `declare` always says that the roster was not declared.
+    DeclaresAgain = "declares-again":
+        "driver::declare_is_idempotent";
+    /// `retract` of a roster that is not declared succeeds.
+    RetractsTheUndeclared = "retracts-the-undeclared":
+        "driver::retract_is_refused_twice";
+    /// `replace` of an entry that is gone succeeds.
+    ReplacesTheGone = "replaces-the-gone":
+        "driver::replace_compares_the_ticket";
+    /// Declared names come in another order.
+    ListsUnsorted = "lists-unsorted":
+        "driver::declared_lists_every_name";
+    /// A roster that was retracted is still in the list of declared ones.
+    RemembersRetracted = "remembers-retracted":
+        "driver::a_namespace_can_be_emptied";
+    /// A page of names is longer than its limit.
+    IgnoresPages = "ignores-pages":
+        "driver::rosters_lists_every_name_once";
+    /// A snapshot lists the newest entry first.
+    ReversesEntries = "reverses-entries":
+        "driver::snapshot_returns_the_present_entries";
+    /// A snapshot shows no unique keys.
+    HidesKeys = "hides-keys":
+        "driver::snapshot_shows_unique_keys";
+    /// A snapshot shows the limit 1 for all entries.
+    HidesLimits = "hides-limits":
+        "driver::snapshot_shows_mode_and_limit";
+    /// A snapshot does not say that the roster is declared.
+    HidesDeclarations = "hides-declarations":
+        "driver::snapshot_reports_every_kind_of_change";
+    /// Each snapshot has another version.
+    ChangesVersions = "changes-versions":
+        "driver::snapshot_has_the_same_version_without_a_change";
+    /// The entry that blocks is the first one and not the nearest.
+    BlamesTheFirst = "blames-the-first":
+        "driver::standing_agrees_with_admission";
+    /// A repeated `enter` returns the standing of the first one.
+    RemembersStandings = "remembers-standings":
+        "driver::a_repeated_enter_returns_the_present_standing";
+    /// A closed session can still read.
+    ReadsAfterClose = "reads-after-close":
+        "driver::close_ends_every_verb";
+    /// A second `close` fails.
+    ClosesOnce = "closes-once":
+        "driver::close_is_idempotent";
+    /// A renewal of an expired session succeeds.
+    RenewsTheDead = "renews-the-dead":
+        "driver::a_session_that_is_not_renewed_expires";
+    /// The bounds of a topic never change.
+    ForgetsBounds = "forgets-bounds":
+        "driver::topic_bounds_follow_the_log";
+    /// `read` returns more messages than its limit.
+    ReadsTooMany = "reads-too-many":
+        "driver::topic_read_respects_the_limit";
+    /// `publish` returns the offset of the message before.
+    ReturnsOldOffsets = "returns-old-offsets":
+        "driver::topic_publish_returns_the_offset_of_its_message";
     /// A new value is not stored.
     ForgetsValues = "forgets-values":
         "driver::replace_changes_the_value_and_nothing_else", "group::update_changes_the_capabilities";

@@ -2,6 +2,7 @@
 //!
 //! `broken://name?fault=grants-twice` is the memory driver with one [`Fault`]. Without a fault it is correct.
 
+mod answers;
 mod driver;
 mod fault;
 mod follower;

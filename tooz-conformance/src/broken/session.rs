@@ -1,17 +1,22 @@
 //! Sessions with a fault. Calls that the fault does not concern go to the memory driver unchanged.
 
+use std::collections::HashMap;
 use std::future::pending;
 use std::num::NonZeroU32;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use tokio::sync::Notify;
+use tooz_core::driver::support::lock;
 use tooz_core::driver::{
     Follow, FollowBySnapshots, IfBlocked, Key, Kind, Loss, Mode, NewEntry, Nonce, Roster, Seq, Session, Snapshot,
     Standing, Ticket, Topics, Version, admission,
 };
 use tooz_core::{ErrorKind, Name, Result};
 
+use super::answers;
 use super::fault::FaultKind as F;
 use super::follower::BrokenFollower;
 
@@ -19,6 +24,11 @@ use super::follower::BrokenFollower;
 pub(super) struct BrokenSession {
     pub(super) inner: Arc<dyn Session>,
     pub(super) fault: Option<F>,
+    /// Standings by roster and nonce, for a driver that remembers them.
+    standings: Mutex<HashMap<(Roster, Nonce), Standing>>,
+    retracted: Mutex<Vec<Roster>>,
+    renewed: Notify,
+    closed: AtomicBool,
 }
 
 impl BrokenSession {
@@ -31,7 +41,8 @@ impl BrokenSession {
                 }
             });
         }
-        Self { inner, fault }
+        let (standings, retracted, renewed, closed) = <_>::default();
+        Self { inner, fault, standings, retracted, renewed, closed }
     }
 
     /// The roster that is used in place of `roster`.
@@ -71,6 +82,20 @@ impl BrokenSession {
                 Standing::Waiting { ticket: shown(ticket), blocked_by: self.shown(blocked_by) }
             }
             other => other,
+        }
+    }
+
+    /// The standing after faults that concern what blocks the entry.
+    async fn remembered(&self, roster: &Roster, entry: &NewEntry<'_>, standing: Standing) -> Result<Standing> {
+        match self.fault {
+            Some(F::RemembersStandings) => {
+                Ok(*lock(&self.standings).entry(answers::identity(roster, entry)).or_insert(standing))
+            }
+            Some(F::BlamesTheFirst) => {
+                let entries = self.inner.snapshot(roster, None).await?.entries;
+                Ok(answers::standing(self.fault, standing, &entries))
+            }
+            _ => Ok(standing),
         }
     }
 
@@ -115,24 +140,35 @@ impl Session for BrokenSession {
     }
 
     async fn renew(&self) -> Result<()> {
-        self.inner.renew().await
+        let renewed = self.inner.renew().await;
+        self.renewed.notify_waiters();
+        answers::without_error(self.fault, F::RenewsTheDead, ErrorKind::SessionLost, renewed)
     }
 
     async fn close(&self) -> Result<()> {
-        if self.fault == Some(F::KeepsTheClosed) { Ok(()) } else { self.inner.close().await }
+        let before = self.closed.swap(true, Ordering::SeqCst);
+        match self.fault {
+            Some(F::KeepsTheClosed) => Ok(()),
+            Some(F::ClosesOnce) if before => Err(answers::closed_twice()),
+            _ => self.inner.close().await,
+        }
     }
 
     async fn lost(&self) -> Loss {
         loop {
             match self.inner.lost().await {
                 Loss::Entry(_) if self.fault == Some(F::EvictsSilently) => {}
+                Loss::Entry(nonce) if self.fault == Some(F::ReportsLossesLate) => {
+                    self.renewed.notified().await;
+                    return Loss::Entry(nonce);
+                }
                 loss => return loss,
             }
         }
     }
 
     async fn enter(&self, roster: &Roster, entry: NewEntry<'_>) -> Result<Standing> {
-        let mut entry = entry;
+        let mut entry = NewEntry { key: answers::key(self.fault, entry.key), ..entry };
         let withdraws = entry.if_blocked == IfBlocked::Withdraw;
         match self.fault {
             Some(F::EntersTwice) => entry.nonce = Nonce::random(),
@@ -144,6 +180,7 @@ impl Session for BrokenSession {
             _ => {}
         }
         let standing = self.inner.enter(&self.roster(roster), entry).await?;
+        let standing = self.remembered(roster, &entry, standing).await?;
         match (self.fault, standing) {
             (Some(F::LeavesTheBlocked), Standing::Waiting { blocked_by, .. }) if withdraws => {
                 Ok(Standing::Withdrawn { blocked_by })
@@ -157,7 +194,8 @@ impl Session for BrokenSession {
         if self.fault == Some(F::IgnoresTickets) {
             return self.remove_first(&roster).await;
         }
-        self.inner.leave(&roster, &self.ticket(&roster, ticket).await?).await
+        let left = self.inner.leave(&roster, &self.ticket(&roster, ticket).await?).await?;
+        Ok(answers::was_done(self.fault, F::LeavesTheGone, left))
     }
 
     async fn withdraw(&self, roster: &Roster, nonce: Nonce) -> Result<()> {
@@ -173,12 +211,16 @@ impl Session for BrokenSession {
         let roster = self.roster(roster);
         match self.fault {
             Some(F::ForgetsValues) => Ok(()),
-            _ => self.inner.replace(&roster, &self.ticket(&roster, ticket).await?, value).await,
+            _ => {
+                let replaced = self.inner.replace(&roster, &self.ticket(&roster, ticket).await?, value).await;
+                answers::without_error(self.fault, F::ReplacesTheGone, ErrorKind::NotHeld, replaced)
+            }
         }
     }
 
     async fn evict(&self, roster: &Roster, seq: Seq) -> Result<bool> {
-        self.inner.evict(&self.roster(roster), seq).await
+        let evicted = self.inner.evict(&self.roster(roster), seq).await?;
+        Ok(answers::was_done(self.fault, F::EvictsTheGone, evicted))
     }
 
     async fn snapshot(&self, roster: &Roster, newer_than: Option<Version>) -> Result<Snapshot> {
@@ -187,7 +229,10 @@ impl Session for BrokenSession {
             (Some(F::LosesEvents), Some(_)) => Some(self.inner.snapshot(&roster, None).await?.version),
             (_, newer_than) => newer_than,
         };
-        let mut snapshot = self.inner.snapshot(&roster, newer_than).await?;
+        if self.fault == Some(F::ReadsAfterClose) && self.closed.load(Ordering::SeqCst) {
+            return Ok(Snapshot::default());
+        }
+        let mut snapshot = answers::snapshot(self.fault, self.inner.snapshot(&roster, newer_than).await?);
         snapshot.entries.iter_mut().for_each(|entry| entry.seq = self.shown(entry.seq));
         Ok(snapshot)
     }
@@ -220,22 +265,35 @@ impl Session for BrokenSession {
     }
 
     async fn declare(&self, roster: &Roster) -> Result<bool> {
-        self.inner.declare(&self.roster(roster)).await
+        let declared = self.inner.declare(&self.roster(roster)).await?;
+        Ok(answers::was_done(self.fault, F::DeclaresAgain, declared))
     }
 
     async fn retract(&self, roster: &Roster) -> Result<()> {
         let roster = self.roster(roster);
         match self.fault {
             Some(F::RetractsTheUsed) => self.retract_with_entries(&roster).await,
-            _ => self.inner.retract(&roster).await,
+            _ => {
+                let retracted = self.inner.retract(&roster).await;
+                lock(&self.retracted).push(roster.clone());
+                answers::without_error(self.fault, F::RetractsTheUndeclared, ErrorKind::GroupNotCreated, retracted)
+            }
         }
     }
 
     async fn declared(&self, kind: Kind) -> Result<Vec<Name>> {
-        self.inner.declared(if self.fault == Some(F::MixesKinds) { Kind::Lock } else { kind }).await
+        let kind = if self.fault == Some(F::MixesKinds) { Kind::Lock } else { kind };
+        let mut names = answers::names(self.fault, self.inner.declared(kind).await?);
+        if self.fault == Some(F::RemembersRetracted) {
+            names.extend(
+                lock(&self.retracted).iter().filter(|roster| roster.kind == kind).map(|roster| roster.name.clone()),
+            );
+        }
+        Ok(names)
     }
 
     async fn rosters(&self, kind: Kind, after: Option<&Name>, limit: usize) -> Result<Vec<Name>> {
+        let limit = if self.fault == Some(F::IgnoresPages) { 1000 } else { limit };
         let names = self.inner.rosters(kind, after, limit).await?;
         let skipped = usize::from(self.fault == Some(F::SkipsNames) && after.is_some());
         Ok(names.into_iter().skip(skipped).collect())

@@ -20,7 +20,8 @@ impl Topics for BrokenSession {
         if self.fault == Some(F::RepeatsMessages) {
             self.inner_topics()?.publish(topic, payload, keep).await?;
         }
-        self.inner_topics()?.publish(topic, payload, keep).await
+        let offset = self.inner_topics()?.publish(topic, payload, keep).await?;
+        Ok(if self.fault == Some(F::ReturnsOldOffsets) { Offset(offset.0 - 1) } else { offset })
     }
 
     async fn read(&self, topic: &Name, after: Offset, limit: usize) -> Result<Vec<Message>> {
@@ -29,6 +30,7 @@ impl Topics for BrokenSession {
             Some(F::HidesGaps) => after.max(topics.bounds(topic).await?.trimmed),
             _ => after,
         };
+        let limit = if self.fault == Some(F::ReadsTooMany) { 1000 } else { limit };
         let mut messages = topics.read(topic, after, limit).await?;
         if self.fault == Some(F::SkipsMessages) {
             messages.drain(..messages.len() - 1);
@@ -37,7 +39,10 @@ impl Topics for BrokenSession {
     }
 
     async fn bounds(&self, topic: &Name) -> Result<Bounds> {
-        self.inner_topics()?.bounds(topic).await
+        match self.fault {
+            Some(F::ForgetsBounds) => Ok(Bounds::default()),
+            _ => self.inner_topics()?.bounds(topic).await,
+        }
     }
 
     async fn names(&self, after: Option<&Name>, limit: usize) -> Result<Vec<Name>> {

@@ -66,6 +66,8 @@ pub struct Trial {
     pub(crate) name: String,
     pub(crate) needs: Needs,
     pub(crate) run: Arc<Run>,
+    /// The number of the rule in the driver contract.
+    number: Option<&'static str>,
 }
 
 impl Trial {
@@ -74,7 +76,7 @@ impl Trial {
     where
         F: Future<Output = Result<(), Failure>> + Send + 'static,
     {
-        Self { name: name.into(), needs, run: Arc::new(move |context| run(context).boxed()) }
+        Self { name: name.into(), needs, run: Arc::new(move |context| run(context).boxed()), number: None }
     }
 
     /// The name, as it is listed.
@@ -82,9 +84,15 @@ impl Trial {
         &self.name
     }
 
-    /// The name as a sentence.
+    /// Says that the trial checks this rule of the driver contract.
+    pub(crate) fn of_rule(self, number: &'static str) -> Self {
+        Self { number: Some(number), ..self }
+    }
+
+    /// The name as a sentence, with the number of the rule if it is one of the driver contract.
     pub(crate) fn rule(&self) -> String {
-        self.name.replace("::", ": ").replace('_', " ")
+        let sentence = self.name.replace("::", ": ").replace('_', " ");
+        self.number.map_or(sentence.clone(), |number| format!("{sentence} ({number} of tooz_core::driver)"))
     }
 }
 

@@ -6,6 +6,9 @@ pub type Client = u16;
 /// The client number of faults and of what is found at the end.
 pub const OUTSIDE: Client = Client::MAX;
 
+/// The client number of the hostile neighbour. Its entries cannot be read, so others see it without a member name.
+pub(super) const NEIGHBOUR: Client = 400;
+
 /// The replacement of a killed client, and the copy of a client whose process forks, has the number of that client plus a
 /// multiple of this.
 pub(super) const GENERATION: Client = 1000;

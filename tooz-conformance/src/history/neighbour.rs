@@ -9,15 +9,12 @@ use tokio::time::{sleep, timeout};
 use tooz_core::driver::{IfBlocked, IfTaken, Key, Kind, Mode, NewEntry, Nonce, Roster, Session, Standing};
 use tooz_core::{Error, Name};
 
-use super::client_id::Client;
+use super::client_id::NEIGHBOUR;
 use super::environment::Environment;
 use super::event::{Act, Op, Request};
 use super::recorder::Recorder;
 use super::remove::kind;
 use super::workload::{OBJECTS, PERMITS, Workload, object_name};
-
-/// The client number of the neighbour.
-const NEIGHBOUR: Client = 400;
 
 /// How many entries a dead session leaves, and how many values are written at once.
 const MANY: usize = 20;

@@ -21,16 +21,19 @@ const SEED: u64 = 1;
 
 pub(crate) fn trials() -> Vec<Trial> {
     use Workload::{Election, Group, Lock, Topic};
-    let trial = |workload: Workload, what: &str, needs, faults| {
-        Trial::new(format!("history::{}{what}", workload.as_str()), needs, move |context| {
-            short(context, workload, faults)
-        })
+    let trial = |name: String, workload: Workload, needs, faults| {
+        Trial::new(format!("history::{name}"), needs, move |context| short(context, workload, faults))
     };
-    let of_clients = Workload::ALL.map(|workload| trial(workload, "", Needs::NOTHING, Faults::Clients));
-    let of_servers =
-        [Lock, Group, Topic].map(|workload| trial(workload, "_while_servers_fail", Needs::OWN_SERVER, Faults::Servers));
-    let of_data = [Lock, Election, Group, Topic]
-        .map(|workload| trial(workload, "_while_servers_lose_data", Needs::OWN_SERVER, Faults::Data));
+    let of_clients =
+        Workload::ALL.map(|workload| trial(workload.as_str().to_owned(), workload, Needs::NOTHING, Faults::Clients));
+    let of_servers = [Lock, Group, Topic].map(|workload| {
+        let name = format!("{}_while_servers_fail", workload.as_str());
+        trial(name, workload, Needs::OWN_SERVER, Faults::Servers)
+    });
+    let of_data = [Lock, Election, Group, Topic].map(|workload| {
+        let name = format!("{}_while_servers_lose_data", workload.as_str());
+        trial(name, workload, Needs::OWN_SERVER, Faults::Data)
+    });
     of_clients.into_iter().chain(of_servers).chain(of_data).collect()
 }
 

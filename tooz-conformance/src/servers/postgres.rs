@@ -73,7 +73,9 @@ fn primary(location: &Location) -> Launch {
 fn standby(primary: &Location, location: &Location) -> Launch {
     let mut launch = server(location);
     let from = format!("host=127.0.0.1 port={} user={USER} application_name=standby", primary.port());
-    launch.prepare = format!("pg_basebackup -D {{data}}/db -R -N -X stream -c fast -d '{from}'");
+    // The primary may be on its way up.
+    launch.prepare =
+        format!("until pg_basebackup -D {{data}}/db -R -N -X stream -c fast -d '{from}'; do sleep 0.2; done");
     launch
 }
 

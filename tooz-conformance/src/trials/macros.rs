@@ -11,3 +11,15 @@ macro_rules! trials {
         }
     };
 }
+
+/// As `trials!`, for trials of the driver contract: each stands behind the number of the rule that it checks, as in the
+/// documentation of `tooz_core::driver`. None needs anything.
+macro_rules! rule_trials {
+    ($($rule:ident: $($function:ident),* ;)*) => {
+        pub(crate) fn trials() -> Vec<$crate::Trial> {
+            vec![$($($crate::Trial::new(
+                concat!("driver::", stringify!($function)), $crate::Needs::NOTHING, $function
+            ).of_rule(stringify!($rule))),*),*]
+        }
+    };
+}

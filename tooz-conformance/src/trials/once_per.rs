@@ -46,7 +46,10 @@ impl Runner {
         let (lock, period, shutdown) = (coordinator.lock("job"), period.into(), CancellationToken::new());
         let (token, runs) = (shutdown.clone(), runs.clone());
         let job = move |guard: Arc<Guard>| {
-            assert!(guard.is_held());
+            assert!(
+                guard.is_held(),
+                "expected: the job runs while its guard is held\nactual: the guard was lost before"
+            );
             runs.fetch_add(1, Ordering::SeqCst);
             async { Ok(()) }
         };

@@ -1,5 +1,5 @@
 //! Servers that come back with other data: emptied, or restored from a backup. Their numbers may start again, and sessions
-//! of before must end.
+//! of before must end. They also check R8 of the driver contract.
 
 use std::time::Duration;
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::Entry;
+use super::{Change, Entry};
 use crate::Name;
 
 /// What a roster is used for. Rosters of different kinds are different rosters, even if they have the same name.
@@ -74,4 +74,31 @@ pub struct Snapshot {
     pub declared: bool,
     /// The entries of live sessions, in ascending order of [`Entry::seq`].
     pub entries: Vec<Entry>,
+}
+
+impl Snapshot {
+    /// Applies a change, for a driver that brings a snapshot up to date. The version stays as it is.
+    ///
+    /// **Idempotence:** a change that the snapshot contains already does no harm, provided that all later changes of the
+    /// same entry follow.
+    pub fn apply(&mut self, change: Change) {
+        let place = |entries: &[Entry], seq| entries.binary_search_by_key(&seq, |entry| entry.seq);
+        match change {
+            Change::Entered(entry) => match place(&self.entries, entry.seq) {
+                Ok(place) => self.entries[place] = entry,
+                Err(place) => self.entries.insert(place, entry),
+            },
+            Change::Left(seq) => {
+                if let Ok(place) = place(&self.entries, seq) {
+                    self.entries.remove(place);
+                }
+            }
+            Change::Replaced { seq, value } => {
+                if let Ok(place) = place(&self.entries, seq) {
+                    self.entries[place].value = value;
+                }
+            }
+            Change::Declared(declared) => self.declared = declared,
+        }
+    }
 }

@@ -45,13 +45,15 @@ pub struct DriverInfo {
     pub ttl: Option<Duration>,
     /// The least and the greatest TTL that the backend supports. Core refuses any other when it connects.
     pub ttl_range: (Duration, Duration),
+    /// Whether [`Session::lost`] resolves when an entry is removed, and not only when the session is renewed.
+    pub pushes_losses: bool,
 }
 
 impl DriverInfo {
     /// A driver without topics and without a TTL of its own, for a backend that supports TTLs from 1 ms to 136 years.
     pub const fn new(name: &'static str, characteristics: &'static [Characteristic]) -> Self {
         let ttl_range = (Duration::from_millis(1), Duration::from_secs(u32::MAX as u64));
-        Self { name, characteristics, topics: false, ttl: None, ttl_range }
+        Self { name, characteristics, topics: false, ttl: None, ttl_range, pushes_losses: true }
     }
 
     /// The same, with [`Topics`] in every session.
@@ -65,6 +67,13 @@ impl DriverInfo {
     #[must_use]
     pub const fn with_ttl(mut self, ttl: Option<Duration>) -> Self {
         self.ttl = ttl;
+        self
+    }
+
+    /// The same, for a driver that learns of the removal of an entry only when it renews the session.
+    #[must_use]
+    pub const fn without_push(mut self) -> Self {
+        self.pushes_losses = false;
         self
     }
 
@@ -84,7 +93,7 @@ pub trait Driver: Debug + Send + Sync + 'static {
 
     /// Connects and opens a session, which shares nothing with other sessions.
     ///
-    /// The driver checks that the backend answers. If the server is away, does not reply or is a different product,
+    /// R1: the driver checks that the backend answers. If the server is away, does not reply or is a different product,
     /// `open` fails within `options.timeout`.
     ///
     /// **Cancel safety:** a session that was opened for a dropped call ends by itself, at the latest by its TTL.
@@ -107,16 +116,16 @@ pub enum Loss {
 /// A session of one client. It owns its entries: when it ends, they are removed.
 ///
 /// # Rules for all methods
-/// - **Atomicity.** Each method takes effect in one atomic step, with respect to all methods on all sessions of all
-///   clients.
-/// - **Concurrency.** Core calls methods concurrently.
-/// - **Cancel safety.** Core may drop a returned future at any await. The request may still arrive at the backend and
+/// Every rule has a number, and a trial of the conformance suite that fails names the rule that it checks.
+/// - **R2 Atomicity.** Each method takes effect in one atomic step, with respect to all methods on all sessions.
+/// - **R3 Concurrency.** Core calls methods concurrently.
+/// - **R4 Cancel safety.** Core may drop a returned future at any await. The request may still arrive at the backend and
 ///   take effect. A dropped call leaves nothing else behind: no local state that a later call depends on.
-/// - **Errors.** A request that may or may not have reached the backend fails with `Unavailable` within the timeout of
+/// - **R5 Errors.** A request that may or may not have reached the backend fails with `Unavailable` within the timeout of
 ///   the session. Core repeats it; a driver does not repeat requests by itself.
-/// - **Ended sessions.** When the backend no longer knows the session, `enter`, `leave`, `withdraw`, `replace` and
+/// - **R6 Ended sessions.** When the backend no longer knows the session, `enter`, `leave`, `withdraw`, `replace` and
 ///   `renew` fail with `SessionLost`. An ended session never adds an entry, however late its request arrives.
-/// - **Expiry.** When a session ends by its TTL, its entries are removed as by `leave`: the waiters that this admits
+/// - **R7 Expiry.** When a session ends by its TTL, its entries are removed as by `leave`: the waiters that this admits
 ///   wake, and the versions of the rosters change. This happens even if no request reaches the backend at that
 ///   time, so a driver that only notices expiry on requests needs a timer.
 ///
@@ -128,7 +137,7 @@ pub trait Session: Debug + Send + Sync + 'static {
 
     /// The history of the server to which this session belongs. Constant.
     ///
-    /// The number differs from that of earlier sessions of the same [`Driver`] if the server has lost its data or was
+    /// R8: the number differs from that of earlier sessions of the same [`Driver`] if the server has lost its data or was
     /// restored from a backup in between, so that its seqs and offsets may have started again. Core then restarts
     /// observers and subscribers, so that they do not take smaller numbers for old ones.
     ///
@@ -139,7 +148,7 @@ pub trait Session: Debug + Send + Sync + 'static {
 
     /// Extends the life of the session and its entries to one TTL after a moment that is not before this call.
     ///
-    /// It takes one request, however many entries the session has. It is idempotent.
+    /// R9: it takes one request, however many entries the session has. It is idempotent.
     ///
     /// # Errors
     /// `SessionLost`, `Unavailable`.
@@ -147,7 +156,7 @@ pub trait Session: Debug + Send + Sync + 'static {
 
     /// Ends the session, removes its entries and frees its local resources.
     ///
-    /// It returns within the timeout of the session, even if the server is away. Afterwards every method fails with
+    /// R10: it returns within the timeout of the session, even if the server is away. Afterwards every method fails with
     /// `SessionLost`. It is idempotent.
     ///
     /// # Errors
@@ -156,12 +165,12 @@ pub trait Session: Debug + Send + Sync + 'static {
 
     /// Waits for a loss: the end of the session, or the eviction of one of its entries.
     ///
-    /// Each removed entry is reported once. An entry that the session removes by `leave` or `withdraw`, or that ends with
-    /// the session, is not reported. Core calls `lost` again after each report.
+    /// R11: each removed entry is reported once. An entry that the session removes by `leave` or `withdraw`, or that
+    /// ends with the session, is not reported. Core calls `lost` again after each report.
     ///
     /// - A backend with push resolves this future as soon as the message arrives.
     /// - A driver without push lets [`renew`](Self::renew) find out which entries are missing and resolves this future
-    ///   then, so an eviction is reported within one heartbeat.
+    ///   then, so an eviction is reported within one heartbeat. It says so by [`DriverInfo::without_push`].
     /// - Core also counts an entry as lost when `leave` returns `false`, or when `replace` or `await_turn` fails with
     ///   `NotHeld`.
     ///
@@ -174,11 +183,11 @@ pub trait Session: Debug + Send + Sync + 'static {
 
     /// Adds an entry at the end of the roster and returns what blocks it.
     ///
-    /// **Atomicity:** one step checks the declaration and the unique key, removes an entry that is taken over, decides
-    /// by the [admission rule](admission) and adds the entry. Its seq is greater than that of every earlier entry of
-    /// the roster.
+    /// **R12 Atomicity:** one step checks the declaration and the unique key, removes an entry that is taken over,
+    /// decides by the [admission rule](admission) and adds the entry. Its seq is greater than that of every earlier
+    /// entry of the roster.
     ///
-    /// **Idempotence:** by nonce. If the roster has an entry with this nonce, nothing is added or changed, and the
+    /// **R13 Idempotence:** by nonce. If the roster has an entry with this nonce, nothing is added or changed, and the
     /// present standing of that entry is returned.
     ///
     /// **Cancel safety:** the entry may or may not be in the roster, or may be added later. Core calls
@@ -194,8 +203,8 @@ pub trait Session: Debug + Send + Sync + 'static {
     /// Removes the entry of this session that matches the ticket, wakes the waiters that this admits, and returns
     /// whether it removed an entry.
     ///
-    /// **Idempotence:** a second call returns `false`. A `leave` that arrives late removes no other entry, since nonces
-    /// are unique.
+    /// **R14 Idempotence:** a second call returns `false`. A `leave` that arrives late removes no other entry, since
+    /// nonces are unique.
     ///
     /// # Errors
     /// `SessionLost`, `Unavailable`.
@@ -203,7 +212,7 @@ pub trait Session: Debug + Send + Sync + 'static {
 
     /// Ensures that this session has no entry with this nonce in the roster, now and later.
     ///
-    /// It removes the entry as `leave` does. An `enter` with this nonce that arrives afterwards adds nothing. Core
+    /// R15: it removes the entry as `leave` does. An `enter` with this nonce that arrives afterwards adds nothing. Core
     /// calls it after an `enter` with an unknown outcome and, when the entry is no longer needed, after one that it has
     /// repeated, because an earlier request may still arrive. Core never enters with the nonce again.
     ///
@@ -218,7 +227,7 @@ pub trait Session: Debug + Send + Sync + 'static {
     /// `SessionLost`, `Unavailable`.
     async fn withdraw(&self, roster: &Roster, nonce: Nonce) -> Result<()>;
 
-    /// Replaces the value of the entry of the ticket, which keeps its position. It is idempotent.
+    /// R16: replaces the value of the entry of the ticket, which keeps its position. It is idempotent.
     ///
     /// # Errors
     /// - `NotHeld` if the roster has no entry of this session that matches the ticket.
@@ -228,7 +237,7 @@ pub trait Session: Debug + Send + Sync + 'static {
     /// Removes the entry with this seq, whichever session owns it, wakes the waiters that this admits, and returns
     /// whether it removed an entry.
     ///
-    /// The owner's [`lost`](Self::lost) reports it as [`Loss::Entry`].
+    /// R17: the owner's [`lost`](Self::lost) reports it as [`Loss::Entry`].
     ///
     /// **Idempotence:** a second call returns `false` and reports nothing.
     ///
@@ -238,7 +247,7 @@ pub trait Session: Debug + Send + Sync + 'static {
 
     /// Reads the roster. With `newer_than`, waits until the version differs from it.
     ///
-    /// The driver compares versions, not events, so a caller misses no change between two calls, although several
+    /// R18: the driver compares versions, not events, so a caller misses no change between two calls, although several
     /// changes may appear as one. Entries of ended sessions are absent; the expiry of a session is a change like any
     /// other. The read is linearizable where the backend allows it.
     ///
@@ -250,9 +259,9 @@ pub trait Session: Debug + Send + Sync + 'static {
 
     /// Follows the roster: a snapshot first, then each change; see [`Follow::next`]. Sends nothing by itself.
     ///
-    /// Core has one follower for each roster that is watched, however many watchers there are in the process. For a new
-    /// watcher it begins another one, whose snapshot is newer than everything that was done before, and then drops the
-    /// former. Dropping a follower frees what belongs to it.
+    /// R19: the updates agree with what `snapshot` would return. Core has one follower for each roster that is watched,
+    /// however many watchers there are in the process. For a new watcher it begins another one, whose snapshot is newer
+    /// than everything that was done before, and then drops the former. Dropping a follower frees what belongs to it.
     ///
     /// Provided: reads snapshots, so every change costs every client a read of the whole roster. A driver overrides it
     /// to send only what has changed.
@@ -262,7 +271,7 @@ pub trait Session: Debug + Send + Sync + 'static {
 
     /// Waits until the entry of the ticket is admitted. Returns immediately if it already is.
     ///
-    /// Before it returns, the driver knows from the backend that the entry was in the roster when the last blocking
+    /// R20: before it returns, the driver knows from the backend that the entry was in the roster when the last blocking
     /// entry had left. It has read the roster since, or it was notified of removals in an order on which it can rely.
     ///
     /// **Cancel safety:** complete. The entry keeps its position, and a later call continues to wait.
@@ -286,7 +295,7 @@ pub trait Session: Debug + Send + Sync + 'static {
     /// Declares the roster, which then exists without entries and independently of any session. Returns whether it was
     /// not declared before.
     ///
-    /// **Idempotence:** a second call returns `false`.
+    /// **R21 Idempotence:** a second call returns `false`.
     ///
     /// # Errors
     /// `SessionLost`, `Unavailable`.
@@ -294,7 +303,7 @@ pub trait Session: Debug + Send + Sync + 'static {
 
     /// Ends what `declare` began.
     ///
-    /// **Atomicity:** an `enter` at the same time either adds its entry, and `retract` fails, or finds the roster not
+    /// **R22 Atomicity:** an `enter` at the same time either adds its entry, and `retract` fails, or finds the roster not
     /// declared.
     ///
     /// **Idempotence:** a second call fails with `GroupNotCreated`.
@@ -305,7 +314,7 @@ pub trait Session: Debug + Send + Sync + 'static {
     /// - `SessionLost`, `Unavailable`.
     async fn retract(&self, roster: &Roster) -> Result<()>;
 
-    /// The names of all declared rosters of a kind, in ascending byte order.
+    /// R23: the names of all declared rosters of a kind, in ascending byte order.
     ///
     /// # Errors
     /// `SessionLost`, `Unavailable`.
@@ -314,14 +323,14 @@ pub trait Session: Debug + Send + Sync + 'static {
     /// The names of rosters of a kind that have entries, at most `limit` (1 to 1,000) of them: the first ones, or those
     /// that follow `after`. A page with fewer names than `limit` is the last one.
     ///
-    /// **Order:** the driver's own, such as that of its keys. It never changes, so a listing continues after a name that no
-    /// longer has entries, and lists each roster that has entries all the time exactly once.
+    /// **R24 Order:** the driver's own, such as that of its keys. It never changes, so a listing continues after a name
+    /// that no longer has entries, and lists each roster that has entries all the time exactly once.
     ///
     /// **Expiry:** a roster whose last entries belong to sessions that have ended may be listed until the backend has
     /// removed them.
     ///
-    /// **Cost:** the work of one call depends on `limit` and not on the number of entries, as far as the backend allows. No
-    /// call examines what does not belong to the namespace.
+    /// **Cost:** the work of one call depends on `limit` and not on the number of entries, as far as the backend
+    /// allows. No call examines what does not belong to the namespace.
     ///
     /// # Errors
     /// `SessionLost`, `Unavailable`.

@@ -45,7 +45,7 @@ pub struct Bounds {
 pub trait Topics: Send + Sync {
     /// Appends a message and removes all but the newest `keep` messages (at least 1).
     ///
-    /// **Atomicity:** the append is one atomic step; when it returns, the message is durable. Retention may lag by a
+    /// **R25 Atomicity:** the append is one atomic step; when it returns, the message is durable. Retention may lag by a
     /// constant number of messages, but never removes one of the newest `keep`.
     ///
     /// **Idempotence:** none. Core does not repeat a publish whose outcome is unknown, so the message may or may not be
@@ -61,8 +61,8 @@ pub trait Topics: Send + Sync {
     /// Returns the messages after `after` in ascending order, at most `limit` (at least 1) of them. Waits until there
     /// is one.
     ///
-    /// **Atomicity:** all readers see the messages in one order. A message that one call has returned comes before all
-    /// messages that a later call returns, also on other sessions.
+    /// **R26 Atomicity:** all readers see the messages in one order. A message that one call has returned comes before
+    /// all messages that a later call returns, also on other sessions.
     ///
     /// **Cancel safety:** complete. Reading changes nothing, so the next call with the same `after` misses nothing.
     ///
@@ -74,13 +74,13 @@ pub trait Topics: Send + Sync {
     /// The names of topics with at least one message, at most `limit` (1 to 1,000) of them: the first ones, or those
     /// that follow `after`. A page with fewer names than `limit` is the last one.
     ///
-    /// The order is as for [`Session::rosters`](super::Session::rosters).
+    /// R27: the order is as for [`Session::rosters`](super::Session::rosters).
     ///
     /// # Errors
     /// `SessionLost`, `Unavailable`.
     async fn names(&self, after: Option<&Name>, limit: usize) -> Result<Vec<Name>>;
 
-    /// The readable part of the topic at this moment. Both offsets are 0 for a topic without a published message.
+    /// R28: the readable part of the topic at this moment. Both offsets are 0 for a topic without a published message.
     ///
     /// # Errors
     /// `SessionLost`, `Unavailable`.

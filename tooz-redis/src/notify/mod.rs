@@ -1,8 +1,7 @@
 //! Notifications from the server: subscriptions, the waiters that they wake, and the losses that they report.
 
-mod own_entries;
+mod followers;
 mod subscriptions;
-mod wakeups;
 
+pub(crate) use self::followers::Notice;
 pub(crate) use self::subscriptions::Subscriptions;
-pub(crate) use self::wakeups::Wakeup;

@@ -1,10 +1,12 @@
 //! The subscriptions of a session: it receives notifications, wakes waiters, and makes sure that notifications arrive.
 //!
-//! - fred does not wait for the server's reply to SUBSCRIBE, so the driver publishes to a channel until it receives that.
+//! - fred does not wait for the server's reply to SUBSCRIBE, so the driver subscribes to one channel more, which is used
+//!   once, and publishes to that until it receives a message. No other client hears of it.
 //! - The session publishes to its own channel now and then. If the message does not arrive, it connects again.
 //! - After a reconnection the session subscribes again, compares its entries with those on the server, and has every waiter
 //!   look at the server.
-//! - The same message removes what sessions have left that are over. While the session has waiters, it is sent as soon as
+//! - The same request asks for the versions of the followed rosters, so that a lost notification is noticed.
+//! - It also removes what sessions have left that are over. While the session has waiters, it is sent as soon as
 //!   a session may be over, so that a waiter needs no timer for the life of the session that blocks it.
 
 use std::collections::{HashMap, HashSet};
@@ -15,11 +17,10 @@ use std::time::Duration;
 use tokio::sync::{Notify, broadcast, mpsc, watch};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tooz_core::driver::support::{lock, session_closed, session_lost};
-use tooz_core::driver::{Loss, Nonce};
+use tooz_core::driver::{Loss, Nonce, OwnEntries, Wakeup, Wakeups};
 use tooz_core::{Error, Result};
 
-use super::own_entries::OwnEntries;
-use super::wakeups::{Wakeup, Wakeups};
+use super::followers::{Followers, Notice};
 use crate::client::{Connections, ECHO, ENTRIES, WITHDRAW};
 use crate::error::history_changed;
 use crate::history::History;
@@ -44,6 +45,9 @@ pub(crate) struct Subscriptions {
     /// The longest time between two messages to the own channel.
     interval: Duration,
     wakeups: Wakeups,
+    followers: Followers,
+    /// How many channels were used once.
+    confirmations: AtomicU64,
     /// The subscribed channels besides the session's own, and when a waiter last asked for them.
     channels: tokio::sync::Mutex<HashMap<String, Instant>>,
     pub(crate) entries: OwnEntries,
@@ -70,6 +74,8 @@ impl Subscriptions {
             session,
             interval,
             wakeups: Wakeups::default(),
+            followers: Followers::default(),
+            confirmations: AtomicU64::new(0),
             channels: tokio::sync::Mutex::default(),
             entries: OwnEntries::default(),
             losses,
@@ -82,7 +88,7 @@ impl Subscriptions {
     /// Subscribes to the own channel of a session that belongs to this history.
     pub(crate) async fn start(&self, history_number: u64) -> Result<()> {
         self.history_number.store(history_number, Ordering::SeqCst);
-        self.limited(self.confirm(&self.session, Vec::new())).await
+        self.limited(self.confirm(vec![self.session.clone()])).await
     }
 
     /// Subscribes to a channel. The receiver is woken by whatever is published after this returns.
@@ -94,12 +100,19 @@ impl Subscriptions {
                 *asked = Instant::now();
                 return Ok(());
             }
-            self.confirm(channel, Vec::new()).await?;
+            self.confirm(vec![channel.to_owned()]).await?;
             channels.insert(channel.to_owned(), Instant::now());
             Ok(())
         })
         .await?;
         Ok(receiver)
+    }
+
+    /// Subscribes to a roster. The receiver has whatever is published after this returns.
+    pub(crate) async fn follow(&self, roster: &str) -> Result<mpsc::Receiver<Notice>> {
+        let notices = self.followers.add(roster);
+        self.subscribe(roster).await?;
+        Ok(notices)
     }
 
     /// Waits for the admission or removal of an entry of this session.
@@ -137,6 +150,8 @@ impl Subscriptions {
                 Ok(message) => {
                     let event = message.value.as_str().unwrap_or_default().into_owned();
                     self.dispatch(&message.channel, &event);
+                    let content = message.value.into_bytes().unwrap_or_default();
+                    self.followers.notify(&message.channel, || Notice::Message(content.clone()));
                 }
                 Err(broadcast::error::RecvError::Lagged(_)) => self.missed.notify_one(),
                 Err(broadcast::error::RecvError::Closed) => return,
@@ -195,11 +210,20 @@ impl Subscriptions {
         self.connections.restart();
         let has_waiters = self.remove_unused().await;
         let mut receiver = self.wakeups.subscribe(&self.session);
-        let Ok(mut reply) = self.connections.run(&ECHO, &self.session, &[]).await else { return true };
-        if has_waiters && let Ok(milliseconds) = reply.number() {
+        let rosters = self.followers.rosters();
+        let args: Vec<_> = rosters.iter().map(String::as_bytes).collect();
+        let Ok(mut reply) = self.connections.run(&ECHO, &self.session, &args).await else { return true };
+        let milliseconds = reply.number().unwrap_or(-1);
+        if has_waiters {
             self.expect_expiry(milliseconds);
         }
-        timeout(self.connections.timeout(), receiver.changed()).await.is_ok()
+        let arrives = timeout(self.connections.timeout(), receiver.changed()).await.is_ok();
+        // The message came after all changes up to these versions.
+        for roster in rosters.iter().filter(|_| arrives) {
+            let version = reply.natural().unwrap_or_default();
+            self.followers.notify(roster, || Notice::Version(version));
+        }
+        arrives
     }
 
     /// Subscribes again, finds out what was missed, and wakes all waiters.
@@ -213,11 +237,13 @@ impl Subscriptions {
             sleep(PAUSE).await;
         }
         self.wakeups.wake_all();
+        self.followers.interrupt();
     }
 
     async fn try_restore(&self) -> Result<()> {
-        let others = self.channels.lock().await.keys().cloned().collect();
-        self.limited(self.confirm(&self.session, others)).await?;
+        let mut channels: Vec<_> = self.channels.lock().await.keys().cloned().collect();
+        channels.push(self.session.clone());
+        self.limited(self.confirm(channels)).await?;
         let (confirmed, greatest) = (self.entries.confirmed(), self.history.greatest());
         let mut found = HashSet::new();
         for (nonce, roster) in self.read_entries(greatest).await? {
@@ -260,17 +286,17 @@ impl Subscriptions {
         }
     }
 
-    /// Subscribes to `channel` and the `others` until a message to `channel` arrives: then the others, which were sent
-    /// first, are subscribed too. The message may be sent several times, since a node of a cluster may overtake another.
-    async fn confirm(&self, channel: &str, others: Vec<String>) -> Result<()> {
-        let mut receiver = self.wakeups.subscribe(channel);
+    /// Subscribes to channels, and to one more until a message to that arrives: then the others, which were sent first, are
+    /// subscribed too. The message may be sent several times, since a node of a cluster may overtake another.
+    async fn confirm(&self, mut channels: Vec<String>) -> Result<()> {
+        let confirmation = format!("{}:{}", self.session, self.confirmations.fetch_add(1, Ordering::Relaxed));
+        let mut receiver = self.wakeups.subscribe(&confirmation);
+        channels.push(confirmation.clone());
         loop {
-            let mut channels = others.clone();
-            channels.push(channel.to_owned());
-            self.connections.subscribe(channels).await?;
-            self.connections.run(&ECHO, channel, &[]).await?;
+            self.connections.subscribe(channels.clone()).await?;
+            self.connections.run(&ECHO, &confirmation, &[]).await?;
             if timeout(PAUSE, receiver.changed()).await.is_ok() {
-                return Ok(());
+                return self.connections.unsubscribe(vec![confirmation]).await;
             }
         }
     }
@@ -279,7 +305,9 @@ impl Subscriptions {
     async fn remove_unused(&self) -> bool {
         let has_waiters = self.wakeups.remove_unused();
         let mut channels = self.channels.lock().await;
-        let is_idle = |channel: &str, asked: &Instant| asked.elapsed() > LINGER && !self.wakeups.has_waiters(channel);
+        let followed = self.followers.rosters();
+        let is_used = |channel: &String| self.wakeups.has_waiters(channel) || followed.contains(channel);
+        let is_idle = |channel: &String, asked: &Instant| asked.elapsed() > LINGER && !is_used(channel);
         let idle = channels.iter().filter(|(channel, asked)| is_idle(channel, asked));
         let idle: Vec<String> = idle.map(|(channel, _)| channel.clone()).collect();
         if !idle.is_empty() && self.connections.unsubscribe(idle.clone()).await.is_ok() {
@@ -296,6 +324,7 @@ impl Subscriptions {
     fn end(&self, reason: Error) {
         self.report(Loss::Session(reason));
         self.wakeups.wake_all();
+        self.followers.interrupt();
     }
 
     fn report(&self, loss: Loss) {

@@ -2,7 +2,11 @@
 
 mod declare;
 mod enter;
+mod follow;
 mod leave;
+mod page;
 mod replace;
 mod snapshot;
 mod wait;
+
+pub(crate) use self::follow::RedisFollower;

@@ -8,15 +8,14 @@ use std::time::Duration;
 use tokio::time::timeout;
 use tooz_core::Result;
 use tooz_core::driver::support::not_held;
-use tooz_core::driver::{Roster, Ticket};
+use tooz_core::driver::{Roster, Ticket, Wakeup};
 
 use crate::client::WAIT;
 use crate::layout;
-use crate::notify::Wakeup;
 use crate::session::RedisSession;
 
 /// The longest time without a look at the server.
-pub(crate) const BACKUP: Duration = Duration::from_secs(30);
+const BACKUP: Duration = Duration::from_secs(30);
 
 impl RedisSession {
     pub(crate) async fn wait_for_admission(&self, roster: &Roster, ticket: &Ticket) -> Result<()> {

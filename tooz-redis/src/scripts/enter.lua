@@ -32,10 +32,13 @@ for _, sorted_set in ipairs({ set, waiting, limits }) do redis.call('ZCARD', sor
 
 local seq = next_number()
 if rival then
-  remove(rival, has_waiting(roster))
+  remove(rival, has_waiting(roster), 'replaced')
   notify(rival, 'removed')
   blocked_by = blocker(roster, mode, tonumber(limit), '+inf')
-  if blocked_by and if_blocked == 'withdraw' then return 'WITHDRAWN ' .. blocked_by end
+  if blocked_by and if_blocked == 'withdraw' then
+    publish_roster(roster, 'nothing', '')
+    return 'WITHDRAWN ' .. blocked_by
+  end
 end
 place = add(seq)
 if is_unique then redis.call('HSET', keys, key or '', place) end

@@ -13,8 +13,9 @@ local function add(seq)
   local place = seq .. ' ' .. mode .. ' ' .. limit
   list(roster)
   redis.call('HSET', own .. ':entries', field, place)
-  redis.call('ZADD', roster .. suffixes[mode], seq, seq .. ' ' .. record)
-  publish_change(roster)
+  local numbered = seq .. ' ' .. record
+  redis.call('ZADD', roster .. suffixes[mode], seq, numbered)
+  publish_roster(roster, 'entered', numbered)
   return place
 end
 

@@ -12,6 +12,6 @@ if found == 3 then
   redis.call('HDEL', own .. ':entries', field)
   if redis.call('ZREMRANGEBYSCORE', roster .. suffixes[mode], seq, seq) == 0 then return 'NONE' end
   unlist_if_empty(roster)
-  publish_change(roster)
+  publish_roster(roster, 'left', seq)
   return 'DONE'
 end

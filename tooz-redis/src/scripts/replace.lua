@@ -6,5 +6,5 @@ if not entry then return 'NONE' end
 local set, record = KEYS[1] .. suffixes[entry.mode], string.sub(entry.record, 1, entry.value - 1) .. ARGV[3]
 -- In this order, because a full server refuses the first.
 if redis.call('ZADD', set, entry.seq, record) == 1 then redis.call('ZREM', set, entry.record) end
-publish_change(KEYS[1])
+publish_roster(KEYS[1], 'value', record)
 return 'DONE'

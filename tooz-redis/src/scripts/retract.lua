@@ -9,5 +9,5 @@ for _, suffix in pairs(suffixes) do
   if redis.call('EXISTS', KEYS[1] .. suffix) == 1 then return 'NOT_EMPTY' end
 end
 redis.call('SREM', ARGV[2], ARGV[3])
-publish_change(KEYS[1])
+publish_roster(KEYS[1], 'declared', '0')
 return 'DONE'

@@ -17,7 +17,7 @@ elseif not of_session then
   expected[space .. 'declared:' .. kind], expected[space .. 'rosters:' .. kind] = 'set', 'zset'
   for _, suffix in pairs(suffixes) do expected[KEYS[1] .. suffix] = 'zset' end
   expected[KEYS[1] .. ':waiting'], expected[KEYS[1] .. ':limits'] = 'zset', 'zset'
-  expected[KEYS[1] .. ':keys'] = 'hash'
+  expected[KEYS[1] .. ':keys'], expected[KEYS[1] .. ':version'] = 'hash', 'string'
 end
 local reply = { 'TYPES' }
 for key, type in pairs(expected) do

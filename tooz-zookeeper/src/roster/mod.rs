@@ -2,6 +2,7 @@
 
 mod declare;
 mod enter;
+mod follow;
 mod leave;
 mod queue;
 mod removal_watch;
@@ -12,4 +13,5 @@ mod view;
 mod wait;
 mod withdrawals;
 
+pub(crate) use self::follow::ZooKeeperFollower;
 pub(crate) use self::rosters::Rosters;

@@ -12,7 +12,6 @@ use tooz_core::Result;
 use tooz_core::driver::{Loss, Ticket};
 
 use super::queue::{Queue, seq};
-use super::view::Views;
 use super::withdrawals::Withdrawals;
 use crate::cleanup::Cleanup;
 use crate::client::Client;
@@ -29,7 +28,6 @@ pub(crate) struct Rosters {
     pub(super) cleanup: Arc<Cleanup>,
     pub(super) losses: UnboundedSender<Loss>,
     pub(super) withdrawals: Withdrawals,
-    pub(super) views: Views,
 }
 
 impl Rosters {
@@ -41,8 +39,8 @@ impl Rosters {
         cleanup: Arc<Cleanup>,
         losses: UnboundedSender<Loss>,
     ) -> Self {
-        let (withdrawals, views) = (Withdrawals::default(), Views::default());
-        Self { client, layout, session, own, cleanup, losses, withdrawals, views }
+        let withdrawals = Withdrawals::default();
+        Self { client, layout, session, own, cleanup, losses, withdrawals }
     }
 
     /// Lists a roster as the connected server knows it.

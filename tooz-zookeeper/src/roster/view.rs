@@ -1,44 +1,25 @@
-//! Rosters that are watched, with what was read of them, so that a change costs only the reads of what has changed.
+//! A roster that is watched, with what was read of it, so that a change costs only the reads of what has changed.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use futures_util::future::join_all;
 use tokio::sync::Notify;
 use tooz_core::Result;
-use tooz_core::driver::support::{hashed_version, lock};
-use tooz_core::driver::{Entry, Roster, Snapshot, Version};
+use tooz_core::driver::support::hashed_version;
+use tooz_core::driver::{Entry, Snapshot};
 
 use super::queue::{ListedEntry, Queue, seq};
-use crate::client::{Client, Stat, Watch};
+use crate::client::{Client, Stat, Watch, any_fired};
 use crate::layout::{EntryName, UNDECLARED, child};
-
-/// How many rosters without a waiter are remembered.
-const IDLE_VIEWS: usize = 64;
-
-/// The views of a session, by roster.
-#[derive(Debug, Default)]
-pub(super) struct Views(Mutex<HashMap<Roster, Arc<tokio::sync::Mutex<View>>>>);
-
-impl Views {
-    pub(super) fn get(&self, roster: &Roster) -> Arc<tokio::sync::Mutex<View>> {
-        let mut views = lock(&self.0);
-        if views.len() > IDLE_VIEWS {
-            views.retain(|_, view| Arc::strong_count(view) > 1);
-        }
-        views.entry(roster.clone()).or_default().clone()
-    }
-}
 
 /// A roster as it was read. Each part has the watch that says when it is out of date.
 #[derive(Debug, Default)]
 pub(super) struct View {
-    pub(super) wakeup: Arc<Notify>,
+    wakeup: Arc<Notify>,
     declared: Option<(bool, Watch)>,
     queue: Option<(Queue, Watch)>,
     values: HashMap<String, Value>,
-    /// The version that was returned last.
-    pub(super) version: Option<Version>,
 }
 
 #[derive(Debug)]
@@ -68,14 +49,13 @@ impl View {
         }
     }
 
-    /// Drops all that was read, and wakes those that wait for it.
-    pub(super) fn clear(&mut self) {
-        *self = Self { wakeup: self.wakeup.clone(), ..Self::default() };
-        self.wakeup.notify_waiters();
+    /// Waits until a part is out of date.
+    pub(super) async fn out_of_date(&self) {
+        any_fired(&self.wakeup, || self.has_fired()).await;
     }
 
     /// Whether a part is out of date.
-    pub(super) fn has_fired(&self) -> bool {
+    fn has_fired(&self) -> bool {
         self.declared.as_ref().is_none_or(|(_, watch)| watch.has_fired())
             || self.queue.as_ref().is_some_and(|(_, watch)| watch.has_fired())
             || self.values.values().any(|value| value.watch.has_fired())
@@ -104,13 +84,12 @@ impl View {
         Ok(is_complete)
     }
 
-    fn snapshot(&mut self) -> Snapshot {
+    fn snapshot(&self) -> Snapshot {
         let mut values: Vec<_> = self.values.values().collect();
         values.sort_unstable_by_key(|value| value.entry.seq);
         let declared = self.declared.as_ref().is_some_and(|(declared, _)| *declared);
         // Every change of a value has a zxid of its own.
         let version = hashed_version(declared, values.iter().map(|value| (value.entry.seq, value.mzxid)));
-        self.version = Some(version);
         Snapshot { version, declared, entries: values.into_iter().map(|value| value.entry.clone()).collect() }
     }
 }

@@ -11,7 +11,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{sleep, timeout};
-use tooz_conformance::{Context, Failure};
+use tooz_conformance::{Context, Failure, Harness};
 use tooz_core::driver::{
     IfBlocked, Key, Kind, Mode, NewEntry, Nonce, Roster, Session, SessionOptions, Standing, Ticket,
 };
@@ -36,6 +36,18 @@ pub(crate) fn url(hosts: &[String]) -> String {
 /// The servers of a URL made by [`url`].
 pub(crate) fn hosts(context: &Context) -> String {
     context.url().trim_start_matches("zookeeper://").split('?').next().unwrap_or_default().to_owned()
+}
+
+/// Leaves out the trials of copies that connect after their parent has, which zookeeper-client cannot do.
+pub(crate) fn without_copies(harness: Harness) -> Harness {
+    const REASON: &str =
+        "zookeeper-client has one I/O thread for all sessions of a process, which a fork does not copy";
+    match cfg!(feature = "tls") {
+        true => harness
+            .ignore("fork::a_copy_neither_uses_nor_releases_what_its_parent_holds", REASON)
+            .ignore("fork::two_copies_that_connect_exclude_each_other", REASON),
+        false => harness,
+    }
 }
 
 /// How long an expected event may take.

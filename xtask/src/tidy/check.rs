@@ -1,13 +1,13 @@
 //! Runs every rule on the workspace and reports all complaints at once.
 
 use super::tree::Tree;
-use super::{circles, docs, folders, heads, lengths, links, packages, words};
+use super::{circles, docs, folders, heads, lengths, links, packages, rules, words};
 use crate::run::{Outcome, root};
 
 /// A rule: what it finds wrong with the tree, one complaint a line.
 type Rule = fn(&Tree) -> Vec<String>;
 
-const RULES: [Rule; 8] = [
+const RULES: [Rule; 9] = [
     packages::complaints,
     folders::complaints,
     heads::complaints,
@@ -15,6 +15,7 @@ const RULES: [Rule; 8] = [
     circles::complaints,
     docs::complaints,
     links::complaints,
+    rules::complaints,
     words::complaints,
 ];
 

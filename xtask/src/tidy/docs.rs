@@ -6,7 +6,7 @@ use crate::backends::BACKENDS;
 pub(super) fn complaints(tree: &Tree) -> Vec<String> {
     let readme = tree.text("README.md").unwrap_or_default();
     let mut complaints = Vec::new();
-    for backend in &BACKENDS {
+    for backend in BACKENDS.iter() {
         let page = format!("docs/drivers/{}.md", backend.name);
         if !readme.contains(&page) {
             complaints.push(format!("README.md does not link {page}"));

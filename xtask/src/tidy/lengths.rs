@@ -12,11 +12,12 @@ const FUNCTION: usize = 40;
 const DRIVER: usize = 1_700;
 
 /// Drivers that have not come down to that yet: how long they may be, and what makes them long.
-const LONGER_DRIVERS: [(&str, usize, &str); 4] = [
-    ("tooz-etcd", 2_250, "a fence for requests of unknown outcome, a key pool, a watch multiplexer and followers"),
-    ("tooz-file", 2_850, "no server: presence, notification and access rights are the driver's own"),
-    ("tooz-redis", 2_300, "a script for each verb, subscriptions, and three topologies"),
-    ("tooz-zookeeper", 2_750, "two client crates, each with its dialer"),
+const LONGER_DRIVERS: [(&str, usize, &str); 5] = [
+    ("tooz-etcd", 2_350, "a fence for requests of unknown outcome, a key pool, a watch multiplexer and followers"),
+    ("tooz-file", 2_900, "no server: presence, notification and access rights are the driver's own"),
+    ("tooz-postgres", 1_750, "the verbs in SQL beside Rust, and the TLS modes of libpq"),
+    ("tooz-redis", 2_500, "a script for each verb, subscriptions, followers, and three topologies"),
+    ("tooz-zookeeper", 2_950, "two client crates, each with its dialer, and followers"),
 ];
 
 pub(super) fn complaints(tree: &Tree) -> Vec<String> {
@@ -63,7 +64,8 @@ fn driver_code_lines(tree: &Tree, driver: &str) -> usize {
         })
         .collect();
     let is_test = |path: &str| {
-        test_files.iter().any(|test| path == format!("{test}.rs") || path.starts_with(&format!("{test}/")))
+        path.ends_with("_tests.rs")
+            || test_files.iter().any(|test| path == format!("{test}.rs") || path.starts_with(&format!("{test}/")))
     };
     let files = tree.files.iter().filter(|file| file.path.starts_with(&folder) && !is_test(&file.path));
     files.map(code_lines).sum()

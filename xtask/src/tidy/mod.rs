@@ -10,6 +10,7 @@ mod heads;
 mod lengths;
 mod links;
 mod packages;
+mod rules;
 mod source;
 mod tree;
 mod words;

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::eras::replacements;
 use super::rule::{Rule, Violation};
 use super::spans::{nanos, spans};
-use crate::history::client_id::{Client, member};
+use crate::history::client_id::{Client, NEIGHBOUR, member};
 use crate::history::event::{Act, History};
 
 pub(super) fn check(history: &History) -> Vec<Violation> {
@@ -17,7 +17,9 @@ pub(super) fn check(history: &History) -> Vec<Violation> {
     for event in &history.events {
         let (term, leader) = match &event.act {
             Act::ObservedLeader(Some((leader, term))) => (*term, leader.clone()),
-            Act::Granted(op, term) if observed && asked.contains_key(&(event.client, *op)) => {
+            Act::Granted(op, term)
+                if observed && event.client != NEIGHBOUR && asked.contains_key(&(event.client, *op)) =>
+            {
                 (*term, member(event.client))
             }
             _ => continue,
@@ -37,7 +39,7 @@ pub(super) fn check(history: &History) -> Vec<Violation> {
     found
 }
 
-/// The run itself leads at the end, and each observer must know.
+/// The run itself leads at the end, and each observer must know if it had a TTL for that.
 pub(super) fn check_end(history: &History) -> Vec<Violation> {
     let leads = history.events.iter().find_map(|event| match event.act {
         Act::Leads(term) => Some((event.at, term)),
@@ -52,9 +54,9 @@ pub(super) fn check_end(history: &History) -> Vec<Violation> {
                 last.insert(event.client, leader.as_ref().map(|(_, term)| *term));
             }
             Act::ObservedToTheEnd if history.is_settled(event.at) => {
-                let knew = since.saturating_add(nanos(history.timing.prompt)) <= event.at;
+                let had_time = since.saturating_add(nanos(history.timing.ttl)) <= event.at;
                 let seen = last.get(&event.client).copied().flatten();
-                if knew && seen != Some(truth) {
+                if had_time && seen != Some(truth) {
                     let text = format!("observer c{} ends with term {seen:?}, not {truth}", event.client);
                     found.push(Violation { rule: Rule::TrueLeader, text, window: (since, event.at), ops: Vec::new() });
                 }

@@ -8,22 +8,24 @@ use tooz_core::driver::{IfBlocked, Kind, Mode, NewEntry, Seq, Standing, Ticket};
 use crate::trials::fixtures::{Client, admitted, entry, exclusive, group, lock, roster, shared, waiting};
 use crate::{Context, Failure, ensure, ensure_eq};
 
-trials! { "driver"
-    NOTHING:
+rule_trials! {
+    R2:
+    entries_keep_their_bytes,
+    rosters_have_any_name,
+    kinds_are_separate,
+    namespaces_are_separate;
+    R12:
     enter_admits_exactly_the_limit,
-    enter_is_idempotent_by_nonce,
-    enter_is_idempotent_while_it_runs_twice,
-    a_repeated_enter_returns_the_present_standing,
     enter_that_withdraws_leaves_nothing,
     seq_rises_after_the_roster_was_empty,
     shared_entries_are_admitted_together,
     a_waiting_writer_holds_back_later_readers,
     a_semaphore_admits_its_limit,
-    members_never_wait,
-    entries_keep_their_bytes,
-    rosters_have_any_name,
-    kinds_are_separate,
-    namespaces_are_separate;
+    members_never_wait;
+    R13:
+    enter_is_idempotent_by_nonce,
+    enter_is_idempotent_while_it_runs_twice,
+    a_repeated_enter_returns_the_present_standing;
 }
 
 async fn enter_admits_exactly_the_limit(context: Context) -> Result<(), Failure> {

@@ -11,11 +11,12 @@ use super::model::{seeded, three_clients, ticket_of};
 use crate::trials::fixtures::{Client, admitted, entry, fails, group, limit, member, not_now, poll_then_drop, soon};
 use crate::{Context, Failure, ensure, ensure_eq};
 
-trials! { "driver"
-    NOTHING:
+rule_trials! {
+    R7:
+    follow_reports_the_end_of_a_session;
+    R19:
     follow_agrees_with_the_provided_one,
     follow_begins_with_what_was_done_before,
-    follow_reports_the_expiry_of_a_session,
     follow_waits_until_something_changes;
 }
 
@@ -209,7 +210,7 @@ async fn follow_begins_with_what_was_done_before(context: Context) -> Result<(),
     Ok(())
 }
 
-async fn follow_reports_the_expiry_of_a_session(context: Context) -> Result<(), Failure> {
+async fn follow_reports_the_end_of_a_session(context: Context) -> Result<(), Failure> {
     let (dying, b) = (Client::open_without_renewal(&context, "a").await?, Client::open(&context, "b").await?);
     let (session, roster) = (b.session(), group());
     let own = admitted(b.enter(&roster, entry(Mode::Member, 1)).await?);
@@ -217,8 +218,12 @@ async fn follow_reports_the_expiry_of_a_session(context: Context) -> Result<(), 
         dying.enter(&roster, NewEntry { limit: limit(2), ..entry(Mode::Member, 1) }).await?;
     }
     let (mut follower, mut followed) = (session.follow(&roster), Followed::default());
+    followed.apply(soon("the first update", follower.next()).await?)?;
+    if dying.ttl().is_none() {
+        dying.close().await?;
+    }
     while followed.entries.len() != 1 {
-        followed.apply(soon("an update after the expiry", follower.next()).await?)?;
+        followed.apply(soon("an update after the end of the session", follower.next()).await?)?;
     }
     ensure_eq!(followed.entries[0].seq, own.seq);
     Ok(())

@@ -8,19 +8,24 @@ use super::enter::awkward_names;
 use crate::trials::fixtures::{Client, admitted, exclusive, fails, group, member, roster};
 use crate::{Context, Failure, ensure, ensure_eq};
 
-trials! { "driver"
-    NOTHING:
+rule_trials! {
+    R11:
+    a_take_over_races_with_leave;
+    R12:
     a_unique_key_refuses_a_second_entry,
     a_unique_key_is_taken_once_by_many_at_a_time,
     a_unique_key_is_taken_over,
-    a_take_over_races_with_leave,
     a_unique_key_is_free_again,
-    needs_declared_is_checked,
+    needs_declared_is_checked;
+    R21:
     declare_is_idempotent,
-    declared_lists_every_name,
-    declared_outlives_its_session,
+    declared_outlives_its_session;
+    R22:
+    retract_is_refused_twice,
     retract_wants_an_empty_roster,
     retract_is_atomic_against_enter;
+    R23:
+    declared_lists_every_name;
 }
 
 async fn a_unique_key_refuses_a_second_entry(context: Context) -> Result<(), Failure> {
@@ -165,6 +170,15 @@ async fn declared_outlives_its_session(context: Context) -> Result<(), Failure> 
     let snapshot = b.snapshot(&group, None).await?;
     ensure!(snapshot.declared && snapshot.entries.is_empty(), "{snapshot:?}");
     ensure_eq!(b.declared(Kind::Group).await?, [group.name]);
+    Ok(())
+}
+
+async fn retract_is_refused_twice(context: Context) -> Result<(), Failure> {
+    let (a, group) = (Client::open(&context, "a").await?, group());
+    fails(a.retract(&group).await, ErrorKind::GroupNotCreated);
+    a.declare(&group).await?;
+    a.retract(&group).await?;
+    fails(a.retract(&group).await, ErrorKind::GroupNotCreated);
     Ok(())
 }
 

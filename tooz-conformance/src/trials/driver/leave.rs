@@ -6,30 +6,37 @@ use std::time::Duration;
 use futures_util::future::{join, try_join_all};
 use tokio::time::sleep;
 use tooz_core::ErrorKind;
-use tooz_core::driver::{IfTaken, Kind, Mode, NewEntry, Nonce, Seq, Ticket};
+use tooz_core::driver::{IfTaken, Kind, Loss, Mode, NewEntry, Nonce, Seq, Ticket};
 
 use crate::trials::fixtures::{
     A_WHILE, Client, admitted, ends, entry, exclusive, fails, lock, member, not_now, poll_then_drop, roster, soon,
 };
-use crate::{Context, Failure, ensure, ensure_eq};
+use crate::{Context, Failure, ensure, ensure_eq, fail};
 
-trials! { "driver"
-    NOTHING:
+rule_trials! {
+    R4:
+    withdraw_after_a_dropped_enter_leaves_nothing;
+    R11:
+    own_removals_are_not_reported,
+    a_loss_is_pushed_between_renewals;
+    R14:
     leave_compares_the_ticket,
     leave_is_idempotent,
     leave_admits_only_the_next,
-    leave_removes_a_waiter_from_the_queue,
+    leave_removes_a_waiter_from_the_queue;
+    R15:
     withdraw_removes_the_entry,
     withdraw_touches_only_its_own_session,
     withdraw_rejects_a_late_enter,
-    withdraw_beats_an_enter_under_way,
-    withdraw_after_a_dropped_enter_leaves_nothing,
+    withdraw_beats_an_enter_under_way;
+    R16:
     replace_changes_the_value_and_nothing_else,
-    replace_compares_the_ticket,
+    replace_compares_the_ticket;
+    R17:
     evict_removes_the_entry_of_another,
+    evict_is_idempotent,
     evict_notifies_the_owner_once,
-    evict_wakes_the_next,
-    own_removals_are_not_reported;
+    evict_wakes_the_next;
 }
 
 /// Tickets that differ from `ticket` in one field.
@@ -215,6 +222,32 @@ async fn evict_removes_the_entry_of_another(context: Context) -> Result<(), Fail
     ensure!(!a.leave(&roster, &ticket).await?);
     ensure!(b.hold(&roster).await?.seq > ticket.seq);
     Ok(())
+}
+
+async fn evict_is_idempotent(context: Context) -> Result<(), Failure> {
+    let (a, b, roster) = (Client::open(&context, "a").await?, Client::open(&context, "b").await?, lock());
+    let ticket = a.hold(&roster).await?;
+    ensure!(b.evict(&roster, ticket.seq).await?, "the eviction of an entry says that it removed none");
+    ensure!(!b.evict(&roster, ticket.seq).await?, "a second eviction says that it removed an entry");
+    ensure!(!a.evict(&roster, Seq(ticket.seq.0 + 1)).await?, "the eviction of no entry says that it removed one");
+    Ok(())
+}
+
+/// With a long TTL no renewal comes in time to find out about the loss.
+async fn a_loss_is_pushed_between_renewals(context: Context) -> Result<(), Failure> {
+    if !context.info()?.pushes_losses {
+        return Err(Failure::ignored("the driver declares that it learns of losses by renewals"));
+    }
+    let context = context.with_ttl(Duration::from_secs(45));
+    // Nothing renews these sessions.
+    let (a, b, roster) = (context.session("a").await?, context.session("b").await?, lock());
+    let new = exclusive();
+    let ticket = admitted(a.enter(&roster, new).await?);
+    ensure!(b.evict(&roster, ticket.seq).await?);
+    match soon("the report of the removed entry, by push", a.lost()).await {
+        Loss::Entry(nonce) if nonce == new.nonce => Ok(()),
+        other => fail!("the driver reports {other:?} instead of the removal of {:?}", new.nonce),
+    }
 }
 
 async fn evict_notifies_the_owner_once(context: Context) -> Result<(), Failure> {

@@ -9,9 +9,10 @@ use tooz_core::driver::{Entry, IfBlocked, Kind, Mode, NewEntry, Nonce, Roster, S
 use crate::trials::fixtures::{Client, entry, roster, soon};
 use crate::{Context, Failure, ensure, ensure_eq};
 
-trials! { "driver"
-    NOTHING:
-    standing_agrees_with_admission,
+rule_trials! {
+    R12:
+    standing_agrees_with_admission;
+    R20:
     await_turn_agrees_with_the_provided_one;
 }
 

@@ -2,20 +2,24 @@
 
 use std::collections::BTreeSet;
 
-use tooz_core::driver::{Kind, Topics};
-use tooz_core::{Name, Result};
+use tooz_core::driver::{Kind, Snapshot, Topics};
+use tooz_core::{Error, ErrorKind, Name, Result};
 
 use super::enter::awkward_names;
-use crate::trials::fixtures::{Client, eventually, roster};
+use crate::trials::fixtures::{Client, PATIENCE, eventually, roster};
 use crate::{Context, Failure, ensure, ensure_eq};
 
-trials! { "driver"
-    NOTHING:
+rule_trials! {
+    R7:
+    dead_sessions_leave_nothing;
+    R24:
+    a_namespace_can_be_emptied,
     rosters_lists_what_has_entries,
     rosters_lists_every_name_once,
     rosters_continues_after_a_name_that_is_gone,
     rosters_lists_a_crowded_roster_once,
-    rosters_forgets_the_entries_of_a_closed_session,
+    rosters_forgets_the_entries_of_a_closed_session;
+    R27:
     topics_are_listed_from_their_first_message_on;
 }
 
@@ -43,6 +47,50 @@ async fn listed(client: &Client, kind: Kind, limit: usize) -> Result<Vec<Name>> 
 
 async fn set_of(client: &Client, kind: Kind) -> Result<BTreeSet<Name>> {
     Ok(listed(client, kind, 1000).await?.into_iter().collect())
+}
+
+/// Nothing of a crashed client stays, whatever it held, once other clients use the namespace.
+async fn dead_sessions_leave_nothing(context: Context) -> Result<(), Failure> {
+    for index in 0..10 {
+        let dead = Client::open_without_renewal(&context, "dead").await?;
+        for kind in Kind::ALL {
+            dead.hold(&roster(kind, format!("roster {index}"))).await?;
+        }
+    }
+    let nothing_is_left = async || {
+        // A client that opens a session cleans up, at the latest.
+        let client = Client::open(&context, "a").await.map_err(|failure| unexpected(&failure))?;
+        for kind in Kind::ALL {
+            if !client.rosters(kind, None, 1).await?.is_empty() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    };
+    Ok(eventually("nothing is left of dead sessions", PATIENCE * 3, nothing_is_left).await?)
+}
+
+fn unexpected(failure: &Failure) -> Error {
+    Error::new(ErrorKind::Unexpected, failure.to_string())
+}
+
+async fn a_namespace_can_be_emptied(context: Context) -> Result<(), Failure> {
+    let (a, b) = (Client::open(&context, "a").await?, Client::open(&context, "b").await?);
+    for kind in Kind::ALL {
+        let roster = roster(kind, "r");
+        a.declare(&roster).await?;
+        let (held, waiting) = (a.hold(&roster).await?, b.queue(&roster).await?);
+        ensure!(a.leave(&roster, &held).await? && b.leave(&roster, &waiting).await?);
+        a.retract(&roster).await?;
+    }
+    for kind in Kind::ALL {
+        for client in [&a, &b] {
+            let (used, declared) = (client.rosters(kind, None, 10).await?, client.declared(kind).await?);
+            ensure!(used.is_empty() && declared.is_empty(), "{used:?} are in use and {declared:?} are declared");
+        }
+        ensure_eq!(b.snapshot(&roster(kind, "r"), None).await?, Snapshot::default(), "a roster without anything");
+    }
+    Ok(())
 }
 
 async fn rosters_lists_what_has_entries(context: Context) -> Result<(), Failure> {

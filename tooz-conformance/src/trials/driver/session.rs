@@ -13,20 +13,26 @@ use crate::trials::fixtures::{
 };
 use crate::{Context, Failure, ensure, ensure_eq, fail};
 
-trials! { "driver"
-    NOTHING:
+rule_trials! {
+    R1:
     the_granted_ttl_is_reported,
-    sessions_share_nothing,
+    many_sessions_fit;
+    R3:
+    sessions_share_nothing;
+    R4:
+    a_dropped_session_ends_by_itself;
+    R6:
+    close_beats_an_enter_under_way,
+    an_expired_session_never_adds_an_entry;
+    R7:
+    a_session_that_is_not_renewed_expires;
+    R9:
+    renew_keeps_the_session_alive;
+    R10:
     close_removes_every_entry,
     close_is_idempotent,
     close_ends_every_verb,
-    close_beats_an_enter_under_way,
-    close_ends_what_waits,
-    renew_keeps_the_session_alive,
-    a_session_that_is_not_renewed_expires,
-    an_expired_session_never_adds_an_entry,
-    a_dropped_session_ends_by_itself,
-    many_sessions_fit;
+    close_ends_what_waits;
 }
 
 async fn the_granted_ttl_is_reported(context: Context) -> Result<(), Failure> {

@@ -11,13 +11,17 @@ use crate::trials::fixtures::{
 };
 use crate::{Context, Failure, ensure, ensure_eq, ensure_ne};
 
-trials! { "driver"
-    NOTHING:
+rule_trials! {
+    R4:
+    snapshot_goes_on_after_it_was_dropped;
+    R18:
     snapshot_returns_the_present_entries,
+    snapshot_shows_mode_and_limit,
+    snapshot_shows_unique_keys,
+    snapshot_has_the_same_version_without_a_change,
     snapshot_waits_until_something_changes,
     snapshot_reports_every_kind_of_change,
     snapshot_misses_nothing_between_calls,
-    snapshot_goes_on_after_it_was_dropped,
     snapshot_with_a_version_never_seen_returns_at_once,
     snapshot_is_not_woken_by_other_rosters,
     snapshots_of_many_watchers_agree,
@@ -36,6 +40,37 @@ async fn snapshot_returns_the_present_entries(context: Context) -> Result<(), Fa
     let (first, second) = (a.snapshot(&group, None).await?, b.snapshot(&group, None).await?);
     ensure_eq!(first.entries.iter().map(|entry| entry.seq).collect::<Vec<_>>(), seqs);
     ensure_eq!(first.entries, second.entries);
+    Ok(())
+}
+
+async fn snapshot_shows_mode_and_limit(context: Context) -> Result<(), Failure> {
+    let (a, b, roster) = (Client::open(&context, "a").await?, Client::open(&context, "b").await?, lock());
+    let wanted = [(Mode::Shared, 3), (Mode::Exclusive, 7), (Mode::Member, 1)];
+    for (mode, limit) in wanted {
+        a.enter(&roster, entry(mode, limit)).await?;
+    }
+    let shown = b.snapshot(&roster, None).await?.entries;
+    let shown: Vec<_> = shown.iter().map(|entry| (entry.mode, entry.limit.get())).collect();
+    ensure_eq!(shown, wanted, "the modes and limits with which the entries entered");
+    Ok(())
+}
+
+async fn snapshot_shows_unique_keys(context: Context) -> Result<(), Failure> {
+    let (a, b, group) = (Client::open(&context, "a").await?, Client::open(&context, "b").await?, group());
+    let bytes: Vec<u8> = (0..=255).collect();
+    a.enter(&group, member(b"m", IfTaken::Refuse)).await?;
+    a.enter(&group, member(&bytes, IfTaken::TakeOver)).await?;
+    a.enter(&group, entry(Mode::Member, 1)).await?;
+    let keys: Vec<_> = b.snapshot(&group, None).await?.entries.into_iter().map(|entry| entry.key).collect();
+    ensure_eq!(keys, [Some(b"m".to_vec()), Some(bytes), None], "the unique keys with which the entries entered");
+    Ok(())
+}
+
+async fn snapshot_has_the_same_version_without_a_change(context: Context) -> Result<(), Failure> {
+    let (a, roster) = (Client::open(&context, "a").await?, lock());
+    a.hold(&roster).await?;
+    let versions = [a.snapshot(&roster, None).await?.version, a.snapshot(&roster, None).await?.version];
+    ensure_eq!(versions[0], versions[1], "nothing has changed between the snapshots");
     Ok(())
 }
 

@@ -11,19 +11,22 @@ use super::enter::awkward_names;
 use crate::trials::fixtures::{Client, ends, fails, not_now, poll_then_drop, soon};
 use crate::{Context, Failure, ensure, ensure_eq, fail};
 
-trials! { "driver"
-    NOTHING:
+rule_trials! {
+    R25:
     topics_are_there_if_claimed,
+    topic_publish_returns_the_offset_of_its_message,
+    topic_retention_keeps_the_newest,
+    topic_payloads_are_any_bytes,
+    topic_names_are_any_bytes,
+    topic_messages_outlive_their_session;
+    R26:
     topic_order_is_the_same_for_all,
     topic_read_waits_for_a_message,
     topic_read_goes_on_after_it_was_dropped,
     topic_read_respects_the_limit,
-    topic_bounds_follow_the_log,
-    topic_retention_keeps_the_newest,
-    topic_reader_that_fell_behind_gets_a_gap_error,
-    topic_payloads_are_any_bytes,
-    topic_names_are_any_bytes,
-    topic_messages_outlive_their_session;
+    topic_reader_that_fell_behind_gets_a_gap_error;
+    R28:
+    topic_bounds_follow_the_log;
 }
 
 const KEEP: u64 = 10_000;
@@ -68,6 +71,16 @@ async fn publish_fifty(client: &Client, sender: u8) -> Result<Vec<Offset>> {
         offsets.push(topics(client).publish(&topic(), &[sender, number], KEEP).await?);
     }
     Ok(offsets)
+}
+
+async fn topic_publish_returns_the_offset_of_its_message(context: Context) -> Result<(), Failure> {
+    let Some((a, b)) = two_clients(&context).await? else { return Ok(()) };
+    for payload in [b"one", b"two"] {
+        let offset = topics(&a).publish(&topic(), payload, KEEP).await?;
+        let newest = topics(&b).bounds(&topic()).await?.newest;
+        ensure_eq!(offset, newest, "the offset that publish returned, and the newest one");
+    }
+    Ok(())
 }
 
 async fn topic_order_is_the_same_for_all(context: Context) -> Result<(), Failure> {

@@ -12,18 +12,22 @@ use crate::trials::fixtures::{
 };
 use crate::{Context, Failure, ensure, ensure_eq};
 
-trials! { "driver"
-    NOTHING:
+rule_trials! {
+    R4:
+    await_turn_goes_on_after_it_was_dropped;
+    R10:
+    close_wakes_the_next_waiter;
+    R14:
+    leave_wakes_the_next_waiter;
+    R15:
+    withdraw_wakes_the_next_waiter;
+    R20:
     await_turn_returns_at_once_when_admitted,
     await_turn_fails_when_the_entry_is_gone,
     await_turn_fails_when_the_entry_goes,
-    leave_wakes_the_next_waiter,
-    withdraw_wakes_the_next_waiter,
-    close_wakes_the_next_waiter,
     a_writer_waits_for_every_reader,
     readers_are_woken_together,
     a_semaphore_wakes_its_waiter_when_any_holder_leaves,
-    await_turn_goes_on_after_it_was_dropped,
     await_turn_may_be_called_twice_at_a_time,
     await_turn_that_races_with_leave_is_not_forgotten,
     a_thousand_waiters_are_served_in_order;

@@ -99,15 +99,16 @@ end
 -- Whether entries wait in a roster.
 local function has_waiting(roster) return redis.call('EXISTS', roster .. ':waiting') == 1 end
 
--- Removes an entry, notifies the entries that this admits and the clients that watch. Returns whether there may be more
--- entries to be notified. It depends on no command that a full server refuses.
-local function remove(entry, waiting)
+-- Removes an entry, notifies the entries that this admits and the clients that follow. `change` is 'left', or 'replaced' if
+-- another entry takes its place in the same step. Returns whether there may be more entries to be notified. It depends on no
+-- command that a full server refuses.
+local function remove(entry, waiting, change)
   local roster = entry.roster
   redis.call('ZREM', roster .. suffixes[entry.mode], entry.record)
   redis.call('HDEL', session_key(entry.session) .. ':entries', entry.nonce .. ' ' .. roster)
   if entry.key then redis.call('HDEL', roster .. ':keys', entry.key) end
   unlist_if_empty(roster)
-  publish_change(roster)
+  publish_roster(roster, change or 'left', entry.seq)
   if waiting then
     dequeue(roster, table.concat({ entry.seq, entry.mode, entry.limit }, ' '))
     return admit(roster)

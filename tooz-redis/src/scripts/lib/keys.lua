@@ -6,6 +6,9 @@ local space = string.sub(KEYS[1], 1, string.find(KEYS[1], '}:', 1, true) + 1)
 -- The set of a roster for each mode: exclusive, shared, member.
 local suffixes = { x = '', s = ':shared', m = ':members' }
 
+-- For how many milliseconds a roster keeps its version after the last sign of life of a client that follows it.
+local FOLLOWED = 60000
+
 local function session_key(session) return space .. 'session:' .. session end
 
 local function kind_and_name(roster) return string.match(roster, '^{.-}:(%l+):(.*)$') end
@@ -29,5 +32,23 @@ local function unlist_if_empty(roster)
   redis.pcall('ZREM', space .. 'rosters:' .. kind, name)
 end
 
--- Notifies the clients that watch a roster or read a topic.
+-- Notifies the clients that read a topic.
 local function publish_change(key) redis.call('PUBLISH', key, '') end
+
+-- The clock in microseconds, as text.
+local function microseconds()
+  local time = redis.call('TIME')
+  return time[1] .. string.sub('00000' .. time[2], -6)
+end
+
+-- Publishes a change of a roster to the clients that follow it: the version before it, the version after it, the change. These
+-- clients keep the version alive; without it there are none. No version is used twice, even if the server has lost the last
+-- ones, since it is at least the clock. A full server refuses the next version; then it goes, and the clients read again.
+local function publish_roster(roster, change, content)
+  local key = roster .. ':version'
+  local last = redis.call('GET', key)
+  if not last then return end
+  local next = string.format('%.0f', math.max(tonumber(microseconds()), (tonumber(last) or 0) + 1))
+  if redis.pcall('SET', key, next, 'KEEPTTL').err then return redis.call('DEL', key) end
+  redis.call('PUBLISH', roster, table.concat({ last, next, change, content }, ' '))
+end

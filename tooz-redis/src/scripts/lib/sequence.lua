@@ -3,8 +3,7 @@
 -- The next number, as text. It is greater than every earlier one, and at least the clock in microseconds, so that numbers
 -- go on rising when the server has lost the last one. A sorted set keeps numbers below 2^53 only.
 local function next_number()
-  local key, time = space .. 'seq', redis.call('TIME')
-  local now = time[1] .. string.sub('00000' .. time[2], -6)
+  local key, now = space .. 'seq', microseconds()
   local last = redis.call('SET', key, now, 'GET')
   if not last then return now end
   local number = tonumber(last)
