@@ -3,6 +3,7 @@
 //! `cli` is the command line, and `commands` has one file a command; `doctor`, `top` and `bench` have folders of their own.
 //! `child` runs a command under a lock, `inspect` reads the backend, `output` prints tables and JSON, `backend` chooses
 //! the backend, and `exit` has the exit codes.
+#![expect(clippy::future_not_send, reason = "one thread runs everything, see `main`")]
 
 mod arguments;
 mod backend;

@@ -41,7 +41,7 @@ impl Beats {
         let text = fs::read_to_string(&self.0).ok()?;
         let mut moments = text.lines().filter_map(|line| line.parse().ok());
         let first = moments.next()?;
-        Some((first, moments.last().unwrap_or(first)))
+        Some((first, moments.next_back().unwrap_or(first)))
     }
 
     pub(crate) fn wait_for_start(&self) {
