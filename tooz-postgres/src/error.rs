@@ -10,7 +10,8 @@ const UNREACHABLE: &str = "failed to reach the server";
 const RIGHTS: &str = "the user has no right to do this; see docs/drivers/postgres.md for what is needed";
 const READ_ONLY: &str =
     "the server takes no writes; name the primary, or several hosts with target_session_attrs=read-write";
-const MISSING: &str = "the schema of tooz is damaged; drop it, and the next connection installs it again";
+const MISSING: &str = "the tables or functions of tooz are not found: the schema is damaged, and is installed again after it was \
+                       dropped; or a pooler exchanges connections, which must pool by session, not by transaction";
 
 /// How an SQLSTATE begins, its kind, and the message for the user. The first row that fits counts.
 const KNOWN: &[(&str, ErrorKind, &str)] = &[
