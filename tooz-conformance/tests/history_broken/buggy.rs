@@ -219,7 +219,8 @@ impl Session for BuggySession {
             let mut earlier = self.earlier.lock().unwrap();
             earlier.push(snapshot.clone());
             if earlier.len() >= 3 && self.every(3) {
-                return Ok(earlier[earlier.len() - 3].clone());
+                // With the present version, so that the watcher keeps the old content until the next change.
+                return Ok(Snapshot { version: snapshot.version, ..earlier[earlier.len() - 3].clone() });
             }
         }
         Ok(snapshot)

@@ -1,5 +1,6 @@
 //! The followers of rosters inside the process, and what they receive.
 
+use std::collections::HashMap;
 use std::sync::Mutex;
 
 use fred::bytes::Bytes;
@@ -18,19 +19,21 @@ pub(crate) enum Notice {
     Version(u64),
 }
 
-/// The followers of a session, each with the key of its roster. Their notices end when notifications may have been missed.
+/// The followers of a session by the keys of their rosters. Their notices end when notifications may have been missed.
 #[derive(Debug, Default)]
-pub(super) struct Followers(Mutex<Vec<(String, mpsc::Sender<Notice>)>>);
+pub(super) struct Followers(Mutex<HashMap<String, Vec<mpsc::Sender<Notice>>>>);
 
 impl Followers {
     pub(super) fn add(&self, roster: &str) -> mpsc::Receiver<Notice> {
         let (sender, notices) = mpsc::channel(BACKLOG);
-        lock(&self.0).push((roster.to_owned(), sender));
+        lock(&self.0).entry(roster.to_owned()).or_default().push(sender);
         notices
     }
 
     pub(super) fn notify(&self, roster: &str, notice: impl Fn() -> Notice) {
-        lock(&self.0).retain(|(followed, sender)| followed != roster || sender.try_send(notice()).is_ok());
+        if let Some(senders) = lock(&self.0).get_mut(roster) {
+            senders.retain(|sender| sender.try_send(notice()).is_ok());
+        }
     }
 
     /// Has all followers read again.
@@ -41,10 +44,10 @@ impl Followers {
     /// The keys of the followed rosters.
     pub(super) fn rosters(&self) -> Vec<String> {
         let mut followers = lock(&self.0);
-        followers.retain(|(_, sender)| !sender.is_closed());
-        let mut rosters: Vec<_> = followers.iter().map(|(roster, _)| roster.clone()).collect();
-        rosters.sort_unstable();
-        rosters.dedup();
-        rosters
+        followers.retain(|_, senders| {
+            senders.retain(|sender| !sender.is_closed());
+            !senders.is_empty()
+        });
+        followers.keys().cloned().collect()
     }
 }

@@ -28,8 +28,10 @@ use crate::layout::TOMBSTONE_TTL;
 
 /// How long a channel stays subscribed after the last waiter asked for it.
 const LINGER: Duration = Duration::from_secs(60);
-/// Between attempts to subscribe, and at least between two checks.
+/// At most between attempts to subscribe, and at least between two checks.
 const PAUSE: Duration = Duration::from_millis(100);
+/// Between the first two attempts to subscribe. A message often overtakes the subscription, which is on another connection.
+const FIRST_PAUSE: Duration = Duration::from_millis(1);
 /// The clocks of server and client differ in speed, and the server's counts milliseconds.
 const MARGIN: Duration = Duration::from_millis(20);
 
@@ -292,12 +294,14 @@ impl Subscriptions {
         let confirmation = format!("{}:{}", self.session, self.confirmations.fetch_add(1, Ordering::Relaxed));
         let mut receiver = self.wakeups.subscribe(&confirmation);
         channels.push(confirmation.clone());
+        let mut pause = FIRST_PAUSE;
         loop {
             self.connections.subscribe(channels.clone()).await?;
             self.connections.run(&ECHO, &confirmation, &[]).await?;
-            if timeout(PAUSE, receiver.changed()).await.is_ok() {
+            if timeout(pause, receiver.changed()).await.is_ok() {
                 return self.connections.unsubscribe(vec![confirmation]).await;
             }
+            pause = (pause * 2).min(PAUSE);
         }
     }
 
