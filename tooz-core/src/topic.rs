@@ -251,7 +251,7 @@ impl Fetcher {
                 Ok(messages)
             }
             Err(error) if error.kind() == ErrorKind::Gap => {
-                self.after = self.topic.bounds(live).await?.trimmed;
+                self.after = self.oldest_kept(live).await?;
                 self.history = history;
                 Err(error)
             }
@@ -262,6 +262,13 @@ impl Fetcher {
     async fn read_batch(&self, live: &LiveSession) -> Result<Vec<Message>> {
         let name = self.topic.name()?;
         live.wait(async |session| topics(session)?.read(name, self.after, BATCH).await).await
+    }
+
+    /// The offset before the oldest message that is kept. An outage only delays it, as it delays a read.
+    async fn oldest_kept(&self, live: &LiveSession) -> Result<Offset> {
+        let name = self.topic.name()?;
+        let bounds = live.wait(async |session| topics(session)?.bounds(name).await).await?;
+        Ok(bounds.trimmed)
     }
 }
 

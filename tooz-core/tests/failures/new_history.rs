@@ -55,6 +55,26 @@ async fn a_subscriber_of_an_emptied_server_gets_one_gap_and_all_messages_after_i
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_outage_after_the_server_was_emptied_is_no_error_of_a_subscription() {
+    let control = Control::named("outage-after");
+    let a = control.builder("a").connect().await.unwrap();
+    // Requests time out long before the session is lost.
+    let b = control.builder("b").timeout(Duration::from_millis(100)).connect().await.unwrap();
+    a.topic("t").publish(b"before").await.unwrap();
+    let mut subscription = b.topic("t").subscribe(StartAt::Earliest).await.unwrap();
+    assert_eq!(subscription.next().await.unwrap().payload, b"before");
+    control.empty_server(&["a", "b"]).await;
+    b.lock("l").acquire().await.unwrap().release().await.unwrap();
+    control.server().pause();
+    let next = timeout(Duration::from_secs(120), subscription.next()).await;
+    assert!(next.is_err(), "the subscription waits for the server: {next:?}");
+    control.server().resume();
+    a.topic("t").publish(b"first").await.unwrap();
+    assert_eq!(subscription.next().await.unwrap_err().kind(), ErrorKind::Gap);
+    assert_eq!(subscription.next().await.unwrap().payload, b"first");
+}
+
+#[tokio::test(start_paused = true)]
 async fn resuming_at_an_offset_of_an_earlier_history_gets_one_gap() {
     let control = Control::named("resume");
     let a = control.builder("a").connect().await.unwrap();
