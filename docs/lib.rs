@@ -37,6 +37,7 @@ pages! {
     FromShedLock: "from-shedlock.md",
     Guarantees: "guarantees.md",
     Security: "security.md",
+    Scaling: "scaling.md",
     WritingADriver: "writing-a-driver.md",
     Bench: "bench/README.md",
     Memory: "drivers/memory.md",
