@@ -1,6 +1,6 @@
 //! The history of a namespace: whether the server still has the data that the driver has seen.
 //!
-//! - The first session in a namespace gives its history a random name, which FLUSHALL and a restart without the data remove.
+//! - The first session in a namespace gives its history a random name. A server that was emptied has it no more.
 //! - The sequence of the namespace only rises. If its last number is smaller than one that the driver has seen, the server
 //!   was restored from an older copy, or has lost confirmed writes in a failover.
 
