@@ -28,6 +28,21 @@ async fn an_emptied_server_has_another_history_also_when_others_have_written_sin
 }
 
 #[tokio::test]
+async fn clients_of_an_emptied_server_meet_one_other_history() {
+    let server = Server::start(&[]).await;
+    let drivers = [driver(&server.url()), driver(&server.url())];
+    for (driver, name) in drivers.iter().zip(["x", "y"]) {
+        acquire(&*open_with(driver, TTL).await, &lock(name)).await.unwrap();
+    }
+    server.ask(&["FLUSHALL"]).await.unwrap();
+    let mut histories = Vec::new();
+    for driver in drivers.iter().chain(&drivers) {
+        histories.push(open_with(driver, TTL).await.history());
+    }
+    assert_eq!(histories, [1; 4], "each driver has met one other history");
+}
+
+#[tokio::test]
 async fn a_restart_with_the_data_goes_on_with_the_history() {
     let mut server = Server::start(&["--appendonly", "yes", "--appendfsync", "always"]).await;
     let driver = driver(&server.url());

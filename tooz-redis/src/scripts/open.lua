@@ -18,11 +18,13 @@ for _, command in ipairs({
   redis.call(unpack(command))
 end
 
--- The data is older than what the client has seen, and no other client has written since: it learns from the name.
+-- The data is older than what the client has seen, and no other client has written since: it learns from the name. The
+-- sequence goes on where the client has seen it, so that the other clients that have seen as much keep this name.
 local history, seq = redis.call('GET', space .. 'history'), redis.call('GET', space .. 'seq') or '0'
 if not history or (tonumber(seq) or 0) < tonumber(ARGV[5]) then
-  history = ARGV[4]
+  history, seq = ARGV[4], string.format('%.0f', math.max(tonumber(microseconds()), tonumber(ARGV[5])))
   redis.call('SET', space .. 'history', history)
+  redis.call('SET', space .. 'seq', seq)
 end
 
 -- The latest sessions, by the order in which they were opened. Older data lacks the client's, or gives its number to another.
