@@ -96,7 +96,7 @@ async fn a_short_sleep_loses_nothing(context: Context) -> Result<(), Failure> {
     for _ in 0..3 {
         child.suspend().await?;
         child.send(&false).await?;
-        sleep(context.ttl() / 4).await;
+        sleep(context.ttl() / 8).await;
         child.wake()?;
         ensure!(looks(&mut child).await?.0, "the guard was lost");
         sleep(context.ttl() / 2).await;
