@@ -63,9 +63,6 @@ impl Guard {
     /// [`is_held`](Self::is_held) tells the two apart: it is false after a loss.
     ///
     /// ```
-    /// # #[tokio::main(flavor = "current_thread")]
-    /// # async fn main() -> Result<(), JobError> {
-    /// # let coordinator = tooz_core::connect("memory://guard-doc").await?;
     /// #[derive(Debug)]
     /// enum JobError {
     ///     LockLost(tooz_core::Error),
@@ -78,6 +75,9 @@ impl Guard {
     ///     }
     /// }
     ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), JobError> {
+    /// # let coordinator = tooz_core::connect("memory://guard-doc").await?;
     /// let guard = coordinator.lock("nightly").acquire().await?;
     /// let rows = guard.run(async { Ok::<_, JobError>(42) }).await?;
     /// assert_eq!(rows, 42);
