@@ -219,8 +219,10 @@ impl Session for BuggySession {
             let mut earlier = self.earlier.lock().unwrap();
             earlier.push(snapshot.clone());
             if earlier.len() >= 3 && self.every(3) {
-                // With the present version, so that the watcher keeps the old content until the next change.
-                return Ok(Snapshot { version: snapshot.version, ..earlier[earlier.len() - 3].clone() });
+                let old = earlier[earlier.len() - 3].clone();
+                // With the present version, the watchers of a group keep the old content until the next change.
+                let version = if roster.kind == Kind::Group { snapshot.version } else { old.version };
+                return Ok(Snapshot { version, ..old });
             }
         }
         Ok(snapshot)

@@ -116,7 +116,11 @@ impl Rosters {
     /// Creates the entry and lists the roster in one round trip. Returns `None` if the attempt must be repeated.
     async fn create_entry(&self, roster: &str, new: &NewEntry<'_>) -> Result<Option<Arrival>> {
         let path = new_entry(roster, new);
-        self.own.reserve(new.nonce, &path)?;
+        if let Err(error) = self.own.reserve(new.nonce, &path) {
+            // A close forgets the entries that are under way.
+            self.client.check()?;
+            return Err(error);
+        }
         let (created, queue, declared) = join!(
             self.client.create(&path, new.value, CreateMode::EphemeralSequential),
             self.list(roster),
