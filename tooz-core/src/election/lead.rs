@@ -5,7 +5,6 @@
 //! - When the work ends or the program shuts down, resign first, so that the next candidate leads at once.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -14,9 +13,6 @@ use super::election::Election;
 use super::leadership::Leadership;
 use crate::session::retry::Backoff;
 use crate::{Error, Result};
-
-/// The first and the longest pause before another campaign.
-const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
 
 /// How a term ended.
 enum EndOfTerm<E> {
@@ -66,11 +62,11 @@ impl Election {
         F: Future<Output = Result<(), E>>,
         E: From<Error>,
     {
-        let mut backoff = Backoff::new(PAUSES.0, PAUSES.1);
+        let mut backoff = Backoff::patient();
         while let Some(campaign) = shutdown.run_until_cancelled(self.campaign()).await {
             match campaign {
                 Ok(leadership) => {
-                    backoff = Backoff::new(PAUSES.0, PAUSES.1);
+                    backoff = Backoff::patient();
                     match self.serve(Arc::new(leadership), shutdown, &mut work).await {
                         EndOfTerm::Done(result) => return result,
                         EndOfTerm::ShutDown => return Ok(()),
@@ -104,11 +100,11 @@ impl Election {
             () = shutdown.cancelled() => EndOfTerm::ShutDown,
             result = work(leadership.clone()) => EndOfTerm::Done(result),
         };
-        match leadership.resign_shared().await {
-            Err(error) if error.may_pass() && !matches!(end, EndOfTerm::Lost(_)) => {
-                warn!(%error, "failed to resign; it continues in the background");
-            }
-            _ => {}
+        if let Err(error) = leadership.resign_shared().await
+            && error.may_pass()
+            && !matches!(end, EndOfTerm::Lost(_))
+        {
+            warn!(%error, "failed to resign; it continues in the background");
         }
         end
     }

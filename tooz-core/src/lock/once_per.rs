@@ -36,9 +36,6 @@ const STARTS_KEPT: u64 = 16;
 /// The longest sleep without a look at the clock, which may be set meanwhile.
 const LONGEST_SLEEP: Duration = Duration::from_secs(30);
 
-/// The first and the longest pause after an error that may pass.
-const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
-
 /// How often the job of [`Lock::once_per`] runs, and for how long it holds the lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Period {
@@ -162,19 +159,16 @@ impl Lock {
         F: Future<Output = Result<(), E>>,
         E: From<Error>,
     {
-        let period = period.into();
-        period.check().map_err(|error| error.with_operation("once_per"))?;
-        let lock = period.greatest_hold.map_or_else(|| self.clone(), |hold| self.with_greatest_hold(hold));
-        let starts = Starts { topic: self.starts_topic()?, period };
-        let mut backoff = Backoff::new(PAUSES.0, PAUSES.1);
+        let (lock, starts) = self.prepare(period.into()).map_err(|error| error.with_operation("once_per"))?;
+        let mut backoff = Backoff::patient();
         loop {
             let pause = match attempt(&lock, &starts, shutdown, &mut job).await {
                 Ok(end @ (Attempt::Over | Attempt::Done | Attempt::Lost(_))) => {
                     if let Attempt::Lost(cause) = end {
                         warn!(%cause, "lost the lock while the job ran; the job was dropped");
                     }
-                    backoff = Backoff::new(PAUSES.0, PAUSES.1);
-                    shutdown.run_until_cancelled(sleep(period.rest(unix_millis()).min(LONGEST_SLEEP))).await
+                    backoff = Backoff::patient();
+                    shutdown.run_until_cancelled(sleep(starts.period.rest(unix_millis()).min(LONGEST_SLEEP))).await
                 }
                 Ok(Attempt::ShutDown) => return Ok(()),
                 Ok(Attempt::Failed(error)) => return Err(error),
@@ -205,10 +199,7 @@ impl Lock {
         F: Future<Output = Result<(), E>>,
         E: From<Error>,
     {
-        let period = period.into();
-        period.check().map_err(|error| error.with_operation("once_in"))?;
-        let lock = period.greatest_hold.map_or_else(|| self.clone(), |hold| self.with_greatest_hold(hold));
-        let starts = Starts { topic: self.starts_topic()?, period };
+        let (lock, starts) = self.prepare(period.into()).map_err(|error| error.with_operation("once_in"))?;
         match attempt(&lock, &starts, &CancellationToken::new(), job).await {
             Ok(Attempt::Over | Attempt::ShutDown) => Ok(false),
             Ok(Attempt::Done) => Ok(true),
@@ -217,9 +208,12 @@ impl Lock {
         }
     }
 
-    fn starts_topic(&self) -> Result<Topic> {
+    /// The lock with the greatest hold time of the period, and the record of the starts.
+    fn prepare(&self, period: Period) -> Result<(Self, Starts)> {
+        period.check()?;
+        let lock = period.greatest_hold.map_or_else(|| self.clone(), |hold| self.with_greatest_hold(hold));
         let name = [TOPIC_PREFIX, self.name()?.as_bytes()].concat();
-        Ok(self.coordinator().topic(name).keep(STARTS_KEPT))
+        Ok((lock, Starts { topic: self.coordinator().topic(name).keep(STARTS_KEPT), period }))
     }
 }
 

@@ -90,6 +90,11 @@ impl Backoff {
         Self { next: first, longest }
     }
 
+    /// From 100 ms to 10 s: for work that goes on as long as the program.
+    pub(crate) fn patient() -> Self {
+        Self::new(Duration::from_millis(100), Duration::from_secs(10))
+    }
+
     /// Waits for the next pause.
     pub(crate) async fn pause(&mut self) {
         sleep(self.next).await;
