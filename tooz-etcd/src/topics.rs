@@ -14,7 +14,6 @@
 use std::collections::HashMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::time::Instant;
@@ -36,8 +35,6 @@ const MAX_READ: usize = 64;
 const SEGMENT_MESSAGES: u64 = 256;
 /// A segment is also full if it has this many bytes, provided that its messages are as large as the last one.
 const SEGMENT_BYTES: u64 = 8 << 20;
-/// How long a watch is kept for the next call of a reader.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What a session keeps for its topics.
 #[derive(Debug, Default)]
@@ -46,7 +43,8 @@ pub(crate) struct TopicState {
     newest: Mutex<HashMap<Name, Segment>>,
     /// How many messages the session has sent.
     sent: AtomicU64,
-    tails: Mutex<Vec<Tail>>,
+    /// The watch of the reader of each topic, between its calls.
+    tails: Mutex<HashMap<Name, Tail>>,
 }
 
 /// A segment, as its key describes it.
@@ -68,10 +66,8 @@ struct Log {
 /// The watch of a reader that has received all messages up to `position`.
 #[derive(Debug)]
 struct Tail {
-    topic: Name,
     position: Offset,
     subscription: Subscription,
-    used: Instant,
 }
 
 #[async_trait]
@@ -101,7 +97,8 @@ impl Topics for EtcdSession {
 
     async fn read(&self, topic: &Name, after: Offset, limit: usize) -> Result<Vec<Message>> {
         let (keys, mut messages) = (self.layout.topic(topic), Vec::new());
-        let mut tail = match self.topics.take_tail(topic, after) {
+        let kept = lock(&self.topics.tails).remove(topic);
+        let mut tail = match kept.filter(|tail| tail.position == after && tail.subscription.is_open()) {
             Some(tail) => tail,
             None => {
                 let stored = self.read_segments(&keys, after, limit).await?;
@@ -111,7 +108,7 @@ impl Topics for EtcdSession {
                 let subscription = self.bulk_watches.subscribe(vec![keys.all_messages()], Report::Puts).await?;
                 // Again, since a message may have come before the watch began.
                 messages = self.read_segments(&keys, after, limit).await?;
-                Tail { topic: topic.clone(), position: after, subscription, used: Instant::now() }
+                Tail { position: after, subscription }
             }
         };
         let mut has_all = messages.len() < limit.min(MAX_READ);
@@ -121,7 +118,8 @@ impl Topics for EtcdSession {
         }
         messages.truncate(limit);
         if has_all && let Some(last) = messages.last() {
-            lock(&self.topics.tails).push(Tail { position: last.offset, used: Instant::now(), ..tail });
+            tail.position = last.offset;
+            lock(&self.topics.tails).insert(topic.clone(), tail);
         }
         Ok(messages)
     }
@@ -204,13 +202,6 @@ impl EtcdSession {
 }
 
 impl TopicState {
-    fn take_tail(&self, topic: &Name, position: Offset) -> Option<Tail> {
-        let mut tails = lock(&self.tails);
-        tails.retain(|tail| tail.used.elapsed() < IDLE_TIMEOUT && !tail.subscription.has_failed());
-        let at = tails.iter().position(|tail| (&tail.topic, tail.position) == (topic, position))?;
-        Some(tails.swap_remove(at))
-    }
-
     /// Ends the watches that are kept.
     pub(crate) fn close(&self) {
         lock(&self.tails).clear();

@@ -22,13 +22,6 @@ impl KeyRange {
         Self { start: key.into(), end: Vec::new() }
     }
 
-    /// From the one key to the other, both included.
-    pub(crate) fn between(one: &[u8], other: &[u8]) -> Self {
-        let mut end = one.max(other).to_vec();
-        end.push(0);
-        Self { start: one.min(other).to_vec(), end }
-    }
-
     /// All keys that begin with `prefix`, which ends in a slash.
     pub(crate) fn under(prefix: String) -> Self {
         let mut end = prefix.clone().into_bytes();
@@ -101,6 +94,11 @@ pub(crate) fn none_created_after(range: KeyRange, revision: i64) -> Compare {
 /// Writes the key and binds it to the lease, if there is one.
 pub(crate) fn put(key: &[u8], value: &[u8], lease: Option<i64>) -> TxnOp {
     TxnOp::put(key, value, lease.map(|lease| PutOptions::new().with_lease(lease)))
+}
+
+/// Writes the key with its present value and lease; fails if the key does not exist.
+pub(crate) fn rewrite(key: &[u8]) -> TxnOp {
+    TxnOp::put(key, b"", Some(PutOptions::new().with_ignore_value().with_ignore_lease()))
 }
 
 pub(crate) fn delete(key: &[u8]) -> TxnOp {

@@ -65,13 +65,17 @@ impl EtcdSession {
             let mut answer = self.client.txn(entering.txn(self, &seen)).await?;
             if answer.succeeded {
                 let earlier = if entering.reads_blockers() { answer.next_read()? } else { Vec::new() };
-                let ticket = entry.ticket(Seq(answer.revision.unsigned_abs()));
-                return Ok(self.standing(ticket, Blockers::new(earlier, entry.limit.get() as usize)));
+                let blockers = Blockers::new(&entering.keys, earlier, entry.mode, entry.limit);
+                return Ok(self.standing(entry.ticket(Seq(answer.revision.unsigned_abs())), blockers));
             }
             self.fence.session_lives(&mut answer)?;
             if let Some(own) = answer.next_read()?.pop().map(EntryKey::of) {
                 let ticket = entry.ticket(own.seq);
                 let blockers = self.blockers(&entering.keys, &own, &ticket, Blockers::default()).await?;
+                if blockers.is_admitted() {
+                    // It may have waited since an attempt whose reply was lost.
+                    self.tell_next(&own, &ticket).await?;
+                }
                 return Ok(self.standing(ticket, blockers));
             }
             match entering.after_failure(&mut answer)? {
@@ -85,7 +89,7 @@ impl EtcdSession {
     }
 
     fn standing(&self, ticket: Ticket, blockers: Blockers) -> Standing {
-        let standing = blockers.standing(ticket);
+        let standing = ticket.standing(blockers.nearest());
         self.key_pool.entered(ticket.nonce, ticket.seq, blockers);
         standing
     }
@@ -96,7 +100,7 @@ impl<'a> Entering<'a> {
         let keys = session.layout.roster(roster);
         let unique = entry.unique_key().map(|(unique, _)| unique);
         Self {
-            key: session.key_pool.take(entry.nonce, keys.key_prefix(entry.mode, unique, session.lease.id)),
+            key: session.key_pool.take(entry.nonce, keys.key_prefix(entry.mode, unique, session.lease.id, entry.limit)),
             declared: entry.needs_declared.then(|| session.layout.declared(roster)),
             conflicting: keys.conflicting(entry.mode),
             entry,
@@ -139,11 +143,11 @@ impl<'a> Entering<'a> {
     }
 
     fn operations(&self, session: &EtcdSession, seen: &Seen) -> Vec<TxnOp> {
-        let NewEntry { nonce, limit, value, .. } = self.entry;
+        let NewEntry { nonce, value, .. } = self.entry;
         let mut operations: Vec<_> = seen.taken_by.iter().flat_map(|old| session.removal(old)).collect();
         // Before the write, so that etcd need not read the new entry again.
         operations.extend(self.read_conflicting().filter(|_| self.reads_blockers()));
-        operations.push(put(&self.key, &entry_value(nonce, limit, value), Some(session.lease.id)));
+        operations.push(put(&self.key, &entry_value(nonce, value), Some(session.lease.id)));
         operations
     }
 
@@ -179,8 +183,9 @@ impl<'a> Entering<'a> {
         if self.must_not_wait() {
             let mut conflicting = answer.next_read()?;
             conflicting.retain(|other| taken_by.as_ref().is_none_or(|old| old.key() != other.key()));
-            if let Some(nearest) = Blockers::new(conflicting, self.entry.limit.get() as usize).nearest.first() {
-                return Ok(ControlFlow::Break(Standing::Withdrawn { blocked_by: nearest.seq }));
+            let blockers = Blockers::new(&self.keys, conflicting, self.entry.mode, self.entry.limit);
+            if let Some(blocked_by) = blockers.nearest() {
+                return Ok(ControlFlow::Break(Standing::Withdrawn { blocked_by }));
             }
         }
         Ok(ControlFlow::Continue(Seen { taken_by, room_at: Some(answer.revision) }))
