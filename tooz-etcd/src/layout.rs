@@ -140,12 +140,12 @@ impl RosterKeys {
         KeyRange { start: self.mode(Mode::Shared).into_bytes(), end }
     }
 
-    /// The keys of entries that conflict with one of `mode`.
-    pub(crate) fn conflicting(&self, mode: Mode) -> Option<KeyRange> {
+    /// The keys of entries that conflict with one of `mode`. For a member, this is a range without keys.
+    pub(crate) fn conflicting(&self, mode: Mode) -> KeyRange {
         match mode {
-            Mode::Exclusive => Some(self.queue()),
-            Mode::Shared => Some(KeyRange::under(self.mode(Mode::Exclusive))),
-            _ => None,
+            Mode::Exclusive => self.queue(),
+            Mode::Shared => KeyRange::under(self.mode(Mode::Exclusive)),
+            _ => KeyRange::under(format!("{}none/", self.prefix)),
         }
     }
 

@@ -113,7 +113,7 @@ impl Session for EtcdSession {
     }
 
     async fn renew(&self) -> Result<()> {
-        self.lease.renew(&self.client, self.fence.key()).await
+        self.lease.renew(&self.client, &self.fence.key).await
     }
 
     async fn close(&self) -> Result<()> {

@@ -12,6 +12,7 @@
 //!   reads them from the segments.
 
 use std::collections::HashMap;
+use std::ops::RangeInclusive;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -31,8 +32,9 @@ use crate::session::EtcdSession;
 
 /// The most messages that one request reads. Its answer may be as large as this many requests.
 const MAX_READ: usize = 64;
-/// How many messages a full segment has. For each request of a reader that is behind, etcd reads a segment.
-const SEGMENT_MESSAGES: u64 = 256;
+/// A segment is full with as many messages as the topic keeps, but within these limits: with few, publishers often meet a
+/// full one, and with many, etcd reads much for each request of a reader that is behind.
+const SEGMENT_MESSAGES: RangeInclusive<u64> = 64..=256;
 /// A segment is also full if it has this many bytes, provided that its messages are as large as the last one.
 const SEGMENT_BYTES: u64 = 8 << 20;
 
@@ -77,7 +79,7 @@ impl Topics for EtcdSession {
         let deadline = Instant::now() + self.bulk.timeout;
         let mut newest = lock(&self.topics.newest).get(topic).copied();
         loop {
-            let txn = self.publication(&keys, newest, payload)?;
+            let txn = self.publication(&keys, newest, payload, keep)?;
             let mut answer = self.bulk.txn(txn).await.map_err(|error| with_size(error, payload))?;
             newest = segments(answer.next_read()?).pop();
             if let Some(segment) = newest.filter(|_| answer.succeeded) {
@@ -96,7 +98,7 @@ impl Topics for EtcdSession {
     }
 
     async fn read(&self, topic: &Name, after: Offset, limit: usize) -> Result<Vec<Message>> {
-        let (keys, mut messages) = (self.layout.topic(topic), Vec::new());
+        let keys = self.layout.topic(topic);
         let kept = lock(&self.topics.tails).remove(topic);
         let mut tail = match kept.filter(|tail| tail.position == after && tail.subscription.is_open()) {
             Some(tail) => tail,
@@ -107,21 +109,23 @@ impl Topics for EtcdSession {
                 }
                 let subscription = self.bulk_watches.subscribe(vec![keys.all_messages()], Report::Puts).await?;
                 // Again, since a message may have come before the watch began.
-                messages = self.read_segments(&keys, after, limit).await?;
+                let stored = self.read_segments(&keys, after, limit).await?;
+                if !stored.is_empty() {
+                    return Ok(stored);
+                }
                 Tail { position: after, subscription }
             }
         };
-        let mut has_all = messages.len() < limit.min(MAX_READ);
-        while messages.is_empty() {
-            messages = tail.next().await?;
-            has_all = messages.len() <= limit;
+        loop {
+            let mut messages = tail.next().await?;
+            let Some(last) = messages.last() else { continue };
+            if messages.len() <= limit {
+                tail.position = last.offset;
+                lock(&self.topics.tails).insert(topic.clone(), tail);
+            }
+            messages.truncate(limit);
+            return Ok(messages);
         }
-        messages.truncate(limit);
-        if has_all && let Some(last) = messages.last() {
-            tail.position = last.offset;
-            lock(&self.topics.tails).insert(topic.clone(), tail);
-        }
-        Ok(messages)
     }
 
     async fn names(&self, after: Option<&Name>, limit: usize) -> Result<Vec<Name>> {
@@ -138,13 +142,13 @@ impl Topics for EtcdSession {
 impl EtcdSession {
     /// Adds a message to the newest segment, or to the next one if that is full. Reads the segment, or all of them if
     /// another one is the newest.
-    fn publication(&self, keys: &TopicKeys, newest: Option<Segment>, payload: &[u8]) -> Result<Txn> {
+    fn publication(&self, keys: &TopicKeys, newest: Option<Segment>, payload: &[u8], keep: u64) -> Result<Txn> {
         let (number, compares) = match newest {
             None => (1, vec![is_empty(keys.segments())]),
             Some(newest) => {
                 let next = newest.number.checked_add(1).ok_or_else(|| corrupt(&keys.segment(newest.number)))?;
                 let is_newest = vec![exists(&keys.segment(newest.number)), absent(&keys.segment(next))];
-                (if newest.is_full(payload) { next } else { newest.number }, is_newest)
+                (if newest.is_full(payload, keep) { next } else { newest.number }, is_newest)
             }
         };
         let message = keys.message(number, self.lease.id, self.topics.sent.fetch_add(1, Ordering::Relaxed));
@@ -222,8 +226,9 @@ impl Tail {
 
 impl Segment {
     /// Whether the message after one with this payload belongs to the next segment.
-    fn is_full(&self, payload: &[u8]) -> bool {
-        self.messages >= SEGMENT_MESSAGES || self.messages.saturating_mul(payload.len() as u64) >= SEGMENT_BYTES
+    fn is_full(&self, payload: &[u8], keep: u64) -> bool {
+        let most = keep.clamp(*SEGMENT_MESSAGES.start(), *SEGMENT_MESSAGES.end());
+        self.messages >= most || self.messages.saturating_mul(payload.len() as u64) >= SEGMENT_BYTES
     }
 }
 

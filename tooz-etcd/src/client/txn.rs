@@ -156,14 +156,14 @@ pub(crate) fn get_created_after(range: KeyRange, revision: i64, limit: usize) ->
 }
 
 /// Reads the keys of a range that were created before `revision`, without values: the latest `limit` of them, latest first.
-pub(crate) fn nearest_first(range: &KeyRange, before: Option<i64>, limit: usize) -> TxnOp {
+pub(crate) fn nearest_first(range: KeyRange, before: Option<i64>, limit: usize) -> TxnOp {
     let mut options = GetOptions::new()
-        .with_range(range.end.clone())
+        .with_range(range.end)
         .with_keys_only()
         .with_sort(SortTarget::Create, SortOrder::Descend)
         .with_limit(i64::try_from(limit).unwrap_or(i64::MAX));
     if let Some(before) = before {
         options = options.with_max_create_revision(before - 1);
     }
-    TxnOp::get(range.start.clone(), Some(options))
+    TxnOp::get(range.start, Some(options))
 }

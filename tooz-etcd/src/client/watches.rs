@@ -101,7 +101,10 @@ impl Subscription {
     }
 
     async fn next(&mut self) -> Result<Notice> {
-        let ended = || Error::new(ErrorKind::Unavailable, "too many events wait to be read, or the watch has ended");
+        let ended = || match self.commands.is_closed() {
+            true => session_closed(),
+            false => Error::new(ErrorKind::Unavailable, "too many events wait to be read"),
+        };
         self.notices.recv().await.unwrap_or_else(|| Err(ended()))
     }
 }

@@ -51,7 +51,7 @@ impl EtcdSession {
         let mut operations = vec![delete(entry.key())];
         if let Some((nonce, _)) = parse_value(entry.value()).filter(|_| entry.lease() != 0) {
             let note = self.layout.eviction(entry.lease(), nonce);
-            operations.push(put(&note, self.fence.value(), Some(entry.lease())));
+            operations.push(put(&note, &self.fence.value, Some(entry.lease())));
         }
         operations
     }

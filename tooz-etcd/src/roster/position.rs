@@ -1,5 +1,7 @@
 //! Reading what blocks an entry.
 
+use std::num::NonZeroU32;
+
 use tooz_core::Result;
 use tooz_core::driver::support::not_held;
 use tooz_core::driver::{Mode, Ticket};
@@ -11,8 +13,8 @@ use crate::session::EtcdSession;
 
 /// Reads the conflicting entries before the revision (all, without one), nearest first: one more than the limit, to see
 /// whether these are all.
-pub(super) fn read_earlier(keys: &RosterKeys, mode: Mode, before: Option<i64>, limit: usize) -> Option<TxnOp> {
-    keys.conflicting(mode).map(|range| nearest_first(&range, before, limit.saturating_add(1)))
+pub(super) fn read_earlier(keys: &RosterKeys, mode: Mode, before: Option<i64>, limit: NonZeroU32) -> TxnOp {
+    nearest_first(keys.conflicting(mode), before, (limit.get() as usize).saturating_add(1))
 }
 
 impl EtcdSession {
@@ -27,8 +29,8 @@ impl EtcdSession {
         ticket: &Ticket,
         known: Blockers,
     ) -> Result<Blockers> {
-        let mut reads = vec![self.fence.read(), get_key(&own.key)];
-        reads.extend(read_earlier(keys, ticket.mode, Some(revision(own.seq)), ticket.limit.get() as usize));
+        let earlier = read_earlier(keys, ticket.mode, Some(revision(own.seq)), ticket.limit);
+        let reads = [self.fence.read(), get_key(&own.key), earlier];
         let only =
             if let [only] = &known.watched[..] { Some(unmodified_since(&only.key, known.written)) } else { None };
         let is_known = only.is_some();
@@ -45,8 +47,7 @@ impl EtcdSession {
         if answer.next_read()?.first().map(seq) != Some(own.seq) {
             return Err(not_held());
         }
-        let earlier = if keys.conflicting(ticket.mode).is_some() { answer.next_read()? } else { Vec::new() };
-        Ok(Blockers::new(keys, earlier, ticket.mode, ticket.limit))
+        Ok(Blockers::new(keys, answer.next_read()?, ticket.mode, ticket.limit))
     }
 
     /// Rewrites the key of an entry that was admitted after it had waited. The waiter behind it watches that key, unless the
