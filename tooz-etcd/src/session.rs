@@ -19,7 +19,7 @@ use crate::fence::Fence;
 use crate::key_pool::KeyPool;
 use crate::layout::Layout;
 use crate::roster::EtcdFollower;
-use crate::topics::TopicState;
+use crate::topic_state::TopicState;
 
 /// How many withdrawn nonces a session remembers, more than the requests that it has under way.
 const MAX_TOMBSTONES: usize = 4096;
@@ -119,7 +119,6 @@ impl Session for EtcdSession {
     async fn close(&self) -> Result<()> {
         self.client.close();
         self.bulk.close();
-        self.topics.close();
         self.bulk_watches.close();
         self.watches.close();
         self.lease.revoke(&self.client).await

@@ -11,10 +11,7 @@
 //! - A reader at the end of the topic receives messages as events of a watch, without a request. A reader that is behind
 //!   reads them from the segments.
 
-use std::collections::HashMap;
-use std::ops::RangeInclusive;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 
 use async_trait::async_trait;
 use tokio::time::Instant;
@@ -23,39 +20,15 @@ use tooz_core::driver::{Bounds, Message, Offset, Topics};
 use tooz_core::{Error, ErrorKind, Name, Result};
 
 use crate::client::{
-    KeyEvent, KeyRange, KeyValue, Report, Subscription, Txn, absent, delete_range, exists, get, get_created_after,
-    get_key, get_keys, is_empty, put,
+    KeyRange, Report, Txn, absent, delete_range, exists, get, get_created_after, get_key, get_keys, is_empty, put,
 };
 use crate::error::{corrupt, other_clients_came_between};
-use crate::layout::{TopicKeys, offset, parse_trimmed, revision_of, trimmed_value};
+use crate::layout::{TopicKeys, parse_trimmed, revision_of, trimmed_value};
 use crate::session::EtcdSession;
+use crate::topic_state::{Segment, Tail, message, segments};
 
 /// The most messages that one request reads. Its answer may be as large as this many requests.
 const MAX_READ: usize = 64;
-/// A segment is full with as many messages as the topic keeps, but within these limits: with few, publishers often meet a
-/// full one, and with many, etcd reads much for each request of a reader that is behind.
-const SEGMENT_MESSAGES: RangeInclusive<u64> = 64..=256;
-/// A segment is also full if it has this many bytes, provided that its messages are as large as the last one.
-const SEGMENT_BYTES: u64 = 8 << 20;
-
-/// What a session keeps for its topics.
-#[derive(Debug, Default)]
-pub(crate) struct TopicState {
-    /// The newest segment of each topic to which the session publishes, as far as it knows.
-    newest: Mutex<HashMap<Name, Segment>>,
-    /// How many messages the session has sent.
-    sent: AtomicU64,
-    /// The watch of the reader of each topic, between its calls.
-    tails: Mutex<HashMap<Name, Tail>>,
-}
-
-/// A segment, as its key describes it.
-#[derive(Clone, Copy, Debug)]
-struct Segment {
-    number: u64,
-    newest: Offset,
-    messages: u64,
-}
 
 /// What the keys of a topic tell without its messages.
 #[derive(Debug)]
@@ -63,13 +36,6 @@ struct Log {
     trimmed: Offset,
     /// In ascending order.
     segments: Vec<Segment>,
-}
-
-/// The watch of a reader that has received all messages up to `position`.
-#[derive(Debug)]
-struct Tail {
-    position: Offset,
-    subscription: Subscription,
 }
 
 #[async_trait]
@@ -203,45 +169,6 @@ impl EtcdSession {
             }
         }
     }
-}
-
-impl TopicState {
-    /// Ends the watches that are kept.
-    pub(crate) fn close(&self) {
-        lock(&self.tails).clear();
-    }
-}
-
-impl Tail {
-    /// Waits for events, and returns the messages after the position. They may be none.
-    async fn next(&mut self) -> Result<Vec<Message>> {
-        let events = self.subscription.events().await?.into_iter();
-        let messages = events.filter_map(|event| match event {
-            KeyEvent::Put(stored) => Some(message(stored)),
-            KeyEvent::Deleted(_) => None,
-        });
-        Ok(messages.filter(|message| message.offset > self.position).collect())
-    }
-}
-
-impl Segment {
-    /// Whether the message after one with this payload belongs to the next segment.
-    fn is_full(&self, payload: &[u8], keep: u64) -> bool {
-        let most = keep.clamp(*SEGMENT_MESSAGES.start(), *SEGMENT_MESSAGES.end());
-        self.messages >= most || self.messages.saturating_mul(payload.len() as u64) >= SEGMENT_BYTES
-    }
-}
-
-fn segments(stored: Vec<KeyValue>) -> Vec<Segment> {
-    let segment = |key: KeyValue| {
-        let (number, messages) = (TopicKeys::parse_segment(key.key())?, key.version().unsigned_abs());
-        Some(Segment { number, newest: Offset(key.mod_revision().unsigned_abs()), messages })
-    };
-    stored.into_iter().filter_map(segment).collect()
-}
-
-fn message(stored: KeyValue) -> Message {
-    Message { offset: offset(&stored), payload: stored.into_key_value().1 }
 }
 
 fn with_size(error: Error, payload: &[u8]) -> Error {

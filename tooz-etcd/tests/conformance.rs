@@ -161,11 +161,7 @@ fn restore_trials(harness: Harness) -> Harness {
             Needs::NOTHING,
             foreign_keys::an_unreadable_entry_can_be_evicted,
         )
-        .trial(
-            "etcd::a_foreign_key_does_not_hide_a_message",
-            Needs::NOTHING,
-            foreign_keys::a_foreign_key_does_not_hide_a_message,
-        )
+        .trial("etcd::a_foreign_key_hides_no_message", Needs::NOTHING, foreign_keys::a_foreign_key_hides_no_message)
         .trial("etcd::offsets_do_not_overflow", Needs::NOTHING, foreign_keys::offsets_do_not_overflow)
         .trial(
             "etcd::an_enter_that_failed_for_good_leaves_nothing",
