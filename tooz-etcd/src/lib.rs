@@ -12,7 +12,6 @@ mod fence;
 mod key_pool;
 mod layout;
 mod losses;
-mod publisher;
 mod roster;
 mod session;
 mod topics;
