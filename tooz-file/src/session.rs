@@ -10,7 +10,8 @@ use tokio::task::{AbortHandle, spawn_blocking};
 use tokio::time::timeout;
 use tooz_core::driver::support::session_lost;
 use tooz_core::driver::{
-    Kind, Loss, NewEntry, Nonce, Roster, Seq, Session, SessionOptions, Snapshot, Standing, Ticket, Topics, Version,
+    Follow, Kind, Loss, NewEntry, Nonce, Roster, Seq, Session, SessionOptions, Snapshot, Standing, Ticket, Topics,
+    Version,
 };
 use tooz_core::{Error, ErrorKind, Name, Result};
 
@@ -22,6 +23,7 @@ use crate::process::instances;
 use crate::process::state::{LocalSession, State};
 use crate::process::wakeups::Read;
 use crate::roster::enter::{self, OwnedEntry};
+use crate::roster::follow::FileFollower;
 use crate::roster::{declare, leave, replace, snapshot, wait};
 
 /// One session of this process. Dropping it ends it in the background.
@@ -166,6 +168,10 @@ impl Session for FileSession {
     async fn snapshot(&self, roster: &Roster, newer_than: Option<Version>) -> Result<Snapshot> {
         let target = self.roster(roster);
         self.run_until_ready(move |state| snapshot::read_or_wait(state, &target, newer_than)).await
+    }
+
+    fn follow<'a>(&'a self, roster: &'a Roster) -> Box<dyn Follow + 'a> {
+        Box::new(FileFollower::new(self, self.roster(roster)))
     }
 
     async fn await_turn(&self, roster: &Roster, ticket: &Ticket) -> Result<()> {

@@ -85,16 +85,23 @@ pub(crate) fn notify_watchers(tx: &mut Transaction<'_>, id: i64) -> Outcome<()> 
     Ok(())
 }
 
-/// The next `limit` objects that follow the id `after`, each with whether its row is not used.
+/// The next `limit` objects that follow the id `after`, each with whether there is something to remove.
 pub(crate) fn page(db: &Connection, after: i64, limit: usize) -> Outcome<Vec<(i64, bool)>> {
-    let mut select = db.prepare_cached(&format!("SELECT id, {UNUSED} FROM object_states WHERE id > ?1 ORDER BY id"))?;
+    let mut select = db.prepare_cached(&format!(
+        "SELECT id, NOT watched AND EXISTS (SELECT 1 FROM changes WHERE roster = id) OR {UNUSED}
+         FROM object_states WHERE id > ?1 ORDER BY id"
+    ))?;
     let rows = select.query_map([after], |row| Ok((row.get(0)?, row.get(1)?)))?;
     Ok(rows.take(limit).collect::<Result<_, _>>()?)
 }
 
-/// Removes the row of an object if it is not used.
+/// Removes the changes of an object that is not watched, and its row if that is not used.
 pub(crate) fn remove_unused(db: &Connection, id: i64) -> Outcome<()> {
-    let delete = format!("DELETE FROM objects WHERE id IN (SELECT id FROM object_states WHERE id = ?1 AND {UNUSED})");
-    db.prepare_cached(&delete)?.execute([id])?;
+    for statement in [
+        "DELETE FROM changes WHERE roster IN (SELECT id FROM object_states WHERE id = ?1 AND NOT watched)",
+        &format!("DELETE FROM objects WHERE id IN (SELECT id FROM object_states WHERE id = ?1 AND {UNUSED})"),
+    ] {
+        db.prepare_cached(statement)?.execute([id])?;
+    }
     Ok(())
 }

@@ -15,6 +15,9 @@ use super::transaction::Transaction;
 use crate::error::Outcome;
 use crate::peers::notify::Notification;
 
+/// How many changes a watched roster keeps for its followers.
+const CHANGES_KEPT: i64 = 100;
+
 /// The row of a roster, as it was found.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RosterRow {
@@ -36,6 +39,15 @@ pub(crate) struct EntryRow {
     pub(crate) ticket: Ticket,
     pub(crate) peer: i64,
     pub(crate) admitted: bool,
+}
+
+/// What `changes` says about an entry or a roster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Changed {
+    Entered(Mode, i64),
+    Replaced(Mode, i64),
+    Left(i64),
+    Declared(bool),
 }
 
 /// The number that a row has, which is never negative.
@@ -163,7 +175,7 @@ impl RosterRow {
             tx.notify(peer, Notification::Turn(seq));
             self.admit(tx)?;
         }
-        self.changed(tx)?;
+        self.changed(tx, Changed::Left(seq))?;
         Ok(true)
     }
 
@@ -181,7 +193,7 @@ impl RosterRow {
     pub(crate) fn set_declared(&self, tx: &mut Transaction<'_>, declared: bool) -> Outcome<()> {
         let mut update = tx.db.prepare_cached("UPDATE objects SET declared = ?2 WHERE id = ?1")?;
         update.execute(params![self.id, declared])?;
-        self.changed(tx)
+        self.changed(tx, Changed::Declared(declared))
     }
 
     /// Makes [`admit`](Self::admit) look far enough for an entry with this limit.
@@ -193,9 +205,30 @@ impl RosterRow {
         Ok(())
     }
 
-    /// Notifies the processes that watch the roster.
-    pub(crate) fn changed(&self, tx: &mut Transaction<'_>) -> Outcome<()> {
-        if self.watched { objects::notify_watchers(tx, self.id) } else { Ok(()) }
+    /// If the roster is watched, records a change that the transaction has made, and notifies the watchers.
+    pub(crate) fn changed(&self, tx: &mut Transaction<'_>, changed: Changed) -> Outcome<()> {
+        if !self.watched {
+            return Ok(());
+        }
+        let (change, mode, seq) = match changed {
+            Changed::Entered(mode, seq) => ("entered", mode.as_str(), seq),
+            Changed::Replaced(mode, seq) => ("replaced", mode.as_str(), seq),
+            Changed::Left(seq) => ("left", "", seq),
+            Changed::Declared(true) => ("declared", "", 0),
+            Changed::Declared(false) => ("retracted", "", 0),
+        };
+        let mut insert = tx.db.prepare_cached(
+            "INSERT INTO changes SELECT ?1, 1 + (SELECT coalesce(max(version), 0) FROM changes WHERE roster = ?1), ?2, ?4,
+             nonce, key, mode, permits, value
+             FROM (SELECT 1) LEFT JOIN entries ON roster = ?1 AND mode = ?3 AND seq = ?4",
+        )?;
+        insert.execute(params![self.id, change, mode, seq])?;
+        let mut forget = tx.db.prepare_cached(
+            "DELETE FROM changes WHERE roster = ?1
+             AND version <= (SELECT max(version) FROM changes WHERE roster = ?1) - ?2",
+        )?;
+        forget.execute(params![self.id, CHANGES_KEPT])?;
+        objects::notify_watchers(tx, self.id)
     }
 
     /// Marks the waiting entries that are admitted now, and notifies their processes.

@@ -15,6 +15,7 @@ use crate::layout::{APPLICATION, VERSION};
 ///   object without content is removed within a second, unless the object is declared or watched.
 /// - The primary key of `entries` contains the mode, so that the entries that block another one are neighbours in it.
 ///   `admitted` is kept up to date by each process that removes an entry.
+/// - `changes` has the latest changes of each roster that is watched.
 pub(crate) const TABLES: &str = "
 CREATE TABLE peers (id INTEGER PRIMARY KEY);
 CREATE TABLE sequence (last INTEGER NOT NULL);
@@ -55,6 +56,18 @@ CREATE VIEW object_states AS SELECT *,
     FROM objects;
 
 CREATE TABLE evictions (peer INTEGER NOT NULL, nonce BLOB NOT NULL);
+CREATE TABLE changes (
+    roster INTEGER NOT NULL,
+    version INTEGER NOT NULL,
+    change TEXT NOT NULL,
+    seq INTEGER,
+    nonce BLOB,
+    key BLOB,
+    mode TEXT,
+    permits INTEGER,
+    value BLOB,
+    PRIMARY KEY (roster, version)
+) WITHOUT ROWID;
 
 CREATE TABLE messages (
     topic INTEGER NOT NULL,

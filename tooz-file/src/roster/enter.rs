@@ -10,7 +10,7 @@ use tooz_core::driver::support::{group_not_created, member_already_exists, withd
 use tooz_core::driver::{IfBlocked, IfTaken, Mode, NewEntry, Nonce, Seq, Standing, Ticket};
 
 use crate::db::objects::Target;
-use crate::db::rosters::{EntryRow, RosterRow, seq_of};
+use crate::db::rosters::{Changed, EntryRow, RosterRow, seq_of};
 use crate::db::sequence;
 use crate::db::transaction::Transaction;
 use crate::error::{Fault, Outcome};
@@ -135,6 +135,6 @@ fn insert(tx: &mut Transaction<'_>, row: &RosterRow, new: &OwnedEntry, admitted:
         admitted,
         new.value
     ])?;
-    row.changed(tx)?;
+    row.changed(tx, Changed::Entered(mode, seq))?;
     Ok(Ticket { seq: seq_of(seq), nonce, mode, limit })
 }

@@ -2,6 +2,7 @@
 
 pub(crate) mod declare;
 pub(crate) mod enter;
+pub(crate) mod follow;
 pub(crate) mod leave;
 pub(crate) mod replace;
 pub(crate) mod snapshot;

@@ -5,7 +5,7 @@ use tooz_core::driver::Ticket;
 use tooz_core::driver::support::not_held;
 
 use crate::db::objects::Target;
-use crate::db::rosters::{RosterRow, number_of};
+use crate::db::rosters::{Changed, RosterRow, number_of};
 use crate::error::Outcome;
 use crate::process::state::State;
 
@@ -21,6 +21,6 @@ pub(crate) fn replace(state: &mut State, target: &Target, ticket: &Ticket, value
         if update.execute(params![row.id, ticket.mode.as_str(), seq, value])? == 0 {
             return Err(not_held().into());
         }
-        row.changed(tx)
+        row.changed(tx, Changed::Replaced(ticket.mode, seq))
     })
 }

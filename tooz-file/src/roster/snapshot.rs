@@ -17,15 +17,26 @@ use crate::process::wakeups::Read;
 /// The content of a roster, unless it is still that of `newer_than`.
 pub(crate) fn read_or_wait(state: &mut State, target: &Target, newer_than: Option<Version>) -> Outcome<Read<Snapshot>> {
     state.read_or_wait(target, |state| {
-        loop {
-            let db = state.db.unchecked_transaction()?;
-            let (snapshot, peers) = read_entries(&db, target)?;
-            drop(db);
-            if !state.remove_dead(&peers)? {
-                return Ok((newer_than != Some(snapshot.version)).then_some(snapshot));
-            }
-        }
+        let (snapshot, ()) = read(state, target, |_| Ok(()))?;
+        Ok((newer_than != Some(snapshot.version)).then_some(snapshot))
     })
+}
+
+/// Reads a roster, and something else in the same transaction.
+pub(super) fn read<T>(
+    state: &mut State,
+    target: &Target,
+    also: impl Fn(&Connection) -> Outcome<T>,
+) -> Outcome<(Snapshot, T)> {
+    loop {
+        let db = state.db.unchecked_transaction()?;
+        let (snapshot, peers) = read_entries(&db, target)?;
+        let other = also(&db)?;
+        drop(db);
+        if !state.remove_dead(&peers)? {
+            return Ok((snapshot, other));
+        }
+    }
 }
 
 /// Reads the entries of a roster, and the peers that own them.
@@ -48,7 +59,7 @@ fn read_entries(db: &Connection, target: &Target) -> Outcome<(Snapshot, Vec<i64>
 }
 
 /// Reads an entry from the first columns of a row. One that is unreadable does not hide others.
-fn read_entry(row: &Row<'_>, target: &Target) -> Option<Entry> {
+pub(super) fn read_entry(row: &Row<'_>, target: &Target) -> Option<Entry> {
     let unreadable = |error| {
         let (kind, name, seq) = (target.kind, &target.name, row.get::<_, i64>(0).ok());
         tracing::warn!(%error, kind, %name, seq, "skipped an unreadable entry");
