@@ -1,5 +1,6 @@
 //! A session: each verb is a request to the executor of its directory.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -148,6 +149,18 @@ impl Session for FileSession {
     async fn rosters(&self, kind: Kind, after: Option<&Name>, limit: usize) -> Result<Vec<Name>> {
         let (caller, after) = (self.caller.clone(), after.cloned());
         self.run(move |state| declare::used(state, &caller, kind, after.as_ref(), limit)).await
+    }
+
+    async fn watch_names(&self, changed: &(dyn Fn() + Send + Sync)) -> Result<Infallible> {
+        loop {
+            let over = self.over.clone().notified_owned();
+            let named = self.run(declare::watch_names).await?;
+            changed();
+            tokio::select! {
+                () = named => {}
+                () = over => {}
+            }
+        }
     }
 
     fn server(&self) -> Option<String> {

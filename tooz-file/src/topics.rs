@@ -5,7 +5,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use tooz_core::driver::{Bounds, Message, Offset, Topics, support};
 use tooz_core::{Error, ErrorKind, Name, Result};
 
-use crate::db::transaction::{STEP, Transaction};
+use crate::db::transaction::{NAMES, STEP, Transaction};
 use crate::error::Outcome;
 use crate::peers::notify::Notification;
 use crate::process::state::{Durability, State};
@@ -100,6 +100,9 @@ fn publish(state: &mut State, caller: &Caller, topic: &Name, payload: &[u8], kee
         let mut update = tx.db.prepare_cached("UPDATE topics SET newest = ?2, trimmed = ?3 WHERE id = ?1")?;
         update.execute([row.id, newest, trimmed])?;
         notify_readers(tx, row.id)?;
+        if row.newest == 0 {
+            tx.notify_watchers(NAMES)?;
+        }
         Ok(offset_of(newest))
     })
 }

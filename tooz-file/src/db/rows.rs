@@ -8,7 +8,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use tooz_core::driver::{Mode, Nonce, Roster, Seq, Standing, Ticket};
 use tooz_core::{Error, ErrorKind};
 
-use super::transaction::Transaction;
+use super::transaction::{NAMES, Transaction};
 use crate::error::Outcome;
 use crate::peers::notify::Notification;
 
@@ -232,8 +232,9 @@ impl RosterRow {
     pub(crate) fn set_declared(&self, tx: &mut Transaction<'_>, declared: bool) -> Outcome<()> {
         let mut update = tx.db.prepare_cached("UPDATE rosters SET declared = ?2 WHERE id = ?1")?;
         update.execute(params![self.id, declared])?;
-        if !declared {
-            tx.idle.push(self.id);
+        match declared {
+            true => tx.notify_watchers(NAMES)?,
+            false => tx.idle.push(self.id),
         }
         self.notify_watchers(tx)
     }
@@ -249,13 +250,7 @@ impl RosterRow {
 
     /// Notifies the processes that watch the roster.
     pub(crate) fn notify_watchers(&self, tx: &mut Transaction<'_>) -> Outcome<()> {
-        if !self.watched {
-            return Ok(());
-        }
-        let mut select = tx.db.prepare_cached("SELECT peer FROM watchers WHERE roster = ?1")?;
-        let peers: Vec<i64> = select.query_map([self.id], |row| row.get(0))?.collect::<Result<_, _>>()?;
-        peers.into_iter().for_each(|peer| tx.notify(peer, Notification::Roster(self.id)));
-        Ok(())
+        if self.watched { tx.notify_watchers(self.id) } else { Ok(()) }
     }
 
     /// Removes the row of a roster that is empty, undeclared and unwatched, which is the same as a roster without a row.

@@ -13,6 +13,7 @@ use crate::layout::{APPLICATION, VERSION};
 /// - The row of `entries` with roster 0 is the sequence; see `sequence.rs`.
 /// - `entries.admitted` is kept up to date by each process that removes an entry. Entries have no index by session,
 ///   because each further B-tree is one more page in every commit; a session's entries are searched only when it ends.
+/// - A peer that watches roster 0 is notified when a name comes into use, in any namespace.
 /// - The row of a roster without entries is removed within a second, unless the roster is declared or watched.
 pub(crate) const TABLES: &str = "
 CREATE TABLE peers (id INTEGER PRIMARY KEY);

@@ -11,6 +11,9 @@ use crate::peers::notify::Notification;
 /// How many rows a transaction removes at most when it cleans up, so that other processes never wait long for it.
 pub(crate) const STEP: usize = 100;
 
+/// What processes that wait for new names watch in place of a roster.
+pub(crate) const NAMES: i64 = 0;
+
 /// A transaction under way.
 #[derive(Debug)]
 pub(crate) struct Transaction<'a> {
@@ -49,6 +52,14 @@ impl<'a> Transaction<'a> {
         if !self.notifications.contains(&(peer, notification)) {
             self.notifications.push((peer, notification));
         }
+    }
+
+    /// Notifies the peers that watch a roster, or [`NAMES`], after the commit.
+    pub(crate) fn notify_watchers(&mut self, roster: i64) -> Outcome<()> {
+        let mut select = self.db.prepare_cached("SELECT peer FROM watchers WHERE roster = ?1")?;
+        let peers: Vec<i64> = select.query_map([roster], |row| row.get(0))?.collect::<Result<_, _>>()?;
+        peers.into_iter().for_each(|peer| self.notify(peer, Notification::Roster(roster)));
+        Ok(())
     }
 
     /// Notifies the peer of a session after the commit.

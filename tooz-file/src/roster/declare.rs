@@ -1,13 +1,14 @@
 //! The durable existence of a roster, which is on disk when the call returns, and the rosters that exist or have entries.
 
 use rusqlite::params;
+use tokio::sync::futures::OwnedNotified;
 use tooz_core::Name;
 use tooz_core::driver::support::{group_not_created, group_not_empty};
 use tooz_core::driver::{Kind, Roster};
 
 use super::Caller;
 use crate::db::rows::RosterRow;
-use crate::db::transaction::Transaction;
+use crate::db::transaction::{NAMES, Transaction};
 use crate::error::Outcome;
 use crate::process::state::{Attempt, Durability, State};
 
@@ -60,6 +61,17 @@ pub(crate) fn used(
     let after = after.map_or(&b""[..], Name::as_bytes);
     let names = select.query_map(params![caller.namespace, kind.as_str(), after], |row| row.get::<_, Vec<u8>>(0))?;
     read_page(names, limit)
+}
+
+/// Records this process among those that are notified of new names, and returns what resolves at the next one.
+pub(crate) fn watch_names(state: &mut State) -> Outcome<OwnedNotified> {
+    if !state.wakeups.rosters.contains(NAMES) {
+        state.write(Durability::Process, |tx| {
+            tx.db.prepare_cached("INSERT OR IGNORE INTO watchers VALUES (?1, ?2)")?.execute([NAMES, tx.me])?;
+            Ok(())
+        })?;
+    }
+    Ok(state.wakeups.rosters.subscribe(NAMES))
 }
 
 /// Reads at most `limit` valid names. SQLite would compile the statement anew for each LIMIT that is bound.

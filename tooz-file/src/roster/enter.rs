@@ -11,7 +11,7 @@ use tooz_core::driver::{IfBlocked, IfTaken, Mode, NewEntry, Nonce, Roster, Seq, 
 
 use super::Caller;
 use crate::db::rows::{EntryRow, RosterRow, number_of, seq_of};
-use crate::db::transaction::Transaction;
+use crate::db::transaction::{NAMES, Transaction};
 use crate::error::Outcome;
 use crate::process::state::{Attempt, Durability, State};
 
@@ -84,6 +84,9 @@ fn try_enter(
     row.raise_limit(tx.db, new.permits)?;
     let ticket = insert(tx, &row, caller, new, seq, blocked_by.is_none())?.ticket();
     row.notify_watchers(tx)?;
+    if !row.occupied {
+        tx.notify_watchers(NAMES)?;
+    }
     Ok(Attempt::Done(match blocked_by {
         None => Standing::Admitted(ticket),
         Some(blocked_by) => Standing::Waiting { ticket, blocked_by },
