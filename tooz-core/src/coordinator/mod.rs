@@ -4,6 +4,7 @@ mod builder;
 mod config;
 mod handle;
 mod health;
+mod lease;
 mod names;
 mod names_watch;
 mod scope;
