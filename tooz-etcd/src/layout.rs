@@ -58,6 +58,18 @@ impl Layout {
         RosterKeys { prefix: format!("{}/{}/{}/", self.root, roster.kind, escape(roster.name.as_bytes())) }
     }
 
+    /// All keys of the namespace.
+    pub(crate) fn all(&self) -> KeyRange {
+        KeyRange::under(format!("{}/", self.root))
+    }
+
+    /// Whether a name may come into use when this key is created. Sessions and messages are created more often.
+    pub(crate) fn may_be_first_of_name(&self, key: &[u8]) -> bool {
+        let rest = key.strip_prefix(self.root.as_bytes()).unwrap_or_default();
+        let is_message = rest.starts_with(b"/topic/") && !rest.ends_with(b"/bounds");
+        !is_message && !rest.starts_with(b"/session/") && !rest.starts_with(b"/evicted/")
+    }
+
     /// The names of rosters of a kind.
     pub(crate) fn rosters(&self, kind: Kind) -> NamePrefix {
         NamePrefix { prefix: format!("{}/{kind}/", self.root) }

@@ -1,5 +1,6 @@
 //! A session: each verb is a request to the executor of its directory.
 
+use std::convert::Infallible;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -195,6 +196,18 @@ impl Session for FileSession {
 
     async fn rosters(&self, kind: Kind, after: Option<&Name>, limit: usize) -> Result<Vec<Name>> {
         self.names_of(kind.as_str(), "occupied", after, limit).await
+    }
+
+    async fn watch_names(&self, changed: &(dyn Fn() + Send + Sync)) -> Result<Infallible> {
+        loop {
+            let over = self.over.clone().notified_owned();
+            let named = self.run(|state| Ok(state.watch_names()?.notified_owned())).await?;
+            changed();
+            tokio::select! {
+                () = named => {}
+                () = over => {}
+            }
+        }
     }
 
     fn server(&self) -> Option<String> {

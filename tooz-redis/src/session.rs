@@ -1,5 +1,6 @@
 //! One session: how it begins, is kept alive and ends. The verbs are in `roster/` and `topics.rs`.
 
+use std::convert::Infallible;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -211,6 +212,10 @@ impl Session for RedisSession {
 
     async fn rosters(&self, kind: Kind, after: Option<&Name>, limit: usize) -> Result<Vec<Name>> {
         self.read_names(&self.layout.rosters(kind), after, limit).await
+    }
+
+    async fn watch_names(&self, changed: &(dyn Fn() + Send + Sync)) -> Result<Infallible> {
+        self.watch_new_names(changed).await
     }
 
     fn server(&self) -> Option<String> {

@@ -11,11 +11,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::time::sleep;
-use tooz_core::Result;
 use tooz_core::driver::support::lock;
 use tooz_core::time::Moment;
 
 use crate::client::Client;
+use crate::error::Answer;
 
 /// Half a tick, as a part of the least session timeout, which is two ticks and in this calculation three.
 const HALF_TICK: u32 = 6;
@@ -57,7 +57,7 @@ impl Renewals {
     }
 
     /// Renews the session for a whole TTL.
-    pub(crate) async fn renew(&self) -> Result<()> {
+    pub(crate) async fn renew(&self) -> Answer<()> {
         if !self.renew_once().await? {
             sleep(self.client.session_timeout() / HALF_TICK).await;
             self.renew_once().await?;
@@ -80,7 +80,7 @@ impl Renewals {
     }
 
     /// Returns false if the leader may count from a renewal so long ago that this one promises less than a TTL.
-    async fn renew_once(&self) -> Result<bool> {
+    async fn renew_once(&self) -> Answer<bool> {
         let sent = Moment::now();
         self.client.renew().await?;
         let granted = self.client.session_timeout();

@@ -1,5 +1,6 @@
 //! A session: it hands each verb to the part that implements it, and ends in time.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ use tooz_core::{Name, Result};
 use crate::cleanup::{self, Cleanup};
 use crate::client::{Client, ConnectOptions};
 use crate::config::Config;
-use crate::error::{Fault, session_lost};
+use crate::error::{Answer, Fault, session_lost};
 use crate::history::History;
 use crate::layout::{Layout, parent};
 use crate::own_entries::OwnEntries;
@@ -39,7 +40,7 @@ pub(crate) struct ZooKeeperSession {
 }
 
 impl ZooKeeperSession {
-    pub(crate) async fn open(config: &Config, history: &Arc<History>, options: &SessionOptions) -> Result<Self> {
+    pub(crate) async fn open(config: &Config, history: &Arc<History>, options: &SessionOptions) -> Answer<Self> {
         let opened = Moment::now();
         let client = Client::connect(&ConnectOptions { config, ttl: options.ttl, timeout: options.timeout }).await?;
         let sent = Moment::now();
@@ -68,14 +69,14 @@ impl ZooKeeperSession {
     }
 }
 
-async fn start_heartbeat(client: &Client, layout: &Layout, member: &[u8], history: &Arc<History>) -> Result<i64> {
+async fn start_heartbeat(client: &Client, layout: &Layout, member: &[u8], history: &Arc<History>) -> Answer<i64> {
     let path = layout.heartbeat(Nonce::random());
     match client.start_heartbeat(&path, member, history).await {
         Err(Fault::NoNode) => {
             client.create_all(parent(&path)).await?;
-            Ok(client.start_heartbeat(&path, member, history).await?)
+            client.start_heartbeat(&path, member, history).await
         }
-        outcome => Ok(outcome?),
+        outcome => outcome,
     }
 }
 
@@ -98,14 +99,14 @@ impl Session for ZooKeeperSession {
     }
 
     async fn renew(&self) -> Result<()> {
-        self.renewals.renew().await
+        self.renewals.renew().await.map_err(Fault::into_error)
     }
 
     async fn close(&self) -> Result<()> {
         let was_open = self.client.check().is_ok();
         self.client.end("it was closed");
         match self.client.close(async |backend| self.cleanup.remove_all(&*backend).await).await {
-            Err(fault) if was_open && fault.is_retryable() => Err(fault.into()),
+            Err(fault) if was_open && fault.is_retryable() => Err(fault.into_error()),
             _ => Ok(()),
         }
     }
@@ -120,27 +121,27 @@ impl Session for ZooKeeperSession {
     }
 
     async fn enter(&self, roster: &Roster, entry: NewEntry<'_>) -> Result<Standing> {
-        self.rosters.enter(roster, entry).await
+        self.rosters.enter(roster, entry).await.map_err(Fault::into_error)
     }
 
     async fn leave(&self, roster: &Roster, ticket: &Ticket) -> Result<bool> {
-        self.rosters.leave(roster, ticket).await
+        self.rosters.leave(roster, ticket).await.map_err(Fault::into_error)
     }
 
     async fn withdraw(&self, roster: &Roster, nonce: Nonce) -> Result<()> {
-        self.rosters.withdraw(roster, nonce).await
+        self.rosters.withdraw(roster, nonce).await.map_err(Fault::into_error)
     }
 
     async fn replace(&self, roster: &Roster, ticket: &Ticket, value: &[u8]) -> Result<()> {
-        self.rosters.replace(roster, ticket, value).await
+        self.rosters.replace(roster, ticket, value).await.map_err(Fault::into_error)
     }
 
     async fn evict(&self, roster: &Roster, seq: Seq) -> Result<bool> {
-        self.rosters.evict(roster, seq).await
+        self.rosters.evict(roster, seq).await.map_err(Fault::into_error)
     }
 
     async fn snapshot(&self, roster: &Roster, newer_than: Option<Version>) -> Result<Snapshot> {
-        self.rosters.snapshot(roster, newer_than).await
+        self.rosters.snapshot(roster, newer_than).await.map_err(Fault::into_error)
     }
 
     fn follow<'a>(&'a self, roster: &'a Roster) -> Box<dyn Follow + 'a> {
@@ -148,23 +149,27 @@ impl Session for ZooKeeperSession {
     }
 
     async fn await_turn(&self, roster: &Roster, ticket: &Ticket) -> Result<()> {
-        self.rosters.await_turn(roster, ticket).await
+        self.rosters.await_turn(roster, ticket).await.map_err(Fault::into_error)
     }
 
     async fn declare(&self, roster: &Roster) -> Result<bool> {
-        self.rosters.declare(roster).await
+        self.rosters.declare(roster).await.map_err(Fault::into_error)
     }
 
     async fn retract(&self, roster: &Roster) -> Result<()> {
-        self.rosters.retract(roster).await
+        self.rosters.retract(roster).await.map_err(Fault::into_error)
     }
 
     async fn declared(&self, kind: Kind) -> Result<Vec<Name>> {
-        self.rosters.declared(kind).await
+        self.rosters.declared(kind).await.map_err(Fault::into_error)
     }
 
     async fn rosters(&self, kind: Kind, after: Option<&Name>, limit: usize) -> Result<Vec<Name>> {
-        self.rosters.used(kind, after, limit).await
+        self.rosters.used(kind, after, limit).await.map_err(Fault::into_error)
+    }
+
+    async fn watch_names(&self, changed: &(dyn Fn() + Send + Sync)) -> Result<Infallible> {
+        self.rosters.watch_names(changed).await.map_err(Fault::into_error)
     }
 
     fn server(&self) -> Option<String> {

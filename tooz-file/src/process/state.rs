@@ -13,7 +13,7 @@ use tooz_core::driver::{Loss, Nonce, Ticket};
 use super::wakeups::{Read, Wakeups};
 use crate::db::busy;
 use crate::db::connection::set_durable;
-use crate::db::objects::{self, Target};
+use crate::db::objects::{self, NAMES, Target};
 use crate::db::rosters::number_of;
 use crate::db::transaction::{STEP, Transaction, immediate};
 use crate::directory::Directory;
@@ -153,6 +153,14 @@ impl State {
             None => self.write(|tx| objects::watch(tx, target))?,
         };
         Ok((id, self.wakeups.subscribe(Notification::Object(id))))
+    }
+
+    /// Watches the names of objects. Returns what is notified when one comes into use.
+    pub(crate) fn watch_names(&mut self) -> Outcome<Arc<Notify>> {
+        if !self.wakeups.contains(Notification::Object(NAMES)) {
+            self.write(|tx| objects::add_watcher(tx, NAMES))?;
+        }
+        Ok(self.wakeups.subscribe(Notification::Object(NAMES)))
     }
 
     /// Removes those of the peers that are dead. Returns whether there were any.

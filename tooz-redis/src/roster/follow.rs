@@ -37,6 +37,11 @@ impl<'a> RedisFollower<'a> {
         Self { session, key: session.layout.roster(roster), begun: None }
     }
 
+    /// Follows the names that come into use, which are published as changes of a roster.
+    pub(super) fn of_new_names(session: &'a RedisSession) -> Self {
+        Self { session, key: session.layout.new_names(), begun: None }
+    }
+
     async fn begin(&mut self) -> Result<Update> {
         let notices = self.session.subscriptions.follow(&self.key).await?;
         let mut page = self.session.read_page(&self.key, true, None).await?;

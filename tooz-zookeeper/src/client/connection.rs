@@ -10,7 +10,6 @@ use std::time::Duration;
 use tokio::sync::{Notify, Semaphore};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep, timeout};
-use tooz_core::Error;
 use tooz_core::driver::support::lock;
 use tracing::warn;
 
@@ -144,7 +143,7 @@ impl Client {
                 Ok(_) | Err(Fault::NodeExists | Fault::NoNode) => {}
                 // Above the namespace the driver may be allowed to read but not to create.
                 Err(Fault::Denied) if self.exists(path).await?.is_some() => {}
-                Err(fault) => return Err(Error::from(fault).with_context("znode", path).into()),
+                Err(fault) => return Err(fault.into_error().with_context("znode", path).into()),
             }
         }
         Ok(())

@@ -19,12 +19,6 @@ local function is_declared(roster)
   return redis.call('SISMEMBER', space .. 'declared:' .. kind, name)
 end
 
--- Adds a roster to the list of rosters with entries.
-local function list(roster)
-  local kind, name = kind_and_name(roster)
-  redis.call('ZADD', space .. 'rosters:' .. kind, 0, name)
-end
-
 -- Takes a roster that has no entry any more from the list.
 local function unlist_if_empty(roster)
   if redis.call('EXISTS', roster, roster .. ':shared', roster .. ':members') > 0 then return end
@@ -51,4 +45,13 @@ local function publish_roster(roster, change, content)
   local next = string.format('%.0f', math.max(tonumber(microseconds()), (tonumber(last) or 0) + 1))
   if redis.pcall('SET', key, next, 'KEEPTTL').err then return redis.call('DEL', key) end
   redis.call('PUBLISH', roster, table.concat({ last, next, change, content }, ' '))
+end
+
+-- Notifies the clients that watch the names in use of a new one.
+local function publish_name() publish_roster(space .. 'names:new', 'declared', '1') end
+
+-- Adds a roster to the list of rosters with entries.
+local function list(roster)
+  local kind, name = kind_and_name(roster)
+  if redis.call('ZADD', space .. 'rosters:' .. kind, 0, name) == 1 then publish_name() end
 end

@@ -30,7 +30,7 @@ pub(crate) async fn connect(target: Target) -> Answer<Arc<dyn Backend>> {
         None => connector.connect(&servers).await,
         Some(pem) => connector.with_tls(tls_options(pem)?).secure_connect(&servers).await,
     };
-    let client = connected.map_err(|error| Error::from(fault(error)).with_context("servers", &servers))?;
+    let client = connected.map_err(|error| fault(error).into_error().with_context("servers", &servers))?;
     let state = target.state;
     state.set_new();
     let following = tokio::spawn(follow(client.state_watcher(), state.clone())).abort_handle();
