@@ -1,5 +1,9 @@
 //! The state of this process in one directory: its connection, its sessions and the tasks that wait. One thread at a
 //! time uses it.
+//!
+//! A process that others take for dead must never add an entry. The statement that takes a number of the sequence
+//! includes that check, because acquiring a lock is the most frequent operation; an entry that is still there to be
+//! removed needs none. Other verbs that must not succeed then call [`Transaction::check_alive`].
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -8,13 +12,13 @@ use rusqlite::Connection;
 use tokio::sync::Notify;
 use tokio::sync::mpsc::UnboundedSender;
 use tooz_core::driver::support::{Tombstones, session_lost};
-use tooz_core::driver::{Loss, Nonce, Ticket};
+use tooz_core::driver::{Loss, Mode, Nonce, Ticket};
 
 use super::wakeups::{Read, Wakeups};
 use crate::db::busy;
 use crate::db::connection::set_durable;
 use crate::db::objects::{self, Target};
-use crate::db::rosters::number_of;
+use crate::db::rosters::{number_of, remove_entries};
 use crate::db::transaction::{STEP, Transaction, immediate};
 use crate::directory::Directory;
 use crate::error::{Fault, Outcome};
@@ -33,8 +37,8 @@ pub(crate) struct State {
     pub(crate) directory: Arc<Directory>,
     pub(super) sessions: HashMap<u64, LocalSession>,
     pub(super) last_session: u64,
-    /// The entries of sessions that are over, as long as they are not removed.
-    pub(super) ending: Vec<OwnEntry>,
+    /// The entries of sessions that are over, as long as they are not removed: their rosters, modes and seqs.
+    pub(super) ending: Vec<(i64, Mode, i64)>,
     pub(crate) wakeups: Wakeups,
     pub(super) notifier: Notifier,
     /// The database file that was opened. Another one at its path means that the directory was emptied.
@@ -145,7 +149,8 @@ impl State {
         Ok(read(self)?.map_or(Read::Wait(changed), Read::Ready))
     }
 
-    /// Watches an object. Returns its id and what its changes notify; the process watches it as long as that is used.
+    /// Watches an object. Returns its id and what its changes notify; the process watches the object as long as a task has
+    /// the latter.
     pub(crate) fn watch(&mut self, target: &Target) -> Outcome<(i64, Arc<Notify>)> {
         let watched = |id: &i64| self.wakeups.contains(Notification::Object(*id));
         let id = match objects::find(&self.db, target)?.filter(watched) {
@@ -162,7 +167,8 @@ impl State {
         Ok(!dead.is_empty())
     }
 
-    /// Removes peers with all that they have, in as many transactions as that takes. A thread that may not wait begins it.
+    /// Removes peers with all that they have, in as many transactions as that takes. A thread that may not wait does one of
+    /// them.
     pub(super) fn remove_peers(&mut self, peers: &[i64]) -> Outcome<()> {
         for peer in peers {
             tracing::debug!(peer, "removing what a process has left");
@@ -191,7 +197,9 @@ impl State {
     /// over all the same, and its entries are removed as soon as they can be.
     pub(crate) fn end_session(&mut self, session: u64) -> Outcome<()> {
         let ended = self.sessions.remove(&session);
-        self.ending.extend(ended.iter().flat_map(|session| session.entries.values()));
+        let entries = ended.iter().flat_map(|session| session.entries.values());
+        self.ending.extend(entries.map(|own| (own.roster, own.ticket.mode, number_of(own.ticket.seq))));
+        self.ending.sort_unstable_by_key(|(roster, ..)| *roster);
         drop(ended);
         self.finish_ending()
     }
@@ -201,11 +209,7 @@ impl State {
         while !self.ending.is_empty() && !self.lost {
             let left = self.ending.len().saturating_sub(STEP);
             let some = self.ending[left..].to_vec();
-            self.write_once(|tx| {
-                some.iter().try_for_each(|OwnEntry { roster, ticket }| {
-                    registry::remove_entry(tx, tx.me(), *roster, ticket.mode, number_of(ticket.seq))
-                })
-            })?;
+            self.write_once(|tx| remove_entries(tx, tx.me(), &some))?;
             self.ending.truncate(left);
             if left > 0 && !busy::may_wait() {
                 return Err(Fault::NeedsTime);
