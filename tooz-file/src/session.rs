@@ -120,14 +120,15 @@ impl Session for FileSession {
     }
 
     async fn close(&self) -> Result<()> {
-        let session = self.id;
+        let (session, changed) = (self.id, self.executor.changed.clone().notified_owned());
         let end = move |state: &mut State| {
             state.end_session(session)?;
             Ok(state.has_sessions())
         };
         match self.executor.run(self.timeout, end).await {
-            // A program that forks next, or removes the directory, finds all files closed.
-            Ok(false) => self.executor.ended(self.timeout).await,
+            // A program that forks next, or removes the directory, finds all files closed. A worker that needs longer ends
+            // in the background.
+            Ok(false) => drop(timeout(self.timeout, changed).await),
             // Nothing is left to close: the directory was removed, or the session belongs to the parent process.
             Err(error) if !error.is_session_lost() => return Err(error),
             _ => {}
