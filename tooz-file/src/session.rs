@@ -20,8 +20,7 @@ use crate::db::objects::{self, Target};
 use crate::error::{Outcome, timeout_error};
 use crate::process::executor::Executor;
 use crate::process::instances;
-use crate::process::state::{LocalSession, State};
-use crate::process::wakeups::Read;
+use crate::process::state::{LocalSession, Read, State};
 use crate::roster::enter::{self, OwnedEntry};
 use crate::roster::follow::FileFollower;
 use crate::roster::{declare, leave, replace, snapshot, wait};
@@ -88,8 +87,8 @@ impl FileSession {
             let over = self.over.clone().notified_owned();
             match self.run(read.clone()).await? {
                 Read::Ready(result) => return Ok(result),
-                Read::Wait(changed) => tokio::select! {
-                    () = changed => {}
+                Read::Wait(mut changed) => tokio::select! {
+                    _ = changed.changed() => {}
                     () = over => {}
                 },
             }

@@ -44,10 +44,7 @@ impl State {
             self.receive(Notification::All);
         }
         self.directory.touch(&layout::socket(self.presence.me()));
-        let unused = self.wakeups.remove_idle();
-        for some in unused.chunks(STEP) {
-            self.write(|tx| some.iter().try_for_each(|id| objects::unwatch(tx, *id)))?;
-        }
+        self.remove_unwatched()?;
         self.remove_unused()
     }
 
@@ -102,6 +99,18 @@ impl State {
                 self.sessions.values_mut().for_each(|session| session.report_eviction(Nonce(nonce)));
             }
         }
+        Ok(())
+    }
+
+    /// Ends the watch of objects for which no task waits any more, so that other processes stop notifying this one.
+    fn remove_unwatched(&mut self) -> Outcome<()> {
+        let waits = |id: &&i64| self.wakeups.has_waiters(&Notification::Object(**id).name());
+        let idle: Vec<i64> = self.watched.iter().filter(|id| !waits(id)).copied().collect();
+        for some in idle.chunks(STEP) {
+            self.write(|tx| some.iter().try_for_each(|id| objects::unwatch(tx, *id)))?;
+            self.watched.retain(|id| !some.contains(id));
+        }
+        self.wakeups.remove_unused();
         Ok(())
     }
 

@@ -5,16 +5,15 @@
 //! includes that check, because acquiring a lock is the most frequent operation; an entry that is still there to be
 //! removed needs none. Other verbs that must not succeed then call [`Transaction::check_alive`].
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use rusqlite::Connection;
-use tokio::sync::Notify;
 use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::{Notify, watch};
 use tooz_core::driver::support::{Tombstones, session_lost};
-use tooz_core::driver::{Loss, Mode, Nonce, Ticket};
+use tooz_core::driver::{Loss, Mode, Nonce, Ticket, Wakeup, Wakeups};
 
-use super::wakeups::{Read, Wakeups};
 use crate::db::busy;
 use crate::db::connection::set_durable;
 use crate::db::objects::{self, Target};
@@ -39,7 +38,10 @@ pub(crate) struct State {
     pub(super) last_session: u64,
     /// The entries of sessions that are over, as long as they are not removed: their rosters, modes and seqs.
     pub(super) ending: Vec<(i64, Mode, i64)>,
+    /// The tasks that wait, by the [names](Notification::name) of notifications.
     pub(crate) wakeups: Wakeups,
+    /// The objects that this process watches.
+    pub(super) watched: HashSet<i64>,
     pub(super) notifier: Notifier,
     /// The database file that was opened. Another one at its path means that the directory was emptied.
     pub(super) identity: (u64, u64),
@@ -53,6 +55,15 @@ pub(crate) struct State {
     pub(super) evictions: bool,
     /// This process no longer belongs to the directory, and all its sessions are over.
     pub(super) lost: bool,
+}
+
+/// The result of a read, or what changes when to read again.
+///
+/// A task subscribes under the lock that protects the state, in the same step in which it reads, so it misses no change.
+#[derive(Debug)]
+pub(crate) enum Read<T> {
+    Ready(T),
+    Wait(watch::Receiver<Wakeup>),
 }
 
 /// What this process remembers of one of its sessions.
@@ -144,20 +155,19 @@ impl State {
         if let Some(found) = read(self)? {
             return Ok(Read::Ready(found));
         }
-        let changed = self.watch(target)?.1.notified_owned();
+        let (_, changed) = self.watch(target)?;
         // Another process may have changed the object before it knew that this one watches it.
         Ok(read(self)?.map_or(Read::Wait(changed), Read::Ready))
     }
 
-    /// Watches an object. Returns its id and what its changes notify; the process watches the object as long as a task has
-    /// the latter.
-    pub(crate) fn watch(&mut self, target: &Target) -> Outcome<(i64, Arc<Notify>)> {
-        let watched = |id: &i64| self.wakeups.contains(Notification::Object(*id));
-        let id = match objects::find(&self.db, target)?.filter(watched) {
+    /// Watches an object as long as a task has the receiver. Returns the id of the object, too.
+    pub(crate) fn watch(&mut self, target: &Target) -> Outcome<(i64, watch::Receiver<Wakeup>)> {
+        let id = match objects::find(&self.db, target)?.filter(|id| self.watched.contains(id)) {
             Some(id) => id,
             None => self.write(|tx| objects::watch(tx, target))?,
         };
-        Ok((id, self.wakeups.subscribe(Notification::Object(id))))
+        self.watched.insert(id);
+        Ok((id, self.wakeups.subscribe(&Notification::Object(id).name())))
     }
 
     /// Removes those of the peers that are dead. Returns whether there were any.
@@ -226,7 +236,10 @@ impl State {
     /// Acts on a notification, from another process or from this one.
     pub(super) fn receive(&mut self, notification: Notification) {
         self.evictions |= matches!(notification, Notification::Evictions | Notification::All);
-        self.wakeups.wake(notification);
+        match notification {
+            Notification::All => self.wakeups.wake_all(),
+            one => self.wakeups.wake(&one.name(), Wakeup::Changed),
+        }
     }
 
     /// Ends all sessions at once: this process no longer belongs to the directory.
