@@ -6,7 +6,8 @@
 //! | `{ns}:seq` | the last number of the sequence, which numbers entries and messages |
 //! | `{ns}:history` | a random name that the first session gives to the data |
 //! | `{ns}:sessions` | sorted set of session ids, by a time before which the session cannot be over |
-//! | `{ns}:session:<id>` | the member's name; the session lives as long as this key. Also the channel of the session |
+//! | `{ns}:session:<id>` | the member's name; the session lives as long as this key. `<id>` begins with the id of the client |
+//! | `{ns}:client:<id>` | no key, the channel of a client: the connections that sessions of a process share |
 //! | `{ns}:session:<id>:entries` | hash of the session's entries, `nonce roster` to `seq mode limit` |
 //! | `{ns}:session:<id>:withdrawn:<nonce>` | tombstone of a withdrawn entry |
 //! | `{ns}:<kind>:<name>`, `:shared`, `:members` | sorted sets of records by seq, one for each mode. The first is also the channel of the roster |
@@ -42,7 +43,12 @@ impl Layout {
         Self { prefix: format!("{{{}}}:", escape(namespace.as_bytes())) }
     }
 
-    /// A session's key and channel.
+    /// A client's channel.
+    pub(crate) fn client(&self, id: &str) -> String {
+        format!("{}client:{id}", self.prefix)
+    }
+
+    /// A session's key.
     pub(crate) fn session(&self, id: &str) -> String {
         format!("{}session:{id}", self.prefix)
     }

@@ -87,7 +87,7 @@ pub trait Driver: Debug + Send + Sync + 'static {
     /// The properties of the driver. Constant.
     fn info(&self) -> DriverInfo;
 
-    /// Connects and opens a session, which shares nothing with other sessions.
+    /// Connects and opens a session, which shares at most connections with other sessions.
     ///
     /// R1: the driver checks that the backend answers. If the server is away, does not reply or is a different product,
     /// `open` fails within `options.timeout`.

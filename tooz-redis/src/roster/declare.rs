@@ -28,8 +28,8 @@ impl RedisSession {
     }
 
     pub(crate) async fn declared_rosters(&self, kind: Kind) -> Result<Vec<Name>> {
-        self.check_open()?;
-        let members = self.connections.members(&self.layout.declared(kind)).await?;
+        self.state.check()?;
+        let members = self.client.connections.members(&self.layout.declared(kind)).await?;
         let mut names = members.iter().map(|name| unescape(name)).collect::<Result<Vec<_>>>()?;
         names.sort_unstable();
         Ok(names)

@@ -11,6 +11,9 @@ local FOLLOWED = 60000
 
 local function session_key(session) return space .. 'session:' .. session end
 
+-- The channel of the client to which a session belongs. The id of a session begins with the 16 characters of its client's.
+local function client_channel(session) return space .. 'client:' .. string.sub(session, 1, 16) end
+
 local function kind_and_name(roster) return string.match(roster, '^{.-}:(%l+):(.*)$') end
 
 -- Whether a roster is declared.
