@@ -10,7 +10,7 @@ use tooz_core::driver::{
     Follow, Kind, Loss, NewEntry, Nonce, Roster, Seq, Session, SessionOptions, Snapshot, Standing, Ticket, Topics,
     Version,
 };
-use tooz_core::time::Moment;
+use tooz_core::time::{Moment, sleep_until};
 use tooz_core::{Name, Result};
 
 use crate::cleanup::{self, Cleanup};
@@ -23,6 +23,9 @@ use crate::own_entries::OwnEntries;
 use crate::renewal::Renewals;
 use crate::roster::{Rosters, ZooKeeperFollower};
 use crate::topics::ZooKeeperTopics;
+
+/// A longer sleep would not notice in time that the host was suspended.
+const SUSPEND_CHECK: Duration = Duration::from_secs(1);
 
 /// The session as core sees it.
 #[derive(Debug)]
@@ -79,9 +82,14 @@ async fn start_heartbeat(client: &Client, layout: &Layout, member: &[u8], histor
     }
 }
 
-/// Ends the session when its deadline has passed, whatever the client crate believes and keeps alive.
+/// Ends the session when the leader may end it, whatever the client crate believes and keeps alive.
 async fn end_in_time(client: Arc<Client>, renewals: Arc<Renewals>, cleanup: Arc<Cleanup>) {
-    renewals.expired().await;
+    while !renewals.expiry().has_passed() && client.check().is_ok() {
+        tokio::select! {
+            () = sleep_until(renewals.expiry(), SUSPEND_CHECK) => {}
+            _ = client.ended() => {}
+        }
+    }
     client.end("it was not renewed in time");
     // Entries that the client crate has moved into another session, or that the server keeps, are removed at once if possible.
     let _ = client.close(async |backend| cleanup.remove_all(&*backend).await).await;
@@ -99,6 +107,10 @@ impl Session for ZooKeeperSession {
 
     async fn renew(&self) -> Result<()> {
         self.renewals.renew().await
+    }
+
+    fn expiry(&self) -> Option<Moment> {
+        Some(self.renewals.expiry())
     }
 
     async fn close(&self) -> Result<()> {
