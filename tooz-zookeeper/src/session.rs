@@ -14,7 +14,7 @@ use tooz_core::time::{Moment, sleep_until};
 use tooz_core::{Name, Result};
 
 use crate::cleanup::{self, Cleanup};
-use crate::client::{Client, ConnectOptions};
+use crate::client::Client;
 use crate::config::Config;
 use crate::error::{Fault, session_lost};
 use crate::history::History;
@@ -44,7 +44,7 @@ pub(crate) struct ZooKeeperSession {
 impl ZooKeeperSession {
     pub(crate) async fn open(config: &Config, history: &Arc<History>, options: &SessionOptions) -> Result<Self> {
         let opened = Moment::now();
-        let client = Client::connect(&ConnectOptions { config, ttl: options.ttl, timeout: options.timeout }).await?;
+        let client = Client::connect(config, options.ttl, options.timeout).await?;
         let sent = Moment::now();
         let layout = Arc::new(Layout::new(&config.chroot, &options.namespace));
         let id = start_heartbeat(&client, &layout, options.member.as_bytes(), history).await?;
@@ -54,8 +54,8 @@ impl ZooKeeperSession {
         let (sender, losses) = mpsc::unbounded_channel();
         let rosters = Rosters::new(client.clone(), layout.clone(), id, own.clone(), cleanup.clone(), sender);
         let background = [
-            tokio::spawn(end_in_time(client.clone(), renewals.clone(), cleanup.clone())).abort_handle(),
-            tokio::spawn(cleanup::run(Arc::downgrade(&cleanup))).abort_handle(),
+            client.spawn(end_in_time(client.clone(), renewals.clone(), cleanup.clone())),
+            client.spawn(cleanup::run(Arc::downgrade(&cleanup))),
         ];
         Ok(Self {
             hosts: config.hosts.join(", "),
