@@ -11,11 +11,11 @@ use tooz_core::driver::{
     Follow, Kind, Loss, NewEntry, Nonce, Roster, Seq, Session, SessionOptions, Snapshot, Standing, Ticket, Topics,
     Version,
 };
-use tooz_core::time::Moment;
+use tooz_core::time::{Moment, sleep_until};
 use tooz_core::{Name, Result};
 
 use crate::cleanup::{self, Cleanup};
-use crate::client::{Client, ConnectOptions};
+use crate::client::Client;
 use crate::config::Config;
 use crate::error::{Answer, Fault, session_lost};
 use crate::history::History;
@@ -24,6 +24,9 @@ use crate::own_entries::OwnEntries;
 use crate::renewal::Renewals;
 use crate::roster::{Rosters, ZooKeeperFollower};
 use crate::topics::ZooKeeperTopics;
+
+/// A longer sleep would not notice in time that the host was suspended.
+const SUSPEND_CHECK: Duration = Duration::from_secs(1);
 
 /// The session as core sees it.
 #[derive(Debug)]
@@ -42,7 +45,7 @@ pub(crate) struct ZooKeeperSession {
 impl ZooKeeperSession {
     pub(crate) async fn open(config: &Config, history: &Arc<History>, options: &SessionOptions) -> Answer<Self> {
         let opened = Moment::now();
-        let client = Client::connect(&ConnectOptions { config, ttl: options.ttl, timeout: options.timeout }).await?;
+        let client = Client::connect(config, options.ttl, options.timeout).await?;
         let sent = Moment::now();
         let layout = Arc::new(Layout::new(&config.chroot, &options.namespace));
         let id = start_heartbeat(&client, &layout, options.member.as_bytes(), history).await?;
@@ -52,8 +55,8 @@ impl ZooKeeperSession {
         let (sender, losses) = mpsc::unbounded_channel();
         let rosters = Rosters::new(client.clone(), layout.clone(), id, own.clone(), cleanup.clone(), sender);
         let background = [
-            tokio::spawn(end_in_time(client.clone(), renewals.clone(), cleanup.clone())).abort_handle(),
-            tokio::spawn(cleanup::run(Arc::downgrade(&cleanup))).abort_handle(),
+            client.spawn(end_in_time(client.clone(), renewals.clone(), cleanup.clone())),
+            client.spawn(cleanup::run(Arc::downgrade(&cleanup))),
         ];
         Ok(Self {
             hosts: config.hosts.join(", "),
@@ -80,9 +83,14 @@ async fn start_heartbeat(client: &Client, layout: &Layout, member: &[u8], histor
     }
 }
 
-/// Ends the session when its deadline has passed, whatever the client crate believes and keeps alive.
+/// Ends the session when the leader may end it, whatever the client crate believes and keeps alive.
 async fn end_in_time(client: Arc<Client>, renewals: Arc<Renewals>, cleanup: Arc<Cleanup>) {
-    renewals.expired().await;
+    while !renewals.expiry().has_passed() && client.check().is_ok() {
+        tokio::select! {
+            () = sleep_until(renewals.expiry(), SUSPEND_CHECK) => {}
+            _ = client.ended() => {}
+        }
+    }
     client.end("it was not renewed in time");
     // Entries that the client crate has moved into another session, or that the server keeps, are removed at once if possible.
     let _ = client.close(async |backend| cleanup.remove_all(&*backend).await).await;
@@ -100,6 +108,10 @@ impl Session for ZooKeeperSession {
 
     async fn renew(&self) -> Result<()> {
         self.renewals.renew().await.map_err(Fault::into_error)
+    }
+
+    fn expiry(&self) -> Option<Moment> {
+        Some(self.renewals.expiry())
     }
 
     async fn close(&self) -> Result<()> {

@@ -12,6 +12,7 @@ use super::{
     Follow, FollowBySnapshots, Kind, NewEntry, Nonce, Roster, Seq, Snapshot, Standing, Ticket, Topics, Version,
     admission,
 };
+use crate::time::Moment;
 use crate::{Error, Name, Result};
 
 /// How often the provided [`Session::watch_names`] asks for a listing.
@@ -60,13 +61,22 @@ pub trait Session: Debug + Send + Sync + 'static {
         0
     }
 
-    /// Extends the life of the session and its entries to one TTL after a moment that is not before this call.
+    /// Extends the life of the session and its entries to one TTL after a moment that is not before this call, or to its
+    /// [`expiry`](Self::expiry).
     ///
     /// R9: it takes one request, however many entries the session has. It is idempotent.
     ///
     /// # Errors
     /// `SessionLost`, `Unavailable`.
     async fn renew(&self) -> Result<()>;
+
+    /// When the backend may end the session unless it is renewed again, if that may be earlier than one TTL after the last
+    /// renewal was sent, for instance after a suspend of the host. Core then renews earlier.
+    ///
+    /// Provided: `None`, since every renewal lasts for a whole TTL.
+    fn expiry(&self) -> Option<Moment> {
+        None
+    }
 
     /// Ends the session, removes its entries and frees its local resources.
     ///
@@ -84,7 +94,7 @@ pub trait Session: Debug + Send + Sync + 'static {
     ///
     /// - A backend with push resolves this future as soon as the message arrives.
     /// - A driver without push lets [`renew`](Self::renew) find out which entries are missing and resolves this future
-    ///   then, so an eviction is reported within one heartbeat. It says so by [`DriverInfo::without_push`].
+    ///   then, so an eviction is reported within one heartbeat. It says so by [`DriverInfo::without_push`](super::DriverInfo::without_push).
     /// - Core also counts an entry as lost when `leave` returns `false`, or when `replace` or `await_turn` fails with
     ///   `NotHeld`.
     ///

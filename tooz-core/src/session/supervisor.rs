@@ -227,7 +227,7 @@ impl Supervisor {
                 Ok(()) => {
                     live.renewed(sent);
                     self.set_state(SessionState::Connected);
-                    next = sent + interval;
+                    next = live.next_renewal(sent, interval);
                 }
                 Err(error) if error.is_session_lost() => live.lose(error),
                 Err(error) => {
