@@ -7,14 +7,15 @@
 //! /<ns>/<kind>/<name>/<mode>/<lease>.<n> an entry: "<nonce> <limit>\n<value>"; bound to the lease; see key_pool.rs
 //! /<ns>/<kind>/<name>/<mode>/<key>/<lease>.<n>   the same with a unique key
 //! /<ns>/declared/<kind>/<name>           a roster that was declared
-//! /<ns>/topic/<name>/bounds              "<newest> <trimmed>": the newest offset, and the greatest one removed
-//! /<ns>/topic/<name>/message/<offset>    a message
+//! /<ns>/topic/<name>/segment/<number>    written with each message of the segment; see topics.rs
+//! /<ns>/topic/<name>/message/<number>/<lease>.<n>   a message of this segment
+//! /<ns>/topic/<name>/trimmed             the greatest offset that retention has removed
 //! ```
 
 use std::num::NonZeroU32;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, PercentEncode, percent_decode_str, percent_encode};
-use tooz_core::driver::{Bounds, Entry, Kind, Mode, Nonce, Offset, Roster, Seq};
+use tooz_core::driver::{Entry, Kind, Mode, Nonce, Offset, Roster, Seq};
 use tooz_core::{Name, Result};
 
 use crate::client::{KeyRange, KeyValue};
@@ -65,8 +66,12 @@ impl Layout {
     /// Whether a name may come into use when this key is created. Sessions and messages are created more often.
     pub(crate) fn may_be_first_of_name(&self, key: &[u8]) -> bool {
         let rest = key.strip_prefix(self.root.as_bytes()).unwrap_or_default();
-        let is_message = rest.starts_with(b"/topic/") && !rest.ends_with(b"/bounds");
-        !is_message && !rest.starts_with(b"/session/") && !rest.starts_with(b"/evicted/")
+        let mut parts = rest.split(|byte| *byte == b'/').skip(1);
+        match parts.next() {
+            Some(b"session" | b"evicted") => false,
+            Some(b"topic") => parts.nth(1) == Some(b"segment"),
+            _ => true,
+        }
     }
 
     /// The names of rosters of a kind.
@@ -223,42 +228,65 @@ pub(crate) struct TopicKeys {
 }
 
 impl TopicKeys {
-    pub(crate) fn bounds(&self) -> Vec<u8> {
-        format!("{}/bounds", self.prefix).into_bytes()
+    pub(crate) fn trimmed(&self) -> Vec<u8> {
+        format!("{}/trimmed", self.prefix).into_bytes()
     }
 
-    pub(crate) fn message(&self, offset: u64) -> Vec<u8> {
-        format!("{}/message/{offset:020}", self.prefix).into_bytes()
+    pub(crate) fn segment(&self, number: u64) -> Vec<u8> {
+        format!("{}/segment/{number:020}", self.prefix).into_bytes()
     }
 
-    /// The messages after `after`, up to `last`. Bounded at its end, too: etcd counts all keys of a range, also those beyond
-    /// a limit.
-    pub(crate) fn messages(&self, after: Offset, last: Offset) -> KeyRange {
-        let mut end = self.message(last.0);
-        end.push(0);
-        KeyRange { start: self.message(after.0.saturating_add(1)), end }
+    pub(crate) fn segments(&self) -> KeyRange {
+        KeyRange::under(format!("{}/segment/", self.prefix))
     }
 
-    /// The offset of the message with this key; skips a key that no message can have.
-    pub(crate) fn parse_offset(&self, key: &[u8]) -> Option<Offset> {
-        parse_last(key, |digits| digits.parse().ok().map(Offset))
+    /// The segments from `first` to `last`. Exactly the keys that exist, since etcd passes deleted ones until it is
+    /// compacted.
+    pub(crate) fn segment_range(&self, first: u64, last: u64) -> KeyRange {
+        KeyRange { start: self.segment(first), end: [&*self.segment(last), b"\0"].concat() }
+    }
+
+    /// The key of a message, with a number that the session uses once.
+    pub(crate) fn message(&self, segment: u64, lease: i64, number: u64) -> Vec<u8> {
+        format!("{}/message/{segment:020}/{lease:016x}.{number:x}", self.prefix).into_bytes()
+    }
+
+    /// The messages of the segments from `first` to `last`.
+    pub(crate) fn messages(&self, first: u64, last: u64) -> KeyRange {
+        let segment = |number| KeyRange::under(format!("{}/message/{number:020}/", self.prefix));
+        KeyRange { start: segment(first).start, end: segment(last).end }
+    }
+
+    pub(crate) fn all_messages(&self) -> KeyRange {
+        KeyRange::under(format!("{}/message/", self.prefix))
+    }
+
+    /// The number of the segment with this key; skips a key that no segment can have.
+    pub(crate) fn parse_segment(key: &[u8]) -> Option<u64> {
+        parse_last(key, |digits| digits.parse().ok())
     }
 }
 
-/// The value of the key with a topic's bounds.
-pub(crate) fn bounds_value(bounds: Bounds) -> Vec<u8> {
-    format!("{} {}", bounds.newest, bounds.trimmed).into_bytes()
+/// The create revision, which is the offset of a message.
+pub(crate) fn offset(stored: &KeyValue) -> Offset {
+    Offset(stored.create_revision().unsigned_abs())
 }
 
-/// Reads the bounds back; a topic without messages has no key.
-pub(crate) fn parse_bounds(stored: Option<&KeyValue>) -> Result<Bounds> {
-    let Some(stored) = stored else { return Ok(Bounds::default()) };
-    parse_bounds_value(stored.value()).ok_or_else(|| corrupt(stored.key()))
+/// The revision that an offset stands for. No message comes after the greatest one.
+pub(crate) fn revision_of(offset: Offset) -> i64 {
+    i64::try_from(offset.0).unwrap_or(i64::MAX)
 }
 
-fn parse_bounds_value(value: &[u8]) -> Option<Bounds> {
-    let (newest, trimmed) = std::str::from_utf8(value).ok()?.split_once(' ')?;
-    Some(Bounds { newest: Offset(newest.parse().ok()?), trimmed: Offset(trimmed.parse().ok()?) })
+/// The value of the key with the greatest offset that retention has removed.
+pub(crate) fn trimmed_value(trimmed: Offset) -> Vec<u8> {
+    trimmed.to_string().into_bytes()
+}
+
+/// Reads that offset back; before retention has removed anything there is no key.
+pub(crate) fn parse_trimmed(stored: Option<&KeyValue>) -> Result<Offset> {
+    let Some(stored) = stored else { return Ok(Offset(0)) };
+    let parsed = std::str::from_utf8(stored.value()).ok().and_then(|value| value.parse().ok());
+    parsed.map(Offset).ok_or_else(|| corrupt(stored.key()))
 }
 
 /// The name that a key of [`Layout::all_declared`] ends with; skips a key that ends with none.

@@ -12,17 +12,16 @@ proptest! {
     #[test]
     fn any_key_and_value_is_read_or_refused(key in bytes(), value in bytes(), text in "[xsmz/%0-9a-f.]{0,40}") {
         let layout = Layout::new("", "ns");
-        let (keys, topic) = (layout.roster(&roster(b"n")), layout.topic(&Name::new("t").unwrap()));
+        let keys = layout.roster(&roster(b"n"));
         for rest in [&key[..], text.as_bytes()] {
             let under = [b"/ns/lock/n/", rest].concat();
             for key in [rest, &under] {
-                let _ = (keys.parse_key(key), topic.parse_offset(key), keys.contains(key));
+                let _ = (keys.parse_key(key), TopicKeys::parse_segment(key), keys.contains(key));
                 let _ = (parse_last(key, Nonce::parse), parse_last(key, |name| Name::new(unescape(name)?).ok()));
             }
             let _ = std::str::from_utf8(rest).map(unescape);
         }
-        let _ = (parse_value(&value), parse_bounds_value(&value));
-        let _ = (parse_value(text.as_bytes()), parse_bounds_value(text.as_bytes()));
+        let _ = (parse_value(&value), parse_value(text.as_bytes()));
     }
 
     #[test]
@@ -39,12 +38,10 @@ proptest! {
     }
 
     #[test]
-    fn numbers_and_names_come_back(newest: u64, trimmed: u64, name in prop::collection::vec(any::<u8>(), 1..64)) {
-        let bounds = Bounds { newest: Offset(newest), trimmed: Offset(trimmed) };
-        prop_assert_eq!(parse_bounds_value(&bounds_value(bounds)), Some(bounds));
+    fn numbers_and_names_come_back(number: u64, name in prop::collection::vec(any::<u8>(), 1..64)) {
         let (layout, name) = (Layout::new("", "ns"), Name::new(name).unwrap());
         let topic = layout.topic(&name);
-        prop_assert_eq!(topic.parse_offset(&topic.message(newest)), Some(Offset(newest)));
+        prop_assert_eq!(TopicKeys::parse_segment(&topic.segment(number)), Some(number));
         let key = layout.declared(&Roster { kind: Kind::Group, name: name.clone() });
         prop_assert_eq!(parse_last(&key, |name| Name::new(unescape(name)?).ok()), Some(name));
         prop_assert_eq!(parse_last(&layout.eviction(9, Nonce(7)), Nonce::parse), Some(Nonce(7)));
@@ -109,4 +106,16 @@ fn conflicts_are_one_range() {
     assert_eq!([X, S, M].map(|mode| within(&exclusive, mode)), [true, true, false]);
     assert_eq!([X, S, M].map(|mode| within(&shared, mode)), [true, false, false]);
     assert_eq!(keys.conflicting(M), None);
+}
+
+#[test]
+fn a_segment_contains_its_messages_only() {
+    let topic = Layout::new("", "ns").topic(&Name::new("t").unwrap());
+    let within = |range: KeyRange, key: Vec<u8>| range.start <= key && key < range.end;
+    let message = |segment| topic.message(segment, -1, u64::MAX);
+    assert_eq!([1, 2, 3, 4].map(|number| within(topic.messages(2, 3), message(number))), [false, true, true, false]);
+    let segments = [1, 2, 3, 4].map(|number| within(topic.segment_range(2, 3), topic.segment(number)));
+    assert_eq!(segments, [false, true, true, false]);
+    assert!(within(topic.all_messages(), message(u64::MAX)) && within(topic.segments(), topic.segment(u64::MAX)));
+    assert_eq!([revision_of(Offset(7)), revision_of(Offset(u64::MAX))], [7, i64::MAX]);
 }

@@ -11,7 +11,7 @@ use tooz_core::Result;
 use tooz_core::driver::support::session_lost;
 use tooz_core::driver::{Loss, Nonce};
 
-use crate::client::{KeyRange, Subscription, Txn, delete, get_key, get_keys};
+use crate::client::{KeyRange, Report, Subscription, Txn, delete, get_key, get_keys};
 use crate::layout::{evicted_nonce, seq};
 use crate::session::EtcdSession;
 
@@ -42,7 +42,9 @@ impl EtcdSession {
         let notes = self.layout.evictions(self.lease.id);
         let new = match subscription {
             Some(_) => None,
-            None => Some(self.watches.subscribe(vec![KeyRange::key(self.fence.key()), notes.clone()]).await?),
+            None => {
+                Some(self.watches.subscribe(vec![KeyRange::key(self.fence.key()), notes.clone()], Report::All).await?)
+            }
         };
         let txn = Txn::new().when([self.fence.session_exists()]).and_then([get_keys(notes)]);
         let mut answer = self.client.txn(txn).await?;

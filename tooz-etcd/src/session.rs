@@ -18,8 +18,8 @@ use crate::config::Config;
 use crate::fence::Fence;
 use crate::key_pool::KeyPool;
 use crate::layout::Layout;
-use crate::publisher::Publisher;
 use crate::roster::EtcdFollower;
+use crate::topics::TopicState;
 
 /// How many withdrawn nonces a session remembers, more than the requests that it has under way.
 const MAX_TOMBSTONES: usize = 4096;
@@ -35,8 +35,10 @@ pub(crate) struct EtcdSession {
     pub(crate) fence: Fence,
     pub(crate) key_pool: KeyPool,
     pub(crate) withdrawn: Mutex<Tombstones>,
-    pub(crate) publisher: Publisher,
+    pub(crate) topics: TopicState,
     pub(crate) watches: Watches,
+    /// The watches of topics, whose events contain messages.
+    pub(crate) bulk_watches: Watches,
     /// The watch for losses, once it has begun.
     pub(crate) loss_subscription: tokio::sync::Mutex<Option<Subscription>>,
 }
@@ -64,8 +66,9 @@ impl EtcdSession {
             fence: Fence::new(client.clone(), session_key, member, lease.id, revision),
             key_pool: KeyPool::default(),
             withdrawn: Mutex::new(Tombstones::new(MAX_TOMBSTONES)),
-            publisher: Publisher::new(bulk.clone(), layout.clone()),
+            topics: TopicState::default(),
             watches: Watches::new(client.clone()),
+            bulk_watches: Watches::new(bulk.clone()),
             loss_subscription: tokio::sync::Mutex::default(),
             client,
             bulk,
@@ -104,6 +107,8 @@ impl Session for EtcdSession {
     async fn close(&self) -> Result<()> {
         self.client.close();
         self.bulk.close();
+        self.topics.close();
+        self.bulk_watches.close();
         self.watches.close();
         self.lease.revoke(&self.client).await
     }

@@ -113,6 +113,11 @@ fn cost_trials(harness: Harness) -> Harness {
             cost::a_release_wakes_one_of_a_thousand_waiters,
         )
         .trial(
+            "etcd::a_message_of_many_publishers_is_one_transaction",
+            Needs::OWN_SERVER,
+            cost::a_message_of_many_publishers_is_one_transaction,
+        )
+        .trial(
             "etcd::one_message_renews_any_number_of_locks",
             Needs::OWN_SERVER,
             cost::one_message_renews_any_number_of_locks,
@@ -143,7 +148,11 @@ fn restore_trials(harness: Harness) -> Harness {
             Needs::NOTHING,
             foreign_keys::an_unreadable_entry_can_be_evicted,
         )
-        .trial("etcd::a_foreign_message_is_skipped", Needs::NOTHING, foreign_keys::a_foreign_message_is_skipped)
+        .trial(
+            "etcd::a_foreign_key_does_not_hide_a_message",
+            Needs::NOTHING,
+            foreign_keys::a_foreign_key_does_not_hide_a_message,
+        )
         .trial("etcd::offsets_do_not_overflow", Needs::NOTHING, foreign_keys::offsets_do_not_overflow)
         .trial(
             "etcd::an_enter_that_failed_for_good_leaves_nothing",

@@ -10,7 +10,9 @@ pub(crate) mod reaper;
 pub(crate) mod rejoin;
 pub(crate) mod retry;
 pub(crate) mod roster_state;
+pub(crate) mod shared_tasks;
 mod state;
 pub(crate) mod supervisor;
+pub(crate) mod topic_reader;
 
 pub use self::state::{SessionState, SessionStates};

@@ -88,11 +88,6 @@ pub(crate) fn unmodified_since(key: &[u8], revision: i64) -> Compare {
     Compare::mod_revision(key, CompareOp::Equal, revision)
 }
 
-/// True if the key has this value.
-pub(crate) fn has_value(key: &[u8], value: Vec<u8>) -> Compare {
-    Compare::value(key, CompareOp::Equal, value)
-}
-
 /// True if the range has no key: etcd compares an empty range as if it had a key with create revision 0.
 pub(crate) fn is_empty(range: KeyRange) -> Compare {
     Compare::create_revision(range.start, CompareOp::Equal, 0).with_range(range.end)
@@ -148,6 +143,17 @@ pub(crate) fn get_key(key: &[u8]) -> TxnOp {
 pub(crate) fn get_created_at(range: KeyRange, revision: i64) -> TxnOp {
     let options = GetOptions::new().with_range(range.end);
     let options = options.with_min_create_revision(revision).with_max_create_revision(revision);
+    TxnOp::get(range.start, Some(options))
+}
+
+/// Reads the keys of a range that were created after `revision`, with their values: the first `limit` of them, first ones
+/// first.
+pub(crate) fn get_created_after(range: KeyRange, revision: i64, limit: usize) -> TxnOp {
+    let options = GetOptions::new()
+        .with_range(range.end)
+        .with_min_create_revision(revision.saturating_add(1))
+        .with_sort(SortTarget::Create, SortOrder::Ascend)
+        .with_limit(i64::try_from(limit).unwrap_or(i64::MAX));
     TxnOp::get(range.start, Some(options))
 }
 

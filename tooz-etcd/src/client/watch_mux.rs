@@ -5,7 +5,9 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use etcd_client::{Event, EventType, KeyValue, WatchOptions, WatchRequestSender, WatchResponse, WatchResponseStream};
+use etcd_client::{
+    Event, EventType, KeyValue, WatchFilterType, WatchOptions, WatchRequestSender, WatchResponse, WatchResponseStream,
+};
 use tokio::sync::{mpsc, watch};
 use tooz_core::driver::support::session_closed;
 use tooz_core::{Error, ErrorKind};
@@ -23,6 +25,13 @@ pub(crate) enum KeyEvent {
     Put(KeyValue),
     /// Carries the key and the revision of its removal.
     Deleted(KeyValue),
+}
+
+/// Which events a watch reports.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Report {
+    All,
+    Puts,
 }
 
 /// Where the messages of one subscription go.
@@ -46,6 +55,7 @@ pub(super) enum Command {
     Watch {
         id: i64,
         range: KeyRange,
+        report: Report,
         subscriber: Arc<Subscriber>,
     },
     Cancel(i64),
@@ -104,12 +114,12 @@ impl WatchMux {
 
     async fn handle(&mut self, command: Command) {
         match command {
-            Command::Watch { id, range, subscriber } => {
+            Command::Watch { id, range, report, subscriber } => {
                 if subscriber.state.is_closed() {
                     return;
                 }
                 self.watches.insert(id, subscriber);
-                let options = watch_options(id, &range);
+                let options = watch_options(id, &range, report);
                 match &mut self.stream {
                     None => self.open(range.start, options).await,
                     Some(stream) => {
@@ -198,7 +208,10 @@ fn key_event(event: &Event) -> Option<KeyEvent> {
 }
 
 /// No start revision, so that the watch is in step; see [`Watches`](super::Watches).
-fn watch_options(id: i64, range: &KeyRange) -> WatchOptions {
-    let options = WatchOptions::new().with_watch_id(id);
+fn watch_options(id: i64, range: &KeyRange, report: Report) -> WatchOptions {
+    let options = WatchOptions::new().with_watch_id(id).with_filters(match report {
+        Report::All => Vec::new(),
+        Report::Puts => vec![WatchFilterType::NoDelete],
+    });
     if range.end.is_empty() { options } else { options.with_range(range.end.clone()) }
 }

@@ -1,24 +1,20 @@
-//! Watches. Most readers only learn from an event that a new read is due. Followers and first waiters rely on the events
-//! themselves, which etcd reports in order.
+//! Watches. etcd reports the events of one watch in order.
 //!
 //! A watch begins at the present revision, because etcd serves one that starts in the past on a 100 ms tick only. So the
 //! order is always: subscribe, read, and wait for an event if the read found nothing new.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
-use tooz_core::driver::support::{lock, session_closed};
+use tooz_core::driver::support::session_closed;
 use tooz_core::{Error, ErrorKind, Result};
 
 use super::connection::Client;
 use super::txn::KeyRange;
-use super::watch_mux::{Command, KeyEvent, MAX_WAITING, State, Subscriber, WatchMux};
-
-/// How long an idle subscription is kept for its next user.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+use super::watch_mux::{Command, KeyEvent, MAX_WAITING, Report, State, Subscriber, WatchMux};
 
 /// The watches of one session.
 #[derive(Debug)]
@@ -26,14 +22,14 @@ pub(crate) struct Watches {
     commands: mpsc::UnboundedSender<Command>,
     last_id: AtomicI64,
     limit: Duration,
-    idle: Mutex<Vec<(Instant, Subscription)>>,
 }
 
 /// Sees the events of what it watches, from a moment before [`Watches::subscribe`] returned.
 #[derive(Debug)]
 pub(crate) struct Subscription {
-    watched: Vec<KeyRange>,
     first_id: i64,
+    /// How many watches it has.
+    count: usize,
     state: watch::Receiver<State>,
     events: mpsc::Receiver<Vec<KeyEvent>>,
     commands: mpsc::UnboundedSender<Command>,
@@ -42,41 +38,22 @@ pub(crate) struct Subscription {
 impl Watches {
     pub(crate) fn new(client: Arc<Client>) -> Self {
         let limit = client.timeout;
-        Self { commands: WatchMux::spawn(client), last_id: AtomicI64::new(0), limit, idle: Mutex::default() }
-    }
-
-    /// Repeats `read` after each event until it finds something. The next call for the same ranges uses the same watches.
-    pub(crate) async fn read_until<T, F>(&self, watched: Vec<KeyRange>, mut read: impl FnMut() -> F + Send) -> Result<T>
-    where
-        F: Future<Output = Result<Option<T>>> + Send,
-    {
-        let mut subscription = self.take_idle(&watched);
-        loop {
-            subscription.iter_mut().for_each(Subscription::skip_events);
-            if let Some(found) = read().await? {
-                lock(&self.idle).extend(subscription.map(|subscription| (Instant::now(), subscription)));
-                return Ok(found);
-            }
-            match &mut subscription {
-                Some(subscription) => drop(subscription.events().await?),
-                None => subscription = Some(self.subscribe(watched.clone()).await?),
-            }
-        }
+        Self { commands: WatchMux::spawn(client), last_id: AtomicI64::new(0), limit }
     }
 
     /// Returns when every watch is in step with the present.
-    pub(crate) async fn subscribe(&self, watched: Vec<KeyRange>) -> Result<Subscription> {
+    pub(crate) async fn subscribe(&self, watched: Vec<KeyRange>, report: Report) -> Result<Subscription> {
         let count = watched.len();
         let first_id = self.last_id.fetch_add(count as i64, Ordering::Relaxed) + 1;
         let ((created, mut state), (sender, events)) = (watch::channel(State::default()), mpsc::channel(MAX_WAITING));
         let subscriber = Arc::new(Subscriber { state: created, events: sender });
-        for (id, range) in (first_id..).zip(watched.clone()) {
-            self.send(Command::Watch { id, range, subscriber: subscriber.clone() })?;
+        for (id, range) in (first_id..).zip(watched) {
+            self.send(Command::Watch { id, range, report, subscriber: subscriber.clone() })?;
         }
         drop(subscriber);
         let is_begun = |state: &State| state.failed.is_some() || state.created == count;
         let begun = timeout(self.limit, state.wait_for(is_begun)).await.map(|begun| begun.is_ok());
-        let subscription = Subscription { watched, first_id, state, events, commands: self.commands.clone() };
+        let subscription = Subscription { first_id, count, state, events, commands: self.commands.clone() };
         match begun {
             Ok(is_open) if is_open && !subscription.has_failed() => Ok(subscription),
             Ok(_) => Err(subscription.failure()),
@@ -90,16 +67,8 @@ impl Watches {
 
     /// Ends all subscriptions, present and future ones.
     pub(crate) fn close(&self) {
-        lock(&self.idle).clear();
         // It fails if the session was closed before.
         let _ = self.commands.send(Command::Close);
-    }
-
-    fn take_idle(&self, watched: &[KeyRange]) -> Option<Subscription> {
-        let mut idle = lock(&self.idle);
-        idle.retain(|(since, subscription)| since.elapsed() < IDLE_TIMEOUT && !subscription.has_failed());
-        let at = idle.iter().position(|(_, subscription)| subscription.watches(watched))?;
-        Some(idle.swap_remove(at).1)
     }
 
     fn send(&self, command: Command) -> Result<()> {
@@ -108,16 +77,6 @@ impl Watches {
 }
 
 impl Subscription {
-    /// Whether it sees exactly these ranges.
-    pub(crate) fn watches(&self, watched: &[KeyRange]) -> bool {
-        self.watched == watched
-    }
-
-    /// Forgets the events so far, since the read that follows sees what they report.
-    fn skip_events(&mut self) {
-        while self.events.try_recv().is_ok() {}
-    }
-
     /// Waits for the next events, and returns all that have come. Cancel safe.
     ///
     /// # Errors
@@ -138,14 +97,14 @@ impl Subscription {
         self.state.borrow().failed.clone().unwrap_or_else(session_closed)
     }
 
-    fn has_failed(&self) -> bool {
+    pub(crate) fn has_failed(&self) -> bool {
         self.state.borrow().failed.is_some()
     }
 }
 
 impl Drop for Subscription {
     fn drop(&mut self) {
-        for id in (self.first_id..).take(self.watched.len()) {
+        for id in (self.first_id..).take(self.count) {
             // It fails if the session is closed, and with it the watch.
             let _ = self.commands.send(Command::Cancel(id));
         }

@@ -10,7 +10,7 @@ use tooz_core::driver::support::{group_not_created, group_not_empty};
 use tooz_core::driver::{Kind, Roster};
 use tooz_core::{Name, Result};
 
-use crate::client::{KeyEvent, Txn, absent, delete, exists, get_first_keys, get_key, get_keys, is_empty, put};
+use crate::client::{KeyEvent, Report, Txn, absent, delete, exists, get_first_keys, get_key, get_keys, is_empty, put};
 use crate::layout::{NamePrefix, declared_name};
 use crate::session::EtcdSession;
 
@@ -41,7 +41,7 @@ impl EtcdSession {
 
     /// One watch of the whole namespace: new names are new keys.
     pub(crate) async fn watch_new_names(&self, changed: &(dyn Fn() + Send + Sync)) -> Result<Infallible> {
-        let mut subscription = self.watches.subscribe(vec![self.layout.all()]).await?;
+        let mut subscription = self.watches.subscribe(vec![self.layout.all()], Report::Puts).await?;
         let is_name = |event: &KeyEvent| {
             let KeyEvent::Put(stored) = event else { return false };
             stored.version() == 1 && self.layout.may_be_first_of_name(stored.key())

@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use tooz_core::Result;
 use tooz_core::driver::{Change, Follow, Roster, Seq, Update};
 
-use crate::client::{KeyEvent, KeyValue, Subscription};
+use crate::client::{KeyEvent, KeyValue, Report, Subscription};
 use crate::layout::{RosterKeys, seq};
 use crate::session::EtcdSession;
 
@@ -39,7 +39,7 @@ impl<'a> EtcdFollower<'a> {
     }
 
     async fn begin(&mut self) -> Result<Update> {
-        let subscription = self.session.watches.subscribe(self.session.watched(self.roster)).await?;
+        let subscription = self.session.watches.subscribe(self.session.watched(self.roster), Report::All).await?;
         let stored = self.session.read_stored(self.roster).await?;
         let layout = &self.session.layout;
         self.begun = Some(Begun {

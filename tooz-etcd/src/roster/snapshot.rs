@@ -4,7 +4,7 @@ use tooz_core::Result;
 use tooz_core::driver::support::{hashed_version, session_lost};
 use tooz_core::driver::{Roster, Snapshot, Version};
 
-use crate::client::{KeyRange, KeyValue, Txn, get, get_page};
+use crate::client::{KeyRange, KeyValue, Report, Txn, get, get_page};
 use crate::layout::seq;
 use crate::session::EtcdSession;
 
@@ -22,11 +22,17 @@ pub(super) struct StoredRoster {
 
 impl EtcdSession {
     pub(crate) async fn newer_snapshot(&self, roster: &Roster, newer_than: Option<Version>) -> Result<Snapshot> {
-        let read = || async {
+        let mut subscription = None;
+        loop {
             let snapshot = self.snapshot_of(roster, &self.read_stored(roster).await?);
-            Ok(Some(snapshot).filter(|snapshot| newer_than != Some(snapshot.version)))
-        };
-        self.watches.read_until(self.watched(roster), read).await
+            if newer_than != Some(snapshot.version) {
+                return Ok(snapshot);
+            }
+            match &mut subscription {
+                None => subscription = Some(self.watches.subscribe(self.watched(roster), Report::All).await?),
+                Some(subscription) => drop(subscription.events().await?),
+            }
+        }
     }
 
     /// The ranges that tell of every change of a roster.

@@ -17,7 +17,7 @@ use tooz_core::driver::{Roster, Ticket};
 
 use super::position::MAX_SINGLE_BLOCKERS;
 use crate::blockers::{Blockers, EntryKey};
-use crate::client::{KeyEvent, KeyRange};
+use crate::client::{KeyEvent, KeyRange, Report};
 use crate::layout::RosterKeys;
 use crate::session::EtcdSession;
 
@@ -29,7 +29,8 @@ impl EtcdSession {
         };
         let mut known = self.key_pool.blockers(ticket.nonce);
         loop {
-            let mut subscription = self.watches.subscribe(what_to_watch(&keys, ticket, &own, &known)).await?;
+            let mut subscription =
+                self.watches.subscribe(what_to_watch(&keys, ticket, &own, &known), Report::All).await?;
             let mut is_own_removed = false;
             loop {
                 let before = known.clone();

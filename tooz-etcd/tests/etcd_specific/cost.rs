@@ -7,6 +7,7 @@ use std::time::Duration;
 use etcd_client::GetOptions;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tooz_conformance::{Context, Failure, ensure};
 use tooz_core::Name;
@@ -121,6 +122,20 @@ pub(crate) async fn no_lock_leaves_more_than_a_key_behind(context: Context) -> O
     Ok(())
 }
 
+/// The counts once all watches have begun and were checked.
+async fn when_quiet(context: &Context) -> Outcome<Calls> {
+    let mut before = Calls::now(context).await?;
+    loop {
+        sleep(Duration::from_secs(1)).await;
+        let now = Calls::now(context).await?;
+        let quiet = now.transactions_since(&before)? == 0;
+        before = now;
+        if quiet {
+            return Ok(before);
+        }
+    }
+}
+
 pub(crate) async fn a_release_wakes_one_of_a_thousand_waiters(context: Context) -> Outcome {
     // Nothing renews these sessions.
     let context = context.with_ttl(Duration::from_secs(120));
@@ -132,16 +147,7 @@ pub(crate) async fn a_release_wakes_one_of_a_thousand_waiters(context: Context) 
         let turn = tokio::spawn(async move { waiters.await_turn(&roster, &ticket).await });
         first.get_or_insert(turn);
     }
-    let mut before = Calls::now(&context).await?;
-    loop {
-        sleep(Duration::from_secs(1)).await;
-        let now = Calls::now(&context).await?;
-        let quiet = now.transactions_since(&before)? == 0;
-        before = now;
-        if quiet {
-            break;
-        }
-    }
+    let before = when_quiet(&context).await?;
     ensure!(holder.leave(&roster, &held).await?, "it was held");
     timeout(PATIENCE, first.ok_or_else(|| Failure::new("there is no waiter"))?).await???;
     sleep(Duration::from_millis(500)).await;
@@ -167,5 +173,36 @@ pub(crate) async fn one_message_renews_any_number_of_locks(context: Context) -> 
     }
     let many = renewals(5).await?;
     ensure!(alone == 5 && many == 5, "5 renewals took {alone} messages, and {many} with 500 locks");
+    Ok(())
+}
+
+/// Publishers do not compete: each message is one transaction, but for the few messages that begin a segment of the topic.
+pub(crate) async fn a_message_of_many_publishers_is_one_transaction(context: Context) -> Outcome {
+    const MESSAGES: u64 = 1_000;
+    for publishers in [1, 10, 100] {
+        // Nothing renews these sessions.
+        let context = context.with_ttl(Duration::from_secs(120)).in_another_namespace();
+        let topic = Name::new("busy")?;
+        let mut sessions = Vec::new();
+        for number in 0..publishers {
+            sessions.push(context.session(&number.to_string()).await?);
+        }
+        let (mut publishing, before) = (JoinSet::new(), Calls::now(&context).await?);
+        for session in sessions {
+            let topic = topic.clone();
+            publishing.spawn(async move {
+                for _ in 0..MESSAGES / publishers {
+                    let topics = session.topics().ok_or_else(|| Failure::new("there are no topics"))?;
+                    topics.publish(&topic, b"x", 10_000).await?;
+                }
+                Outcome::Ok(())
+            });
+        }
+        publishing.join_all().await.into_iter().collect::<Outcome>()?;
+        let spent = Calls::now(&context).await?.transactions_since(&before)?;
+        // A publisher learns of each segment that another one has begun by one attempt.
+        let most = MESSAGES + (MESSAGES / 256 + 1) * (publishers + 2);
+        ensure!(spent <= most, "{publishers} publishers took {spent} transactions for {MESSAGES} messages");
+    }
     Ok(())
 }

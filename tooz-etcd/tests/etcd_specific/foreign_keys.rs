@@ -47,22 +47,26 @@ pub(crate) async fn an_unreadable_entry_can_be_evicted(context: Context) -> Outc
     Ok(())
 }
 
-pub(crate) async fn a_foreign_message_is_skipped(context: Context) -> Outcome {
+pub(crate) async fn a_foreign_key_does_not_hide_a_message(context: Context) -> Outcome {
     let (session, mut client) = (context.session("a").await?, operator(&context).await?);
     let topics = session.topics().ok_or_else(|| Failure::new("there are no topics"))?;
     let topic = Name::new("topic")?;
     let first = topics.publish(&topic, b"1", 10).await?;
-    put(&mut client, &context, "topic/topic/message/00000000000000000001x", "mine").await?;
-    topics.publish(&topic, b"2", 10).await?;
+    for key in ["topic/topic/note", "topic/topic/message/note", "topic/topic/segment/note"] {
+        put(&mut client, &context, key, "mine").await?;
+    }
+    let second = topics.publish(&topic, b"2", 10).await?;
     let messages = topics.read(&topic, Offset(0), 10).await?;
-    ensure!(messages.len() == 2 && messages[0].offset == first, "the messages are {messages:?}");
-    put(&mut client, &context, "topic/topic/bounds", "mine").await?;
-    fails(topics.read(&topic, Offset(0), 10).await, ErrorKind::Corrupt, "topic/topic/bounds")?;
-    fails(topics.publish(&topic, b"3", 10).await, ErrorKind::Corrupt, "topic/topic/bounds")
+    let offsets: Vec<_> = messages.iter().map(|message| message.offset).collect();
+    ensure!(offsets == [first, second], "the messages are {messages:?}");
+    put(&mut client, &context, "topic/topic/trimmed", "mine").await?;
+    fails(topics.read(&topic, Offset(0), 10).await, ErrorKind::Corrupt, "topic/topic/trimmed")?;
+    fails(topics.bounds(&topic).await, ErrorKind::Corrupt, "topic/topic/trimmed")
 }
 
 pub(crate) async fn offsets_do_not_overflow(context: Context) -> Outcome {
     let (session, mut client) = (context.session("a").await?, operator(&context).await?);
+    let other = context.session("b").await?;
     let topics = session.topics().ok_or_else(|| Failure::new("there are no topics"))?;
     let topic = Name::new("topic")?;
     topics.publish(&topic, b"1", u64::MAX).await?;
@@ -71,8 +75,11 @@ pub(crate) async fn offsets_do_not_overflow(context: Context) -> Outcome {
             tokio::time::timeout(Duration::from_millis(500), topics.read(&topic, Offset(after), usize::MAX)).await;
         ensure!(read.is_err(), "after {after} came {read:?}");
     }
-    put(&mut client, &context, "topic/topic/bounds", &format!("{} 0", u64::MAX)).await?;
-    fails(topics.publish(&topic, b"2", 1).await, ErrorKind::Corrupt, "topic/topic/bounds")
+    put(&mut client, &context, &format!("topic/topic/segment/{}", u64::MAX), "").await?;
+    let others = other.topics().ok_or_else(|| Failure::new("there are no topics"))?;
+    fails(others.publish(&topic, b"2", 1).await, ErrorKind::Corrupt, "topic/topic/segment/")?;
+    put(&mut client, &context, "topic/topic/trimmed", &u64::MAX.to_string()).await?;
+    fails(topics.read(&topic, Offset(0), 10).await, ErrorKind::Gap, "")
 }
 
 /// An `enter` that fails for good leaves no entry, nor a key that blocks others.
