@@ -20,8 +20,11 @@ const LIMIT: Duration = Duration::from_secs(60);
 /// Longer than any trial.
 const TTL: &str = "ttl=30s";
 
+/// How a server is started.
+type Spec = fn() -> DeploymentSpec;
+
 /// The servers, each with what comes before and after the address in its URL. The file driver has none.
-const SERVERS: [(&str, fn() -> DeploymentSpec, &str, &str); 4] = [
+const SERVERS: [(&str, Spec, &str, &str); 4] = [
     ("redis", redis::persistent, "redis://", ""),
     ("etcd", etcd::single, "etcd://", ""),
     ("zookeeper", zookeeper::single, "zookeeper://", ""),

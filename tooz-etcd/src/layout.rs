@@ -66,8 +66,12 @@ impl Layout {
     /// Whether a name may come into use when this key is created. Sessions and messages are created more often.
     pub(crate) fn may_be_first_of_name(&self, key: &[u8]) -> bool {
         let rest = key.strip_prefix(self.root.as_bytes()).unwrap_or_default();
-        let is_later_message = rest.starts_with(b"/topic/") && !rest.ends_with(b"/segment/00000000000000000001");
-        !is_later_message && !rest.starts_with(b"/session/") && !rest.starts_with(b"/evicted/")
+        let mut parts = rest.split(|byte| *byte == b'/').skip(1);
+        match parts.next() {
+            Some(b"session" | b"evicted") => false,
+            Some(b"topic") => parts.nth(1) == Some(b"segment"),
+            _ => true,
+        }
     }
 
     /// The names of rosters of a kind.

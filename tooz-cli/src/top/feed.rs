@@ -22,8 +22,6 @@ const PENDING: usize = 1024;
 const STARTING: usize = 16;
 /// The shortest pause between two listings.
 const PAUSE: Duration = Duration::from_millis(40);
-/// A pause is at least so many times longer than the listing before it, so that a busy server is not kept listing.
-const PAUSE_FACTOR: u32 = 4;
 /// The pause after a failure.
 const RETRY: Duration = Duration::from_secs(1);
 
@@ -85,7 +83,8 @@ impl Feed {
                 outcome = self.list().await;
             }
             self.send(Update::Backend(Ok(()))).await;
-            sleep((began.elapsed() * PAUSE_FACTOR).max(PAUSE)).await;
+            // A pause is at least as long as the listing before it, so that a busy server is not kept listing.
+            sleep(began.elapsed().max(PAUSE)).await;
         }
     }
 

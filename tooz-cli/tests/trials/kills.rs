@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use rustix::process::{Signal, kill_process};
 
+use crate::support::program::is_alive;
 use crate::support::{Backend, Beats, Program, eventually};
 
 /// How long a holder may take on a loaded machine to notice that its lock was broken.
@@ -107,10 +108,11 @@ pub(super) fn both_processes_of_tooz_are_killed(backend: &Backend) {
     first.wait_for_start();
     let waiter = backend.run(&["x"], &second.during(Duration::from_millis(100)));
     backend.wait_for_clients("x", 2);
-    let both = [holder.id(), holder.runner()];
+    let (both, command) = ([holder.id(), holder.runner()], holder.command());
     for signal in [Signal::STOP, Signal::KILL] {
         both.iter().for_each(|process| kill_process(*process, signal).unwrap());
     }
+    eventually("the kernel kills the command", || !is_alive(command));
     first.assert_ended();
     waiter.finish().assert_code(0);
     first.assert_before(&second);
