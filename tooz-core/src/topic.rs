@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use futures_util::Stream;
@@ -10,11 +11,9 @@ use futures_util::Stream;
 use crate::coordinator::{Coordinator, Names, PAGE, run_operation};
 use crate::driver::{Bounds, Message, Offset, Session, Topics};
 use crate::session::live::LiveSession;
+use crate::session::topic_reader::{BATCH, TopicReader};
 use crate::step::Step;
 use crate::{Error, ErrorKind, Name, Result, telemetry};
-
-/// The greatest number of messages that one request reads.
-const BATCH: usize = 256;
 
 /// Where a [`Subscription`] starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,7 +107,7 @@ impl Topic {
                 StartAt::Latest => (bounds.newest, Some(live.session().history())),
                 StartAt::Earliest => (bounds.trimmed, Some(live.session().history())),
             };
-            Ok(Subscription::new(Fetcher { topic: self.clone(), after, history }))
+            Ok(Subscription::new(Fetcher { topic: self.clone(), after, history, reader: None }))
         };
         self.run("subscribe", find_start).await
     }
@@ -165,6 +164,8 @@ struct Fetcher {
     after: Offset,
     /// The history of the server to which `after` belongs, if it is known.
     history: Option<u64>,
+    /// What reads for all subscribers of the session, since the first read.
+    reader: Option<Arc<TopicReader>>,
 }
 
 impl Subscription {
@@ -259,9 +260,14 @@ impl Fetcher {
         }
     }
 
-    async fn read_batch(&self, live: &LiveSession) -> Result<Vec<Message>> {
-        let name = self.topic.name()?;
-        live.wait(async |session| topics(session)?.read(name, self.after, BATCH).await).await
+    async fn read_batch(&mut self, live: &LiveSession) -> Result<Vec<Message>> {
+        let (name, after) = (self.topic.name()?, self.after);
+        // Kept until the next read, so that what it has read last is not lost.
+        let reader = self.reader.insert(live.reader(name, after));
+        if let Some(messages) = live.wait(async |_| Ok(reader.next(after).await)).await? {
+            return Ok(messages);
+        }
+        live.wait(async |session| topics(session)?.read(name, after, BATCH).await).await
     }
 
     /// The offset before the oldest message that is kept. An outage only delays it, as it delays a read.

@@ -58,6 +58,22 @@ impl Layout {
         RosterKeys { prefix: format!("{}/{}/{}/", self.root, roster.kind, escape(roster.name.as_bytes())) }
     }
 
+    /// All keys of the namespace.
+    pub(crate) fn all(&self) -> KeyRange {
+        KeyRange::under(format!("{}/", self.root))
+    }
+
+    /// Whether a name may come into use when this key is created. Sessions and messages are created more often.
+    pub(crate) fn may_be_first_of_name(&self, key: &[u8]) -> bool {
+        let rest = key.strip_prefix(self.root.as_bytes()).unwrap_or_default();
+        let mut parts = rest.split(|byte| *byte == b'/').skip(1);
+        match parts.next() {
+            Some(b"session" | b"evicted") => false,
+            Some(b"topic") => parts.nth(1) == Some(b"segment"),
+            _ => true,
+        }
+    }
+
     /// The names of rosters of a kind.
     pub(crate) fn rosters(&self, kind: Kind) -> NamePrefix {
         NamePrefix { prefix: format!("{}/{kind}/", self.root) }
@@ -268,12 +284,7 @@ pub(crate) fn revision_of(offset: Offset) -> i64 {
     i64::try_from(offset.0).unwrap_or(i64::MAX)
 }
 
-/// The value of the key with the greatest offset that retention has removed.
-pub(crate) fn trimmed_value(trimmed: Offset) -> Vec<u8> {
-    trimmed.to_string().into_bytes()
-}
-
-/// Reads that offset back; before retention has removed anything there is no key.
+/// The greatest offset that retention has removed; before it has removed anything there is no key.
 pub(crate) fn parse_trimmed(stored: Option<&KeyValue>) -> Result<Offset> {
     let Some(stored) = stored else { return Ok(Offset(0)) };
     let parsed = std::str::from_utf8(stored.value()).ok().and_then(|value| value.parse().ok());

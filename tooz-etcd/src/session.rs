@@ -1,5 +1,6 @@
 //! A session: a lease, and everything that the driver keeps for it.
 
+use std::convert::Infallible;
 use std::ops::Deref;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -174,6 +175,10 @@ impl Session for EtcdSession {
 
     async fn rosters(&self, kind: Kind, after: Option<&Name>, limit: usize) -> Result<Vec<Name>> {
         self.read_names(&self.layout.rosters(kind), after, limit).await
+    }
+
+    async fn watch_names(&self, changed: &(dyn Fn() + Send + Sync)) -> Result<Infallible> {
+        self.watch_new_names(changed).await
     }
 
     fn server(&self) -> Option<String> {

@@ -23,20 +23,12 @@ use crate::client::{
     KeyRange, Report, Txn, absent, delete_range, exists, get, get_created_after, get_key, get_keys, is_empty, put,
 };
 use crate::error::{corrupt, other_clients_came_between};
-use crate::layout::{TopicKeys, parse_trimmed, revision_of, trimmed_value};
+use crate::layout::{TopicKeys, parse_trimmed, revision_of};
 use crate::session::EtcdSession;
 use crate::topic_state::{Segment, Tail, message, segments};
 
 /// The most messages that one request reads. Its answer may be as large as this many requests.
 const MAX_READ: usize = 64;
-
-/// What the keys of a topic tell without its messages.
-#[derive(Debug)]
-struct Log {
-    trimmed: Offset,
-    /// In ascending order.
-    segments: Vec<Segment>,
-}
 
 #[async_trait]
 impl Topics for EtcdSession {
@@ -99,9 +91,8 @@ impl Topics for EtcdSession {
     }
 
     async fn bounds(&self, topic: &Name) -> Result<Bounds> {
-        let log = self.read_log(&self.layout.topic(topic)).await?;
-        let newest = log.segments.last().map_or(Offset(0), |segment| segment.newest);
-        Ok(Bounds { trimmed: log.trimmed, newest })
+        let (trimmed, segments) = self.read_log(&self.layout.topic(topic)).await?;
+        Ok(Bounds { trimmed, newest: segments.last().map_or(Offset(0), |segment| segment.newest) })
     }
 }
 
@@ -128,39 +119,40 @@ impl EtcdSession {
 
     /// Removes the segments before those that have the newest `keep` messages.
     async fn trim(&self, keys: &TopicKeys, keep: u64) -> Result<()> {
-        let (log, mut kept) = (self.read_log(keys).await?, 0u64);
+        let ((_, segments), mut kept) = (self.read_log(keys).await?, 0u64);
         let enough = |segment: &Segment| {
             kept = kept.saturating_add(segment.messages);
             kept >= keep
         };
-        let removed = &log.segments[..log.segments.iter().rposition(enough).unwrap_or(0)];
+        let removed = &segments[..segments.iter().rposition(enough).unwrap_or(0)];
         let (Some(first), Some(last)) = (removed.first(), removed.last()) else { return Ok(()) };
         let operations = [
             delete_range(keys.segment_range(first.number, last.number)),
             delete_range(keys.messages(first.number, last.number)),
-            put(&keys.trimmed(), &trimmed_value(last.newest), None),
+            put(&keys.trimmed(), last.newest.to_string().as_bytes(), None),
         ];
         // Unless another publisher has removed them meanwhile.
         let txn = Txn::new().when([exists(&keys.segment(last.number))]).and_then(operations);
         self.bulk.txn(txn).await.map(drop)
     }
 
-    async fn read_log(&self, keys: &TopicKeys) -> Result<Log> {
+    /// The greatest offset that retention has removed, and the segments in ascending order.
+    async fn read_log(&self, keys: &TopicKeys) -> Result<(Offset, Vec<Segment>)> {
         let reads = [get_keys(keys.segments()), get(KeyRange::key(keys.trimmed()))];
         let mut answer = self.bulk.txn(Txn::new().and_then(reads)).await?;
         let segments = segments(answer.next_read()?);
-        Ok(Log { segments, trimmed: parse_trimmed(answer.next_read()?.first())? })
+        Ok((parse_trimmed(answer.next_read()?.first())?, segments))
     }
 
     /// The messages after `after` in the segment that has the first one of them.
     async fn read_segments(&self, keys: &TopicKeys, after: Offset, limit: usize) -> Result<Vec<Message>> {
         loop {
-            let log = self.read_log(keys).await?;
-            if after < log.trimmed {
-                return Err(gap(after, log.trimmed));
+            let (trimmed, segments) = self.read_log(keys).await?;
+            if after < trimmed {
+                return Err(gap(after, trimmed));
             }
-            let unread = log.segments.iter().find(|segment| segment.newest > after);
-            let Some(Segment { number, .. }) = unread.copied() else { return Ok(Vec::new()) };
+            let unread = segments.iter().find(|segment| segment.newest > after);
+            let Some(&Segment { number, .. }) = unread else { return Ok(Vec::new()) };
             let read = get_created_after(keys.messages(number, number), revision_of(after), limit.clamp(1, MAX_READ));
             let mut answer = self.bulk.txn(Txn::new().when([exists(&keys.segment(number))]).and_then([read])).await?;
             // Otherwise retention has removed the segment meanwhile.

@@ -12,8 +12,10 @@ pub(crate) enum Fault {
     Sqlite(rusqlite::Error),
     Io(io::Error),
     Ready(Error),
-    /// More is left to clean up than one transaction does, and the thread may not wait.
-    Unfinished,
+    /// Dead processes own entries that stop the verb. It succeeds once these peers are removed.
+    Dead(Vec<i64>),
+    /// The thread may not wait as long as the verb takes.
+    NeedsTime,
 }
 
 /// The result of everything that runs on the database.
@@ -26,8 +28,8 @@ impl Fault {
             Self::Sqlite(error) => {
                 matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked))
             }
-            Self::Unfinished => true,
-            Self::Io(_) | Self::Ready(_) => false,
+            Self::NeedsTime => true,
+            Self::Io(_) | Self::Ready(_) | Self::Dead(_) => false,
         }
     }
 
@@ -37,7 +39,7 @@ impl Fault {
             Self::Ready(error) => return error,
             Self::Sqlite(error) => from_sqlite(error),
             Self::Io(error) => from_io(error),
-            Self::Unfinished => timeout_error(),
+            Self::Dead(_) | Self::NeedsTime => timeout_error(),
         };
         error.with_context("directory", directory.display())
     }

@@ -10,7 +10,7 @@ pub(crate) const DATABASE_FILES: [&str; 3] = [DATABASE, "tooz.db-wal", "tooz.db-
 pub(crate) const APPLICATION: i32 = 0x746f_6f7a;
 
 /// The version of the tables, in `user_version`. Raise it with every change of the tables.
-pub(crate) const VERSION: i32 = 4;
+pub(crate) const VERSION: i32 = 5;
 
 /// The greatest id of a peer, a session included.
 pub(crate) const MAX_ID: i64 = (1 << 62) - 1;

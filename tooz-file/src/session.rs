@@ -1,53 +1,82 @@
 //! A session: each verb is a request to the executor of its directory.
 
+use std::convert::Infallible;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::sync::{Mutex, Notify, mpsc};
-use tokio::task::AbortHandle;
+use tokio::task::{AbortHandle, spawn_blocking};
+use tokio::time::timeout;
 use tooz_core::driver::support::session_lost;
 use tooz_core::driver::{
-    Kind, Loss, NewEntry, Nonce, Roster, Seq, Session, Snapshot, Standing, Ticket, Topics, Version,
+    Follow, Kind, Loss, NewEntry, Nonce, Roster, Seq, Session, SessionOptions, Snapshot, Standing, Ticket, Topics,
+    Version,
 };
-use tooz_core::{Name, Result};
+use tooz_core::{Error, ErrorKind, Name, Result};
 
-use crate::error::Outcome;
+use crate::db::busy;
+use crate::db::objects::{self, Target};
+use crate::error::{Outcome, timeout_error};
 use crate::process::executor::Executor;
 use crate::process::instances;
-use crate::process::state::State;
-use crate::process::wakeups::Read;
+use crate::process::state::{LocalSession, Read, State};
 use crate::roster::enter::{self, OwnedEntry};
-use crate::roster::{Caller, declare, leave, replace, snapshot, wait};
+use crate::roster::follow::FileFollower;
+use crate::roster::{declare, leave, replace, snapshot, wait};
 
 /// One session of this process. Dropping it ends it in the background.
 #[derive(Debug)]
 pub(crate) struct FileSession {
-    pub(crate) executor: Arc<Executor>,
-    pub(crate) caller: Caller,
-    pub(crate) timeout: Duration,
-    pub(crate) losses: Mutex<mpsc::UnboundedReceiver<Loss>>,
+    executor: Arc<Executor>,
+    id: u64,
+    namespace: Arc<str>,
+    timeout: Duration,
+    losses: Mutex<mpsc::UnboundedReceiver<Loss>>,
     /// Notified when the session ends.
-    pub(crate) over: Arc<Notify>,
+    over: Arc<Notify>,
     /// The task that ends the session with its runtime.
-    pub(crate) runtime_guard: AbortHandle,
+    runtime_guard: AbortHandle,
 }
 
 impl FileSession {
-    /// Executes a verb, in the caller's thread if that is possible at once.
-    pub(crate) async fn run<T: Send + 'static>(
-        &self,
-        verb: impl FnMut(&mut State) -> Outcome<T> + Send + 'static,
-    ) -> Result<T> {
-        self.executor.run(self.timeout, checked(self.caller.session, verb)).await
+    pub(crate) async fn open(directory: PathBuf, options: &SessionOptions) -> Result<Self> {
+        let (limit, namespace) = (options.timeout, Arc::from(options.namespace.as_str()));
+        let deadline = busy::deadline(limit);
+        // The session is made in the thread, so that a caller that has given up drops it, which ends it.
+        let opening = spawn_blocking(move || {
+            let (reports, losses) = mpsc::unbounded_channel();
+            let over = Arc::new(Notify::new());
+            let (executor, id) =
+                instances::add_session(&directory, LocalSession::new(reports, over.clone()), deadline)?;
+            let runtime_guard = end_with_runtime(executor.clone(), id);
+            Ok(Self { executor, id, namespace, timeout: limit, losses: Mutex::new(losses), over, runtime_guard })
+        });
+        let opened = timeout(limit, opening).await.map_err(|_| timeout_error())?;
+        opened.map_err(|error| Error::new(ErrorKind::Unexpected, "failed to open the directory").with_source(error))?
     }
 
-    /// As [`run`](Self::run), for a verb that waits for the disk and therefore always runs in the worker thread.
-    pub(crate) async fn run_on_disk<T: Send + 'static>(
+    /// An object as the requests of this session name it.
+    pub(crate) fn target(&self, kind: &'static str, name: &Name) -> Target {
+        Target { session: self.id, namespace: self.namespace.clone(), kind, name: name.clone() }
+    }
+
+    fn roster(&self, roster: &Roster) -> Target {
+        self.target(roster.kind.as_str(), &roster.name)
+    }
+
+    /// Executes a verb, which fails once the session is over.
+    pub(crate) async fn run<T: Send + 'static>(
         &self,
-        verb: impl FnMut(&mut State) -> Outcome<T> + Send + 'static,
+        mut verb: impl FnMut(&mut State) -> Outcome<T> + Send + 'static,
     ) -> Result<T> {
-        self.executor.queue(self.timeout, checked(self.caller.session, verb)).await
+        let session = self.id;
+        let checked = move |state: &mut State| {
+            state.session(session)?;
+            verb(state)
+        };
+        self.executor.run(self.timeout, checked).await
     }
 
     /// Reads again and again until there is a result. The end of the session wakes it too.
@@ -59,12 +88,24 @@ impl FileSession {
             let over = self.over.clone().notified_owned();
             match self.run(read.clone()).await? {
                 Read::Ready(result) => return Ok(result),
-                Read::Wait(changed) => tokio::select! {
-                    () = changed => {}
+                Read::Wait(mut changed) => tokio::select! {
+                    _ = changed.changed() => {}
                     () = over => {}
                 },
             }
         }
+    }
+
+    /// A page of the names of objects that fulfil a condition.
+    pub(crate) async fn names_of(
+        &self,
+        kind: &'static str,
+        condition: &'static str,
+        after: Option<&Name>,
+        limit: usize,
+    ) -> Result<Vec<Name>> {
+        let (namespace, after) = (self.namespace.clone(), after.cloned());
+        self.run(move |state| objects::names(&state.db, &namespace, kind, condition, after.as_ref(), limit)).await
     }
 }
 
@@ -79,10 +120,15 @@ impl Session for FileSession {
     }
 
     async fn close(&self) -> Result<()> {
-        let session = self.caller.session;
-        match self.executor.run(self.timeout, move |state| state.end_session(session)).await {
-            // A program that forks next, or removes the directory, finds all files closed.
-            Ok(()) if instances::retire(&self.executor) => self.executor.stop(self.timeout).await,
+        let (session, changed) = (self.id, self.executor.changed.clone().notified_owned());
+        let end = move |state: &mut State| {
+            state.end_session(session)?;
+            Ok(state.has_sessions())
+        };
+        match self.executor.run(self.timeout, end).await {
+            // A program that forks next, or removes the directory, finds all files closed. A worker that needs longer ends
+            // in the background.
+            Ok(false) => drop(timeout(self.timeout, changed).await),
             // Nothing is left to close: the directory was removed, or the session belongs to the parent process.
             Err(error) if !error.is_session_lost() => return Err(error),
             _ => {}
@@ -96,58 +142,72 @@ impl Session for FileSession {
     }
 
     async fn enter(&self, roster: &Roster, entry: NewEntry<'_>) -> Result<Standing> {
-        let (caller, roster, entry) = (self.caller.clone(), roster.clone(), OwnedEntry::from(entry));
-        self.run(move |state| enter::enter(state, &caller, &roster, &entry)).await
+        let (target, entry) = (self.roster(roster), OwnedEntry::from(entry));
+        self.run(move |state| enter::enter(state, &target, &entry)).await
     }
 
     async fn leave(&self, roster: &Roster, ticket: &Ticket) -> Result<bool> {
-        let (caller, roster, ticket) = (self.caller.clone(), roster.clone(), *ticket);
-        self.run(move |state| leave::leave(state, &caller, &roster, &ticket)).await
+        let (target, ticket) = (self.roster(roster), *ticket);
+        self.run(move |state| leave::leave(state, &target, &ticket)).await
     }
 
     async fn withdraw(&self, roster: &Roster, nonce: Nonce) -> Result<()> {
-        let (caller, roster) = (self.caller.clone(), roster.clone());
-        self.run(move |state| leave::withdraw(state, &caller, &roster, nonce)).await
+        let target = self.roster(roster);
+        self.run(move |state| leave::withdraw(state, &target, nonce)).await
     }
 
     async fn replace(&self, roster: &Roster, ticket: &Ticket, value: &[u8]) -> Result<()> {
-        let (caller, roster, ticket, value) = (self.caller.clone(), roster.clone(), *ticket, value.to_vec());
-        self.run(move |state| replace::replace(state, &caller, &roster, &ticket, &value)).await
+        let (target, ticket, value) = (self.roster(roster), *ticket, value.to_vec());
+        self.run(move |state| replace::replace(state, &target, &ticket, &value)).await
     }
 
     async fn evict(&self, roster: &Roster, seq: Seq) -> Result<bool> {
-        let (caller, roster) = (self.caller.clone(), roster.clone());
-        self.run(move |state| leave::evict(state, &caller, &roster, seq)).await
+        let target = self.roster(roster);
+        self.run(move |state| leave::evict(state, &target, seq)).await
     }
 
     async fn snapshot(&self, roster: &Roster, newer_than: Option<Version>) -> Result<Snapshot> {
-        let (caller, roster) = (self.caller.clone(), roster.clone());
-        self.run_until_ready(move |state| snapshot::read_roster(state, &caller, &roster, newer_than)).await
+        let target = self.roster(roster);
+        self.run_until_ready(move |state| snapshot::read_or_wait(state, &target, newer_than)).await
+    }
+
+    fn follow<'a>(&'a self, roster: &'a Roster) -> Box<dyn Follow + 'a> {
+        Box::new(FileFollower::new(self, self.roster(roster)))
     }
 
     async fn await_turn(&self, roster: &Roster, ticket: &Ticket) -> Result<()> {
-        let (caller, roster, ticket) = (self.caller.clone(), roster.clone(), *ticket);
-        self.run_until_ready(move |state| wait::read_turn(state, &caller, &roster, &ticket)).await
+        let (target, ticket) = (self.roster(roster), *ticket);
+        self.run_until_ready(move |state| wait::read_turn(state, &target, &ticket)).await
     }
 
     async fn declare(&self, roster: &Roster) -> Result<bool> {
-        let (caller, roster) = (self.caller.clone(), roster.clone());
-        self.run_on_disk(move |state| declare::declare(state, &caller, &roster)).await
+        let target = self.roster(roster);
+        self.run(move |state| declare::declare(state, &target)).await
     }
 
     async fn retract(&self, roster: &Roster) -> Result<()> {
-        let (caller, roster) = (self.caller.clone(), roster.clone());
-        self.run_on_disk(move |state| declare::retract(state, &caller, &roster)).await
+        let target = self.roster(roster);
+        self.run(move |state| declare::retract(state, &target)).await
     }
 
     async fn declared(&self, kind: Kind) -> Result<Vec<Name>> {
-        let caller = self.caller.clone();
-        self.run(move |state| declare::declared(state, &caller, kind)).await
+        self.names_of(kind.as_str(), "declared", None, usize::MAX).await
     }
 
     async fn rosters(&self, kind: Kind, after: Option<&Name>, limit: usize) -> Result<Vec<Name>> {
-        let (caller, after) = (self.caller.clone(), after.cloned());
-        self.run(move |state| declare::used(state, &caller, kind, after.as_ref(), limit)).await
+        self.names_of(kind.as_str(), "occupied", after, limit).await
+    }
+
+    async fn watch_names(&self, changed: &(dyn Fn() + Send + Sync)) -> Result<Infallible> {
+        loop {
+            let over = self.over.clone().notified_owned();
+            let mut named = self.run(State::watch_names).await?;
+            changed();
+            tokio::select! {
+                _ = named.changed() => {}
+                () = over => {}
+            }
+        }
     }
 
     fn server(&self) -> Option<String> {
@@ -162,12 +222,11 @@ impl Session for FileSession {
 impl Drop for FileSession {
     fn drop(&mut self) {
         self.runtime_guard.abort();
-        end_in_background(&self.executor, self.caller.session);
+        end_in_background(&self.executor, self.id);
     }
 }
 
-/// Ends a session that no caller waits for.
-pub(crate) fn end_in_background(executor: &Executor, session: i64) {
+fn end_in_background(executor: &Executor, session: u64) {
     executor.submit(move |state| {
         if let Err(fault) = state.end_session(session) {
             tracing::warn!(?fault, "failed to end a session that was dropped; trying again");
@@ -175,10 +234,20 @@ pub(crate) fn end_in_background(executor: &Executor, session: i64) {
     });
 }
 
-/// A verb that fails once its session is over.
-fn checked<T>(session: i64, mut verb: impl FnMut(&mut State) -> Outcome<T>) -> impl FnMut(&mut State) -> Outcome<T> {
-    move |state| {
-        state.session(session)?;
-        verb(state)
+/// Ends a session when the runtime that opened it ends, since no task renews or releases anything after that.
+fn end_with_runtime(executor: Arc<Executor>, session: u64) -> AbortHandle {
+    struct EndSession(Arc<Executor>, u64);
+
+    impl Drop for EndSession {
+        fn drop(&mut self) {
+            end_in_background(&self.0, self.1);
+        }
     }
+
+    let end = EndSession(executor, session);
+    let forever = async move {
+        let _end = end;
+        std::future::pending::<()>().await;
+    };
+    tokio::spawn(forever).abort_handle()
 }

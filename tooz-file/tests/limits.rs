@@ -25,8 +25,7 @@ fn write_dead_process(db: &Connection) {
     db.execute_batch(
         "BEGIN IMMEDIATE;
          INSERT INTO peers VALUES (7);
-         INSERT INTO sessions VALUES (7, 7, 'test', x'61');
-         INSERT INTO rosters (id, namespace, kind, name) VALUES (7, 'test', 'lock', x'6c');",
+         INSERT INTO objects (id, namespace, kind, name) VALUES (7, 'test', 'lock', x'6c');",
     )
     .unwrap();
     for seq in 1..=DEAD {
@@ -43,7 +42,7 @@ async fn the_entries_of_a_dead_process_are_removed_in_small_transactions() {
     let session = open(directory.path()).await;
     let db = database(directory.path());
     write_dead_process(&db);
-    let count = move || db.query_row("SELECT count(*) FROM entries WHERE session = 7", [], |row| row.get(0)).unwrap();
+    let count = move || db.query_row("SELECT count(*) FROM entries WHERE peer = 7", [], |row| row.get(0)).unwrap();
     let counting = std::thread::spawn(move || {
         let mut seen: Vec<i64> = vec![count()];
         while seen.last() != Some(&0) {
@@ -105,8 +104,8 @@ async fn the_last_token_and_the_last_offset_are_not_given_twice() {
     let session = open(directory.path()).await;
     let topic = Name::new("t").unwrap();
     session.topics().unwrap().publish(&topic, b"one", 10).await.unwrap();
-    let last = "UPDATE entries SET permits = 9223372036854775806, value = 9223372036854775807 WHERE roster = 0;
-                UPDATE topics SET newest = 9223372036854775806";
+    let last = "UPDATE sequence SET last = 9223372036854775806;
+                UPDATE objects SET newest = 9223372036854775806";
     database(directory.path()).execute_batch(last).unwrap();
     assert_eq!(session.topics().unwrap().publish(&topic, b"last", 10).await.unwrap(), Offset(i64::MAX as u64));
     let error = session.topics().unwrap().publish(&topic, b"beyond", 10).await.unwrap_err();
@@ -160,4 +159,20 @@ fn a_lock_is_released_when_the_runtime_of_its_session_ends() {
     second.block_on(async { admitted(other.enter(&lock("l"), exclusive()).await.unwrap()) });
     let error = second.block_on(session.leave(&lock("l"), &held)).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::SessionLost, "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_session_that_closes_while_another_opens_does_not_wait_for_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let timeout = Duration::from_secs(60);
+    let rounds = async {
+        let mut last = try_open(directory.path(), timeout).await.unwrap();
+        for _ in 0..200 {
+            let (closed, next) = tokio::join!(last.close(), try_open(directory.path(), timeout));
+            closed.unwrap();
+            last = next.unwrap();
+            last.renew().await.unwrap();
+        }
+    };
+    tokio::time::timeout(timeout / 2, rounds).await.expect("a close has waited for its timeout");
 }

@@ -297,7 +297,7 @@ async fn nothing_is_left_behind_by_processes_that_end() {
     let files: Vec<_> = fs::read_dir(directory.path()).unwrap().map(|file| file.unwrap().file_name()).collect();
     assert_eq!(files, ["tooz.db"]);
     let db = Connection::open(directory.path().join("tooz.db")).unwrap();
-    for table in ["peers", "sessions", "rosters", "entries WHERE roster > 0", "watchers", "readers", "evictions"] {
+    for table in ["peers", "objects", "entries", "watchers", "evictions", "changes"] {
         let count: i64 = db.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0)).unwrap();
         assert_eq!(count, 0, "{table}");
     }

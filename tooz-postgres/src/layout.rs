@@ -8,6 +8,9 @@ use crate::client::Reply;
 /// The kind of topics among the watched names.
 pub(crate) const TOPIC: &str = "topic";
 
+/// The kind and name under which new names are watched.
+pub(crate) const NEW_NAMES: (&str, &str) = ("names", "new");
+
 /// The name of a roster or a topic in notifications.
 pub(crate) fn watched(kind: &str, name: &Name) -> String {
     let mut text = format!("{kind} ");

@@ -1,6 +1,7 @@
 //! One session: how it begins, is kept alive and ends. The verbs are in `roster/` and `topics.rs`.
 
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -282,6 +283,10 @@ impl Session for PostgresSession {
 
     async fn rosters(&self, kind: Kind, after: Option<&Name>, limit: usize) -> Result<Vec<Name>> {
         self.read_names(kind.as_str(), after, limit).await
+    }
+
+    async fn watch_names(&self, changed: &(dyn Fn() + Send + Sync)) -> Result<Infallible> {
+        self.watch_new_names(changed).await
     }
 
     fn server(&self) -> Option<String> {

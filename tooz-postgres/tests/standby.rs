@@ -4,16 +4,20 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use tokio::time::{sleep, timeout};
-use tokio_postgres::NoTls;
+use tokio_postgres::{Client, NoTls};
 use tooz_conformance::servers::postgres;
-use tooz_conformance::{Context, Failure, Harness, Needs, ensure};
+use tooz_conformance::{Context, Failure, Harness, Needs, ensure, ensure_eq};
 use tooz_postgres::DRIVER;
 
 fn main() -> ExitCode {
     let url = |hosts: &[String]| format!("postgres://postgres@{}/postgres", hosts.join(","));
     let harness = Harness::new("postgres-standby", DRIVER, postgres::with_standby(), url);
     let needs = Needs::OWN_SERVER.within(Duration::from_secs(120));
-    tooz_conformance::main(harness.trial("postgres::a_failover_keeps_locks", needs, a_failover_keeps_locks))
+    tooz_conformance::main(harness.trial("postgres::a_failover_keeps_locks", needs, a_failover_keeps_locks).trial(
+        "postgres::servers_that_were_restored_confirm_commits",
+        needs,
+        restored_servers_confirm_commits,
+    ))
 }
 
 async fn a_failover_keeps_locks(context: Context) -> Result<(), Failure> {
@@ -37,11 +41,29 @@ async fn a_failover_keeps_locks(context: Context) -> Result<(), Failure> {
     Ok(())
 }
 
-async fn promote(port: u16) -> Result<(), Failure> {
-    let options = format!("host=127.0.0.1 port={port} user=postgres dbname=postgres");
-    let (client, connection) = tokio_postgres::connect(&options, NoTls).await?;
-    let connection = tokio::spawn(connection);
-    client.query_one("SELECT pg_promote()", &[]).await?;
-    connection.abort();
+/// A standby that has started before its primary tries again after a while. Clients would lose their sessions meanwhile.
+async fn restored_servers_confirm_commits(context: Context) -> Result<(), Failure> {
+    let server = context.server()?;
+    server.save().await?;
+    for _ in 0..2 {
+        server.restore().await?;
+        let primary = connect(server.node("primary")?.port()).await?;
+        let row = primary.query_one("SELECT count(*) FROM pg_stat_replication", &[]).await?;
+        ensure_eq!(row.get::<_, i64>(0), 1);
+    }
+    server.empty().await?;
+    drop(context.coordinator("a").await?.lock("l").acquire().await?);
     Ok(())
+}
+
+async fn promote(port: u16) -> Result<(), Failure> {
+    connect(port).await?.query_one("SELECT pg_promote()", &[]).await?;
+    Ok(())
+}
+
+async fn connect(port: u16) -> Result<Client, Failure> {
+    let options = format!("host=127.0.0.1 port={port} user={} dbname=postgres", postgres::USER);
+    let (client, connection) = tokio_postgres::connect(&options, NoTls).await?;
+    tokio::spawn(connection);
+    Ok(client)
 }

@@ -1,6 +1,7 @@
 //! The driver of tooz for Redis and Valkey. This is its page, `README.md`.
 //!
-#![doc = include_str!("../README.md")]
+// The package tooz-docs compiles the code blocks of the page.
+#![cfg_attr(not(doctest), doc = include_str!("../README.md"))]
 
 mod client;
 mod config;
@@ -11,6 +12,8 @@ mod layout;
 mod notify;
 mod roster;
 mod session;
+mod session_state;
+mod shared_client;
 mod topics;
 
 pub use self::driver::DRIVER;

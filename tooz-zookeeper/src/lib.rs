@@ -1,6 +1,7 @@
 //! The driver of tooz for ZooKeeper. This is its page, `README.md`.
 //!
-#![doc = include_str!("../README.md")]
+// The package tooz-docs compiles the code blocks of the page.
+#![cfg_attr(not(doctest), doc = include_str!("../README.md"))]
 
 mod cleanup;
 mod client;

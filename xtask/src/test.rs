@@ -7,7 +7,13 @@ use clap::Args;
 use serde_json::Value;
 
 use crate::backends::{Backend, chosen, set_up, set_up_valkey};
-use crate::run::{Outcome, cargo, root, run};
+use crate::programs::{Job, Program, build, run_all};
+use crate::run::{Outcome, cargo, root};
+
+/// The tests, each with its package, that a plain `cargo test` leaves out.
+const FURTHER_TESTS: [(&str, &str); 2] = [("tooz-redis", "valkey"), ("tooz-zookeeper", "tls")];
+/// Leaves the long histories out: they need minutes, and run once for each server product.
+const WITHOUT_HISTORIES: [&str; 2] = ["--skip", "history::"];
 
 /// What to test.
 #[derive(Args, Debug, Default)]
@@ -24,37 +30,61 @@ pub(crate) fn test(options: &Options) -> Outcome {
     let reports = root().join("target").join("tooz-reports");
     fs::remove_dir_all(&reports).ok();
     fs::create_dir_all(&reports)?;
-    let mut args = vec!["test", "--no-fail-fast", "--all-features"];
+    let mut args = vec!["--all-features"];
     match options.backend {
         Some(_) => backends.iter().for_each(|backend| args.extend(["--package", backend.package])),
         None => args.push("--workspace"),
     }
-    let outcome = run(cargo(&args)?.env("TOOZ_TEST_REPORT", &reports));
-    let includes = |name: &str| backends.iter().any(|backend| backend.name == name);
-    let valkey = if includes("redis") { test_valkey(&args, &reports)? } else { Ok(()) };
-    let client = if includes("zookeeper") { test_zookeeper_client(&args, &reports)? } else { Ok(()) };
+    let mut programs = build(&args)?;
+    let further =
+        FURTHER_TESTS.iter().filter(|(package, _)| backends.iter().any(|backend| backend.package == *package));
+    let further: Vec<_> = further.flat_map(|(_, test)| ["--test", test]).collect();
+    if !further.is_empty() {
+        programs.extend(build(&[&args[..], &further].concat())?);
+    }
+    let mut jobs = jobs(&programs);
+    jobs.push(Job { name: "the tests in docs".to_owned(), command: cargo(&[&["test", "--doc"], &args[..]].concat())? });
+    for job in &mut jobs {
+        job.command.env("TOOZ_TEST_REPORT", &reports);
+    }
+    let outcome = run_all(jobs);
     let untested = report(&backends, &reports)?;
-    outcome.and(valkey).and(client)?;
+    outcome?;
     if untested.is_empty() { Ok(()) } else { Err(format!("not tested: {}", untested.join(", ")).into()) }
 }
 
-/// Runs the Redis driver's trials on Valkey, without the long histories, which run on Redis. A machine that cannot have
-/// Valkey is reported but is not a failure. `args` are those of the first run, so that cargo builds nothing again.
-fn test_valkey(args: &[&str], reports: &Path) -> Outcome<Outcome> {
-    if let Err(error) = set_up_valkey() {
-        println!("xtask: NOT TESTED on Valkey, which this machine cannot have ({error})");
-        return Ok(Ok(()));
+/// The runs of these programs. Three leave the long histories out, as they repeat a suite of the same driver: Valkey; and
+/// zookeeper-client, over TLS on one server and without TLS on an ensemble.
+fn jobs(programs: &[Program]) -> Vec<Job> {
+    let mut jobs = Vec::new();
+    for program in programs {
+        let is = |package, test| program.is(package, test);
+        if is("tooz-redis", "valkey") {
+            jobs.extend(can_have_valkey().then(|| program.job(&WITHOUT_HISTORIES)));
+        } else if is("tooz-zookeeper", "tls") {
+            jobs.push(with_zookeeper_client(program));
+        } else {
+            jobs.push(program.job(&[]));
+            jobs.extend(is("tooz-zookeeper", "ensemble").then(|| with_zookeeper_client(program)));
+        }
     }
-    let suite = ["--test", "valkey", "--", "--skip", "history::"];
-    Ok(run(cargo(&[args, &suite].concat())?.env("TOOZ_TEST_REPORT", reports)))
+    jobs
 }
 
-/// Runs the ZooKeeper driver's trials with zookeeper-client, over TLS on one server and without TLS on an ensemble. Leaves
-/// out the long histories, which run with zookeeper-async. `args` are those of the first run.
-fn test_zookeeper_client(args: &[&str], reports: &Path) -> Outcome<Outcome> {
-    let suites = ["--test", "tls", "--test", "ensemble", "--", "--skip", "history::"];
-    let mut test = cargo(&[args, &suites].concat())?;
-    Ok(run(test.env("TOOZ_TEST_ZOOKEEPER_CLIENT", "zookeeper-client").env("TOOZ_TEST_REPORT", reports)))
+fn with_zookeeper_client(program: &Program) -> Job {
+    let mut job = program.job(&WITHOUT_HISTORIES);
+    job.name += ", with zookeeper-client";
+    job.command.env("TOOZ_TEST_ZOOKEEPER_CLIENT", "zookeeper-client");
+    job
+}
+
+/// Whether the tests can run on Valkey. If not, that is reported but is not a failure.
+fn can_have_valkey() -> bool {
+    let reason = set_up_valkey().err();
+    if let Some(reason) = &reason {
+        println!("xtask: NOT TESTED on Valkey, which this machine cannot have ({reason})");
+    }
+    reason.is_none()
 }
 
 /// Prints one line for each report, and the sums. Returns the names of the harnesses without a passing report.

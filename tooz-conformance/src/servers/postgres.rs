@@ -39,9 +39,9 @@ pub fn single() -> DeploymentSpec {
 /// writes. Nothing promotes the standby by itself: `SELECT pg_promote()` does.
 pub fn with_standby() -> DeploymentSpec {
     let primary = NodeSpec::new("primary", |locations, index| primary(&locations[index]), ready);
-    let standby = NodeSpec::new("standby", |locations, index| standby(&locations[0], &locations[index]), ready);
+    let standby = NodeSpec::new("standby", |locations, index| standby(&locations[0], &locations[index]), ready)
+        .also_ready_when(|port| is_replicating(port).boxed());
     DeploymentSpec::new(&PRODUCT, vec![primary, standby.after_others()])
-        .formed_by(|ports| async move { is_replicated(ports[0]).await }.boxed())
 }
 
 fn server(location: &Location) -> Launch {
@@ -66,12 +66,15 @@ fn server(location: &Location) -> Launch {
 
 fn primary(location: &Location) -> Launch {
     let mut launch = server(location);
-    launch.args.extend(["-c", "synchronous_standby_names=standby"].map(str::to_owned));
+    // After a crash of both, the standby may still need what the primary has written before.
+    launch.args.extend(["-c", "synchronous_standby_names=standby", "-c", "wal_keep_size=64MB"].map(str::to_owned));
     launch
 }
 
 fn standby(primary: &Location, location: &Location) -> Launch {
     let mut launch = server(location);
+    // Instead of 5 s, in which the primary confirms no commit.
+    launch.args.extend(["-c", "wal_retrieve_retry_interval=100ms"].map(str::to_owned));
     let from = format!("host=127.0.0.1 port={} user={USER} application_name=standby", primary.port());
     // The primary may be on its way up.
     launch.prepare =
@@ -81,16 +84,20 @@ fn standby(primary: &Location, location: &Location) -> Launch {
 
 /// A server that asks for a password serves. One that recovers does not.
 fn ready(port: u16) -> BoxFuture<'static, io::Result<()>> {
-    async move { wire::postgres(port, USER).await.map(drop) }.boxed()
+    async move { wire::postgres(port, USER, "").await.map(drop) }.boxed()
 }
 
 async fn version(port: u16) -> io::Result<String> {
-    let parameters = wire::postgres(port, USER).await?;
+    let parameters = wire::postgres(port, USER, "").await?;
     let version = parameters.split("server_version\0").nth(1).and_then(|rest| rest.split(['\0', ' ']).next());
     Ok(version.unwrap_or("unknown").to_owned())
 }
 
-/// Fails until a commit reaches the standby: the primary answers nothing before.
-async fn is_replicated(primary: u16) -> io::Result<()> {
-    wire::postgres(primary, USER).await.map(drop)
+/// Fails until the standby receives what the primary writes: the primary confirms no commit before.
+async fn is_replicating(standby: u16) -> io::Result<()> {
+    let reply = wire::postgres(standby, USER, "SELECT status FROM pg_stat_wal_receiver").await?;
+    match reply.contains("streaming") {
+        true => Ok(()),
+        false => Err(io::Error::other("the standby does not receive from the primary")),
+    }
 }

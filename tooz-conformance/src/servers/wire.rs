@@ -23,18 +23,20 @@ pub(crate) async fn redis(port: u16, command: &[&str]) -> io::Result<String> {
     }
 }
 
-/// Connects to a PostgreSQL server as `user` and returns what it says until it is ready for queries. A server that asks for
+/// Connects to a PostgreSQL server as `user`, sends `sql` and returns everything that the server says. A server that asks for
 /// a password serves too.
-pub(crate) async fn postgres(port: u16, user: &str) -> io::Result<String> {
-    let parameters = format!("user\0{user}\0database\0postgres\0\0");
-    let length = u32::try_from(parameters.len() + 8).map_err(io::Error::other)?;
-    let protocol = 3 << 16;
-    let request = [&length.to_be_bytes()[..], &u32::to_be_bytes(protocol), parameters.as_bytes()].concat();
+pub(crate) async fn postgres(port: u16, user: &str, sql: &str) -> io::Result<String> {
+    let length = |bytes: usize| u32::try_from(bytes + 4).map(u32::to_be_bytes).map_err(io::Error::other);
+    let parameters = [&u32::to_be_bytes(3 << 16), format!("user\0{user}\0database\0postgres\0\0").as_bytes()].concat();
+    let query = format!("{sql}\0");
+    let startup = [&length(parameters.len())?, &parameters[..]].concat();
+    let request = [&startup[..], b"Q", &length(query.len())?, query.as_bytes()].concat();
     let asks_for_password =
         |reply: &[u8]| reply.starts_with(b"R") && !reply[1..].starts_with(&[0, 0, 0, 8, 0, 0, 0, 0]);
-    let is_ready = |reply: &[u8]| reply.ends_with(b"Z\0\0\0\x05I");
+    // Once after the startup, and once after the query.
+    let is_answered = |reply: &[u8]| reply.windows(6).filter(|bytes| bytes == b"Z\0\0\0\x05I").count() == 2;
     let done =
-        |reply: &[u8]| reply.len() > 8 && (is_ready(reply) || reply.starts_with(b"E") || asks_for_password(reply));
+        |reply: &[u8]| reply.len() > 8 && (is_answered(reply) || reply.starts_with(b"E") || asks_for_password(reply));
     let text = exchange(port, &request, done).await?;
     match text.strip_prefix('E') {
         Some(error) => Err(io::Error::other(error.replace('\0', " "))),

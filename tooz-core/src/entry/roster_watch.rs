@@ -11,6 +11,7 @@ use crate::coordinator::RosterTarget;
 use crate::session::follower::RosterFollower;
 use crate::session::live::LiveSession;
 use crate::session::roster_state::RosterState;
+use crate::session::shared_tasks::SharedTask;
 use crate::step::Step;
 
 /// Follows the states of a roster, through outages and losses of the session.

@@ -17,6 +17,7 @@ use tokio::sync::{Notify, watch};
 use super::liveness::Liveness;
 use super::retry::{attempt, retry};
 use super::roster_state::RosterState;
+use super::shared_tasks::SharedTask;
 use crate::driver::{Follow, Roster, Session, Update};
 use crate::{Error, ErrorKind, Result};
 
@@ -81,11 +82,6 @@ impl RosterFollower {
         Self { published, rounds }
     }
 
-    /// Whether the task has ended, so that only a new follower can go on.
-    pub(crate) fn is_over(&self) -> bool {
-        self.published.has_changed().is_err() || self.published.borrow().error.is_some()
-    }
-
     /// Returns a state and its generation: the newest one after the generation `seen`, or one that is read from now on
     /// if nothing was seen. Cancel safe.
     ///
@@ -106,6 +102,12 @@ impl RosterFollower {
                 "the task that follows the roster has ended; keep the runtime in which the coordinator connected",
             )),
         }
+    }
+}
+
+impl SharedTask for RosterFollower {
+    fn is_over(&self) -> bool {
+        self.published.has_changed().is_err() || self.published.borrow().error.is_some()
     }
 }
 

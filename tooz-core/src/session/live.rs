@@ -1,7 +1,7 @@
 //! One session of the backend, as the objects that use it see it.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
@@ -12,10 +12,12 @@ use super::liveness::Liveness;
 use super::process::OwnerProcess;
 use super::reaper::{Reaper, Removal};
 use super::retry::{Outcome, retry};
+use super::shared_tasks::SharedTasks;
+use super::topic_reader::TopicReader;
 use crate::driver::support::lock;
-use crate::driver::{Nonce, Roster, Session};
+use crate::driver::{Nonce, Offset, Roster, Session};
 use crate::time::Moment;
-use crate::{Error, Result};
+use crate::{Error, Name, Result};
 
 /// A session that was opened, until it is lost and after. It dereferences to its [`Liveness`].
 #[derive(Debug)]
@@ -28,7 +30,8 @@ pub(crate) struct LiveSession {
     patience: Duration,
     /// The entries of this session, with the token that reports the eviction of each.
     evictions: Mutex<HashMap<Nonce, CancellationToken>>,
-    followers: Mutex<HashMap<Arc<Roster>, Weak<RosterFollower>>>,
+    followers: SharedTasks<Arc<Roster>, RosterFollower>,
+    readers: SharedTasks<Name, TopicReader>,
     reaper: Reaper,
 }
 
@@ -44,13 +47,19 @@ impl LiveSession {
             runtime: Handle::current(),
             patience,
             evictions: Mutex::default(),
-            followers: Mutex::default(),
+            followers: SharedTasks::default(),
+            readers: SharedTasks::default(),
         })
     }
 
     /// The driver's session, for requests that are not repeated.
     pub(crate) fn session(&self) -> &Arc<dyn Session> {
         &self.session
+    }
+
+    /// Records that the renewal sent at `sent` has succeeded.
+    pub(crate) fn renewed(&self, sent: Moment) {
+        self.liveness.renewed(sent, self.session.expiry());
     }
 
     /// Sends a request, and repeats it for at most the request timeout while the backend is not available.
@@ -97,15 +106,14 @@ impl LiveSession {
 
     /// The follower of `roster` that all its watchers in this session share.
     pub(crate) fn follower(&self, roster: &Arc<Roster>) -> Arc<RosterFollower> {
-        let mut followers = lock(&self.followers);
-        if let Some(follower) = followers.get(roster).and_then(Weak::upgrade).filter(|follower| !follower.is_over()) {
-            return follower;
-        }
-        followers.retain(|_, follower| follower.strong_count() > 0);
         let (session, liveness) = (self.session.clone(), self.liveness.clone());
-        let follower = Arc::new(RosterFollower::start(&self.runtime, session, liveness, roster.clone()));
-        followers.insert(roster.clone(), Arc::downgrade(&follower));
-        follower
+        self.followers.get_or_start(roster, || RosterFollower::start(&self.runtime, session, liveness, roster.clone()))
+    }
+
+    /// The reader of `topic` that all its subscribers in this session share. One that must be started begins after `after`.
+    pub(crate) fn reader(&self, topic: &Name, after: Offset) -> Arc<TopicReader> {
+        let (session, liveness) = (self.session.clone(), self.liveness.clone());
+        self.readers.get_or_start(topic, || TopicReader::start(&self.runtime, session, liveness, topic.clone(), after))
     }
 
     /// The error if this process is not the one that opened the session.

@@ -2,7 +2,8 @@
 
 pub(crate) mod busy;
 pub(crate) mod connection;
-pub(crate) mod rows;
+pub(crate) mod objects;
+pub(crate) mod rosters;
 pub(crate) mod schema;
 pub(crate) mod sequence;
 pub(crate) mod transaction;

@@ -1,9 +1,8 @@
-//! A transaction under way, with what the process does once it is committed.
+//! A transaction under way, with the notifications that the process sends once it is committed.
 
-use rusqlite::{Connection, OptionalExtension};
+use rusqlite::Connection;
 use tooz_core::driver::support::session_lost;
 
-use super::sequence::Sequence;
 use crate::error::Outcome;
 use crate::peers::liveness::Presence;
 use crate::peers::notify::Notification;
@@ -15,33 +14,25 @@ pub(crate) const STEP: usize = 100;
 #[derive(Debug)]
 pub(crate) struct Transaction<'a> {
     pub(crate) db: &'a Connection,
-    /// The id of this process in `peers`.
-    pub(crate) me: i64,
-    presence: &'a Presence,
+    pub(crate) presence: &'a Presence,
     /// What to send after the commit, and to which peer.
     pub(crate) notifications: Vec<(i64, Notification)>,
-    /// Rosters that may have become empty.
-    pub(crate) idle: Vec<i64>,
-    /// The sequence, if the transaction has changed it.
-    pub(crate) sequence: Option<Sequence>,
 }
 
 impl<'a> Transaction<'a> {
     pub(crate) fn new(db: &'a Connection, presence: &'a Presence) -> Self {
-        Self { db, me: presence.me(), presence, notifications: Vec::new(), idle: Vec::new(), sequence: None }
+        Self { db, presence, notifications: Vec::new() }
+    }
+
+    /// The id of this process in `peers`.
+    pub(crate) fn me(&self) -> i64 {
+        self.presence.me()
     }
 
     /// Fails if another process has taken this one for dead and removed its rows.
     pub(crate) fn check_alive(&self) -> Outcome<()> {
-        let known = self.db.prepare_cached("SELECT 1 FROM peers WHERE id = ?1")?.exists([self.me])?;
+        let known = self.db.prepare_cached("SELECT 1 FROM peers WHERE id = ?1")?.exists([self.me()])?;
         if known { Ok(()) } else { Err(session_lost().into()) }
-    }
-
-    /// Takes the next number of the sequence. Fails as [`check_alive`](Self::check_alive) does.
-    pub(crate) fn next_seq(&mut self) -> Outcome<i64> {
-        let sequence = Sequence::advance(self.db, self.me)?;
-        self.sequence = Some(sequence);
-        Ok(sequence.last)
     }
 
     /// Notifies a peer after the commit.
@@ -49,25 +40,6 @@ impl<'a> Transaction<'a> {
         if !self.notifications.contains(&(peer, notification)) {
             self.notifications.push((peer, notification));
         }
-    }
-
-    /// Notifies the peer of a session after the commit.
-    pub(crate) fn notify_session(&mut self, session: i64, notification: Notification) -> Outcome<()> {
-        if let Some(peer) = self.peer_of(session)? {
-            self.notify(peer, notification);
-        }
-        Ok(())
-    }
-
-    /// The peer that owns a session.
-    pub(crate) fn peer_of(&self, session: i64) -> Outcome<Option<i64>> {
-        let mut select = self.db.prepare_cached("SELECT peer FROM sessions WHERE id = ?1")?;
-        Ok(select.query_row([session], |row| row.get(0)).optional()?)
-    }
-
-    /// Those of the peers that are dead.
-    pub(crate) fn dead_among(&self, peers: &[i64]) -> Vec<i64> {
-        self.presence.dead_among(peers)
     }
 }
 

@@ -5,13 +5,12 @@
 //! - Another process asks the kernel for the owner of the byte. A free byte is a dead process.
 //! - The owner's process descriptor (`pidfd`) becomes readable when the process ends, so death is noticed at once. A
 //!   process of another PID namespace has none; its byte is checked once a second.
-//! - Closing any descriptor of the file frees the locks of the whole process. All executors of a process therefore share
-//!   one descriptor, and the worker locks the byte again once a second.
+//! - Closing any descriptor of the file frees the locks of the whole process, so the worker locks the byte again once a
+//!   second.
 
 use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::sync::Arc;
 
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::libc::{F_UNLCK, F_WRLCK, SEEK_SET, flock};
@@ -22,13 +21,13 @@ use crate::layout::presence_byte;
 /// The lock by which this process proves that it lives.
 #[derive(Debug)]
 pub(crate) struct Presence {
-    database: Arc<File>,
+    database: File,
     me: i64,
 }
 
 impl Presence {
     /// Locks the byte of the peer `me`, which is this process.
-    pub(crate) fn hold(database: Arc<File>, me: i64) -> io::Result<Self> {
+    pub(crate) fn hold(database: File, me: i64) -> io::Result<Self> {
         let presence = Self { database, me };
         presence.assert()?;
         Ok(presence)

@@ -13,14 +13,12 @@ use crate::layout;
 const KEEP: Duration = Duration::from_secs(2);
 
 /// What to read again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Notification {
     /// The waiting entry with this seq: it was admitted or removed.
     Turn(i64),
-    /// The roster with this id: its content changed.
-    Roster(i64),
-    /// The topic with this id: it has a new message.
-    Topic(i64),
+    /// The roster or topic with this id: its content changed.
+    Object(i64),
     /// The evictions: another process removed an entry of this one.
     Evictions,
     /// The peers: a process joined.
@@ -32,11 +30,15 @@ pub(crate) enum Notification {
 impl Notification {
     pub(crate) const LEN: usize = 9;
 
+    /// The name under which tasks of the receiver wait for it.
+    pub(crate) fn name(self) -> String {
+        format!("{self:?}")
+    }
+
     fn encode(self) -> [u8; Self::LEN] {
         let (tag, id) = match self {
             Self::Turn(seq) => (b't', seq),
-            Self::Roster(id) => (b'r', id),
-            Self::Topic(id) => (b'm', id),
+            Self::Object(id) => (b'o', id),
             Self::Evictions => (b'e', 0),
             Self::Peers => (b'p', 0),
             Self::All => (b'a', 0),
@@ -51,8 +53,7 @@ impl Notification {
         let id = i64::from_le_bytes(id.try_into().ok()?);
         match tag {
             b't' => Some(Self::Turn(id)),
-            b'r' => Some(Self::Roster(id)),
-            b'm' => Some(Self::Topic(id)),
+            b'o' => Some(Self::Object(id)),
             b'e' => Some(Self::Evictions),
             b'p' => Some(Self::Peers),
             b'a' => Some(Self::All),
@@ -127,8 +128,7 @@ mod tests {
     fn notifications_survive_the_wire_and_other_datagrams_are_dropped() {
         for notification in [
             Notification::Turn(i64::MAX),
-            Notification::Roster(1),
-            Notification::Topic(-1),
+            Notification::Object(-1),
             Notification::Evictions,
             Notification::Peers,
             Notification::All,

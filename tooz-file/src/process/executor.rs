@@ -4,60 +4,74 @@
 //! Otherwise it waits in the queue of the worker thread, which may also sleep while other processes write. Each request
 //! is carried out in its turn, also if its caller has given up by then.
 
+use std::collections::VecDeque;
+use std::io::Write;
+use std::os::unix::net::UnixStream;
 use std::process;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
 use std::time::{Duration, Instant};
 
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
+use tokio::time::timeout;
 use tooz_core::Result;
-use tooz_core::driver::support::session_lost;
+use tooz_core::driver::support::{lock, session_lost};
 
-use super::queue::Queue;
 use super::state::State;
-use crate::db::busy;
+use crate::db::{busy, connection};
 use crate::directory::Directory;
-use crate::error::{Outcome, other_process, timeout_error};
+use crate::error::{Outcome, forked_in_use, other_process, timeout_error};
 
-/// The executor. Its worker ends when the last session drops it.
-#[derive(Debug)]
+/// A request to the state. It returns its reply, which the worker sends once the state is unlocked: a caller that forks
+/// after a reply then leaves no lock behind in the child.
+type Job = Box<dyn FnOnce(&mut State) -> Reply + Send>;
+
+/// Sends the result of a job to its caller.
+type Reply = Box<dyn FnOnce() + Send>;
+
+/// What sessions and the worker share.
 pub(crate) struct Executor {
-    queue: Arc<Queue>,
+    /// `None` once the worker has ended.
+    state: Mutex<Option<State>>,
+    /// The requests that wait; `None` once the worker has ended.
+    jobs: Mutex<Option<VecDeque<Job>>>,
+    /// The worker sleeps at the other end.
+    wake: UnixStream,
+    /// Notified when a session is added, and when the worker has ended and all files of the directory are closed.
+    pub(crate) changed: Arc<Notify>,
     directory: Arc<Directory>,
     /// The process that started it. A fork copies the executor, but not its worker.
     process: u32,
 }
 
+impl std::fmt::Debug for Executor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Executor").field("directory", &self.directory.path()).finish_non_exhaustive()
+    }
+}
+
 impl Executor {
-    pub(crate) fn new(queue: Arc<Queue>, directory: Arc<Directory>) -> Self {
-        Self { queue, directory, process: process::id() }
+    pub(super) fn new(state: State, wake: UnixStream) -> Self {
+        let (directory, process) = (state.directory.clone(), process::id());
+        let (state, jobs) = (Mutex::new(Some(state)), Mutex::new(Some(VecDeque::new())));
+        Self { state, jobs, wake, changed: Arc::default(), directory, process }
     }
 
-    /// Executes a request in the caller's thread if that is possible at once, else as [`queue`](Self::queue) does.
+    /// Executes a request in the caller's thread if that is possible at once, else in the worker thread.
     ///
     /// The request may be started twice. The first attempt has then changed nothing, or has cleaned up a part.
     pub(crate) async fn run<T: Send + 'static>(
         &self,
-        timeout: Duration,
+        limit: Duration,
         mut request: impl FnMut(&mut State) -> Outcome<T> + Send + 'static,
     ) -> Result<T> {
         self.check_process()?;
-        match self.try_now(&mut request) {
-            Some(result) => result,
-            None => self.queue(timeout, request).await,
+        if let Some(result) = self.try_now(&mut request) {
+            return result;
         }
-    }
-
-    /// Executes a request in the worker thread, after all that were queued before.
-    pub(crate) async fn queue<T: Send + 'static>(
-        &self,
-        timeout: Duration,
-        mut request: impl FnMut(&mut State) -> Outcome<T> + Send + 'static,
-    ) -> Result<T> {
-        self.check_process()?;
         let (reply, answer) = oneshot::channel();
-        let deadline = busy::deadline(timeout);
+        let deadline = busy::deadline(limit);
         let directory = self.directory.clone();
-        self.queue.push(Box::new(move |state| {
+        self.push(Box::new(move |state| {
             let outcome = match Instant::now() < deadline {
                 true => busy::until(Some(deadline), || request(state)),
                 false => Err(timeout_error().into()),
@@ -67,27 +81,19 @@ impl Executor {
                 let _ = reply.send(outcome.map_err(|fault| fault.into_error(directory.path())));
             })
         }));
-        match tokio::time::timeout(timeout, answer).await {
+        match timeout(limit, answer).await {
             Ok(answer) => answer.unwrap_or_else(|_| Err(session_lost())),
             Err(_) => Err(timeout_error().with_context("directory", self.directory.path().display())),
         }
     }
 
-    /// Queues a job whose result no caller waits for.
-    pub(crate) fn submit(&self, job: impl FnOnce(&mut State) + Send + 'static) {
+    /// Queues a request whose result no caller waits for.
+    pub(crate) fn submit(&self, request: impl FnOnce(&mut State) + Send + 'static) {
         if self.check_process().is_ok() {
-            self.queue.push(Box::new(move |state| {
-                job(state);
+            self.push(Box::new(move |state| {
+                request(state);
                 Box::new(|| ())
             }));
-        }
-    }
-
-    /// Ends the worker, and waits until the files of the directory are closed.
-    pub(crate) async fn stop(&self, timeout: Duration) {
-        if self.check_process().is_ok() {
-            // The receiver fails when the worker has ended, and a worker that needs longer ends in the background.
-            let _ = tokio::time::timeout(timeout, self.queue.stop()).await;
         }
     }
 
@@ -95,9 +101,47 @@ impl Executor {
         &self.directory
     }
 
-    /// Whether sessions can be added no more.
-    pub(crate) fn has_ended(&self) -> bool {
-        self.queue.has_ended()
+    /// The state, for the worker and for the one that opens or closes it. A panic of an earlier user rolled its
+    /// transaction back, so the state is consistent.
+    pub(super) fn state(&self) -> MutexGuard<'_, Option<State>> {
+        lock(&self.state)
+    }
+
+    pub(super) fn has_jobs(&self) -> bool {
+        lock(&self.jobs).as_ref().is_some_and(|jobs| !jobs.is_empty())
+    }
+
+    /// Takes the next job. Call it with the state locked, so that no caller overtakes the job.
+    pub(super) fn pop(&self) -> Option<Job> {
+        lock(&self.jobs).as_mut()?.pop_front()
+    }
+
+    pub(super) fn wake_worker(&self) {
+        // A full pipe means that the worker has been woken already.
+        let _ = (&self.wake).write(&[0]);
+    }
+
+    /// Drops the jobs that wait, and all later ones: their callers learn that the session is over.
+    pub(super) fn close(&self) {
+        lock(&self.jobs).take();
+    }
+
+    /// Closes the copy of the state that a fork has made. Fails if a thread of the parent was using it at that moment,
+    /// since that thread does not exist here.
+    pub(super) fn close_inherited(&self) -> Outcome<()> {
+        let state = match self.state.try_lock() {
+            Ok(mut state) => state.take(),
+            Err(TryLockError::Poisoned(state)) => state.into_inner().take(),
+            Err(TryLockError::WouldBlock) => return Err(forked_in_use().into()),
+        };
+        state.map_or(Ok(()), |state| connection::close_inherited(state.db))
+    }
+
+    fn push(&self, job: Job) {
+        if let Some(jobs) = lock(&self.jobs).as_mut() {
+            jobs.push_back(job);
+        }
+        self.wake_worker();
     }
 
     /// Fails in a process that has inherited the executor by a fork.
@@ -106,26 +150,21 @@ impl Executor {
     }
 
     fn try_now<T>(&self, request: &mut impl FnMut(&mut State) -> Outcome<T>) -> Option<Result<T>> {
-        let mut guard = self.queue.state_if_idle()?;
-        let Some(state) = guard.as_mut() else { return Some(Err(session_lost())) };
+        if self.has_jobs() {
+            return None;
+        }
+        let mut locked = self.state.try_lock().ok()?;
+        let Some(state) = locked.as_mut() else { return Some(Err(session_lost())) };
         if state.is_behind() {
             return None;
         }
         let outcome = busy::until(None, || request(state));
-        if state.has_chores() {
-            self.queue.wake_worker();
+        if state.has_work() {
+            self.wake_worker();
         }
         match outcome {
             Err(fault) if fault.needs_time() => None,
             outcome => Some(outcome.map_err(|fault| fault.into_error(self.directory.path()))),
-        }
-    }
-}
-
-impl Drop for Executor {
-    fn drop(&mut self) {
-        if self.check_process().is_ok() {
-            drop(self.queue.stop());
         }
     }
 }

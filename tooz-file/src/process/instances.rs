@@ -1,14 +1,16 @@
 //! The executors of this process: one for each directory, shared by its sessions.
 //!
-//! A forked child has copies of its parent's executors, whose workers do not exist there. Before it uses a directory it
-//! closes the copy of the connection, because SQLite shares locks and memory among the connections of a process.
+//! - A session is added to a state, and a state without sessions is closed, under the lock of the directory's slot. So
+//!   there is one connection at a time, whatever sessions begin and end at once.
+//! - A forked child has copies of its parent's executors, whose workers do not exist there. Before it uses a directory it
+//!   closes the copy of the connection, because SQLite shares locks and memory among the connections of a process.
 
 use std::collections::HashMap;
-use std::fs::File;
 use std::os::unix::net::UnixStream;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::process;
-use std::sync::{Arc, LazyLock, Mutex, MutexGuard, TryLockError, Weak};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, TryLockError};
 use std::thread;
 use std::time::Instant;
 
@@ -17,7 +19,7 @@ use tooz_core::driver::support::lock;
 
 use super::executor::Executor;
 use super::join::join;
-use super::queue::Queue;
+use super::state::LocalSession;
 use super::worker::Worker;
 use crate::db::busy;
 use crate::directory::Directory;
@@ -28,56 +30,57 @@ static INSTANCES: LazyLock<Mutex<Instances>> = LazyLock::new(Mutex::default);
 /// The device and inode of a directory.
 type Key = (u64, u64);
 
+/// The executor of one directory, from its start until its files are closed.
+type Slot = Mutex<Option<Arc<Executor>>>;
+
 /// The executors of one process.
 #[derive(Debug, Default)]
 struct Instances {
     process: u32,
-    slots: HashMap<Key, Arc<Mutex<Slot>>>,
+    slots: HashMap<Key, Arc<Slot>>,
     /// Copies of the slots of the parent that are not closed yet.
-    inherited: HashMap<Key, Arc<Mutex<Slot>>>,
+    inherited: HashMap<Key, Arc<Slot>>,
 }
 
-/// What this process has of one directory. Its lock is held while a connection is opened or closed.
-#[derive(Debug, Default)]
-struct Slot {
-    executor: Weak<Executor>,
-    /// The queues of all executors whose workers have not ended.
-    queues: Vec<Weak<Queue>>,
-    /// The descriptor that holds the presence locks. Executors share it, since closing one frees the locks of all.
-    database: Weak<File>,
+/// Adds a session to the executor of the directory at `path`, which is started if this process has none. Blocks. Returns
+/// the id of the session.
+pub(crate) fn add_session(path: &Path, session: LocalSession, deadline: Instant) -> Result<(Arc<Executor>, u64)> {
+    busy::until(Some(deadline), || try_add_session(path, session)).map_err(|fault| fault.into_error(path))
 }
 
-/// The executor of the directory at `path`, which is started if this process has none. Blocks.
-pub(crate) fn executor_of(path: &Path, deadline: Instant) -> Result<Arc<Executor>> {
-    let start = || {
+fn try_add_session(path: &Path, session: LocalSession) -> Outcome<(Arc<Executor>, u64)> {
+    loop {
         let directory = Directory::open(path)?;
         let slot = slot_of(directory.key())?;
-        // Two callers that come at once share one executor, and a slow directory does not hold up others.
         let mut locked = lock(&slot);
-        match locked.executor.upgrade() {
-            Some(executor) if !executor.has_ended() && locked.database_of(&directory).is_some() => Ok(executor),
-            _ => locked.start(directory, slot.clone()),
+        let executor = match &*locked {
+            Some(executor) => executor.clone(),
+            None => locked.insert(start(directory, slot.clone())?).clone(),
+        };
+        if let Some(state) = executor.state().as_mut()
+            && state.check_directory().is_ok()
+        {
+            let id = state.add_session(session);
+            executor.changed.notify_waiters();
+            return Ok((executor.clone(), id));
         }
-    };
-    busy::until(Some(deadline), start).map_err(|fault: Fault| fault.into_error(path))
-}
-
-/// Whether no session but the one that asks uses the executor. If so, later sessions get another one.
-pub(crate) fn retire(executor: &Arc<Executor>) -> bool {
-    let slot = lock(&INSTANCES).slots.get(&executor.directory().key()).cloned();
-    let Some(slot) = slot else { return false };
-    let mut slot = lock(&slot);
-    // Others get the executor under this lock only.
-    let retires = Arc::strong_count(executor) == 1;
-    if retires && std::ptr::eq(slot.executor.as_ptr(), Arc::as_ptr(executor)) {
-        slot.executor = Weak::new();
+        // The directory was emptied, so the worker is ending.
+        drop(locked);
+        executor.wake_worker();
+        if !busy::wait() {
+            return Err(Fault::NeedsTime);
+        }
     }
-    retires
 }
 
-fn slot_of(key: Key) -> Outcome<Arc<Mutex<Slot>>> {
+fn slot_of(key: Key) -> Outcome<Arc<Slot>> {
     let mut instances = lock(&INSTANCES);
-    instances.note_fork();
+    let process = process::id();
+    if instances.process != process {
+        instances.process = process;
+        let copies = std::mem::take(&mut instances.slots);
+        instances.inherited.extend(copies);
+    }
     if let Some(inherited) = instances.inherited.get(&key) {
         close_inherited(inherited)?;
         instances.inherited.remove(&key);
@@ -85,59 +88,56 @@ fn slot_of(key: Key) -> Outcome<Arc<Mutex<Slot>>> {
     Ok(instances.slots.entry(key).or_default().clone())
 }
 
-fn close_inherited(slot: &Mutex<Slot>) -> Outcome<()> {
-    let slot: MutexGuard<'_, Slot> = match slot.try_lock() {
+fn close_inherited(slot: &Slot) -> Outcome<()> {
+    let slot: MutexGuard<'_, _> = match slot.try_lock() {
         Ok(slot) => slot,
         Err(TryLockError::Poisoned(slot)) => slot.into_inner(),
         // A thread of the parent was opening or closing the database.
         Err(TryLockError::WouldBlock) => return Err(forked_in_use().into()),
     };
-    slot.queues.iter().filter_map(Weak::upgrade).try_for_each(|queue| queue.close_inherited())
+    slot.iter().try_for_each(|executor| executor.close_inherited())
 }
 
-impl Instances {
-    fn note_fork(&mut self) {
-        let process = process::id();
-        if self.process != process {
-            self.process = process;
-            self.inherited.extend(self.slots.drain());
+fn start(directory: Directory, slot: Arc<Slot>) -> Outcome<Arc<Executor>> {
+    let (wake, woken) = UnixStream::pair()?;
+    wake.set_nonblocking(true)?;
+    let database = directory.open_database()?;
+    let mut state = join(Arc::new(directory), database)?;
+    let mut worker = Worker::new(&mut state, woken)?;
+    let executor = Arc::new(Executor::new(state, wake));
+    let shared = executor.clone();
+    let body = move || {
+        loop {
+            let panicked = catch_unwind(AssertUnwindSafe(|| worker.run(&shared))).is_err();
+            if close_unused(&slot, &shared, panicked) {
+                break;
+            }
         }
-    }
+        // Last, since the program may fork as soon as it knows.
+        drop((worker, slot));
+        shared.changed.notify_waiters();
+    };
+    thread::Builder::new().name("tooz-file".into()).spawn(body)?;
+    Ok(executor)
 }
 
-impl Slot {
-    /// The open database file, unless it was removed or replaced meanwhile.
-    fn database_of(&self, directory: &Directory) -> Option<Arc<File>> {
-        self.database.upgrade().filter(|file| directory.is_database(file))
+/// Closes the state if it has no sessions, or if its worker has panicked. Returns whether it did.
+fn close_unused(slot: &Slot, executor: &Executor, panicked: bool) -> bool {
+    let mut slot = lock(slot);
+    let mut locked = executor.state();
+    if let Some(state) = locked.as_mut() {
+        if panicked {
+            tracing::error!("the worker thread has panicked; its sessions are over");
+            state.lose();
+        }
+        if state.has_sessions() {
+            return false;
+        }
+        state.sign_off();
     }
-
-    fn start(&mut self, directory: Directory, slot: Arc<Mutex<Self>>) -> Outcome<Arc<Executor>> {
-        let directory = Arc::new(directory);
-        let database = match self.database_of(&directory) {
-            Some(database) => database,
-            None => Arc::new(directory.open_database()?),
-        };
-        self.database = Arc::downgrade(&database);
-        let (wake, woken) = UnixStream::pair()?;
-        wake.set_nonblocking(true)?;
-        let mut state = join(directory.clone(), database)?;
-        let worker = Worker::new(&mut state, woken)?;
-        let queue = Arc::new(Queue::new(state, wake));
-        self.queues.retain(|queue| queue.strong_count() > 0);
-        self.queues.push(Arc::downgrade(&queue));
-        let executor = Arc::new(Executor::new(queue.clone(), directory));
-        self.executor = Arc::downgrade(&executor);
-        let body = move || {
-            worker.run(&queue);
-            // Closing the connection must not coincide with opening another one.
-            let locked = lock(&slot);
-            let ends = queue.close();
-            drop(locked);
-            // Last, since the program may fork as soon as it knows.
-            drop((queue, slot));
-            drop(ends);
-        };
-        thread::Builder::new().name("tooz-file".into()).spawn(body)?;
-        Ok(executor)
-    }
+    // The connection is closed before another one can be opened.
+    drop(locked.take());
+    executor.close();
+    *slot = None;
+    true
 }

@@ -7,80 +7,59 @@ use tooz_core::driver::Nonce;
 use tooz_core::{Error, ErrorKind};
 
 use super::state::State;
-use crate::db::connection;
-use crate::db::sequence::Sequence;
-use crate::db::transaction::{Transaction, immediate};
+use crate::db::transaction::immediate;
+use crate::db::{connection, sequence};
 use crate::directory::Directory;
 use crate::error::Outcome;
 use crate::layout;
 use crate::peers::liveness::Presence;
-use crate::peers::notify::Notifier;
+use crate::peers::notify::{Notification, Notifier};
 use crate::peers::registry;
 
 /// Joins the peers of a directory, whose database file is open.
-pub(crate) fn join(directory: Arc<Directory>, database: Arc<File>) -> Outcome<State> {
+pub(super) fn join(directory: Arc<Directory>, database: File) -> Outcome<State> {
     let db = connection::open(directory.database())?;
     let identity = directory.identity()?;
     if !directory.is_database(&database) {
         let message = "the database was replaced while it was opened; try again";
         return Err(Error::new(ErrorKind::Unavailable, message).into());
     }
+    // A positive number that no other process will choose.
+    let me = Nonce::random().0 as i64 & layout::MAX_ID;
     let mut state = State {
-        sequence: Sequence::read(&db)?,
         db,
-        presence: Presence::hold(database, random_id())?,
+        presence: Presence::hold(database, me)?,
+        identity,
         directory,
         sessions: Default::default(),
+        last_session: 0,
         ending: Vec::new(),
         wakeups: Default::default(),
+        watched: Default::default(),
         notifier: Notifier::new()?,
-        identity,
         data_version: 0,
         commits: 0,
-        idle: Default::default(),
+        unswept: true,
+        swept: 0,
         evictions: false,
-        leftovers: false,
         lost: false,
     };
-    add_peer(&mut state)?;
-    clean_up(&mut state)?;
-    Ok(state)
-}
-
-/// A positive number that no other process will choose.
-pub(crate) fn random_id() -> i64 {
-    Nonce::random().0 as i64 & layout::MAX_ID
-}
-
-fn add_peer(state: &mut State) -> Outcome<()> {
-    let mut tx = Transaction::new(&state.db, &state.presence);
-    let is_first = immediate(&state.db, || {
-        let peers = registry::all(tx.db)?;
-        let is_first = tx.dead_among(&peers).len() == peers.len();
-        if is_first {
-            tx.sequence = Some(Sequence::restart(tx.db)?);
-        }
-        registry::add(&mut tx)?;
-        Ok(is_first)
-    })?;
-    let Transaction { notifications, sequence, .. } = tx;
-    state.sequence = sequence.unwrap_or(state.sequence);
-    state.leftovers = is_first;
-    for (peer, notification) in notifications {
-        state.notifier.send(&state.directory, peer, notification);
+    let others = registry::others(&state.db, me)?;
+    if state.presence.dead_among(&others).len() == others.len() {
+        connection::set_durable(&state.db, true)?;
+        immediate(&state.db, || sequence::restart(&state.db))?;
+        connection::set_durable(&state.db, false)?;
     }
-    Ok(())
-}
-
-/// Removes what dead processes have left. The worker continues if the time does not suffice.
-fn clean_up(state: &mut State) -> Outcome<()> {
-    let owners = state.directory.peers_with_sockets()?;
-    for peer in state.presence.dead_among(&owners) {
+    state.db.execute("INSERT INTO peers VALUES (?1)", [me])?;
+    for peer in registry::watchers_of(&state.db, me)? {
+        state.notifier.send(&state.directory, peer, Notification::Peers);
+    }
+    for peer in state.presence.dead_among(&state.directory.peers_with_sockets()?) {
         state.directory.remove_socket(peer);
     }
-    let peers = registry::all(&state.db)?;
-    match state.remove_dead(&peers) {
-        Err(fault) if fault.needs_time() => Ok(()),
-        removed => removed.map(|_| ()),
+    match state.remove_dead(&others) {
+        // The worker continues.
+        Err(fault) if fault.needs_time() => Ok(state),
+        removed => removed.map(|_| state),
     }
 }

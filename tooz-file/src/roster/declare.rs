@@ -1,86 +1,35 @@
-//! The durable existence of a roster, which is on disk when the call returns, and the rosters that exist or have entries.
+//! The durable existence of a roster, which is on disk when the call returns.
 
-use rusqlite::params;
-use tooz_core::Name;
 use tooz_core::driver::support::{group_not_created, group_not_empty};
-use tooz_core::driver::{Kind, Roster};
 
-use super::Caller;
-use crate::db::rows::RosterRow;
-use crate::db::transaction::Transaction;
-use crate::error::Outcome;
-use crate::process::state::{Attempt, Durability, State};
+use crate::db::objects::Target;
+use crate::db::rosters::RosterRow;
+use crate::error::{Fault, Outcome};
+use crate::process::state::State;
 
-pub(crate) fn declare(state: &mut State, caller: &Caller, roster: &Roster) -> Outcome<bool> {
-    state.write(Durability::Disk, |tx| {
-        let row = match RosterRow::find(tx.db, &caller.namespace, roster)? {
+pub(crate) fn declare(state: &mut State, target: &Target) -> Outcome<bool> {
+    state.write_to_disk(|tx| {
+        let row = match RosterRow::find(tx.db, target)? {
             Some(row) if row.declared => return Ok(false),
             Some(row) => row,
-            None => RosterRow::insert(tx.db, &caller.namespace, roster)?,
+            None => RosterRow::insert(tx.db, target)?,
         };
         row.set_declared(tx, true)?;
         Ok(true)
     })
 }
 
-pub(crate) fn retract(state: &mut State, caller: &Caller, roster: &Roster) -> Outcome<()> {
-    state.check_directory()?;
-    state.write_past_dead(Durability::Disk, |tx| {
-        tx.check_alive()?;
-        let row = RosterRow::find(tx.db, &caller.namespace, roster)?.filter(|row| row.declared);
-        let row = row.ok_or_else(group_not_created)?;
+pub(crate) fn retract(state: &mut State, target: &Target) -> Outcome<()> {
+    state.write_to_disk(|tx| {
+        let row = RosterRow::find(tx.db, target)?.filter(|row| row.declared).ok_or_else(group_not_created)?;
         if !row.occupied {
-            return row.set_declared(tx, false).map(Attempt::Done);
+            return row.set_declared(tx, false);
         }
-        let dead = tx.dead_among(&owners(tx, &row)?);
-        if dead.is_empty() { Err(group_not_empty().into()) } else { Ok(Attempt::Dead(dead)) }
+        let mut select = tx.db.prepare_cached("SELECT DISTINCT peer FROM entries WHERE roster = ?1")?;
+        let owners: Vec<i64> = select.query_map([row.id], |row| row.get(0))?.collect::<Result<_, _>>()?;
+        match tx.presence.dead_among(&owners) {
+            dead if dead.is_empty() => Err(group_not_empty().into()),
+            dead => Err(Fault::Dead(dead)),
+        }
     })
-}
-
-pub(crate) fn declared(state: &mut State, caller: &Caller, kind: Kind) -> Outcome<Vec<Name>> {
-    let mut select = state
-        .db
-        .prepare_cached("SELECT name FROM rosters WHERE namespace = ?1 AND kind = ?2 AND declared = 1 ORDER BY name")?;
-    let names = select.query_map(params![caller.namespace, kind.as_str()], |row| row.get::<_, Vec<u8>>(0))?;
-    read_page(names, usize::MAX)
-}
-
-/// At most `limit` rosters with entries, in the order of their names.
-pub(crate) fn used(
-    state: &mut State,
-    caller: &Caller,
-    kind: Kind,
-    after: Option<&Name>,
-    limit: usize,
-) -> Outcome<Vec<Name>> {
-    let mut select = state.db.prepare_cached(
-        "SELECT name FROM rosters WHERE namespace = ?1 AND kind = ?2 AND name > ?3
-         AND EXISTS (SELECT 1 FROM entries WHERE roster = rosters.id) ORDER BY name",
-    )?;
-    let after = after.map_or(&b""[..], Name::as_bytes);
-    let names = select.query_map(params![caller.namespace, kind.as_str(), after], |row| row.get::<_, Vec<u8>>(0))?;
-    read_page(names, limit)
-}
-
-/// Reads at most `limit` valid names. SQLite would compile the statement anew for each LIMIT that is bound.
-pub(crate) fn read_page(names: impl Iterator<Item = rusqlite::Result<Vec<u8>>>, limit: usize) -> Outcome<Vec<Name>> {
-    let mut page = Vec::new();
-    for name in names {
-        match Name::new(name?) {
-            Ok(name) => page.push(name),
-            Err(error) => tracing::warn!(%error, "skipped a row whose name is not valid"),
-        }
-        if page.len() >= limit.max(1) {
-            break;
-        }
-    }
-    Ok(page)
-}
-
-/// The processes that have entries in a roster.
-fn owners(tx: &Transaction<'_>, row: &RosterRow) -> Outcome<Vec<i64>> {
-    let mut select = tx.db.prepare_cached(
-        "SELECT DISTINCT peer FROM entries JOIN sessions ON sessions.id = entries.session WHERE entries.roster = ?1",
-    )?;
-    Ok(select.query_map([row.id], |row| row.get(0))?.collect::<Result<_, _>>()?)
 }

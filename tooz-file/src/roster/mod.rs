@@ -1,11 +1,9 @@
-//! The verbs of a roster, one file each, and what they have in common.
+//! The verbs of a roster, one file each.
 
-mod caller;
 pub(crate) mod declare;
 pub(crate) mod enter;
+pub(crate) mod follow;
 pub(crate) mod leave;
 pub(crate) mod replace;
 pub(crate) mod snapshot;
 pub(crate) mod wait;
-
-pub(crate) use self::caller::Caller;

@@ -4,27 +4,27 @@
 //! waiter then reads its own row; it is admitted only if the database says so.
 
 use rusqlite::{OptionalExtension, params};
+use tooz_core::driver::Ticket;
 use tooz_core::driver::support::not_held;
-use tooz_core::driver::{Roster, Ticket};
 
-use super::Caller;
-use crate::db::rows::number_of;
+use crate::db::objects::Target;
+use crate::db::rosters::number_of;
 use crate::error::Outcome;
-use crate::process::state::State;
-use crate::process::wakeups::Read;
+use crate::peers::notify::Notification;
+use crate::process::state::{Read, State};
 
 /// Reads whether the entry of a ticket is admitted.
-pub(crate) fn read_turn(state: &mut State, caller: &Caller, roster: &Roster, ticket: &Ticket) -> Outcome<Read<()>> {
+pub(crate) fn read_turn(state: &mut State, target: &Target, ticket: &Ticket) -> Outcome<Read<()>> {
     // One statement, since each takes and gives back the locks of a reader.
     let mut select = state.db.prepare_cached(
         "SELECT admitted FROM entries WHERE mode = ?4 AND seq = ?5 AND nonce = ?6
-         AND roster = (SELECT id FROM rosters WHERE namespace = ?1 AND kind = ?2 AND name = ?3)",
+         AND roster = (SELECT id FROM objects WHERE namespace = ?1 AND kind = ?2 AND name = ?3)",
     )?;
-    let (kind, name, seq) = (roster.kind.as_str(), roster.name.as_bytes(), number_of(ticket.seq));
-    let key = params![caller.namespace, kind, name, ticket.mode.as_str(), seq, ticket.nonce.0.to_be_bytes()];
+    let (name, seq) = (target.name.as_bytes(), number_of(ticket.seq));
+    let key = params![target.namespace, target.kind, name, ticket.mode.as_str(), seq, ticket.nonce.0.to_be_bytes()];
     match select.query_row(key, |row| row.get(0)).optional()? {
         None => Err(not_held().into()),
         Some(true) => Ok(Read::Ready(())),
-        Some(false) => Ok(Read::Wait(state.wakeups.turn(seq))),
+        Some(false) => Ok(Read::Wait(state.wakeups.subscribe(&Notification::Turn(seq).name()))),
     }
 }

@@ -1,10 +1,13 @@
 //! The durable existence of rosters: declaring, retracting and listing them; and the lists of names in use.
 
+use std::convert::Infallible;
+
 use tooz_core::driver::support::{group_not_created, group_not_empty};
 use tooz_core::driver::{Kind, Roster};
 use tooz_core::{Name, Result};
 
 use crate::client::Reply;
+use crate::layout::NEW_NAMES;
 use crate::session::PostgresSession;
 
 const DECLARE: &str = "SELECT declare_roster($1, $2, $3)";
@@ -29,6 +32,16 @@ impl PostgresSession {
     pub(crate) async fn declared_rosters(&self, kind: Kind) -> Result<Vec<Name>> {
         let reply = self.core.call(DECLARED, &[&kind.as_str()]).await?;
         names(&reply)
+    }
+
+    pub(crate) async fn watch_new_names(&self, changed: &(dyn Fn() + Send + Sync)) -> Result<Infallible> {
+        let (kind, name) = (NEW_NAMES.0, Name::new(NEW_NAMES.1)?);
+        loop {
+            let mut added = self.core.watch(kind, &name).await?;
+            changed();
+            // The sender is kept by the session.
+            added.changed().await.ok();
+        }
     }
 
     /// One page of the names in use, in their order as bytes.

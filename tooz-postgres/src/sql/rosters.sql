@@ -19,6 +19,11 @@ CREATE FUNCTION changed(ns bytea, k text, n bytea) RETURNS void LANGUAGE plpgsql
         WHERE namespace = ns AND kind = k AND name = n;
 END $$;
 
+-- Notifies the sessions that watch which names come into use.
+CREATE FUNCTION name_added(ns bytea) RETURNS void LANGUAGE plpgsql AS $$ BEGIN
+    PERFORM changed(ns, 'names', 'new');
+END $$;
+
 -- After a removal: admits waiting entries and notifies their sessions and the watchers. It ends at the first entry that no
 -- later one can pass: as many exclusive entries are up to it as the greatest capacity of a waiting entry.
 CREATE FUNCTION removed(ns bytea, k text, n bytea) RETURNS void LANGUAGE plpgsql AS $$
@@ -51,6 +56,7 @@ CREATE FUNCTION enter(
 DECLARE
     ns bytea := begin_change(sid, k, n);
     found record;
+    are_names_watched boolean;
 BEGIN
     status := 'LOST';
     IF ns IS NULL THEN RETURN; END IF;
@@ -77,7 +83,9 @@ BEGIN
     status := 'ENTERED';
     place := nextval('number');
     INSERT INTO entry (namespace, kind, name, mode, seq, session, nonce, key, capacity, waiting, value)
-        VALUES (ns, k, n, m, place, sid, id, unique_key, most, blocked_by IS NOT NULL, content);
+        VALUES (ns, k, n, m, place, sid, id, unique_key, most, blocked_by IS NOT NULL, content)
+        RETURNING EXISTS (SELECT FROM watch WHERE namespace = ns AND kind = 'names') INTO are_names_watched;
+    IF are_names_watched THEN PERFORM name_added(ns); END IF;
     IF found.watched THEN PERFORM changed(ns, k, n); END IF;
 END $$;
 
@@ -160,7 +168,7 @@ BEGIN
     IF ns IS NULL THEN RETURN 'LOST'; END IF;
     INSERT INTO declared (namespace, kind, name) VALUES (ns, k, n) ON CONFLICT DO NOTHING;
     IF NOT FOUND THEN RETURN 'NONE'; END IF;
-    PERFORM changed(ns, k, n);
+    PERFORM changed(ns, k, n), name_added(ns);
     RETURN 'DONE';
 END $$;
 
@@ -204,12 +212,14 @@ BEGIN
     ) SELECT 'READ', r.name FROM r WHERE r.name IS NOT NULL LIMIT most;
 END $$;
 
--- The lock makes sure that a change that is under way is either read after this, or notified.
+-- The locks make sure that a change that is under way is either read after this, or notified. New names are added under the
+-- locks of their rosters, so a watch of the names waits for all that are being added; later ones find the watch.
 CREATE FUNCTION begin_watch(sid bigint, k text, n bytea) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE ns bytea := begin_change(sid, k, n);
 BEGIN
     IF ns IS NULL THEN RETURN 'LOST'; END IF;
     INSERT INTO watch (namespace, kind, name, session) VALUES (ns, k, n, sid) ON CONFLICT DO NOTHING;
+    IF k = 'names' THEN LOCK TABLE entry, declared, topic IN SHARE MODE; END IF;
     RETURN 'DONE';
 END $$;
 

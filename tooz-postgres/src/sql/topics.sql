@@ -19,16 +19,18 @@ CREATE FUNCTION publish(sid bigint, n bytea, content bytea, keep bigint, OUT sta
 LANGUAGE plpgsql AS $$
 DECLARE
     ns bytea := begin_change(sid, 'topic', n);
-    t bigint;
+    t record;
 BEGIN
     status := 'LOST';
     IF ns IS NULL THEN RETURN; END IF;
     IF content IS NOT NULL THEN
         place := nextval('number');
         INSERT INTO topic (namespace, name, newest) VALUES (ns, n, place)
-            ON CONFLICT (namespace, name) DO UPDATE SET newest = place, size = topic.size + 1 RETURNING id INTO t;
-        INSERT INTO message (topic, position, payload) VALUES (t, place, content);
+            ON CONFLICT (namespace, name) DO UPDATE SET newest = place, size = topic.size + 1
+            RETURNING id, size = 1 AS is_new INTO t;
+        INSERT INTO message (topic, position, payload) VALUES (t.id, place, content);
         PERFORM changed(ns, 'topic', n);
+        IF t.is_new THEN PERFORM name_added(ns); END IF;
     END IF;
     status := CASE WHEN trim_messages(ns, n, keep) THEN 'MORE' ELSE 'DONE' END;
 END $$;

@@ -9,16 +9,16 @@ use std::sync::Arc;
 
 use futures_util::future::join_all;
 use tokio::sync::Notify;
-use tooz_core::Result;
 use tooz_core::driver::support::not_held;
 use tooz_core::driver::{Roster, Ticket};
 
 use super::rosters::Rosters;
 use crate::client::{Watch, any_fired};
+use crate::error::Answer;
 use crate::layout::child;
 
 impl Rosters {
-    pub(crate) async fn await_turn(&self, roster: &Roster, ticket: &Ticket) -> Result<()> {
+    pub(crate) async fn await_turn(&self, roster: &Roster, ticket: &Ticket) -> Answer<()> {
         self.client.check()?;
         let parent = self.layout.roster(roster);
         let (wakeup, predecessor) = self.own.waiting(ticket.nonce).ok_or_else(not_held)?;
@@ -44,7 +44,7 @@ impl Rosters {
         roster: &str,
         ticket: &Ticket,
         wakeup: &Arc<Notify>,
-    ) -> Result<Option<Vec<Watch>>> {
+    ) -> Answer<Option<Vec<Watch>>> {
         let queue = self.list(roster).await?;
         let index = queue.find(ticket.nonce).ok_or_else(not_held)?;
         let blockers = queue.blockers(index, ticket.mode, ticket.limit);
