@@ -14,11 +14,11 @@ const DECLARED: &str = "SELECT * FROM declared_rosters($1, $2)";
 
 impl PostgresSession {
     pub(crate) async fn declare_roster(&self, roster: &Roster) -> Result<bool> {
-        self.core.call(DECLARE, &[&roster.kind.as_str(), &roster.name.as_bytes()]).await?.is_done()
+        self.core.call_on(DECLARE, roster, &[]).await?.is_done()
     }
 
     pub(crate) async fn retract_roster(&self, roster: &Roster) -> Result<()> {
-        let reply = self.core.call(RETRACT, &[&roster.kind.as_str(), &roster.name.as_bytes()]).await?;
+        let reply = self.core.call_on(RETRACT, roster, &[]).await?;
         match reply.status() {
             "UNDECLARED" => Err(group_not_created()),
             "NOT_EMPTY" => Err(group_not_empty()),
@@ -27,8 +27,7 @@ impl PostgresSession {
     }
 
     pub(crate) async fn declared_rosters(&self, kind: Kind) -> Result<Vec<Name>> {
-        let reply = self.core.call(DECLARED, &[&kind.as_str()]).await?;
-        names(&reply)
+        names(&self.core.call(DECLARED, &[&kind.as_str()]).await?)
     }
 
     /// One page of the names in use, in their order as bytes.
@@ -39,7 +38,6 @@ impl PostgresSession {
     }
 }
 
-/// The names in all rows but the first.
 fn names(reply: &Reply) -> Result<Vec<Name>> {
-    (1..reply.len()).map(|row| Name::new(reply.get::<&[u8]>(row, "name")?)).collect()
+    (0..reply.len()).map(|row| Name::new(reply.get::<&[u8]>(row, "name")?)).collect()
 }
