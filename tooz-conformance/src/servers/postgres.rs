@@ -6,7 +6,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
 use super::spec::{DeploymentSpec, Launch, Location, NodeSpec, Product};
-use super::wire;
+use super::{statistics, wire};
 
 /// The superuser of the servers, who needs no password from this host.
 pub const USER: &str = "postgres";
@@ -18,6 +18,7 @@ pub static PRODUCT: Product = Product {
     package: Some("postgresql-15"),
     user: Some("postgres"),
     stop_signal: "INT",
+    statistics: Some(|port| statistics::postgres(port, USER).boxed()),
     ..Product::new(
         "postgres",
         &[
@@ -52,6 +53,8 @@ fn server(location: &Location) -> Launch {
         "unix_socket_directories=",
         "max_connections=300",
         "shared_buffers=32MB",
+        // For the statistics that the suite reads.
+        "shared_preload_libraries=pg_stat_statements",
         // In the data directory, so that a killed server leaves nothing behind.
         "dynamic_shared_memory_type=mmap",
     ];
