@@ -71,7 +71,7 @@ mod topic;
 mod url;
 
 pub use self::characteristic::Characteristic;
-pub use self::coordinator::{Builder, Config, Coordinator, Health, Names, connect, scope};
+pub use self::coordinator::{Builder, Config, Coordinator, Health, Names, NamesWatch, connect, scope};
 pub use self::driver::{DriverEntry, Message, Offset};
 pub use self::election::{Election, Leader, Leadership, Observation};
 pub use self::error::{Error, ErrorKind, Result};

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tooz_core::blocking::Coordinator;
 use tooz_core::memory::Server;
-use tooz_core::{Error, ErrorKind, GroupEvent, StartAt};
+use tooz_core::{CancellationToken, Error, ErrorKind, GroupEvent, StartAt};
 
 #[test]
 fn every_object_works_without_a_runtime() -> Result<(), Error> {
@@ -38,6 +38,72 @@ fn every_object_works_without_a_runtime() -> Result<(), Error> {
     a.topic("t").publish(b"hello")?;
     assert_eq!(subscription.next()?.payload, b"hello");
     assert!(a.health()?.is_healthy());
+    Ok(())
+}
+
+#[test]
+fn names_in_use_are_listed_and_several_locks_are_one_guard() -> Result<(), Error> {
+    let (a, b) = (Coordinator::connect("memory://blocking-names")?, Coordinator::connect("memory://blocking-names")?);
+    let guards = a.lock_all(["y", "x"]).acquire()?;
+    let _permit = a.semaphore("s", 1).acquire()?;
+    let _leadership = a.election("e").campaign()?;
+    a.topic("t").publish(b"hello")?;
+    assert_eq!((b.locks()?, b.semaphores()?), (vec!["x".parse()?, "y".parse()?], vec!["s".parse()?]));
+    assert_eq!((b.elections()?, b.topics()?), (vec!["e".parse()?], vec!["t".parse()?]));
+    assert!(b.lock_all(["x", "z"]).try_acquire()?.is_none());
+    assert!(guards.is_held() && guards.fencing_token("x") < guards.fencing_token("y"));
+    guards.verify()?;
+    guards.release()?;
+    assert!(b.lock_all(["x", "z"]).try_acquire()?.is_some());
+    Ok(())
+}
+
+#[test]
+fn work_of_a_leader_may_wait_and_is_called_again_after_a_loss() -> Result<(), Error> {
+    let builder = tooz_core::Coordinator::builder("memory://blocking-lead").member("a");
+    let coordinator = Coordinator::connect(builder)?;
+    let (shutdown, mut terms) = (CancellationToken::new(), Vec::new());
+    coordinator.election("e").lead(&shutdown, |leadership| {
+        terms.push(leadership.term());
+        coordinator.lock("l").acquire()?.release()?;
+        if terms.len() == 1 {
+            Server::named("blocking-lead").expire("a");
+            assert!(leadership.lost().is_session_lost());
+            return Err(Error::new(ErrorKind::Unexpected, "the result of a term that was lost is dropped"));
+        }
+        Ok(())
+    })?;
+    assert!(terms.len() == 2 && terms[0] < terms[1], "{terms:?}");
+    assert_eq!(coordinator.election("e").leader()?, None);
+    let failed = coordinator.election("e").lead(&shutdown, |_| Err(Error::new(ErrorKind::Unexpected, "failed")));
+    assert_eq!(failed.unwrap_err().to_string(), "failed");
+    shutdown.cancel();
+    coordinator.election("e").lead(&shutdown, |_| -> Result<(), Error> { unreachable!("shut down before") })
+}
+
+#[test]
+fn a_job_runs_once_in_a_period() -> Result<(), Error> {
+    let coordinator = Coordinator::connect("memory://blocking-once")?;
+    let (lock, hour) = (coordinator.lock("report"), Duration::from_secs(1_000 * 3_600));
+    let mut runs = 0;
+    for is_due in [true, false] {
+        let has_run = lock.once_in(hour, |guard| {
+            assert!(guard.is_held());
+            runs += 1;
+            Ok::<_, Error>(())
+        })?;
+        assert_eq!(has_run, is_due);
+    }
+    assert_eq!(runs, 1);
+    let shutdown = CancellationToken::new();
+    coordinator.lock("ticks").once_per(Duration::from_millis(20), &shutdown, |_| {
+        runs += 1;
+        if runs == 3 {
+            shutdown.cancel();
+        }
+        Ok::<_, Error>(())
+    })?;
+    assert_eq!((runs, coordinator.locks()?), (3, vec![]));
     Ok(())
 }
 

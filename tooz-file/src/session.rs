@@ -1,5 +1,6 @@
 //! A session: each verb is a request to the executor of its directory.
 
+use std::convert::Infallible;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,8 +21,7 @@ use crate::db::objects::{self, Target};
 use crate::error::{Outcome, timeout_error};
 use crate::process::executor::Executor;
 use crate::process::instances;
-use crate::process::state::{LocalSession, State};
-use crate::process::wakeups::Read;
+use crate::process::state::{LocalSession, Read, State};
 use crate::roster::enter::{self, OwnedEntry};
 use crate::roster::follow::FileFollower;
 use crate::roster::{declare, leave, replace, snapshot, wait};
@@ -88,8 +88,8 @@ impl FileSession {
             let over = self.over.clone().notified_owned();
             match self.run(read.clone()).await? {
                 Read::Ready(result) => return Ok(result),
-                Read::Wait(changed) => tokio::select! {
-                    () = changed => {}
+                Read::Wait(mut changed) => tokio::select! {
+                    _ = changed.changed() => {}
                     () = over => {}
                 },
             }
@@ -120,14 +120,15 @@ impl Session for FileSession {
     }
 
     async fn close(&self) -> Result<()> {
-        let session = self.id;
+        let (session, changed) = (self.id, self.executor.changed.clone().notified_owned());
         let end = move |state: &mut State| {
             state.end_session(session)?;
             Ok(state.has_sessions())
         };
         match self.executor.run(self.timeout, end).await {
-            // A program that forks next, or removes the directory, finds all files closed.
-            Ok(false) => self.executor.ended(self.timeout).await,
+            // A program that forks next, or removes the directory, finds all files closed. A worker that needs longer ends
+            // in the background.
+            Ok(false) => drop(timeout(self.timeout, changed).await),
             // Nothing is left to close: the directory was removed, or the session belongs to the parent process.
             Err(error) if !error.is_session_lost() => return Err(error),
             _ => {}
@@ -195,6 +196,18 @@ impl Session for FileSession {
 
     async fn rosters(&self, kind: Kind, after: Option<&Name>, limit: usize) -> Result<Vec<Name>> {
         self.names_of(kind.as_str(), "occupied", after, limit).await
+    }
+
+    async fn watch_names(&self, changed: &(dyn Fn() + Send + Sync)) -> Result<Infallible> {
+        loop {
+            let over = self.over.clone().notified_owned();
+            let mut named = self.run(State::watch_names).await?;
+            changed();
+            tokio::select! {
+                _ = named.changed() => {}
+                () = over => {}
+            }
+        }
     }
 
     fn server(&self) -> Option<String> {

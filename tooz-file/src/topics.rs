@@ -5,14 +5,12 @@ use rusqlite::{Connection, OptionalExtension, params};
 use tooz_core::driver::{Bounds, Message, Offset, Topics, support};
 use tooz_core::{Error, ErrorKind, Name, Result};
 
-use crate::db::objects::{self, Target};
+use crate::db::objects::{self, NAMES, Target};
 use crate::db::transaction::STEP;
 use crate::error::Outcome;
+use crate::layout::TOPIC;
 use crate::process::state::State;
 use crate::session::FileSession;
-
-/// The kind of the objects that are topics.
-const TOPIC: &str = "topic";
 
 /// The bytes that a row of SQLite can hold, less those of the other columns.
 const MAX_PAYLOAD: usize = 900_000_000;
@@ -92,6 +90,9 @@ fn publish(state: &mut State, target: &Target, payload: &[u8], keep: i64) -> Out
         let mut update = tx.db.prepare_cached("UPDATE objects SET newest = ?2, trimmed = ?3 WHERE id = ?1")?;
         update.execute([row.id, newest, trimmed])?;
         objects::notify_watchers(tx, row.id)?;
+        if row.newest == 0 {
+            objects::notify_watchers(tx, NAMES)?;
+        }
         Ok(offset_of(newest))
     })
 }

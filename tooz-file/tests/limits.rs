@@ -160,3 +160,19 @@ fn a_lock_is_released_when_the_runtime_of_its_session_ends() {
     let error = second.block_on(session.leave(&lock("l"), &held)).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::SessionLost, "{error}");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_session_that_closes_while_another_opens_does_not_wait_for_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let timeout = Duration::from_secs(60);
+    let rounds = async {
+        let mut last = try_open(directory.path(), timeout).await.unwrap();
+        for _ in 0..200 {
+            let (closed, next) = tokio::join!(last.close(), try_open(directory.path(), timeout));
+            closed.unwrap();
+            last = next.unwrap();
+            last.renew().await.unwrap();
+        }
+    };
+    tokio::time::timeout(timeout / 2, rounds).await.expect("a close has waited for its timeout");
+}

@@ -10,7 +10,7 @@ const PORT: u16 = 6379;
 const SENTINEL_PORT: u16 = 26379;
 
 /// Where the server is.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub(crate) enum Topology {
     Single(String, u16),
     Unix(PathBuf),
@@ -19,7 +19,7 @@ pub(crate) enum Topology {
 }
 
 /// A user name and a password, of which either may be missing.
-#[derive(Default)]
+#[derive(Default, PartialEq)]
 pub(crate) struct Login {
     pub(crate) username: Option<String>,
     pub(crate) password: Option<String>,
@@ -32,7 +32,7 @@ impl fmt::Debug for Login {
 }
 
 /// Files in PEM format. Without `ca` the certificates of the system count.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq)]
 #[allow(dead_code, reason = "a build without TLS reads no files")]
 pub(crate) struct Tls {
     pub(crate) ca: Option<PathBuf>,
@@ -41,7 +41,7 @@ pub(crate) struct Tls {
 }
 
 /// The content of the URL.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub(crate) struct Config {
     pub(crate) topology: Topology,
     pub(crate) login: Login,

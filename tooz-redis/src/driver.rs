@@ -60,12 +60,12 @@ fn open(url: &ServiceUrl) -> Result<Arc<dyn Driver>> {
     if config.tls.is_some() && !SUPPORTS_TLS {
         return Err(built_without_tls("tooz-redis"));
     }
-    Ok(Arc::new(Redis { config, histories: Mutex::default() }))
+    Ok(Arc::new(Redis { config: Arc::new(config), histories: Mutex::default() }))
 }
 
 #[derive(Debug)]
 struct Redis {
-    config: Config,
+    config: Arc<Config>,
     /// By namespace.
     histories: Mutex<HashMap<String, Arc<History>>>,
 }

@@ -86,7 +86,7 @@ pub(crate) fn from_fred(error: &FredError, address: &str) -> Error {
     Error::new(kind, message).with_context("address", address).with_source(io::Error::other(error.to_string()))
 }
 
-/// As [`from_fred`], for the first connection of a session.
+/// As [`from_fred`], for the first connections of a client.
 pub(crate) fn at_first(error: &FredError, address: &str, with_tls: bool) -> Error {
     match error.kind() {
         FredKind::IO | FredKind::Canceled if !with_tls && !error.details().contains("refused") => {

@@ -6,7 +6,8 @@
 //! | `{ns}:seq` | the last number of the sequence, which numbers entries and messages |
 //! | `{ns}:history` | a random name that the first session gives to the data |
 //! | `{ns}:sessions` | sorted set of session ids, by a time before which the session cannot be over |
-//! | `{ns}:session:<id>` | the member's name; the session lives as long as this key. Also the channel of the session |
+//! | `{ns}:session:<id>` | the member's name; the session lives as long as this key. `<id>` begins with the id of the client |
+//! | `{ns}:client:<id>` | no key, the channel of a client: the connections that sessions of a process share |
 //! | `{ns}:session:<id>:entries` | hash of the session's entries, `nonce roster` to `seq mode limit` |
 //! | `{ns}:session:<id>:withdrawn:<nonce>` | tombstone of a withdrawn entry |
 //! | `{ns}:<kind>:<name>`, `:shared`, `:members` | sorted sets of records by seq, one for each mode. The first is also the channel of the roster |
@@ -15,6 +16,7 @@
 //! | `{ns}:<kind>:<name>:version` | the version after the last change; exists while clients follow the roster |
 //! | `{ns}:declared:<kind>` | set of the names of declared rosters |
 //! | `{ns}:rosters:<kind>`, `{ns}:topics` | the names of rosters with entries, and of topics: sorted sets with score 0 |
+//! | `{ns}:names:new` | channel of the names that come into use: that of a roster without entries, which each one declares anew |
 //! | `{ns}:topic:<name>`, `:trimmed` | stream of messages, also the channel of the topic; the greatest offset that retention removed |
 
 use std::num::NonZeroU32;
@@ -41,7 +43,12 @@ impl Layout {
         Self { prefix: format!("{{{}}}:", escape(namespace.as_bytes())) }
     }
 
-    /// A session's key and channel.
+    /// A client's channel.
+    pub(crate) fn client(&self, id: &str) -> String {
+        format!("{}client:{id}", self.prefix)
+    }
+
+    /// A session's key.
     pub(crate) fn session(&self, id: &str) -> String {
         format!("{}session:{id}", self.prefix)
     }
@@ -56,6 +63,11 @@ impl Layout {
     /// The list of rosters with entries.
     pub(crate) fn rosters(&self, kind: Kind) -> String {
         format!("{}rosters:{}", self.prefix, kind.as_str())
+    }
+
+    /// The key that is followed as a roster to learn of new names.
+    pub(crate) fn new_names(&self) -> String {
+        format!("{}names:new", self.prefix)
     }
 
     /// The list of topics.

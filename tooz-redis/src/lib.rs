@@ -12,6 +12,8 @@ mod layout;
 mod notify;
 mod roster;
 mod session;
+mod session_state;
+mod shared_client;
 mod topics;
 
 pub use self::driver::DRIVER;

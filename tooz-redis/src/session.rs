@@ -1,12 +1,12 @@
 //! One session: how it begins, is kept alive and ends. The verbs are in `roster/` and `topics.rs`.
 
+use std::convert::Infallible;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tooz_core::driver::support::{lock, session_closed, session_lost};
 use tooz_core::driver::{
@@ -20,96 +20,51 @@ use crate::client::{CLOSE, Connections, OPEN, Reply, Script};
 use crate::config::Config;
 use crate::error::timed_out;
 use crate::history::{History, Opened, Opening};
-use crate::layout::{Layout, escape};
-use crate::notify::Subscriptions;
+use crate::layout::Layout;
 use crate::roster::RedisFollower;
+use crate::session_state::SessionState;
+use crate::shared_client::SharedClient;
 
 /// A session: a key on the server that lives as long as it is renewed.
 #[derive(Debug)]
 pub(crate) struct RedisSession {
-    pub(crate) connections: Arc<Connections>,
-    pub(crate) subscriptions: Arc<Subscriptions>,
+    pub(crate) client: Arc<SharedClient>,
+    pub(crate) state: Arc<SessionState>,
     pub(crate) layout: Layout,
-    /// Random, so that a session is never taken for an earlier one of the same member.
-    pub(crate) id: String,
-    pub(crate) key: String,
-    pub(crate) history: Arc<History>,
-    history_number: u64,
     ttl: Duration,
     /// Until when the session lives at least, on the client's clock: counted from the send of the last renewal.
     alive_until: Mutex<Moment>,
     closed: AtomicBool,
     losses: tokio::sync::Mutex<mpsc::UnboundedReceiver<Loss>>,
-    tasks: Vec<JoinHandle<()>>,
 }
 
 impl RedisSession {
-    pub(crate) async fn open(config: &Config, options: &SessionOptions, history: Arc<History>) -> Result<Self> {
+    pub(crate) async fn open(config: &Arc<Config>, options: &SessionOptions, history: Arc<History>) -> Result<Self> {
         let limited = timeout(options.timeout, Self::try_open(config, options, history)).await;
         limited.unwrap_or_else(|_| Err(timed_out(options.timeout, &config.address)))
     }
 
-    async fn try_open(config: &Config, options: &SessionOptions, history: Arc<History>) -> Result<Self> {
-        let connections = Arc::new(Connections::open(config, options.timeout).await?);
-        let (layout, id) = (Layout::new(&options.namespace), Nonce::random().to_string());
+    async fn try_open(config: &Arc<Config>, options: &SessionOptions, history: Arc<History>) -> Result<Self> {
+        let client = SharedClient::get(config, options).await?;
+        let (layout, id) = (Layout::new(&options.namespace), client.new_session_id());
         let key = layout.session(&id);
-        let (sender, losses) = mpsc::unbounded_channel();
-        let interval = config.health_check_interval.unwrap_or(options.timeout / 2).min(Duration::from_secs(2));
-        let subscriptions =
-            Arc::new(Subscriptions::new(connections.clone(), history.clone(), key.clone(), interval, sender));
         // The server counts in milliseconds.
         let ttl = Duration::from_millis(u64::try_from(options.ttl.as_millis()).unwrap_or(u64::MAX).max(1));
-        let mut session = Self {
-            connections,
-            layout,
-            id,
-            key,
-            history,
-            history_number: 0,
-            ttl,
-            alive_until: Mutex::new(Moment::now() + ttl),
-            closed: AtomicBool::new(false),
-            losses: losses.into(),
-            tasks: [tokio::spawn(subscriptions.clone().receive()), tokio::spawn(subscriptions.clone().maintain())]
-                .into(),
-            subscriptions,
-        };
-        session.begin(&options.member).await?;
-        Ok(session)
-    }
-
-    /// Writes the session's key, which also shows that the user may run all commands; then that notifications arrive.
-    async fn begin(&mut self, member: &Name) -> Result<()> {
-        let (ttl, greatest) = (self.ttl.as_millis().to_string(), self.history.greatest());
-        let (history, seen) = (Nonce::random().to_string(), greatest.to_string());
-        let earlier = self.history.latest_opening().map(|earlier| (earlier.number.to_string(), earlier.session));
-        let mut args = vec![self.id.as_bytes(), ttl.as_bytes(), member.as_bytes(), history.as_bytes(), seen.as_bytes()];
-        args.extend(earlier.iter().flat_map(|(number, session)| [number.as_bytes(), session.as_bytes()]));
-        let mut reply = self.connections.run(&OPEN, &self.key, &args).await?;
-        let name = String::from_utf8_lossy(&reply.bytes().unwrap_or_default()).into_owned();
-        let (last, number, knows_earlier) = (reply.natural()?, reply.natural()?, reply.natural()? == 1);
-        let opening = Opening { number, session: self.id.clone() };
-        self.history_number = self.history.opened(Opened { name, last, opening, knows_earlier }, greatest);
-        self.subscriptions.start(self.history_number).await?;
-        self.connections.set_client_name(&format!("tooz:{}", escape(member.as_bytes()))).await;
-        match self.connections.eviction_policy().await {
-            Some(policy) if policy != "noeviction" => {
-                tracing::warn!(policy, "the server may evict locks when its memory is full; set noeviction");
-            }
-            _ => {}
-        }
-        Ok(())
+        let alive_until = Mutex::new(Moment::now() + ttl);
+        let history_number = begin(&client.connections, &key, &id, ttl, &options.member, &history).await?;
+        let (sender, losses) = mpsc::unbounded_channel();
+        let state = Arc::new(SessionState::new(id, key, history, history_number, sender));
+        client.subscriptions.add(state.clone());
+        let (closed, losses) = (AtomicBool::new(false), losses.into());
+        Ok(Self { client, state, layout, ttl, alive_until, closed, losses })
     }
 
     /// Runs a script on one key, unless the session is closed. The session's key comes first among the arguments.
     pub(crate) async fn run(&self, script: &'static Script, key: &str, args: &[&[u8]]) -> Result<Reply> {
-        self.check_open()?;
-        let reply = self.connections.run(script, key, &[&[self.key.as_bytes()], args].concat()).await?;
+        self.state.check()?;
+        let args = [&[self.state.key.as_bytes()], args].concat();
+        let reply = self.client.connections.run(script, key, &args).await?;
         if reply.status() == "LOST" { Err(session_lost()) } else { Ok(reply) }
-    }
-
-    pub(crate) fn check_open(&self) -> Result<()> {
-        if self.closed.load(Ordering::SeqCst) { Err(session_closed()) } else { Ok(()) }
     }
 
     /// Whether the server cannot have ended the session yet.
@@ -118,9 +73,31 @@ impl RedisSession {
     }
 }
 
+/// Writes the session's key, which also shows that the user may run all commands. Returns the number of the history.
+async fn begin(
+    connections: &Connections,
+    key: &str,
+    id: &str,
+    ttl: Duration,
+    member: &Name,
+    history: &History,
+) -> Result<u64> {
+    let (ttl, greatest) = (ttl.as_millis().to_string(), history.greatest());
+    let (name, seen) = (Nonce::random().to_string(), greatest.to_string());
+    let earlier = history.latest_opening().map(|earlier| (earlier.number.to_string(), earlier.session));
+    let mut args = vec![id.as_bytes(), ttl.as_bytes(), member.as_bytes(), name.as_bytes(), seen.as_bytes()];
+    args.extend(earlier.iter().flat_map(|(number, session)| [number.as_bytes(), session.as_bytes()]));
+    let mut reply = connections.run(&OPEN, key, &args).await?;
+    let name = String::from_utf8_lossy(&reply.bytes().unwrap_or_default()).into_owned();
+    let (last, number, knows_earlier) = (reply.natural()?, reply.natural()?, reply.natural()? == 1);
+    let opening = Opening { number, session: id.to_owned() };
+    Ok(history.opened(Opened { name, last, opening, knows_earlier }, greatest))
+}
+
 impl Drop for RedisSession {
     fn drop(&mut self) {
-        self.tasks.iter().for_each(JoinHandle::abort);
+        self.client.subscriptions.remove(&self.state);
+        self.state.end(session_closed());
     }
 }
 
@@ -131,13 +108,13 @@ impl Session for RedisSession {
     }
 
     fn history(&self) -> u64 {
-        self.history_number
+        self.state.history_number
     }
 
     async fn renew(&self) -> Result<()> {
-        self.check_open()?;
+        self.state.check()?;
         let until = Moment::now() + self.ttl;
-        if !self.connections.prolong(&self.key, self.ttl).await? {
+        if !self.client.connections.prolong(&self.state.key, self.ttl).await? {
             return Err(session_lost());
         }
         let mut alive_until = lock(&self.alive_until);
@@ -151,11 +128,12 @@ impl Session for RedisSession {
         if self.closed.swap(true, Ordering::SeqCst) {
             return Ok(());
         }
-        self.subscriptions.close();
-        let limit = self.connections.timeout();
-        let ended = timeout(limit, self.connections.run(&CLOSE, &self.key, &[self.id.as_bytes()])).await;
-        self.tasks.iter().for_each(JoinHandle::abort);
-        ended.unwrap_or_else(|_| Err(self.connections.timeout_error(limit))).map(drop)
+        self.state.end(session_closed());
+        self.client.subscriptions.remove(&self.state);
+        let connections = &self.client.connections;
+        let limit = connections.timeout();
+        let ended = timeout(limit, connections.run(&CLOSE, &self.state.key, &[self.state.id.as_bytes()])).await;
+        ended.unwrap_or_else(|_| Err(connections.timeout_error(limit))).map(drop)
     }
 
     async fn lost(&self) -> Loss {
@@ -186,7 +164,7 @@ impl Session for RedisSession {
     }
 
     async fn snapshot(&self, roster: &Roster, newer_than: Option<Version>) -> Result<Snapshot> {
-        self.read_roster(roster, newer_than).await
+        self.state.until_end(self.read_roster(roster, newer_than)).await
     }
 
     fn follow<'a>(&'a self, roster: &'a Roster) -> Box<dyn Follow + 'a> {
@@ -194,7 +172,7 @@ impl Session for RedisSession {
     }
 
     async fn await_turn(&self, roster: &Roster, ticket: &Ticket) -> Result<()> {
-        self.wait_for_admission(roster, ticket).await
+        self.state.until_end(self.wait_for_admission(roster, ticket)).await
     }
 
     async fn declare(&self, roster: &Roster) -> Result<bool> {
@@ -213,8 +191,12 @@ impl Session for RedisSession {
         self.read_names(&self.layout.rosters(kind), after, limit).await
     }
 
+    async fn watch_names(&self, changed: &(dyn Fn() + Send + Sync)) -> Result<Infallible> {
+        self.watch_new_names(changed).await
+    }
+
     fn server(&self) -> Option<String> {
-        Some(self.connections.server())
+        Some(self.client.connections.server())
     }
 
     fn topics(&self) -> Option<&dyn Topics> {

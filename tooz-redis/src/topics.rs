@@ -28,7 +28,7 @@ impl Topics for RedisSession {
         let (key, keep) = (self.layout.topic(topic), keep.max(1).to_string());
         let mut reply = self.run(&PUBLISH, &key, &[payload, keep.as_bytes()]).await?;
         let offset = reply.natural()?;
-        self.history.saw(offset);
+        self.state.history.saw(offset);
         if reply.bytes().is_some() {
             // The message is published, whatever becomes of the retention: the next publisher goes on with it.
             let _ = self.run(&TRIM, &key, &[keep.as_bytes()]).await;
@@ -37,18 +37,7 @@ impl Topics for RedisSession {
     }
 
     async fn read(&self, topic: &Name, after: Offset, limit: usize) -> Result<Vec<Message>> {
-        let key = self.layout.topic(topic);
-        if let Some(messages) = self.read_now(&key, after, limit).await? {
-            return Ok(messages);
-        }
-        let mut receiver = self.subscriptions.subscribe(&key).await?;
-        loop {
-            if let Some(messages) = self.read_now(&key, after, limit).await? {
-                return Ok(messages);
-            }
-            // A timer that has run out, and a sender that is gone, both mean: look at the server.
-            let _ = timeout(BACKUP, receiver.changed()).await;
-        }
+        self.state.until_end(self.read_when_there(&self.layout.topic(topic), after, limit)).await
     }
 
     async fn names(&self, after: Option<&Name>, limit: usize) -> Result<Vec<Name>> {
@@ -62,6 +51,21 @@ impl Topics for RedisSession {
 }
 
 impl RedisSession {
+    /// The messages after `after`, as soon as there is one.
+    async fn read_when_there(&self, key: &str, after: Offset, limit: usize) -> Result<Vec<Message>> {
+        if let Some(messages) = self.read_now(key, after, limit).await? {
+            return Ok(messages);
+        }
+        let mut receiver = self.client.subscriptions.subscribe(key).await?;
+        loop {
+            if let Some(messages) = self.read_now(key, after, limit).await? {
+                return Ok(messages);
+            }
+            // A timer that has run out, and a sender that is gone, both mean: look at the server.
+            let _ = timeout(BACKUP, receiver.changed()).await;
+        }
+    }
+
     /// The messages after `after`, or `None` if there is none yet.
     async fn read_now(&self, key: &str, after: Offset, limit: usize) -> Result<Option<Vec<Message>>> {
         let (offset, next) = (after.to_string(), after.0.saturating_add(1).to_string());

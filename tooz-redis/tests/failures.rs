@@ -158,8 +158,9 @@ async fn a_full_server_grants_nothing_but_lets_go() {
 async fn a_server_without_connections_left_says_so() {
     let server = Server::start(&["--maxclients", "6"]).await;
     let _first = server.session("a").await;
-    let _second = server.session("b").await;
-    fails(&server.url(), ErrorKind::Unavailable, "maxclients").await;
+    let second = open(&format!("{}?db=1", server.url()), "b").await.unwrap();
+    fails(&format!("{}?db=2", server.url()), ErrorKind::Unavailable, "maxclients").await;
+    drop(second);
 }
 
 #[tokio::test]

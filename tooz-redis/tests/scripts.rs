@@ -156,7 +156,7 @@ async fn enter_keeps_unique_keys_unique() {
     assert_eq!(fixture.enter_keyed("b", "02", "refuse").await, ["TAKEN"]);
     assert_eq!(fixture.enter_keyed("b", "03", "take-over").await[0], "ADMITTED");
     settle().await;
-    assert_eq!(received(&mut losses), ["removed 01"]);
+    assert_eq!(received(&mut losses), ["removed 01 a"]);
     assert_eq!(fixture.nonces().await, ["03"]);
     fixture.expire("b").await;
     assert_eq!(fixture.enter_keyed("c", "04", "refuse").await[0], "ADMITTED", "a dead session has no member");
@@ -175,7 +175,7 @@ async fn leave_compares_the_ticket_and_notifies_the_successor_alone() {
     assert_eq!(fixture.leave("a", "01", &seq).await, ["DONE"]);
     assert_eq!(fixture.leave("a", "01", &seq).await, ["NONE"]);
     settle().await;
-    assert_eq!((received(&mut b), received(&mut c)), (vec!["admitted 02".to_owned()], vec![]));
+    assert_eq!((received(&mut b), received(&mut c)), (vec!["admitted 02 b".to_owned()], vec![]));
 }
 
 #[tokio::test]
@@ -189,7 +189,7 @@ async fn dead_waiters_are_passed_over() {
     assert_eq!(fixture.leave("a", "01", &seq).await, ["DONE"]);
     fixture.run(source!(echo), &key("c"), &[]).await;
     settle().await;
-    assert!(received(&mut c).contains(&"admitted 03".to_owned()));
+    assert!(received(&mut c).contains(&"admitted 03 c".to_owned()));
 }
 
 #[tokio::test]
@@ -202,7 +202,7 @@ async fn leave_notifies_all_readers_that_it_admits() {
     }
     fixture.leave("a", "01", &seq).await;
     settle().await;
-    assert_eq!(received(&mut b), ["admitted 02", "admitted 03"]);
+    assert_eq!(received(&mut b), ["admitted 02 b", "admitted 03 b"]);
 }
 
 #[tokio::test]
@@ -216,7 +216,7 @@ async fn leave_finds_a_later_entry_with_a_greater_limit() {
     assert_eq!(fixture.enter_as("b", "05", "x", "4").await[0], "WAITING");
     fixture.leave_as("a", &format!("{seq} 01 a x 3 ")).await;
     settle().await;
-    assert_eq!(received(&mut b), ["admitted 05"]);
+    assert_eq!(received(&mut b), ["admitted 05 b"]);
 }
 
 #[tokio::test]
@@ -253,7 +253,10 @@ async fn evict_notifies_the_owner_and_the_successor() {
     assert_eq!(fixture.run(source!(evict), LOCK, &[&key("c"), &seq]).await, ["DONE"]);
     assert_eq!(fixture.run(source!(evict), LOCK, &[&key("c"), &seq]).await, ["NONE"]);
     settle().await;
-    assert_eq!((received(&mut a), received(&mut b)), (vec!["removed 01".to_owned()], vec!["admitted 02".to_owned()]));
+    assert_eq!(
+        (received(&mut a), received(&mut b)),
+        (vec!["removed 01 a".to_owned()], vec!["admitted 02 b".to_owned()])
+    );
 }
 
 #[tokio::test]
@@ -279,7 +282,7 @@ async fn snapshot_leaves_out_dead_sessions_and_notifies_the_entries_that_this_ad
     fixture.expire("b").await;
     assert_eq!(fixture.nonces().await, ["02"]);
     settle().await;
-    assert_eq!(received(&mut c), ["admitted 02"]);
+    assert_eq!(received(&mut c), ["admitted 02 c"]);
     assert_eq!(fixture.run(source!(snapshot), LOCK, &[&key("dead")]).await, ["LOST"]);
 }
 

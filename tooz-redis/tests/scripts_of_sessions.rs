@@ -49,7 +49,7 @@ async fn close_removes_every_entry_and_notifies_the_successors() {
         assert_eq!(fixture.run(source!(close), &key("a"), &["a"]).await, [status]);
     }
     settle().await;
-    assert_eq!(received(&mut b), ["admitted 02"]);
+    assert_eq!(received(&mut b), ["admitted 02 b"]);
     let rest = fixture.keys().await;
     assert!(
         rest.iter().all(|key| !key.contains("session:a") && (!key.contains(":lock:") || key.contains(":lock:x"))),

@@ -10,6 +10,7 @@ use tooz_core::{Characteristic, Error, ErrorKind, Result, ServiceUrl, inventory}
 
 use crate::client::{GREATEST_TTL, SUPPORTS_TLS};
 use crate::config::{ClientCrate, Config};
+use crate::error::Fault;
 use crate::history::History;
 use crate::session::ZooKeeperSession;
 
@@ -57,6 +58,6 @@ impl Driver for ZooKeeper {
     }
 
     async fn open(&self, options: &SessionOptions) -> Result<Box<dyn Session>> {
-        Ok(Box::new(ZooKeeperSession::open(&self.config, &self.history, options).await?))
+        Ok(Box::new(ZooKeeperSession::open(&self.config, &self.history, options).await.map_err(Fault::into_error)?))
     }
 }

@@ -1,13 +1,13 @@
 //! What a request can fail with, and the error of tooz that a caller gets for it.
 //!
 //! Each client backend translates the codes of its crate into a [`Fault`]. Verbs handle the faults that they expect; every
-//! other fault becomes an error here.
+//! other fault becomes an error at the end of the verb.
 
 use std::error::Error as StdError;
 
 use tooz_core::{Error, ErrorKind};
 
-/// The outcome of a request to ZooKeeper.
+/// The outcome of a request to ZooKeeper, and of a verb.
 pub(crate) type Answer<T> = Result<T, Fault>;
 
 /// Why a request failed.
@@ -33,28 +33,28 @@ impl Fault {
     pub(crate) fn is_session_lost(&self) -> bool {
         matches!(self, Self::Failed(error) if error.is_session_lost())
     }
+
+    /// The error that a caller gets. A method, because an `Error` that is made `From` a private type would make `?` ambiguous
+    /// in every program that links this driver.
+    pub(crate) fn into_error(self) -> Error {
+        match self {
+            Self::Failed(error) => error,
+            Self::Denied => Error::new(
+                ErrorKind::AuthFailed,
+                "the znode's access list does not allow the request with these credentials; \
+                 credentials belong into the URL as user:password@",
+            ),
+            Self::NoNode | Self::NodeExists | Self::NotEmpty | Self::BadVersion => Error::new(
+                ErrorKind::Unexpected,
+                format!("ZooKeeper answered {self:?}, which the driver does not expect"),
+            ),
+        }
+    }
 }
 
 impl From<Error> for Fault {
     fn from(error: Error) -> Self {
         Self::Failed(error)
-    }
-}
-
-impl From<Fault> for Error {
-    fn from(fault: Fault) -> Self {
-        match fault {
-            Fault::Failed(error) => error,
-            Fault::Denied => Self::new(
-                ErrorKind::AuthFailed,
-                "the znode's access list does not allow the request with these credentials; \
-                 credentials belong into the URL as user:password@",
-            ),
-            Fault::NoNode | Fault::NodeExists | Fault::NotEmpty | Fault::BadVersion => Self::new(
-                ErrorKind::Unexpected,
-                format!("ZooKeeper answered {fault:?}, which the driver does not expect"),
-            ),
-        }
     }
 }
 

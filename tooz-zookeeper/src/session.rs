@@ -1,5 +1,6 @@
 //! A session: it hands each verb to the part that implements it, and ends in time.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,19 +11,22 @@ use tooz_core::driver::{
     Follow, Kind, Loss, NewEntry, Nonce, Roster, Seq, Session, SessionOptions, Snapshot, Standing, Ticket, Topics,
     Version,
 };
-use tooz_core::time::Moment;
+use tooz_core::time::{Moment, sleep_until};
 use tooz_core::{Name, Result};
 
 use crate::cleanup::{self, Cleanup};
-use crate::client::{Client, ConnectOptions};
+use crate::client::Client;
 use crate::config::Config;
-use crate::error::{Fault, session_lost};
+use crate::error::{Answer, Fault, session_lost};
 use crate::history::History;
 use crate::layout::{Layout, parent};
 use crate::own_entries::OwnEntries;
 use crate::renewal::Renewals;
 use crate::roster::{Rosters, ZooKeeperFollower};
 use crate::topics::ZooKeeperTopics;
+
+/// A longer sleep would not notice in time that the host was suspended.
+const SUSPEND_CHECK: Duration = Duration::from_secs(1);
 
 /// The session as core sees it.
 #[derive(Debug)]
@@ -39,9 +43,9 @@ pub(crate) struct ZooKeeperSession {
 }
 
 impl ZooKeeperSession {
-    pub(crate) async fn open(config: &Config, history: &Arc<History>, options: &SessionOptions) -> Result<Self> {
+    pub(crate) async fn open(config: &Config, history: &Arc<History>, options: &SessionOptions) -> Answer<Self> {
         let opened = Moment::now();
-        let client = Client::connect(&ConnectOptions { config, ttl: options.ttl, timeout: options.timeout }).await?;
+        let client = Client::connect(config, options.ttl, options.timeout).await?;
         let sent = Moment::now();
         let layout = Arc::new(Layout::new(&config.chroot, &options.namespace));
         let id = start_heartbeat(&client, &layout, options.member.as_bytes(), history).await?;
@@ -51,8 +55,8 @@ impl ZooKeeperSession {
         let (sender, losses) = mpsc::unbounded_channel();
         let rosters = Rosters::new(client.clone(), layout.clone(), id, own.clone(), cleanup.clone(), sender);
         let background = [
-            tokio::spawn(end_in_time(client.clone(), renewals.clone(), cleanup.clone())).abort_handle(),
-            tokio::spawn(cleanup::run(Arc::downgrade(&cleanup))).abort_handle(),
+            client.spawn(end_in_time(client.clone(), renewals.clone(), cleanup.clone())),
+            client.spawn(cleanup::run(Arc::downgrade(&cleanup))),
         ];
         Ok(Self {
             hosts: config.hosts.join(", "),
@@ -68,20 +72,25 @@ impl ZooKeeperSession {
     }
 }
 
-async fn start_heartbeat(client: &Client, layout: &Layout, member: &[u8], history: &Arc<History>) -> Result<i64> {
+async fn start_heartbeat(client: &Client, layout: &Layout, member: &[u8], history: &Arc<History>) -> Answer<i64> {
     let path = layout.heartbeat(Nonce::random());
     match client.start_heartbeat(&path, member, history).await {
         Err(Fault::NoNode) => {
             client.create_all(parent(&path)).await?;
-            Ok(client.start_heartbeat(&path, member, history).await?)
+            client.start_heartbeat(&path, member, history).await
         }
-        outcome => Ok(outcome?),
+        outcome => outcome,
     }
 }
 
-/// Ends the session when its deadline has passed, whatever the client crate believes and keeps alive.
+/// Ends the session when the leader may end it, whatever the client crate believes and keeps alive.
 async fn end_in_time(client: Arc<Client>, renewals: Arc<Renewals>, cleanup: Arc<Cleanup>) {
-    renewals.expired().await;
+    while !renewals.expiry().has_passed() && client.check().is_ok() {
+        tokio::select! {
+            () = sleep_until(renewals.expiry(), SUSPEND_CHECK) => {}
+            _ = client.ended() => {}
+        }
+    }
     client.end("it was not renewed in time");
     // Entries that the client crate has moved into another session, or that the server keeps, are removed at once if possible.
     let _ = client.close(async |backend| cleanup.remove_all(&*backend).await).await;
@@ -98,14 +107,18 @@ impl Session for ZooKeeperSession {
     }
 
     async fn renew(&self) -> Result<()> {
-        self.renewals.renew().await
+        self.renewals.renew().await.map_err(Fault::into_error)
+    }
+
+    fn expiry(&self) -> Option<Moment> {
+        Some(self.renewals.expiry())
     }
 
     async fn close(&self) -> Result<()> {
         let was_open = self.client.check().is_ok();
         self.client.end("it was closed");
         match self.client.close(async |backend| self.cleanup.remove_all(&*backend).await).await {
-            Err(fault) if was_open && fault.is_retryable() => Err(fault.into()),
+            Err(fault) if was_open && fault.is_retryable() => Err(fault.into_error()),
             _ => Ok(()),
         }
     }
@@ -120,27 +133,27 @@ impl Session for ZooKeeperSession {
     }
 
     async fn enter(&self, roster: &Roster, entry: NewEntry<'_>) -> Result<Standing> {
-        self.rosters.enter(roster, entry).await
+        self.rosters.enter(roster, entry).await.map_err(Fault::into_error)
     }
 
     async fn leave(&self, roster: &Roster, ticket: &Ticket) -> Result<bool> {
-        self.rosters.leave(roster, ticket).await
+        self.rosters.leave(roster, ticket).await.map_err(Fault::into_error)
     }
 
     async fn withdraw(&self, roster: &Roster, nonce: Nonce) -> Result<()> {
-        self.rosters.withdraw(roster, nonce).await
+        self.rosters.withdraw(roster, nonce).await.map_err(Fault::into_error)
     }
 
     async fn replace(&self, roster: &Roster, ticket: &Ticket, value: &[u8]) -> Result<()> {
-        self.rosters.replace(roster, ticket, value).await
+        self.rosters.replace(roster, ticket, value).await.map_err(Fault::into_error)
     }
 
     async fn evict(&self, roster: &Roster, seq: Seq) -> Result<bool> {
-        self.rosters.evict(roster, seq).await
+        self.rosters.evict(roster, seq).await.map_err(Fault::into_error)
     }
 
     async fn snapshot(&self, roster: &Roster, newer_than: Option<Version>) -> Result<Snapshot> {
-        self.rosters.snapshot(roster, newer_than).await
+        self.rosters.snapshot(roster, newer_than).await.map_err(Fault::into_error)
     }
 
     fn follow<'a>(&'a self, roster: &'a Roster) -> Box<dyn Follow + 'a> {
@@ -148,23 +161,27 @@ impl Session for ZooKeeperSession {
     }
 
     async fn await_turn(&self, roster: &Roster, ticket: &Ticket) -> Result<()> {
-        self.rosters.await_turn(roster, ticket).await
+        self.rosters.await_turn(roster, ticket).await.map_err(Fault::into_error)
     }
 
     async fn declare(&self, roster: &Roster) -> Result<bool> {
-        self.rosters.declare(roster).await
+        self.rosters.declare(roster).await.map_err(Fault::into_error)
     }
 
     async fn retract(&self, roster: &Roster) -> Result<()> {
-        self.rosters.retract(roster).await
+        self.rosters.retract(roster).await.map_err(Fault::into_error)
     }
 
     async fn declared(&self, kind: Kind) -> Result<Vec<Name>> {
-        self.rosters.declared(kind).await
+        self.rosters.declared(kind).await.map_err(Fault::into_error)
     }
 
     async fn rosters(&self, kind: Kind, after: Option<&Name>, limit: usize) -> Result<Vec<Name>> {
-        self.rosters.used(kind, after, limit).await
+        self.rosters.used(kind, after, limit).await.map_err(Fault::into_error)
+    }
+
+    async fn watch_names(&self, changed: &(dyn Fn() + Send + Sync)) -> Result<Infallible> {
+        self.rosters.watch_names(changed).await.map_err(Fault::into_error)
     }
 
     fn server(&self) -> Option<String> {

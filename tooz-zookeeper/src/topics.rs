@@ -12,7 +12,7 @@ use tooz_core::driver::{Bounds, Message, Offset, Topics};
 use tooz_core::{Error, ErrorKind, Name, Result};
 
 use crate::client::{Client, CreateMode, any_fired};
-use crate::error::{Fault, session_lost};
+use crate::error::{Answer, Fault, session_lost};
 use crate::layout::{LAST_OFFSET, Layout, message, message_prefix, name_of, offset, sorted_behind};
 use crate::limits::check_size;
 
@@ -37,6 +37,24 @@ impl ZooKeeperTopics {
 #[async_trait]
 impl Topics for ZooKeeperTopics {
     async fn publish(&self, topic: &Name, payload: &[u8], keep: u64) -> Result<Offset> {
+        self.append(topic, payload, keep).await.map_err(Fault::into_error)
+    }
+
+    async fn read(&self, topic: &Name, after: Offset, limit: usize) -> Result<Vec<Message>> {
+        self.read_or_wait(topic, after, limit).await.map_err(Fault::into_error)
+    }
+
+    async fn names(&self, after: Option<&Name>, limit: usize) -> Result<Vec<Name>> {
+        self.list(after, limit).await.map_err(Fault::into_error)
+    }
+
+    async fn bounds(&self, topic: &Name) -> Result<Bounds> {
+        self.read_bounds(topic).await.map_err(Fault::into_error)
+    }
+}
+
+impl ZooKeeperTopics {
+    async fn append(&self, topic: &Name, payload: &[u8], keep: u64) -> Answer<Offset> {
         let topic = self.layout.topic(topic);
         check_size(&topic, payload)?;
         let prefix = message_prefix(&topic);
@@ -48,7 +66,7 @@ impl Topics for ZooKeeperTopics {
         };
         let Some(published) = offset(&path) else {
             self.client.delete_if_exists(&path).await?;
-            return Err(full());
+            return Err(full().into());
         };
         let last_old = Offset(published.0.saturating_sub(keep.max(1)));
         if last_old.0 > 0 {
@@ -60,11 +78,11 @@ impl Topics for ZooKeeperTopics {
         Ok(published)
     }
 
-    async fn read(&self, topic: &Name, after: Offset, limit: usize) -> Result<Vec<Message>> {
+    async fn read_or_wait(&self, topic: &Name, after: Offset, limit: usize) -> Answer<Vec<Message>> {
         self.client.check()?;
         let topic = self.layout.topic(topic);
         if after >= LAST_OFFSET {
-            return Err(session_lost(&self.client.ended().await));
+            return Err(session_lost(&self.client.ended().await).into());
         }
         let next = message(&topic, Offset(after.0 + 1));
         let wakeup = Arc::new(Notify::new());
@@ -79,7 +97,7 @@ impl Topics for ZooKeeperTopics {
                 let Some((names, watch)) = self.client.children_watched(&topic, &wakeup).await? else { continue };
                 let bounds = bounds(&names);
                 if bounds.newest > after {
-                    return Err(gap(after, bounds.trimmed));
+                    return Err(gap(after, bounds.trimmed).into());
                 }
                 // There is no later message: a znode of another program has taken the number.
                 any_fired(&wakeup, || watch.has_fired()).await;
@@ -91,7 +109,7 @@ impl Topics for ZooKeeperTopics {
         }
     }
 
-    async fn names(&self, after: Option<&Name>, limit: usize) -> Result<Vec<Name>> {
+    async fn list(&self, after: Option<&Name>, limit: usize) -> Answer<Vec<Name>> {
         let parent = self.layout.topics();
         let (synced, znodes) = join!(self.client.sync(), self.client.children(&parent));
         synced?;
@@ -99,17 +117,15 @@ impl Topics for ZooKeeperTopics {
         Ok(names.take(limit).collect())
     }
 
-    async fn bounds(&self, topic: &Name) -> Result<Bounds> {
+    async fn read_bounds(&self, topic: &Name) -> Answer<Bounds> {
         let topic = self.layout.topic(topic);
         let (synced, names) = join!(self.client.sync(), self.client.children(&topic));
         synced?;
         Ok(bounds(&names?))
     }
-}
 
-impl ZooKeeperTopics {
     /// Reads messages up to the first one that does not exist.
-    async fn messages(&self, topic: &str, after: Offset, count: u64) -> Result<Vec<Message>> {
+    async fn messages(&self, topic: &str, after: Offset, count: u64) -> Answer<Vec<Message>> {
         let offsets = (1..=count).map(|step| Offset(after.0 + step));
         let reads = offsets.clone().map(|offset| {
             let path = message(topic, offset);
@@ -120,14 +136,14 @@ impl ZooKeeperTopics {
             match answer {
                 Ok((payload, _)) => messages.push(Message { offset, payload }),
                 Err(Fault::NoNode) => break,
-                Err(fault) => return Err(fault.into()),
+                Err(fault) => return Err(fault),
             }
         }
         Ok(messages)
     }
 
     /// The greatest number that was given, as an offset: how many children were ever created.
-    async fn newest(&self, topic: &str) -> Result<Offset> {
+    async fn newest(&self, topic: &str) -> Answer<Offset> {
         let stat = self.client.exists(topic).await?.unwrap_or_default();
         // ZooKeeper counts creations plus deletions; the children are creations minus deletions.
         Ok(Offset(u64::from(stat.cversion.wrapping_add(stat.children) as u32) / 2))

@@ -5,6 +5,7 @@
 mod support;
 
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::net::TcpListener;
@@ -44,6 +45,7 @@ fn main() -> ExitCode {
             .trial("a_host_that_never_answers_is_skipped", Needs::NOTHING, a_host_that_never_answers)
             .trial("an_entry_that_leaves_at_once_costs_no_watch", own, an_entry_that_leaves_at_once_costs_no_watch)
             .trial("credentials_are_sent_again_after_a_restart", own, credentials_are_sent_again_after_a_restart)
+            .trial("a_runtime_that_ends_with_open_watches_causes_no_panic", Needs::NOTHING, a_runtime_that_ends)
             .trial("unused_rosters_are_removed", own, unused_rosters_are_removed)
             .trial("a_value_over_the_limit_is_a_clear_error", Needs::NOTHING, a_value_over_the_limit_is_a_clear_error),
     )
@@ -241,6 +243,36 @@ async fn an_entry_that_leaves_at_once_costs_no_watch(context: Context) -> Result
     let b = Client::open(&context, TTL, LIMIT).await?;
     assert!(b.session.evict(&roster, evicted.seq).await?);
     assert!(matches!(soon("the loss", a.session.lost()).await, Loss::Entry(nonce) if nonce == evicted.nonce));
+    Ok(())
+}
+
+async fn a_runtime_that_ends(context: Context) -> Result<(), Failure> {
+    static PANICS: AtomicUsize = AtomicUsize::new(0);
+    let report = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        // The files of trials, which fail by panics too, are elsewhere.
+        if panic.location().is_some_and(|location| location.file().contains("/zookeeper-")) {
+            PANICS.fetch_add(1, Ordering::SeqCst);
+        }
+        report(panic);
+    }));
+    // The session is opened in a runtime that ends, and used in this one.
+    let opening = context.clone();
+    let open = move || {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        runtime.block_on(Client::open(&opening, TTL, LIMIT)).map(|client| (client, runtime))
+    };
+    let (a, runtime) = tokio::task::spawn_blocking(open).await??;
+    for number in 0..20 {
+        a.hold(&lock(&number.to_string())).await?;
+    }
+    // The watches on the entries are set.
+    sleep(Duration::from_millis(200)).await;
+    runtime.shutdown_background();
+    sleep(Duration::from_millis(200)).await;
+    drop(a);
+    sleep(Duration::from_millis(200)).await;
+    assert_eq!(PANICS.load(Ordering::SeqCst), 0, "a client crate panicked");
     Ok(())
 }
 

@@ -8,14 +8,17 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::join_all;
+use futures_util::future::{join_all, try_join_all};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::time::{sleep, timeout};
+use tooz_conformance::children::ChildContext;
 use tooz_conformance::proxy::{Direction, Proxy};
 use tooz_conformance::servers::{Deployment, zookeeper};
 use tooz_conformance::{Context, Failure, Harness, Needs};
-use tooz_core::driver::{Driver, IfTaken, Key, Kind, Loss, Mode, NewEntry, Offset, Roster, Session, Standing};
+use tooz_core::driver::{
+    Driver, IfTaken, Key, Kind, Loss, Mode, NewEntry, Offset, Roster, Session, SessionOptions, Standing,
+};
 use tooz_core::{ErrorKind, Name};
 use zookeeper_async::{Acl, CreateMode, Permission, ZooKeeper};
 
@@ -30,6 +33,8 @@ fn main() -> ExitCode {
     tooz_conformance::main(
         harness
             .only_own()
+            .role("crowd", open_fifty_sessions)
+            .trial("the_sessions_of_a_process_share_one_thread", Needs::NOTHING, one_thread)
             .trial("an_emptied_server_is_another_history", own, an_emptied_server)
             .trial("an_entry_removed_while_disconnected_is_reported", own, an_entry_removed_while_disconnected)
             .trial("an_offset_at_the_end_of_its_range_waits", Needs::NOTHING, an_offset_at_the_end_of_its_range)
@@ -41,6 +46,44 @@ fn main() -> ExitCode {
             .trial("a_tls_port_says_what_to_do", Needs::NOTHING, a_tls_port)
             .trial("a_renewal_needs_no_free_slot", own, a_renewal_needs_no_free_slot),
     )
+}
+
+/// Counts the threads of the client crates and the descriptors of this process.
+fn threads_and_descriptors() -> Result<(usize, usize), Failure> {
+    let names = std::fs::read_dir("/proc/self/task")?.map(|task| std::fs::read_to_string(task?.path().join("comm")));
+    let names = names.collect::<Result<Vec<_>, _>>()?;
+    let threads = names.iter().filter(|name| ["tooz-zookeeper", "async-io"].contains(&name.trim())).count();
+    Ok((threads, std::fs::read_dir("/proc/self/fd")?.count()))
+}
+
+/// A child process, so that no other trial has sessions in it.
+async fn open_fifty_sessions(child: ChildContext) -> Result<(), Failure> {
+    let before = threads_and_descriptors()?;
+    let (driver, options) = (child.driver()?, child.session_options("member")?);
+    let options = SessionOptions::new(options.namespace, options.member, TTL, 5 * LIMIT);
+    let sessions = try_join_all((0..50).map(|_| driver.open(&options))).await?;
+    let after = threads_and_descriptors()?;
+    child.send(&(after.0 - before.0, after.1 - before.1))?;
+    // A session that was dropped does not keep the next ones from the same thread.
+    drop(sessions);
+    let _next = driver.open(&options).await?;
+    child.send(&threads_and_descriptors()?.0)?;
+    child.receive().await
+}
+
+async fn one_thread(context: Context) -> Result<(), Failure> {
+    if !cfg!(target_os = "linux") {
+        return Err(Failure::ignored("only Linux lists the threads of a process in a file system"));
+    }
+    let mut child = context.spawn("crowd", &())?;
+    let (threads, descriptors): (usize, usize) = child.receive().await?;
+    println!("50 sessions: {threads} threads, {descriptors} descriptors");
+    // zookeeper-client has a thread of its own, too.
+    assert!(threads <= 2, "50 sessions have {threads} threads");
+    assert!(descriptors <= 50 + 12, "50 sessions have {descriptors} descriptors");
+    let threads: usize = child.receive().await?;
+    assert!(threads <= 2, "after 50 sessions were dropped there are {threads} threads");
+    Ok(())
 }
 
 /// A client without the driver.

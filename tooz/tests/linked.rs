@@ -1,5 +1,7 @@
 //! A program that names no driver has the drivers of the features that are enabled, and an error names the others.
 
+use std::time::Duration;
+
 use tooz::{ErrorKind, Registry};
 
 const FEATURES: [(&str, &str, bool); 5] = [
@@ -22,6 +24,22 @@ fn the_linker_keeps_the_drivers_of_the_features() {
             }
         }
     }
+}
+
+/// No linked driver adds a type that `tooz::Error` is made from, so the compiler infers the error of the work.
+#[tokio::test]
+async fn a_question_mark_behind_run_needs_no_error_type() -> tooz::Result<()> {
+    let shutdown = tooz::CancellationToken::new();
+    tooz::scope("memory://inferred", |coordinator| async move {
+        let guard = coordinator.lock("l").acquire().await?;
+        guard.run(async { Ok(()) }).await?;
+        guard.release().await?;
+        coordinator.election("e").lead(&shutdown, async |_| Ok(())).await?;
+        coordinator.lock("l").once_in(Duration::from_secs(1), async |_| Ok(())).await?;
+        Ok(())
+    })
+    .await?;
+    Ok(())
 }
 
 #[test]

@@ -15,7 +15,6 @@ use super::feed::{self, Update};
 use super::keys::{self, Action};
 use super::model::Model;
 use super::screen::{self, Title};
-use crate::arguments::duration;
 use crate::backend::Backend;
 use crate::commands::session::with_session;
 use crate::exit::{Failure, Result, USAGE};
@@ -28,13 +27,9 @@ const CLOCK: Duration = Duration::from_secs(1);
 
 /// Shows what is in use, live: locks, semaphores and elections with holders and waiters, groups and topics.
 ///
-/// The backend reports each change of an object, which is shown at once. New names are found by listing them.
+/// The backend reports each change, which is shown at once. While nothing changes, it is not asked.
 #[derive(Args, Debug)]
-pub(crate) struct Top {
-    /// How often new names are listed.
-    #[arg(long, value_parser = duration, default_value = "1s", value_name = "TIME")]
-    interval: Duration,
-}
+pub(crate) struct Top {}
 
 impl Top {
     pub(crate) async fn run(&self, backend: &Backend) -> Result<u8> {
@@ -43,7 +38,7 @@ impl Top {
         }
         let shown = backend.parsed()?.to_string();
         with_session(backend, async |coordinator| {
-            let updates = feed::start(coordinator, self.interval);
+            let updates = feed::start(coordinator);
             let mut terminal = ratatui::try_init()?;
             // Restores the terminal on every way out.
             let _restore = Restore;

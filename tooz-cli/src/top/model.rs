@@ -3,7 +3,8 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
-use super::feed::{Content, Update};
+use super::feed::Update;
+use super::follower::Content;
 use crate::inspect::{Kind, Object};
 
 /// The order of the rows.

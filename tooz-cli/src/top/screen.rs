@@ -6,7 +6,7 @@ use ratatui::style::{Modifier, Style, Stylize};
 use ratatui::text::Line;
 use ratatui::widgets::{Block, Borders, Paragraph, Row, Table, TableState};
 
-use super::feed::Content;
+use super::follower::Content;
 use super::model::{Mode, Model};
 use crate::inspect::{Kind, Object, ParticipantView};
 use crate::output::age;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use libtest_mimic::{Arguments, Trial};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
+use tooz_conformance::proxy::Proxy;
 use tooz_conformance::servers::{Deployment, DeploymentSpec};
 
 use super::beat;
@@ -66,6 +67,21 @@ impl Backend {
         eventually(&what, || {
             self.tooz(&["lock", "show", lock, "--json"]).stdout.matches("\"token\":").count() == count
         });
+    }
+
+    /// A proxy in front of the server, and the URL through it.
+    pub(crate) fn behind_proxy(&self) -> (Proxy, String) {
+        let (runtime, deployment) = self.deployment.as_ref().unwrap();
+        let address = &deployment.addresses()[0];
+        let proxy = runtime.block_on(Proxy::start(address)).unwrap();
+        let url = self.at(&proxy.address());
+        (proxy, url)
+    }
+
+    /// The URL of a server at another address.
+    pub(crate) fn at(&self, address: &str) -> String {
+        let (_, deployment) = self.deployment.as_ref().unwrap();
+        self.url.replace(&deployment.addresses()[0], address)
     }
 
     pub(crate) fn freeze(&self) {

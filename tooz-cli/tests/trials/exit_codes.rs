@@ -5,7 +5,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use crate::support::program::{Finished, tooz};
-use crate::support::{Backend, Beats};
+use crate::support::{Backend, Beats, Program};
 
 pub(super) fn the_exit_code_is_the_commands(backend: &Backend) {
     backend.run(&["x"], "exit 7").finish().assert_code(7);
@@ -14,6 +14,14 @@ pub(super) fn the_exit_code_is_the_commands(backend: &Backend) {
     backend.tooz(&["run", "x", "--", "/etc/passwd"]).assert_code(126);
     backend.tooz(&["run"]).assert_code(2);
     backend.assert_free("x");
+}
+
+pub(super) fn a_backend_that_is_away_is_unavailable(backend: &Backend) {
+    let url = format!("{}&timeout=1s", backend.at("127.0.0.1:1"));
+    for arguments in [&["run", "x", "--", "true"][..], &["lead", "x", "--", "true"], &["ls"], &["lock", "show", "x"]] {
+        let finished = Program::start(&url, arguments).finish().assert_code(69);
+        assert!(finished.stderr.contains("127.0.0.1:1"), "{}", finished.stderr);
+    }
 }
 
 pub(super) fn a_lock_that_is_not_free_is_a_conflict(backend: &Backend) {

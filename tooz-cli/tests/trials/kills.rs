@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use rustix::process::{Signal, kill_process};
 
+use crate::support::program::is_alive;
 use crate::support::{Backend, Beats, Program, eventually};
 
 /// How long a holder may take on a loaded machine to notice that its lock was broken.
@@ -89,6 +90,47 @@ pub(super) fn the_command_is_terminated(backend: &Backend) {
     let pair = Pair::start(backend, &[], "");
     kill_process(pair.holder.command(), Signal::TERM).unwrap();
     assert_eq!(pair.finish(backend), Some(143));
+}
+
+pub(super) fn the_program_and_the_command_are_terminated(backend: &Backend) {
+    let pair = Pair::start(backend, &[], "");
+    let command = pair.holder.command();
+    pair.holder.signal(Signal::TERM);
+    // The program may have passed it on already.
+    let _ = kill_process(command, Signal::TERM);
+    assert_eq!(pair.finish(backend), Some(143));
+}
+
+pub(super) fn both_processes_of_tooz_are_killed(backend: &Backend) {
+    let [first, second] = ["first", "second"].map(|name| Beats::new(backend.directory.path(), name));
+    // The kernel kills the command itself, so it must not be a shell with a child.
+    let holder = backend.run(&["x"], &format!("exec {}", first.forever()));
+    first.wait_for_start();
+    let waiter = backend.run(&["x"], &second.during(Duration::from_millis(100)));
+    backend.wait_for_clients("x", 2);
+    let (both, command) = ([holder.id(), holder.runner()], holder.command());
+    for signal in [Signal::STOP, Signal::KILL] {
+        both.iter().for_each(|process| kill_process(*process, signal).unwrap());
+    }
+    eventually("the kernel kills the command", || !is_alive(command));
+    first.assert_ended();
+    waiter.finish().assert_code(0);
+    first.assert_before(&second);
+    backend.assert_free("x");
+}
+
+pub(super) fn signals_reach_the_command(backend: &Backend) {
+    let signals = [Signal::HUP, Signal::INT, Signal::QUIT, Signal::USR1, Signal::USR2];
+    for (code, signal) in (41..).zip(signals) {
+        let file = backend.directory.path().join(code.to_string());
+        let number = signal.as_raw();
+        let script = format!("trap 'exit {code}' {number}; echo > '{}'; while :; do sleep 0.05; done", file.display());
+        let program = backend.run(&["x"], &script);
+        eventually("the command runs", || file.exists());
+        program.signal(signal);
+        program.finish().assert_code(code);
+    }
+    backend.assert_free("x");
 }
 
 pub(super) fn another_client_breaks_the_lock(backend: &Backend) {

@@ -8,7 +8,7 @@ use crate::support::Backend;
 pub(crate) struct NamedTrial {
     pub(crate) name: &'static str,
     pub(crate) run: fn(&Backend),
-    /// Whether it freezes the server or waits for a TTL.
+    /// Whether it needs a server: to freeze it, to cut it off, or to count what it is asked.
     pub(crate) needs_server: bool,
 }
 
@@ -36,6 +36,9 @@ pub(crate) fn all() -> Vec<NamedTrial> {
         kills::the_program_is_terminated,
         kills::a_command_that_ignores_sigterm_is_killed,
         kills::the_command_is_terminated,
+        kills::the_program_and_the_command_are_terminated,
+        kills::both_processes_of_tooz_are_killed,
+        kills::signals_reach_the_command,
         kills::a_waiting_program_is_terminated,
         kills::another_client_breaks_the_lock,
         kills::what_the_command_leaves_running_is_ended,
@@ -48,16 +51,20 @@ pub(crate) fn all() -> Vec<NamedTrial> {
         services::another_leader_follows,
         services::a_deposed_leader_leads_again,
         services::the_command_decides_what_a_signal_means,
+        services::a_killed_service_leaves_nothing_held_and_nothing_running,
         services::a_period_has_one_run,
         services::each_period_has_a_run,
         top::changes_appear_and_a_lock_is_broken,
         top::a_thousand_locks_are_readable,
     ];
     let with_server = trials![true;
+        exit_codes::a_backend_that_is_away_is_unavailable,
         losses::a_frozen_runner_holds_nothing,
+        losses::a_holder_that_is_cut_off_ends_its_command_before_the_next_grant,
         losses::a_frozen_server_ends_the_command,
         losses::a_command_that_ignores_sigterm_is_gone_before_the_next_grant,
         services::a_leader_behind_a_frozen_server_leads_again,
+        top::an_idle_view_costs_no_more_than_a_session,
     ];
     everywhere.into_iter().chain(with_server).collect()
 }

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use rustix::process::{Signal, kill_process};
+use tooz_conformance::proxy::Direction;
 
-use crate::support::{Backend, Beats};
+use crate::support::{Backend, Beats, Program};
 
 pub(super) fn a_frozen_runner_holds_nothing(backend: &Backend) {
     let [first, second] = ["first", "second"].map(|name| Beats::new(backend.directory.path(), name));
@@ -18,6 +19,29 @@ pub(super) fn a_frozen_runner_holds_nothing(backend: &Backend) {
     kill_process(runner, Signal::CONT).unwrap();
     holder.finish().assert_code(76);
     backend.assert_free("x");
+}
+
+/// The server expires the session of a client that it no longer hears, and the client must have ended its command before.
+pub(super) fn a_holder_that_is_cut_off_ends_its_command_before_the_next_grant(backend: &Backend) {
+    for (kind, name) in [("run", "x"), ("lead", "y")] {
+        let [first, second] = [0, 1].map(|index| Beats::new(backend.directory.path(), &format!("{kind}-{index}")));
+        let (proxy, url) = backend.behind_proxy();
+        let script = format!("trap '' TERM; {}; true", first.forever());
+        let holder = Program::start(&url, [kind, name, "--", "sh", "-c", &script]);
+        first.wait_for_start();
+        let next = backend.start(&[kind, name, "--", "sh", "-c", &second.during(Duration::from_millis(100))]);
+        // It must wait before its rival is cut off.
+        std::thread::sleep(Duration::from_secs(1));
+        assert_eq!(second.span(), None, "{kind}: the first one holds");
+        proxy.black_hole(Direction::Both);
+        next.finish().assert_code(0);
+        first.assert_before(&second);
+        first.assert_ended();
+        proxy.refuse();
+        holder.signal(Signal::TERM);
+        let code = holder.finish().code;
+        assert!(code == Some(76) || kind == "lead" && code == Some(143), "{kind}: {code:?}");
+    }
 }
 
 pub(super) fn a_frozen_server_ends_the_command(backend: &Backend) {

@@ -74,6 +74,17 @@ pub(super) fn a_leader_behind_a_frozen_server_leads_again(backend: &Backend) {
     program.finish().assert_code(143);
 }
 
+pub(super) fn a_killed_service_leaves_nothing_held_and_nothing_running(backend: &Backend) {
+    for (kind, command) in [("election", &["lead", "x"][..]), ("lock", &["once", "x", "--every", "1000h"])] {
+        let beats = Beats::new(backend.directory.path(), kind);
+        let program = backend.start(&[command, &["--", "sh", "-c", &beats.forever()]].concat());
+        beats.wait_for_start();
+        program.signal(Signal::KILL);
+        eventually("nothing is held", || backend.tooz(&[kind, "show", "x"]).code == Some(1));
+        beats.assert_ended();
+    }
+}
+
 pub(super) fn a_period_has_one_run(backend: &Backend) {
     let log = backend.directory.path().join("runs");
     let script = format!("echo ran >> '{}'; exit 4", log.display());

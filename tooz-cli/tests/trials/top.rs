@@ -5,18 +5,21 @@ use std::time::{Duration, Instant};
 use tooz::{Coordinator, Guard};
 
 use crate::support::terminal::Terminal;
-use crate::support::{Backend, Beats};
+use crate::support::{Backend, Beats, Program};
 
 /// How many locks are held at once.
 const MANY: usize = 1_000;
 
-/// How many of them are released, one after the other.
+/// How many of them are released, and how many others acquired, one after the other.
 const CHANGES: usize = 5;
 
+/// For how long an idle view is observed, after as much time to come to rest.
+const IDLE: Duration = Duration::from_secs(5);
+
 /// Starts `tooz top`; `None` without tmux.
-fn top(backend: &Backend) -> Option<Terminal> {
+fn top(url: &str) -> Option<Terminal> {
     let program = env!("CARGO_BIN_EXE_tooz");
-    let terminal = Terminal::start(&format!("'{program}' top --url '{}'", backend.url));
+    let terminal = Terminal::start(&format!("'{program}' top --url '{url}'"));
     if terminal.is_none() {
         eprintln!("tmux is not installed, so `tooz top` was not tested");
     }
@@ -24,7 +27,7 @@ fn top(backend: &Backend) -> Option<Terminal> {
 }
 
 pub(super) fn changes_appear_and_a_lock_is_broken(backend: &Backend) {
-    let Some(terminal) = top(backend) else { return };
+    let Some(terminal) = top(&backend.url) else { return };
     terminal.wait_for(&["tooz top", "connected", "locks 0"]);
     let beats = Beats::new(backend.directory.path(), "holder");
     let holder = backend.run(&["nightly"], &beats.forever());
@@ -48,8 +51,8 @@ pub(super) fn changes_appear_and_a_lock_is_broken(backend: &Backend) {
 
 pub(super) fn a_thousand_locks_are_readable(backend: &Backend) {
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let (coordinator, mut guards) = runtime.block_on(hold_many(backend));
-    let Some(terminal) = top(backend) else { return };
+    let (coordinator, mut guards) = runtime.block_on(hold_many(backend, MANY));
+    let Some(terminal) = top(&backend.url) else { return };
     terminal.wait_for(&["locks 1000", "lock-0000"]);
     terminal.press(&["End"]);
     terminal.wait_for(&["lock-0999"]);
@@ -64,18 +67,49 @@ pub(super) fn a_thousand_locks_are_readable(backend: &Backend) {
         times.push(started.elapsed());
     }
     println!("releases were on the screen after {times:.0?}");
+    times.clear();
+    for index in 0..CHANGES {
+        let lock = coordinator.lock(format!("new-{index}"));
+        let started = Instant::now();
+        guards.push(runtime.block_on(lock.acquire()).unwrap());
+        terminal.wait_for(&[&format!("locks {} ", guards.len())]);
+        times.push(started.elapsed());
+    }
+    println!("new names were on the screen after {times:.0?}");
     terminal.press(&["Enter", "q"]);
     terminal.wait_for_end();
     drop(guards);
     runtime.block_on(coordinator.close());
 }
 
-async fn hold_many(backend: &Backend) -> (Coordinator, Vec<Guard>) {
+/// The view follows many objects, and sends what any session sends to stay alive.
+pub(super) fn an_idle_view_costs_no_more_than_a_session(backend: &Backend) {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let (coordinator, guards) = runtime.block_on(hold_many(backend, 20));
+    let ((proxy, url), (idle_proxy, idle_url)) = (backend.behind_proxy(), backend.behind_proxy());
+    let Some(terminal) = top(&url) else { return };
+    terminal.wait_for(&["locks 20"]);
+    let _idle = Program::start(&idle_url, ["group", "join", "idle"]);
+    terminal.wait_for(&["groups 1"]);
+    std::thread::sleep(IDLE);
+    let sent = || [&proxy, &idle_proxy].map(|proxy| proxy.traffic().chunks_to_server);
+    let before = sent();
+    std::thread::sleep(IDLE);
+    let [view, idle] = [0, 1].map(|index| sent()[index] - before[index]);
+    println!("in {IDLE:?} the view sent {view} packets, and a session without a view {idle}");
+    assert!(view <= idle * 2 + 2, "the view sent {view} packets, a session without a view {idle}");
+    terminal.press(&["q"]);
+    terminal.wait_for_end();
+    drop(guards);
+    runtime.block_on(coordinator.close());
+}
+
+async fn hold_many(backend: &Backend, count: usize) -> (Coordinator, Vec<Guard>) {
     // Not a driver under test: it only holds.
     let url = backend.url.replace("ttl=4s", "ttl=30s");
     let coordinator = Coordinator::builder(url).timeout(Duration::from_secs(30)).connect().await.unwrap();
     let mut guards = Vec::new();
-    for index in 0..MANY {
+    for index in 0..count {
         guards.push(coordinator.lock(format!("lock-{index:04}")).acquire().await.unwrap());
     }
     (coordinator, guards)

@@ -62,6 +62,9 @@ faults! {
     /// A follower receives a change after the one that followed it.
     ReordersChanges = "reorders-changes":
         "driver::follow_agrees_with_the_provided_one";
+    /// A watch of the names reports no name that comes into use after it has begun.
+    ForgetsNames = "forgets-names":
+        "driver::a_watch_of_names_misses_none";
     /// `leave` removes the first entry of the roster.
     IgnoresTickets = "ignores-tickets":
         "driver::leave_compares_the_ticket", "driver::leave_is_idempotent";

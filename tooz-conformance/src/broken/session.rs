@@ -1,6 +1,7 @@
 //! Sessions with a fault. Calls that the fault does not concern go to the memory driver unchanged.
 
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::future::pending;
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -297,6 +298,14 @@ impl Session for BrokenSession {
         let names = self.inner.rosters(kind, after, limit).await?;
         let skipped = usize::from(self.fault == Some(F::SkipsNames) && after.is_some());
         Ok(names.into_iter().skip(skipped).collect())
+    }
+
+    async fn watch_names(&self, changed: &(dyn Fn() + Send + Sync)) -> Result<Infallible> {
+        if self.fault == Some(F::ForgetsNames) {
+            changed();
+            return pending().await;
+        }
+        self.inner.watch_names(changed).await
     }
 
     fn topics(&self) -> Option<&dyn Topics> {

@@ -90,14 +90,14 @@ async fn a_holder_that_slept_beyond_its_ttl_does_not_believe_that_it_holds(conte
 
 async fn a_short_sleep_loses_nothing(context: Context) -> Result<(), Failure> {
     // The renewal before may be a third of the TTL old, and a tenth is the margin of the deadline. The server may grant less
-    // than is asked for here, and answers the first renewal after the sleep late if the client has to connect anew.
+    // than is asked for here.
     let context = context.with_ttl(context.ttl() * 3);
     let (mut child, _) = sleeper(&context).await?;
     let a = steady(&context, "a").await?;
     for _ in 0..3 {
         child.suspend().await?;
         child.send(&false).await?;
-        sleep(context.ttl() / 8).await;
+        sleep(context.ttl() / 4).await;
         child.wake()?;
         ensure!(looks(&mut child).await?.0, "the guard was lost");
         sleep(context.ttl() / 2).await;

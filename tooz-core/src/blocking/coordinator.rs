@@ -28,9 +28,8 @@ impl Coordinator {
     /// ```
     /// # fn main() -> Result<(), tooz_core::Error> {
     /// # let coordinator = tooz_core::blocking::Coordinator::connect("memory://block-on-doc")?;
-    /// let both = coordinator.inner().lock_all(["a", "b"]);
-    /// let guard = coordinator.block_on(both.acquire())?;
-    /// coordinator.block_on(guard.release())?;
+    /// let mut watch = coordinator.inner().lock("nightly").watch();
+    /// assert!(coordinator.block_on(watch.next())?.holders.is_empty());
     /// # Ok(()) }
     /// ```
     ///
@@ -56,6 +55,38 @@ impl Coordinator {
     /// `Unsupported` in a thread of an async runtime.
     pub fn health(&self) -> Result<Health> {
         self.runtime.run(async { Ok(self.inner().health().await) })
+    }
+
+    /// The names of all locks that a client holds or awaits.
+    ///
+    /// # Errors
+    /// As [`Names::next`](crate::Names::next).
+    pub fn locks(&self) -> Result<Vec<Name>> {
+        self.runtime.run(self.inner().locks().all())
+    }
+
+    /// The names of all semaphores that a client holds or awaits.
+    ///
+    /// # Errors
+    /// As [`locks`](Self::locks).
+    pub fn semaphores(&self) -> Result<Vec<Name>> {
+        self.runtime.run(self.inner().semaphores().all())
+    }
+
+    /// The names of all elections with a leader or a candidate.
+    ///
+    /// # Errors
+    /// As [`locks`](Self::locks).
+    pub fn elections(&self) -> Result<Vec<Name>> {
+        self.runtime.run(self.inner().elections().all())
+    }
+
+    /// The names of all topics with a message.
+    ///
+    /// # Errors
+    /// As [`locks`](Self::locks), and `Unsupported` on a backend without topics.
+    pub fn topics(&self) -> Result<Vec<Name>> {
+        self.runtime.run(self.inner().topics().all())
     }
 
     /// The names of all groups that were created.

@@ -1,11 +1,13 @@
 //! Elections of the blocking API.
 
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::Duration;
 
+use super::calls::run_with;
 use super::coordinator::Coordinator;
 use super::runtime::Runtime;
-use crate::{Error, FencingToken, Leader, Result};
+use crate::{CancellationToken, Error, FencingToken, Leader, Result};
 
 impl Coordinator {
     /// The election with this name.
@@ -28,8 +30,7 @@ impl Election {
     /// # Errors
     /// As [`Election::campaign`](crate::Election::campaign).
     pub fn campaign(&self) -> Result<Leadership> {
-        let leadership = self.runtime.run(self.election.campaign())?;
-        Ok(Leadership { leadership, runtime: self.runtime.clone() })
+        Ok(self.leadership(self.runtime.run(self.election.campaign())?))
     }
 
     /// Waits to be elected, at most for `limit`.
@@ -37,8 +38,44 @@ impl Election {
     /// # Errors
     /// `Timeout`; else as [`campaign`](Self::campaign).
     pub fn campaign_timeout(&self, limit: Duration) -> Result<Leadership> {
-        let leadership = self.runtime.run(self.election.campaign_timeout(limit))?;
-        Ok(Leadership { leadership, runtime: self.runtime.clone() })
+        Ok(self.leadership(self.runtime.run(self.election.campaign_timeout(limit))?))
+    }
+
+    /// Campaigns, and calls `work` whenever this client leads, until it returns while it leads, or `shutdown` is cancelled.
+    /// Then it resigns, so that the next candidate leads at once; see [`Election::lead`](crate::Election::lead).
+    ///
+    /// A thread cannot be interrupted, so let `work` ask [`is_held`](Leadership::is_held) and `shutdown` before each step,
+    /// and return if one says no. After a loss its result is dropped, and the client campaigns again.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), tooz_core::Error> {
+    /// use tooz_core::{CancellationToken, Error, blocking::Coordinator};
+    ///
+    /// let coordinator = Coordinator::connect("memory://blocking-lead-doc")?;
+    /// let shutdown = CancellationToken::new(); // cancel it when the program is asked to end
+    /// coordinator.election("scheduler").lead(&shutdown, |leadership| {
+    ///     while leadership.is_held() && !shutdown.is_cancelled() {
+    ///         // one step of the work
+    /// #       shutdown.cancel();
+    ///     }
+    ///     Ok::<_, Error>(())
+    /// })?;
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Election::lead`](crate::Election::lead), and `Unsupported` in a thread of an async runtime.
+    pub fn lead<E: From<Error>>(
+        &self,
+        shutdown: &CancellationToken,
+        mut work: impl FnMut(&Leadership) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let closure = |leadership| work(&self.leadership(leadership));
+        run_with(&self.runtime, closure, |work| self.election.lead(shutdown, work))
+    }
+
+    fn leadership(&self, leadership: impl Into<Arc<crate::Leadership>>) -> Leadership {
+        Leadership { leadership: leadership.into(), runtime: self.runtime.clone() }
     }
 
     /// Reads the leader at this moment.
@@ -60,7 +97,7 @@ impl Election {
 #[must_use = "dropping a leadership resigns"]
 pub struct Leadership {
     // In this order: the runtime ends last.
-    leadership: crate::Leadership,
+    leadership: Arc<crate::Leadership>,
     runtime: Runtime,
 }
 
@@ -86,8 +123,7 @@ impl Leadership {
     /// # Errors
     /// As [`Leadership::resign`](crate::Leadership::resign).
     pub fn resign(self) -> Result<()> {
-        let Self { leadership, runtime } = self;
-        runtime.run(leadership.resign())
+        self.runtime.run(self.leadership.resign_shared())
     }
 }
 

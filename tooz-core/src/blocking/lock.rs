@@ -1,6 +1,7 @@
 //! Locks and guards of the blocking API.
 
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::coordinator::Coordinator;
@@ -18,8 +19,8 @@ impl Coordinator {
 /// A lock; see [`tooz_core::Lock`](crate::Lock).
 #[derive(Clone, Debug)]
 pub struct Lock {
-    runtime: Runtime,
-    lock: crate::Lock,
+    pub(super) runtime: Runtime,
+    pub(super) lock: crate::Lock,
 }
 
 impl Lock {
@@ -88,13 +89,13 @@ impl Lock {
 #[must_use = "dropping a guard releases what it holds"]
 pub struct Guard {
     // In this order: the runtime ends last.
-    guard: crate::Guard,
+    guard: Arc<crate::Guard>,
     runtime: Runtime,
 }
 
 impl Guard {
-    pub(super) fn new(runtime: &Runtime, guard: crate::Guard) -> Self {
-        Self { guard, runtime: runtime.clone() }
+    pub(super) fn new(runtime: &Runtime, guard: impl Into<Arc<crate::Guard>>) -> Self {
+        Self { guard: guard.into(), runtime: runtime.clone() }
     }
 
     /// The fencing token of this grant.
@@ -136,7 +137,6 @@ impl Guard {
     /// # Errors
     /// As [`Guard::release`](crate::Guard::release).
     pub fn release(self) -> Result<()> {
-        let Self { guard, runtime } = self;
-        runtime.run(guard.release())
+        self.runtime.run(self.guard.release_shared())
     }
 }

@@ -22,10 +22,13 @@
 //! # Ok(()) }
 //! ```
 
+mod calls;
 mod coordinator;
 mod election;
 mod group;
 mod lock;
+mod lock_set;
+mod once_per;
 mod runtime;
 mod semaphore;
 mod topic;
@@ -34,5 +37,6 @@ pub use self::coordinator::Coordinator;
 pub use self::election::{Election, Leadership, Observation};
 pub use self::group::{Group, GroupWatch, Membership};
 pub use self::lock::{Guard, Lock};
+pub use self::lock_set::{GuardSet, LockSet};
 pub use self::semaphore::Semaphore;
 pub use self::topic::{Subscription, Topic};

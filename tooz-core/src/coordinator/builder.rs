@@ -233,7 +233,7 @@ impl Builder {
     }
 }
 
-fn check_durations(ttl: Duration, timeout: Duration, info: &DriverInfo) -> Result<()> {
+pub(super) fn check_durations(ttl: Duration, timeout: Duration, info: &DriverInfo) -> Result<()> {
     let (least, greatest) = info.ttl_range;
     if ttl < least || ttl > greatest {
         let name = info.name;

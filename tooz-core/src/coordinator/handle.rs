@@ -1,9 +1,11 @@
 //! The coordinator: one session with one backend. Locks, groups and topics add their constructors in their own files.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, Weak};
 
+use futures_util::future::join_all;
 use tokio::time::timeout;
 
+use crate::driver::support::lock;
 use crate::session::live::LiveSession;
 use crate::session::supervisor::Supervisor;
 use crate::session::{SessionState, SessionStates};
@@ -29,6 +31,8 @@ pub struct Coordinator {
 #[derive(Debug)]
 struct CoordinatorHandle {
     supervisor: Arc<Supervisor>,
+    /// Further sessions, which are closed with this one.
+    leases: Mutex<Vec<Weak<Supervisor>>>,
 }
 
 impl Drop for CoordinatorHandle {
@@ -44,7 +48,7 @@ impl Drop for CoordinatorHandle {
 
 impl Coordinator {
     pub(crate) fn new(supervisor: Arc<Supervisor>) -> Self {
-        Self { handle: Arc::new(CoordinatorHandle { supervisor }) }
+        Self { handle: Arc::new(CoordinatorHandle { supervisor, leases: Mutex::default() }) }
     }
 
     /// The member id of this client, in groups and in the [`Queue`](crate::Queue) of a lock.
@@ -84,11 +88,19 @@ impl Coordinator {
     ///
     /// Cancel safe: once begun, closing continues in the background.
     pub async fn close(&self) {
-        let supervisor = self.supervisor();
-        supervisor.close();
+        let leases: Vec<_> = lock(&self.handle.leases).iter().filter_map(Weak::upgrade).collect();
+        let supervisors = || leases.iter().map(|lease| &**lease).chain([self.supervisor()]);
+        supervisors().for_each(Supervisor::close);
         // The driver closes within the timeout. A task whose runtime is not driven would never answer.
-        let limit = supervisor.options().timeout.saturating_mul(2);
-        let _ = timeout(limit, supervisor.ended()).await;
+        let limit = self.supervisor().options().timeout.saturating_mul(2);
+        let _ = timeout(limit, join_all(supervisors().map(Supervisor::ended))).await;
+    }
+
+    /// Has [`close`](Self::close) close a further session, too.
+    pub(super) fn add_lease(&self, lease: Weak<Supervisor>) {
+        let mut leases = lock(&self.handle.leases);
+        leases.retain(|lease| lease.strong_count() > 0);
+        leases.push(lease);
     }
 
     pub(crate) fn supervisor(&self) -> &Supervisor {

@@ -8,6 +8,7 @@
 //! - The [`memory`](crate::memory) driver is the readable reference. The suite `tooz-conformance` checks every rule.
 
 pub mod admission;
+mod driver_entry;
 mod entry;
 mod follow;
 mod history;
@@ -19,12 +20,13 @@ pub mod support;
 mod topics;
 mod wakeups;
 
+pub use self::driver_entry::{Driver, DriverEntry, DriverInfo};
 pub use self::entry::{Entry, IfBlocked, IfTaken, Key, Mode, NewEntry, Nonce, Seq, Standing, Ticket};
 pub use self::follow::{Change, Follow, FollowBySnapshots, Update};
 pub use self::history::History;
 pub use self::own_entries::OwnEntries;
 pub use self::roster::{Kind, Roster, Snapshot, Version};
-pub use self::session::{Driver, DriverEntry, DriverInfo, Loss, Session};
+pub use self::session::{Loss, Session};
 pub use self::session_options::SessionOptions;
 pub use self::topics::{Bounds, Message, Offset, Topics};
 pub use self::wakeups::{Wakeup, Wakeups};

@@ -1,107 +1,22 @@
-//! The driver contract for sessions: `Driver` opens them, `Session` keeps rosters.
+//! The driver contract for sessions, which keep rosters.
 
+use std::convert::Infallible;
 use std::fmt::Debug;
 use std::future::pending;
-use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use tokio::time::sleep;
 
 use super::{
-    Follow, FollowBySnapshots, Kind, NewEntry, Nonce, Roster, Seq, SessionOptions, Snapshot, Standing, Ticket, Topics,
-    Version, admission,
+    Follow, FollowBySnapshots, Kind, NewEntry, Nonce, Roster, Seq, Snapshot, Standing, Ticket, Topics, Version,
+    admission,
 };
-use crate::{Characteristic, Error, Name, Result, ServiceUrl};
+use crate::time::Moment;
+use crate::{Error, Name, Result};
 
-/// Registers a driver: the URL schemes that it serves, and the function that makes a [`Driver`] from a URL.
-///
-/// A driver crate defines one as `pub const DRIVER` and submits it with `inventory::submit! { DRIVER }`.
-#[derive(Clone, Copy, Debug)]
-pub struct DriverEntry {
-    /// The name of the product in lowercase, such as `"redis"`.
-    pub name: &'static str,
-    /// The URL schemes that the driver serves.
-    pub schemes: &'static [&'static str],
-    /// Reads the hosts and options of the URL, without I/O.
-    ///
-    /// # Errors
-    /// `InvalidUrl`; `InvalidOption`, also for an unknown option, see [`ServiceUrl::options`].
-    pub open: fn(&ServiceUrl) -> Result<Arc<dyn Driver>>,
-}
-
-inventory::collect!(DriverEntry);
-
-/// The properties of a driver for the URL with which it was opened.
-#[derive(Clone, Copy, Debug)]
-#[non_exhaustive]
-pub struct DriverInfo {
-    /// The name of the product in lowercase, which labels metrics and spans.
-    pub name: &'static str,
-    /// What holds on this backend. A driver claims only what the conformance suite has shown.
-    pub characteristics: &'static [Characteristic],
-    /// Whether sessions have [`Topics`].
-    pub topics: bool,
-    /// The session TTL that the driver's own URL options set. The option `ttl` and the builder override it.
-    pub ttl: Option<Duration>,
-    /// The least and the greatest TTL that the backend supports. Core refuses any other when it connects.
-    pub ttl_range: (Duration, Duration),
-    /// Whether [`Session::lost`] resolves when an entry is removed, and not only when the session is renewed.
-    pub pushes_losses: bool,
-}
-
-impl DriverInfo {
-    /// A driver without topics and without a TTL of its own, for a backend that supports TTLs from 1 ms to 136 years.
-    pub const fn new(name: &'static str, characteristics: &'static [Characteristic]) -> Self {
-        let ttl_range = (Duration::from_millis(1), Duration::from_secs(u32::MAX as u64));
-        Self { name, characteristics, topics: false, ttl: None, ttl_range, pushes_losses: true }
-    }
-
-    /// The same, with [`Topics`] in every session.
-    #[must_use]
-    pub const fn with_topics(mut self) -> Self {
-        self.topics = true;
-        self
-    }
-
-    /// The same, with the session TTL that the driver's own URL options set.
-    #[must_use]
-    pub const fn with_ttl(mut self, ttl: Option<Duration>) -> Self {
-        self.ttl = ttl;
-        self
-    }
-
-    /// The same, for a driver that learns of the removal of an entry only when it renews the session.
-    #[must_use]
-    pub const fn without_push(mut self) -> Self {
-        self.pushes_losses = false;
-        self
-    }
-
-    /// The same, for a backend that supports only TTLs from `least` to `greatest`.
-    #[must_use]
-    pub const fn with_ttl_range(mut self, least: Duration, greatest: Duration) -> Self {
-        self.ttl_range = (least, greatest);
-        self
-    }
-}
-
-/// A backend at one URL. It holds no connection until a session is opened.
-#[async_trait]
-pub trait Driver: Debug + Send + Sync + 'static {
-    /// The properties of the driver. Constant.
-    fn info(&self) -> DriverInfo;
-
-    /// Connects and opens a session, which shares nothing with other sessions.
-    ///
-    /// R1: the driver checks that the backend answers. If the server is away, does not reply or is a different product,
-    /// `open` fails within `options.timeout`.
-    ///
-    /// **Cancel safety:** a session that was opened for a dropped call ends by itself, at the latest by its TTL.
-    ///
-    /// # Errors
-    /// `Unavailable`, which names the address and the cause; `AuthFailed`, `InvalidOption`, `Corrupt`, `Unsupported`.
-    async fn open(&self, options: &SessionOptions) -> Result<Box<dyn Session>>;
-}
+/// How often the provided [`Session::watch_names`] asks for a listing.
+const LISTING_INTERVAL: Duration = Duration::from_secs(1);
 
 /// A loss that the backend reports; see [`Session::lost`].
 #[derive(Debug)]
@@ -146,13 +61,22 @@ pub trait Session: Debug + Send + Sync + 'static {
         0
     }
 
-    /// Extends the life of the session and its entries to one TTL after a moment that is not before this call.
+    /// Extends the life of the session and its entries to one TTL after a moment that is not before this call, or to its
+    /// [`expiry`](Self::expiry).
     ///
     /// R9: it takes one request, however many entries the session has. It is idempotent.
     ///
     /// # Errors
     /// `SessionLost`, `Unavailable`.
     async fn renew(&self) -> Result<()>;
+
+    /// When the backend may end the session unless it is renewed again, if that may be earlier than one TTL after the last
+    /// renewal was sent, for instance after a suspend of the host. Core then renews earlier.
+    ///
+    /// Provided: `None`, since every renewal lasts for a whole TTL.
+    fn expiry(&self) -> Option<Moment> {
+        None
+    }
 
     /// Ends the session, removes its entries and frees its local resources.
     ///
@@ -170,7 +94,7 @@ pub trait Session: Debug + Send + Sync + 'static {
     ///
     /// - A backend with push resolves this future as soon as the message arrives.
     /// - A driver without push lets [`renew`](Self::renew) find out which entries are missing and resolves this future
-    ///   then, so an eviction is reported within one heartbeat. It says so by [`DriverInfo::without_push`].
+    ///   then, so an eviction is reported within one heartbeat. It says so by [`DriverInfo::without_push`](super::DriverInfo::without_push).
     /// - Core also counts an entry as lost when `leave` returns `false`, or when `replace` or `await_turn` fails with
     ///   `NotHeld`.
     ///
@@ -335,6 +259,26 @@ pub trait Session: Debug + Send + Sync + 'static {
     /// # Errors
     /// `SessionLost`, `Unavailable`.
     async fn rosters(&self, kind: Kind, after: Option<&Name>, limit: usize) -> Result<Vec<Name>>;
+
+    /// Calls `changed` as soon as it watches the namespace, and again whenever a name comes into use. It returns only an
+    /// error.
+    ///
+    /// R29: a name comes into use when a roster without entries gets one, when a roster is declared, and with the first
+    /// message of a topic. A listing that begins after the call of `changed` contains the name. One call may stand for
+    /// several names or for none. Names that go out of use need no call.
+    ///
+    /// **Cancel safety:** complete. Dropping the future ends the watch.
+    ///
+    /// Provided: calls `changed` every second. A driver overrides it so that the watch of an idle backend costs nothing.
+    ///
+    /// # Errors
+    /// `SessionLost`, `Unavailable`. Core begins another watch.
+    async fn watch_names(&self, changed: &(dyn Fn() + Send + Sync)) -> Result<Infallible> {
+        loop {
+            changed();
+            sleep(LISTING_INTERVAL).await;
+        }
+    }
 
     /// A description of the server for people, such as `"Redis 7.2.4 at 127.0.0.1:6379"`, without credentials. Constant.
     ///

@@ -37,7 +37,7 @@ impl Leadership {
     }
 
     /// As [`resign`](Self::resign), if others still have a reference. For them it is lost.
-    pub(super) async fn resign_shared(&self) -> Result<()> {
+    pub(crate) async fn resign_shared(&self) -> Result<()> {
         self.guard.release_shared().await.map_err(|error| error.with_operation("resign"))
     }
 }

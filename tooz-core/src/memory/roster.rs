@@ -177,8 +177,13 @@ impl RosterState {
         self.is_blank() && Arc::strong_count(&self.changed) == 1
     }
 
+    /// Whether it has entries, and whether it is declared.
+    pub(super) fn uses(&self) -> [bool; 2] {
+        [!self.entries.is_empty(), self.declared]
+    }
+
     fn is_blank(&self) -> bool {
-        self.entries.is_empty() && !self.declared
+        self.uses() == [false; 2]
     }
 
     fn changed(&mut self, revision: u64, changes: impl IntoIterator<Item = Change>) {

@@ -11,6 +11,7 @@ use std::sync::{Arc, LazyLock, Mutex, MutexGuard};
 use std::time::Duration;
 
 use tokio::sync::Notify;
+use tokio::sync::futures::OwnedNotified;
 use tokio::task::coop::consume_budget;
 use tokio::time::{Instant, sleep_until, timeout};
 
@@ -64,6 +65,14 @@ pub(super) struct ServerState {
 pub(super) struct Namespace {
     pub(super) rosters: BTreeMap<Roster, RosterState>,
     pub(super) logs: BTreeMap<Name, Log>,
+    pub(super) new_names: NewNames,
+}
+
+/// Which names have come into use.
+#[derive(Debug, Default)]
+pub(super) struct NewNames {
+    count: u64,
+    added: Arc<Notify>,
 }
 
 /// What a backup of the server contains: the groups that were created, and the messages.
@@ -85,12 +94,26 @@ pub(super) struct ServerSession {
     pub(super) loss: Arc<Notify>,
 }
 
+impl NewNames {
+    /// Counts a name that comes into use, and wakes those that watch.
+    pub(super) fn add(&mut self) {
+        self.count += 1;
+        self.added.notify_waiters();
+    }
+
+    /// How many names have come into use, and what resolves at the next one.
+    pub(super) fn watch(&self) -> (u64, OwnedNotified) {
+        (self.count, self.added.clone().notified_owned())
+    }
+}
+
 impl Namespace {
     /// A copy without entries, whose sessions a backup does not contain.
     fn backed_up(&self) -> Self {
         let declared = self.rosters.iter().filter(|(_, state)| state.declared);
         let rosters = declared.map(|(roster, state)| (roster.clone(), state.backed_up())).collect();
-        Self { rosters, logs: self.logs.iter().map(|(name, log)| (name.clone(), log.backed_up())).collect() }
+        let logs = self.logs.iter().map(|(name, log)| (name.clone(), log.backed_up())).collect();
+        Self { rosters, logs, new_names: NewNames::default() }
     }
 }
 
@@ -268,9 +291,13 @@ impl ServerState {
         change: impl FnOnce(&mut RosterState, u64) -> T,
     ) -> Result<T> {
         let revision = self.revision.checked_add(1).ok_or_else(|| exhausted("revision"))?;
-        let rosters = &mut self.namespace(id)?.rosters;
+        let Namespace { rosters, new_names, .. } = self.namespace(id)?;
         let roster = rosters.entry(name.clone()).or_default();
+        let before = roster.uses();
         let outcome = change(roster, revision);
+        if roster.uses().iter().zip(before).any(|(is_used, was_used)| *is_used && !was_used) {
+            new_names.add();
+        }
         let evicted = std::mem::take(&mut roster.evicted);
         let is_used = roster.version == Version(revision);
         if roster.is_forgettable() {

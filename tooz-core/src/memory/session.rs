@@ -1,12 +1,13 @@
 //! The driver and its sessions: each request is one critical section of the server's mutex.
 
+use std::convert::Infallible;
 use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
 
 use async_trait::async_trait;
 
 use super::roster::{RosterState, SessionId};
-use super::server::{Server, ServerState};
+use super::server::{Namespace, Server, ServerState};
 use super::topics::Log;
 use crate::driver::support::{session_lost, withdrawn};
 use crate::driver::{
@@ -192,6 +193,17 @@ impl Session for MemorySession {
         Ok(page(used.map(|(roster, _)| &roster.name), after, limit))
     }
 
+    async fn watch_names(&self, changed: &(dyn Fn() + Send + Sync)) -> Result<Infallible> {
+        let mut seen = None;
+        loop {
+            let (count, added) = self.request().await?.namespace(self.id)?.new_names.watch();
+            if seen.replace(count) != Some(count) {
+                changed();
+            }
+            self.server.wait(added).await;
+        }
+    }
+
     fn server(&self) -> Option<String> {
         Some("the memory of this process".to_owned())
     }
@@ -231,7 +243,12 @@ impl Follow for MemoryFollower<'_> {
 impl Topics for MemorySession {
     async fn publish(&self, topic: &Name, payload: &[u8], keep: u64) -> Result<Offset> {
         let mut state = self.request().await?;
-        state.namespace(self.id)?.logs.entry(topic.clone()).or_default().publish(payload, keep)
+        let Namespace { logs, new_names, .. } = state.namespace(self.id)?;
+        let offset = logs.entry(topic.clone()).or_default().publish(payload, keep)?;
+        if offset == Offset(1) {
+            new_names.add();
+        }
+        Ok(offset)
     }
 
     async fn read(&self, topic: &Name, after: Offset, limit: usize) -> Result<Vec<Message>> {

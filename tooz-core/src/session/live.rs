@@ -57,6 +57,11 @@ impl LiveSession {
         &self.session
     }
 
+    /// Records that the renewal sent at `sent` has succeeded.
+    pub(crate) fn renewed(&self, sent: Moment) {
+        self.liveness.renewed(sent, self.session.expiry());
+    }
+
     /// Sends a request, and repeats it for at most the request timeout while the backend is not available.
     pub(crate) async fn call<'a, T, F>(&'a self, request: impl FnMut(&'a dyn Session) -> F) -> Result<T>
     where

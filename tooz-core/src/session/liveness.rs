@@ -3,6 +3,7 @@
 //! - A session is alive until the backend reports its end, the coordinator closes it, or its deadline passes.
 //! - The deadline is the time at which the last successful renewal was *sent*, plus the TTL, less a tenth of the TTL.
 //!   The backend counts the TTL from a later moment, so the client gives up before the backend grants to another.
+//! - A driver may know only of an earlier expiry, `Session::expiry`. The deadline is then a tenth of the TTL before that.
 //! - The tenth covers the drift between the two clocks and the time that the client takes to notice.
 //! - The clock goes on while the host is suspended, as the backend's does.
 //! - In a fork of the process that opened it, a session is lost.
@@ -45,9 +46,16 @@ impl Liveness {
         self.process
     }
 
-    /// Records that the renewal sent at `sent` has succeeded.
-    pub(crate) fn renewed(&self, sent: Moment) {
-        self.deadline.extend(sent);
+    /// Records that the renewal sent at `sent` has succeeded. By what the driver knows, the backend may end the session at
+    /// `expiry`.
+    pub(crate) fn renewed(&self, sent: Moment, expiry: Option<Moment>) {
+        self.deadline.extend(sent, expiry);
+    }
+
+    /// When the renewal after the one sent at `sent` is due: after `interval`, or earlier if the deadline is near.
+    pub(crate) fn next_renewal(&self, sent: Moment, interval: Duration) -> Moment {
+        let half = self.deadline().map(|deadline| deadline.saturating_duration_since(sent) / 2);
+        sent + half.map_or(interval, |half| half.min(interval))
     }
 
     /// When the session is lost unless a renewal succeeds before; `None` if its liveness does not depend on time.
@@ -128,14 +136,15 @@ struct Deadline {
 impl Deadline {
     fn new(ttl: Option<Duration>, opened: Moment) -> Self {
         let deadline = Self { ttl, opened, nanos: AtomicU64::new(0) };
-        deadline.extend(opened);
+        deadline.extend(opened, None);
         deadline
     }
 
-    fn extend(&self, sent: Moment) {
+    fn extend(&self, sent: Moment, expiry: Option<Moment>) {
         if let Some(ttl) = self.ttl {
-            let after_opening = sent.saturating_duration_since(self.opened).saturating_add(ttl - ttl / 10);
-            let nanos = u64::try_from(after_opening.as_nanos()).unwrap_or(u64::MAX);
+            let whole = sent.saturating_duration_since(self.opened).saturating_add(ttl);
+            let known = expiry.map_or(whole, |expiry| expiry.saturating_duration_since(self.opened).min(whole));
+            let nanos = u64::try_from(known.saturating_sub(ttl / 10).as_nanos()).unwrap_or(u64::MAX);
             self.nanos.fetch_max(nanos, Ordering::SeqCst);
         }
     }
@@ -230,6 +239,20 @@ mod tests {
         sleep(TTL).await;
         assert!(guard.is_held());
         guard.release().await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_earlier_expiry_moves_the_deadline_and_the_next_renewal() {
+        let liveness = Liveness::new(OwnerProcess::current(), Some(TTL), Moment::now());
+        advance(TTL / 2).await;
+        let sent = Moment::now();
+        liveness.renewed(sent, Some(sent + TTL / 2));
+        assert_eq!(liveness.remaining(), Some(TTL * 4 / 10));
+        assert_eq!(liveness.next_renewal(sent, TTL / 3).remaining(), TTL * 2 / 10);
+        // A renewal whose expiry is later lasts for one TTL.
+        liveness.renewed(sent, Some(sent + TTL * 2));
+        assert_eq!(liveness.remaining(), Some(TTL * 9 / 10));
+        assert_eq!(liveness.next_renewal(sent, TTL / 3).remaining(), TTL / 3);
     }
 
     #[tokio::test(start_paused = true)]

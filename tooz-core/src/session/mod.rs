@@ -1,6 +1,7 @@
 //! One session with a backend: its liveness, its requests, its renewals and its successors.
 
 pub(crate) mod entry_tree;
+mod errors;
 pub(crate) mod follower;
 pub(crate) mod live;
 pub(crate) mod liveness;

@@ -14,6 +14,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
+use super::errors::{coordinator_closed, renewal_timed_out, runtime_ended};
 use super::live::LiveSession;
 use super::process::OwnerProcess;
 use super::rejoin::{Rejoin, rejoin};
@@ -89,6 +90,12 @@ impl Supervisor {
 
     pub(crate) fn options(&self) -> &SessionOptions {
         &self.options
+    }
+
+    /// Opens a further session of the same client, with a supervisor of its own.
+    pub(crate) async fn start_other(&self, options: SessionOptions) -> Result<Arc<Self>> {
+        let heartbeat = self.heartbeat.filter(|heartbeat| *heartbeat < options.ttl);
+        Self::start(self.driver.clone(), options, heartbeat).await
     }
 
     /// The process that connected.
@@ -220,7 +227,7 @@ impl Supervisor {
                 Ok(()) => {
                     live.renewed(sent);
                     self.set_state(SessionState::Connected);
-                    next = sent + interval;
+                    next = live.next_renewal(sent, interval);
                 }
                 Err(error) if error.is_session_lost() => live.lose(error),
                 Err(error) => {
@@ -331,18 +338,4 @@ impl Drop for EndOfTask {
             self.0.end(runtime_ended());
         }
     }
-}
-
-fn renewal_timed_out(limit: Duration) -> Error {
-    Error::new(ErrorKind::Unavailable, format!("the backend did not answer the renewal within {limit:?}"))
-}
-
-fn runtime_ended() -> Error {
-    let message = "the runtime in which the coordinator connected has ended, and the session with it; \
-                   connect again in a runtime that runs for as long as the coordinator is used";
-    Error::new(ErrorKind::Closed, message)
-}
-
-fn coordinator_closed() -> Error {
-    Error::new(ErrorKind::Closed, "the coordinator was closed; connect a new one")
 }

@@ -4,11 +4,13 @@
 //! request begins behind all keys of the last name that it found. Each request finds at least one name. etcd also counts
 //! the keys up to the end of the range, in memory and without reading them.
 
+use std::convert::Infallible;
+
 use tooz_core::driver::support::{group_not_created, group_not_empty};
 use tooz_core::driver::{Kind, Roster};
 use tooz_core::{Name, Result};
 
-use crate::client::{Txn, absent, delete, exists, get_first_keys, get_key, get_keys, is_empty, put};
+use crate::client::{KeyEvent, Report, Txn, absent, delete, exists, get_first_keys, get_key, get_keys, is_empty, put};
 use crate::layout::{NamePrefix, declared_name};
 use crate::session::EtcdSession;
 
@@ -35,6 +37,19 @@ impl EtcdSession {
         let mut names = found.iter().filter_map(declared_name).collect::<Vec<_>>();
         names.sort_unstable();
         Ok(names)
+    }
+
+    /// One watch of the whole namespace: new names are new keys.
+    pub(crate) async fn watch_new_names(&self, changed: &(dyn Fn() + Send + Sync)) -> Result<Infallible> {
+        let mut subscription = self.watches.subscribe(vec![self.layout.all()], Report::Puts).await?;
+        let is_name = |event: &KeyEvent| {
+            let KeyEvent::Put(stored) = event else { return false };
+            stored.version() == 1 && self.layout.may_be_first_of_name(stored.key())
+        };
+        loop {
+            changed();
+            while !subscription.events().await?.iter().any(is_name) {}
+        }
     }
 
     /// At most `limit` of the names that have keys, in the order of the keys.

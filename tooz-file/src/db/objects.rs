@@ -13,12 +13,15 @@ use crate::peers::notify::Notification;
 /// The condition that an object fulfils whose row means nothing: without the row it would be the same.
 const UNUSED: &str = "NOT watched AND NOT occupied AND NOT declared AND newest = 0";
 
+/// What a process watches in place of an object to be notified when a name comes into use, in any namespace.
+pub(crate) const NAMES: i64 = 0;
+
 /// The object that a request is about, and the session that makes the request.
 #[derive(Clone, Debug)]
 pub(crate) struct Target {
     pub(crate) session: u64,
     pub(crate) namespace: Arc<str>,
-    /// The kind of a roster, or "topic".
+    /// The name of the kind of a roster, or [`TOPIC`](crate::layout::TOPIC).
     pub(crate) kind: &'static str,
     pub(crate) name: Name,
 }
@@ -67,8 +70,14 @@ pub(crate) fn names(
 pub(crate) fn watch(tx: &Transaction<'_>, target: &Target) -> Outcome<i64> {
     tx.check_alive()?;
     let id = find(tx.db, target)?.map_or_else(|| insert(tx.db, target), Ok)?;
-    tx.db.prepare_cached("INSERT OR IGNORE INTO watchers VALUES (?1, ?2)")?.execute([id, tx.me()])?;
+    add_watcher(tx, id)?;
     Ok(id)
+}
+
+/// Records that this process watches an object with this id, or [`NAMES`].
+pub(crate) fn add_watcher(tx: &Transaction<'_>, id: i64) -> Outcome<()> {
+    tx.db.prepare_cached("INSERT OR IGNORE INTO watchers VALUES (?1, ?2)")?.execute([id, tx.me()])?;
+    Ok(())
 }
 
 /// Removes what [`watch`] has recorded.

@@ -10,7 +10,7 @@ use std::num::NonZeroU32;
 use rusqlite::{Connection, OptionalExtension, Row, ToSql, params};
 use tooz_core::driver::{Mode, Nonce, Seq, Standing, Ticket};
 
-use super::objects::{self, Target};
+use super::objects::{self, NAMES, Target};
 use super::transaction::Transaction;
 use crate::error::Outcome;
 use crate::peers::notify::Notification;
@@ -163,26 +163,32 @@ impl RosterRow {
         Ok(ticket.standing((!entry.admitted).then_some(nearest)))
     }
 
-    /// Removes an entry of a peer, admits others, and notifies the processes that this concerns. Returns whether the
-    /// entry was there.
-    pub(crate) fn remove(&self, tx: &mut Transaction<'_>, peer: i64, mode: Mode, seq: i64) -> Outcome<bool> {
-        let mut delete = tx.db.prepare_cached("DELETE FROM entries WHERE roster = ?1 AND mode = ?2 AND seq = ?3")?;
-        if delete.execute(params![self.id, mode.as_str(), seq])? == 0 {
-            return Ok(false);
+    /// Removes entries of a peer, admits others, and notifies the processes that this concerns. Returns whether any of the
+    /// entries was there.
+    pub(crate) fn remove(&self, tx: &mut Transaction<'_>, peer: i64, entries: &[(Mode, i64)]) -> Outcome<bool> {
+        let mut removed = false;
+        for (mode, seq) in entries {
+            let mut delete =
+                tx.db.prepare_cached("DELETE FROM entries WHERE roster = ?1 AND mode = ?2 AND seq = ?3")?;
+            if delete.execute(params![self.id, mode.as_str(), seq])? == 1 {
+                removed = true;
+                if self.contended {
+                    // The entry may have been one that waits, and a task may wait for its turn.
+                    tx.notify(peer, Notification::Turn(*seq));
+                }
+                self.changed(tx, Changed::Left(*seq))?;
+            }
         }
-        if self.contended {
-            // The entry may have been one that waits, and a task may wait for its turn.
-            tx.notify(peer, Notification::Turn(seq));
+        if removed && self.contended {
             self.admit(tx)?;
         }
-        self.changed(tx, Changed::Left(seq))?;
-        Ok(true)
+        Ok(removed)
     }
 
     /// Removes an entry of any session, and reports the eviction to the process that owns it.
     pub(crate) fn evict(&self, tx: &mut Transaction<'_>, entry: &EntryRow) -> Outcome<()> {
         let (ticket, peer) = (&entry.ticket, entry.peer);
-        self.remove(tx, peer, ticket.mode, number_of(ticket.seq))?;
+        self.remove(tx, peer, &[(ticket.mode, number_of(ticket.seq))])?;
         let mut insert = tx.db.prepare_cached("INSERT INTO evictions VALUES (?1, ?2)")?;
         insert.execute(params![peer, ticket.nonce.0.to_be_bytes()])?;
         tx.notify(peer, Notification::Evictions);
@@ -193,6 +199,9 @@ impl RosterRow {
     pub(crate) fn set_declared(&self, tx: &mut Transaction<'_>, declared: bool) -> Outcome<()> {
         let mut update = tx.db.prepare_cached("UPDATE objects SET declared = ?2 WHERE id = ?1")?;
         update.execute(params![self.id, declared])?;
+        if declared {
+            objects::notify_watchers(tx, NAMES)?;
+        }
         self.changed(tx, Changed::Declared(declared))
     }
 
@@ -252,6 +261,17 @@ impl RosterRow {
         }
         Ok(())
     }
+}
+
+/// Removes entries of a peer. Neighbours of one roster are removed together.
+pub(crate) fn remove_entries(tx: &mut Transaction<'_>, peer: i64, entries: &[(i64, Mode, i64)]) -> Outcome<()> {
+    for of_one_roster in entries.chunk_by(|one, next| one.0 == next.0) {
+        if let Some(row) = RosterRow::with_id(tx.db, of_one_roster[0].0)? {
+            let entries: Vec<_> = of_one_roster.iter().map(|(_, mode, seq)| (*mode, *seq)).collect();
+            row.remove(tx, peer, &entries)?;
+        }
+    }
+    Ok(())
 }
 
 /// Rows of this many columns that any program may have written.

@@ -16,6 +16,7 @@ use crate::layout::{APPLICATION, VERSION};
 /// - The primary key of `entries` contains the mode, so that the entries that block another one are neighbours in it.
 ///   `admitted` is kept up to date by each process that removes an entry.
 /// - `changes` has the latest changes of each roster that is watched.
+/// - A peer that watches the object 0 is notified when a name comes into use, in any namespace.
 pub(crate) const TABLES: &str = "
 CREATE TABLE peers (id INTEGER PRIMARY KEY);
 CREATE TABLE sequence (last INTEGER NOT NULL);

@@ -13,7 +13,7 @@ use crate::layout;
 const KEEP: Duration = Duration::from_secs(2);
 
 /// What to read again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Notification {
     /// The waiting entry with this seq: it was admitted or removed.
     Turn(i64),
@@ -29,6 +29,11 @@ pub(crate) enum Notification {
 
 impl Notification {
     pub(crate) const LEN: usize = 9;
+
+    /// The name under which tasks of the receiver wait for it.
+    pub(crate) fn name(self) -> String {
+        format!("{self:?}")
+    }
 
     fn encode(self) -> [u8; Self::LEN] {
         let (tag, id) = match self {

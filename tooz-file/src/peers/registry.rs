@@ -6,7 +6,7 @@
 use rusqlite::{Connection, params};
 use tooz_core::driver::Mode;
 
-use crate::db::rosters::{RosterRow, read_mode};
+use crate::db::rosters::{read_mode, remove_entries};
 use crate::db::transaction::{STEP, Transaction};
 use crate::error::Outcome;
 use crate::peers::notify::Notification;
@@ -33,9 +33,7 @@ pub(crate) fn remove_some(tx: &mut Transaction<'_>, peer: i64) -> Outcome<bool> 
         let rows = select.query_map([peer], |row| Ok((row.get(0)?, read_mode(row, 1)?, row.get(2)?)))?;
         rows.take(STEP).collect::<Result<_, _>>()?
     };
-    for (roster, mode, seq) in &entries {
-        remove_entry(tx, peer, *roster, *mode, *seq)?;
-    }
+    remove_entries(tx, peer, &entries)?;
     let mut finished = entries.len() < STEP;
     for statement in [
         "DELETE FROM watchers WHERE peer = ?1 AND object IN (SELECT object FROM watchers WHERE peer = ?1 LIMIT ?2)",
@@ -48,14 +46,6 @@ pub(crate) fn remove_some(tx: &mut Transaction<'_>, peer: i64) -> Outcome<bool> 
         others(tx.db, peer)?.into_iter().for_each(|survivor| tx.notify(survivor, Notification::All));
     }
     Ok(finished)
-}
-
-/// Removes an entry of a peer.
-pub(crate) fn remove_entry(tx: &mut Transaction<'_>, peer: i64, roster: i64, mode: Mode, seq: i64) -> Outcome<()> {
-    if let Some(row) = RosterRow::with_id(tx.db, roster)? {
-        row.remove(tx, peer, mode, seq)?;
-    }
-    Ok(())
 }
 
 fn read(db: &Connection, select: &str, peer: i64) -> Outcome<Vec<i64>> {

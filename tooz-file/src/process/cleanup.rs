@@ -1,5 +1,10 @@
-//! What the worker thread does beside the requests: the look at everything once a second, and the work that requests and
-//! other processes leave over.
+//! What the worker thread does beside the requests: once a second it reads everything again, and in between it does the
+//! work that requests and other processes have left.
+//!
+//! - A notification may be lost, and a process may die before it sends one. Reading everything again bounds the delay.
+//! - The last removal of an entry does not remove the row of the roster, since the next acquire would add it again, at the
+//!   price of two more pages in both commits. The worker examines the objects page by page instead, if there was a commit
+//!   since it last examined all.
 
 use std::time::{Duration, Instant};
 
@@ -39,14 +44,11 @@ impl State {
             self.receive(Notification::All);
         }
         self.directory.touch(&layout::socket(self.presence.me()));
-        let unused = self.wakeups.remove_idle();
-        for some in unused.chunks(STEP) {
-            self.write(|tx| some.iter().try_for_each(|id| objects::unwatch(tx, *id)))?;
-        }
+        self.remove_unwatched()?;
         self.remove_unused()
     }
 
-    /// Whether the worker has something to do.
+    /// Whether requests have left work to the worker.
     pub(super) fn has_work(&self) -> bool {
         !self.has_sessions() || self.evictions || self.notifier.has_unsent() || self.commits >= CHECKPOINT
     }
@@ -56,7 +58,7 @@ impl State {
         self.commits >= 2 * CHECKPOINT
     }
 
-    /// Does the work that is left over.
+    /// Does the work that is left.
     pub(super) fn work(&mut self) -> Outcome<()> {
         self.notifier.resend(&self.directory);
         if self.evictions {
@@ -82,7 +84,7 @@ impl State {
         }
     }
 
-    /// Reports evictions that other processes have recorded to their sessions.
+    /// Reports to the sessions which of their entries other clients have evicted.
     fn collect_evictions(&mut self) -> Outcome<()> {
         let me = self.presence.me();
         while self.db.prepare_cached("SELECT 1 FROM evictions WHERE peer = ?1")?.exists([me])? {
@@ -100,7 +102,19 @@ impl State {
         Ok(())
     }
 
-    /// Examines some objects if there was a commit since all were examined, and removes what is not used.
+    /// Ends the watch of objects for which no task waits any more, so that other processes stop notifying this one.
+    fn remove_unwatched(&mut self) -> Outcome<()> {
+        let waits = |id: &&i64| self.wakeups.has_waiters(&Notification::Object(**id).name());
+        let idle: Vec<i64> = self.watched.iter().filter(|id| !waits(id)).copied().collect();
+        for some in idle.chunks(STEP) {
+            self.write(|tx| some.iter().try_for_each(|id| objects::unwatch(tx, *id)))?;
+            self.watched.retain(|id| !some.contains(id));
+        }
+        self.wakeups.remove_unused();
+        Ok(())
+    }
+
+    /// Examines the next objects, if there was a commit since all were examined, and removes what is not used.
     fn remove_unused(&mut self) -> Outcome<()> {
         if self.swept == 0 && !std::mem::take(&mut self.unswept) {
             return Ok(());

@@ -11,7 +11,7 @@ use std::process;
 use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
 use std::time::{Duration, Instant};
 
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{Notify, oneshot};
 use tokio::time::timeout;
 use tooz_core::Result;
 use tooz_core::driver::support::{lock, session_lost};
@@ -36,8 +36,8 @@ pub(crate) struct Executor {
     jobs: Mutex<Option<VecDeque<Job>>>,
     /// The worker sleeps at the other end.
     wake: UnixStream,
-    /// Closed when the worker has ended.
-    end: watch::Receiver<()>,
+    /// Notified when a session is added, and when the worker has ended and all files of the directory are closed.
+    pub(crate) changed: Arc<Notify>,
     directory: Arc<Directory>,
     /// The process that started it. A fork copies the executor, but not its worker.
     process: u32,
@@ -50,9 +50,10 @@ impl std::fmt::Debug for Executor {
 }
 
 impl Executor {
-    pub(super) fn new(state: State, wake: UnixStream, end: watch::Receiver<()>) -> Self {
+    pub(super) fn new(state: State, wake: UnixStream) -> Self {
         let (directory, process) = (state.directory.clone(), process::id());
-        Self { state: Mutex::new(Some(state)), jobs: Mutex::new(Some(VecDeque::new())), wake, end, directory, process }
+        let (state, jobs) = (Mutex::new(Some(state)), Mutex::new(Some(VecDeque::new())));
+        Self { state, jobs, wake, changed: Arc::default(), directory, process }
     }
 
     /// Executes a request in the caller's thread if that is possible at once, else in the worker thread.
@@ -94,12 +95,6 @@ impl Executor {
                 Box::new(|| ())
             }));
         }
-    }
-
-    /// Waits until the worker has ended and all files of the directory are closed.
-    pub(crate) async fn ended(&self, limit: Duration) {
-        // A worker that needs longer ends in the background.
-        let _ = timeout(limit, self.end.clone().changed()).await;
     }
 
     pub(crate) fn directory(&self) -> &Directory {

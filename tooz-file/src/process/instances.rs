@@ -14,7 +14,6 @@ use std::sync::{Arc, LazyLock, Mutex, MutexGuard, TryLockError};
 use std::thread;
 use std::time::Instant;
 
-use tokio::sync::watch;
 use tooz_core::Result;
 use tooz_core::driver::support::lock;
 
@@ -62,6 +61,7 @@ fn try_add_session(path: &Path, session: LocalSession) -> Outcome<(Arc<Executor>
             && state.check_directory().is_ok()
         {
             let id = state.add_session(session);
+            executor.changed.notify_waiters();
             return Ok((executor.clone(), id));
         }
         // The directory was emptied, so the worker is ending.
@@ -102,10 +102,9 @@ fn start(directory: Directory, slot: Arc<Slot>) -> Outcome<Arc<Executor>> {
     let (wake, woken) = UnixStream::pair()?;
     wake.set_nonblocking(true)?;
     let database = directory.open_database()?;
-    let mut state = join(Arc::new(directory), database)?;
-    let mut worker = Worker::new(&mut state, woken)?;
-    let (end, ended) = watch::channel(());
-    let executor = Arc::new(Executor::new(state, wake, ended));
+    let state = join(Arc::new(directory), database)?;
+    let mut worker = Worker::new(&state, woken)?;
+    let executor = Arc::new(Executor::new(state, wake));
     let shared = executor.clone();
     let body = move || {
         loop {
@@ -115,8 +114,8 @@ fn start(directory: Directory, slot: Arc<Slot>) -> Outcome<Arc<Executor>> {
             }
         }
         // Last, since the program may fork as soon as it knows.
-        drop((worker, shared, slot));
-        drop(end);
+        drop((worker, slot));
+        shared.changed.notify_waiters();
     };
     thread::Builder::new().name("tooz-file".into()).spawn(body)?;
     Ok(executor)

@@ -35,6 +35,7 @@ pub(super) fn join(directory: Arc<Directory>, database: File) -> Outcome<State> 
         last_session: 0,
         ending: Vec::new(),
         wakeups: Default::default(),
+        watched: Default::default(),
         notifier: Notifier::new()?,
         data_version: 0,
         commits: 0,

@@ -5,5 +5,4 @@ pub(crate) mod executor;
 pub(crate) mod instances;
 mod join;
 pub(crate) mod state;
-pub(crate) mod wakeups;
 mod worker;

@@ -1,20 +1,23 @@
 //! The state of this process in one directory: its connection, its sessions and the tasks that wait. One thread at a
 //! time uses it.
+//!
+//! A process that others take for dead must never add an entry. The statement that takes a number of the sequence
+//! includes that check, because acquiring a lock is the most frequent operation; an entry that is still there to be
+//! removed needs none. Other verbs that must not succeed then call [`Transaction::check_alive`].
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use rusqlite::Connection;
-use tokio::sync::Notify;
 use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::{Notify, watch};
 use tooz_core::driver::support::{Tombstones, session_lost};
-use tooz_core::driver::{Loss, Nonce, Ticket};
+use tooz_core::driver::{Loss, Mode, Nonce, Ticket, Wakeup, Wakeups};
 
-use super::wakeups::{Read, Wakeups};
 use crate::db::busy;
 use crate::db::connection::set_durable;
-use crate::db::objects::{self, Target};
-use crate::db::rosters::number_of;
+use crate::db::objects::{self, NAMES, Target};
+use crate::db::rosters::{number_of, remove_entries};
 use crate::db::transaction::{STEP, Transaction, immediate};
 use crate::directory::Directory;
 use crate::error::{Fault, Outcome};
@@ -33,9 +36,12 @@ pub(crate) struct State {
     pub(crate) directory: Arc<Directory>,
     pub(super) sessions: HashMap<u64, LocalSession>,
     pub(super) last_session: u64,
-    /// The entries of sessions that are over, as long as they are not removed.
-    pub(super) ending: Vec<OwnEntry>,
+    /// The entries of sessions that are over, as long as they are not removed: their rosters, modes and seqs.
+    pub(super) ending: Vec<(i64, Mode, i64)>,
+    /// The tasks that wait, by the [names](Notification::name) of notifications.
     pub(crate) wakeups: Wakeups,
+    /// The objects that this process watches.
+    pub(super) watched: HashSet<i64>,
     pub(super) notifier: Notifier,
     /// The database file that was opened. Another one at its path means that the directory was emptied.
     pub(super) identity: (u64, u64),
@@ -49,6 +55,15 @@ pub(crate) struct State {
     pub(super) evictions: bool,
     /// This process no longer belongs to the directory, and all its sessions are over.
     pub(super) lost: bool,
+}
+
+/// The result of a read, or what changes when to read again.
+///
+/// A task subscribes under the lock that protects the state, in the same step in which it reads, so it misses no change.
+#[derive(Debug)]
+pub(crate) enum Read<T> {
+    Ready(T),
+    Wait(watch::Receiver<Wakeup>),
 }
 
 /// What this process remembers of one of its sessions.
@@ -75,6 +90,11 @@ pub(crate) struct OwnEntry {
 impl LocalSession {
     pub(crate) fn new(losses: UnboundedSender<Loss>, over: Arc<Notify>) -> Self {
         Self { losses, over, entries: HashMap::new(), tombstones: Tombstones::new(TOMBSTONES) }
+    }
+
+    /// The entry of a ticket, if it is one of this session.
+    pub(crate) fn entry(&self, ticket: &Ticket) -> Option<OwnEntry> {
+        self.entries.get(&ticket.nonce).copied().filter(|own| own.ticket == *ticket)
     }
 
     /// Reports that another client has removed an entry, if it is one of this session.
@@ -140,19 +160,28 @@ impl State {
         if let Some(found) = read(self)? {
             return Ok(Read::Ready(found));
         }
-        let changed = self.watch(target)?.1.notified_owned();
+        let (_, changed) = self.watch(target)?;
         // Another process may have changed the object before it knew that this one watches it.
         Ok(read(self)?.map_or(Read::Wait(changed), Read::Ready))
     }
 
-    /// Watches an object. Returns its id and what its changes notify; the process watches it as long as that is used.
-    pub(crate) fn watch(&mut self, target: &Target) -> Outcome<(i64, Arc<Notify>)> {
-        let watched = |id: &i64| self.wakeups.contains(Notification::Object(*id));
-        let id = match objects::find(&self.db, target)?.filter(watched) {
+    /// Watches an object as long as a task has the receiver. Returns the id of the object, too.
+    pub(crate) fn watch(&mut self, target: &Target) -> Outcome<(i64, watch::Receiver<Wakeup>)> {
+        let id = match objects::find(&self.db, target)?.filter(|id| self.watched.contains(id)) {
             Some(id) => id,
             None => self.write(|tx| objects::watch(tx, target))?,
         };
-        Ok((id, self.wakeups.subscribe(Notification::Object(id))))
+        self.watched.insert(id);
+        Ok((id, self.wakeups.subscribe(&Notification::Object(id).name())))
+    }
+
+    /// Watches for names that come into use, as long as a task has the receiver.
+    pub(crate) fn watch_names(&mut self) -> Outcome<watch::Receiver<Wakeup>> {
+        if !self.watched.contains(&NAMES) {
+            self.write(|tx| objects::add_watcher(tx, NAMES))?;
+            self.watched.insert(NAMES);
+        }
+        Ok(self.wakeups.subscribe(&Notification::Object(NAMES).name()))
     }
 
     /// Removes those of the peers that are dead. Returns whether there were any.
@@ -162,7 +191,8 @@ impl State {
         Ok(!dead.is_empty())
     }
 
-    /// Removes peers with all that they have, in as many transactions as that takes. A thread that may not wait begins it.
+    /// Removes peers with all that they have, in as many transactions as that takes. A thread that may not wait does one of
+    /// them.
     pub(super) fn remove_peers(&mut self, peers: &[i64]) -> Outcome<()> {
         for peer in peers {
             tracing::debug!(peer, "removing what a process has left");
@@ -191,7 +221,9 @@ impl State {
     /// over all the same, and its entries are removed as soon as they can be.
     pub(crate) fn end_session(&mut self, session: u64) -> Outcome<()> {
         let ended = self.sessions.remove(&session);
-        self.ending.extend(ended.iter().flat_map(|session| session.entries.values()));
+        let entries = ended.iter().flat_map(|session| session.entries.values());
+        self.ending.extend(entries.map(|own| (own.roster, own.ticket.mode, number_of(own.ticket.seq))));
+        self.ending.sort_unstable_by_key(|(roster, ..)| *roster);
         drop(ended);
         self.finish_ending()
     }
@@ -201,11 +233,7 @@ impl State {
         while !self.ending.is_empty() && !self.lost {
             let left = self.ending.len().saturating_sub(STEP);
             let some = self.ending[left..].to_vec();
-            self.write_once(|tx| {
-                some.iter().try_for_each(|OwnEntry { roster, ticket }| {
-                    registry::remove_entry(tx, tx.me(), *roster, ticket.mode, number_of(ticket.seq))
-                })
-            })?;
+            self.write_once(|tx| remove_entries(tx, tx.me(), &some))?;
             self.ending.truncate(left);
             if left > 0 && !busy::may_wait() {
                 return Err(Fault::NeedsTime);
@@ -222,7 +250,10 @@ impl State {
     /// Acts on a notification, from another process or from this one.
     pub(super) fn receive(&mut self, notification: Notification) {
         self.evictions |= matches!(notification, Notification::Evictions | Notification::All);
-        self.wakeups.wake(notification);
+        match notification {
+            Notification::All => self.wakeups.wake_all(),
+            one => self.wakeups.wake(&one.name(), Wakeup::Changed),
+        }
     }
 
     /// Ends all sessions at once: this process no longer belongs to the directory.

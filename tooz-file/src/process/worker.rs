@@ -19,7 +19,7 @@ use crate::peers::registry;
 /// How often everything is read without a notification.
 const TICK: Duration = Duration::from_secs(1);
 
-/// The pause before something that failed is tried again.
+/// The first pause before something is tried again.
 const SOON: Duration = Duration::from_millis(1);
 
 /// The socket of this process, and the processes that it watches.
@@ -31,6 +31,8 @@ pub(super) struct Worker {
     /// Other processes have joined or ended.
     peers_changed: bool,
     next_tick: Instant,
+    /// How long to wait before work that is left over is tried again.
+    pause: Duration,
 }
 
 /// A peer that this process watches.
@@ -41,11 +43,11 @@ struct Watched {
 }
 
 impl Worker {
-    pub(super) fn new(state: &mut State, woken: UnixStream) -> Outcome<Self> {
+    pub(super) fn new(state: &State, woken: UnixStream) -> Outcome<Self> {
         woken.set_nonblocking(true)?;
         let socket = state.directory.bind_socket(&layout::socket(state.presence.me()))?;
-        socket.set_nonblocking(true)?;
-        Ok(Self { woken, socket, watched: Vec::new(), peers_changed: true, next_tick: Instant::now() })
+        let (watched, next_tick) = (Vec::new(), Instant::now() + TICK);
+        Ok(Self { woken, socket, watched, peers_changed: true, next_tick, pause: SOON })
     }
 
     /// Works until the state has no sessions, or is closed.
@@ -53,14 +55,16 @@ impl Worker {
         loop {
             let mut locked = executor.state();
             let Some(state) = locked.as_mut() else { return };
-            let done = busy::until(Some(Instant::now() + PATIENCE), || self.look(state));
+            let patience = if executor.has_jobs() { SOON } else { PATIENCE };
+            let done = busy::until(Some(Instant::now() + patience), || self.handle(state));
+            self.pause = if done.is_ok() { SOON } else { (self.pause * 2).min(TICK) };
             if let Err(fault) = done {
                 tracing::debug!(?fault, "the database was not available; trying again");
             }
             // A job for which a caller waits has a deadline of its own.
             let job = executor.pop();
             let reply = job.map(|job| busy::until(Some(Instant::now() + PATIENCE), || job(state)));
-            let (unused, has_work) = (!state.has_sessions(), state.has_work());
+            let (unused, has_work) = (!state.has_sessions(), state.has_work() || self.peers_changed);
             // Unlocked before the reply and before the thread sleeps, so that a fork seldom finds the state locked.
             drop(locked);
             if let Some(reply) = reply {
@@ -70,13 +74,13 @@ impl Worker {
                 return;
             }
             if !executor.has_jobs() {
-                self.sleep(if has_work { SOON } else { TICK });
+                self.sleep(if has_work { self.pause } else { TICK });
             }
         }
     }
 
-    /// Takes in what has come, and does what is due.
-    fn look(&mut self, state: &mut State) -> Outcome<()> {
+    /// Receives notifications, and does what is due.
+    fn handle(&mut self, state: &mut State) -> Outcome<()> {
         let mut bytes = [0; Notification::LEN + 1];
         while let Ok(len) = self.socket.recv(&mut bytes) {
             match Notification::decode(&bytes[..len]) {
@@ -93,9 +97,8 @@ impl Worker {
             state.tick()?;
         }
         if self.peers_changed {
-            // If this fails, the next tick looks again.
-            self.peers_changed = false;
             self.watch_peers(state)?;
+            self.peers_changed = false;
         }
         Ok(())
     }

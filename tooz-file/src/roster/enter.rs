@@ -5,11 +5,13 @@
 //! - If a blocking entry belongs to a dead process, the process is removed in transactions of bounded size first.
 //! - A repeated `enter` finds its entry by the ticket that the session remembers for its nonce.
 
+use std::num::NonZeroU32;
+
 use rusqlite::params;
 use tooz_core::driver::support::{group_not_created, member_already_exists, withdrawn};
 use tooz_core::driver::{IfBlocked, IfTaken, Mode, NewEntry, Nonce, Seq, Standing, Ticket};
 
-use crate::db::objects::Target;
+use crate::db::objects::{self, NAMES, Target};
 use crate::db::rosters::{Changed, EntryRow, RosterRow, seq_of};
 use crate::db::sequence;
 use crate::db::transaction::Transaction;
@@ -25,7 +27,7 @@ pub(crate) struct OwnedEntry {
     nonce: Nonce,
     key: Option<(Vec<u8>, IfTaken)>,
     mode: Mode,
-    limit: std::num::NonZeroU32,
+    limit: NonZeroU32,
     if_blocked: IfBlocked,
     needs_declared: bool,
     value: Vec<u8>,
@@ -72,7 +74,7 @@ fn try_enter(
             tx.check_alive()?;
             return Ok((row.id, row.standing(tx.db, &entry)?));
         }
-        make_place(tx, &row, new)?;
+        claim_key(tx, &row, new)?;
         blocked_by = blocker(tx, &row, new)?;
     }
     if let (Some(blocked_by), IfBlocked::Withdraw) = (blocked_by, new.if_blocked) {
@@ -85,7 +87,7 @@ fn try_enter(
 }
 
 /// Evicts the entry with the unique key of the new one, or fails if the new one does not take over.
-fn make_place(tx: &mut Transaction<'_>, row: &RosterRow, new: &OwnedEntry) -> Outcome<()> {
+fn claim_key(tx: &mut Transaction<'_>, row: &RosterRow, new: &OwnedEntry) -> Outcome<()> {
     let Some((key, if_taken)) = &new.key else { return Ok(()) };
     match row.entry_of_key(tx.db, key)? {
         None => Ok(()),
@@ -136,5 +138,8 @@ fn insert(tx: &mut Transaction<'_>, row: &RosterRow, new: &OwnedEntry, admitted:
         new.value
     ])?;
     row.changed(tx, Changed::Entered(mode, seq))?;
+    if !row.occupied {
+        objects::notify_watchers(tx, NAMES)?;
+    }
     Ok(Ticket { seq: seq_of(seq), nonce, mode, limit })
 }

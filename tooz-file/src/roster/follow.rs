@@ -7,20 +7,18 @@
 //!   later changes are recorded.
 //! - The table keeps the latest changes only. If it no longer has the next one, the follower reads a snapshot again.
 
-use std::sync::Arc;
-
 use async_trait::async_trait;
 use rusqlite::Connection;
-use tokio::sync::Notify;
+use tokio::sync::watch;
 use tooz_core::Result;
-use tooz_core::driver::{Change, Follow, Update};
+use tooz_core::driver::{Change, Follow, Update, Wakeup};
 
 use super::snapshot;
 use crate::db::objects::Target;
 use crate::db::rosters::seq_of;
 use crate::error::Outcome;
-use crate::process::state::State;
-use crate::process::wakeups::Read;
+use crate::peers::notify::Notification;
+use crate::process::state::{Read, State};
 use crate::session::FileSession;
 
 /// A follower of one roster.
@@ -30,12 +28,13 @@ pub(crate) struct FileFollower<'a> {
     place: Option<Place>,
 }
 
-/// How far a follower has read. The process watches the roster as long as it exists.
+/// How far a follower has read.
 #[derive(Clone)]
 struct Place {
     roster: i64,
     version: i64,
-    changed: Arc<Notify>,
+    /// The process watches the roster as long as this exists.
+    _changed: watch::Receiver<Wakeup>,
 }
 
 impl<'a> FileFollower<'a> {
@@ -58,7 +57,7 @@ fn follow(state: &mut State, target: &Target, place: Option<&Place>) -> Outcome<
     if let Some(place) = place {
         match changes_after(&state.db, target, place)? {
             Some((_, changes)) if changes.is_empty() => {
-                return Ok(Read::Wait(place.changed.clone().notified_owned()));
+                return Ok(Read::Wait(state.wakeups.subscribe(&Notification::Object(place.roster).name())));
             }
             Some((version, changes)) => {
                 return Ok(Read::Ready((Place { version, ..place.clone() }, Update::Changes(changes))));
@@ -66,9 +65,9 @@ fn follow(state: &mut State, target: &Target, place: Option<&Place>) -> Outcome<
             None => {}
         }
     }
-    let (roster, changed) = state.watch(target)?;
+    let (roster, _changed) = state.watch(target)?;
     let (snapshot, version) = snapshot::read(state, target, |db| newest(db, roster))?;
-    Ok(Read::Ready((Place { roster, version, changed }, Update::Snapshot(snapshot))))
+    Ok(Read::Ready((Place { roster, version, _changed }, Update::Snapshot(snapshot))))
 }
 
 /// The changes after a place with the version that they lead to, or `None` if they are no longer kept.

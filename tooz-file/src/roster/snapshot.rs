@@ -11,8 +11,7 @@ use tooz_core::driver::{Entry, Nonce, Snapshot, Version};
 use crate::db::objects::Target;
 use crate::db::rosters::{RosterRow, read_mode, seq_of};
 use crate::error::Outcome;
-use crate::process::state::State;
-use crate::process::wakeups::Read;
+use crate::process::state::{Read, State};
 
 /// The content of a roster, unless it is still that of `newer_than`.
 pub(crate) fn read_or_wait(state: &mut State, target: &Target, newer_than: Option<Version>) -> Outcome<Read<Snapshot>> {

@@ -11,8 +11,7 @@ use crate::db::objects::Target;
 use crate::db::rosters::number_of;
 use crate::error::Outcome;
 use crate::peers::notify::Notification;
-use crate::process::state::State;
-use crate::process::wakeups::Read;
+use crate::process::state::{Read, State};
 
 /// Reads whether the entry of a ticket is admitted.
 pub(crate) fn read_turn(state: &mut State, target: &Target, ticket: &Ticket) -> Outcome<Read<()>> {
@@ -26,6 +25,6 @@ pub(crate) fn read_turn(state: &mut State, target: &Target, ticket: &Ticket) -> 
     match select.query_row(key, |row| row.get(0)).optional()? {
         None => Err(not_held().into()),
         Some(true) => Ok(Read::Ready(())),
-        Some(false) => Ok(Read::Wait(state.wakeups.subscribe(Notification::Turn(seq)).notified_owned())),
+        Some(false) => Ok(Read::Wait(state.wakeups.subscribe(&Notification::Turn(seq).name()))),
     }
 }

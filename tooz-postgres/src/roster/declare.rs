@@ -1,10 +1,13 @@
 //! The durable existence of rosters: declaring, retracting and listing them; and the lists of names in use.
 
+use std::convert::Infallible;
+
 use tooz_core::driver::support::{group_not_created, group_not_empty};
 use tooz_core::driver::{Kind, Roster};
 use tooz_core::{Name, Result};
 
 use crate::client::Reply;
+use crate::layout::NEW_NAMES;
 use crate::session::PostgresSession;
 
 const DECLARE: &str = "SELECT declare_roster($1, $2, $3)";
@@ -14,11 +17,11 @@ const DECLARED: &str = "SELECT * FROM declared_rosters($1, $2)";
 
 impl PostgresSession {
     pub(crate) async fn declare_roster(&self, roster: &Roster) -> Result<bool> {
-        self.core.call(DECLARE, &[&roster.kind.as_str(), &roster.name.as_bytes()]).await?.is_done()
+        self.core.call_on(DECLARE, roster, &[]).await?.is_done()
     }
 
     pub(crate) async fn retract_roster(&self, roster: &Roster) -> Result<()> {
-        let reply = self.core.call(RETRACT, &[&roster.kind.as_str(), &roster.name.as_bytes()]).await?;
+        let reply = self.core.call_on(RETRACT, roster, &[]).await?;
         match reply.status() {
             "UNDECLARED" => Err(group_not_created()),
             "NOT_EMPTY" => Err(group_not_empty()),
@@ -27,8 +30,17 @@ impl PostgresSession {
     }
 
     pub(crate) async fn declared_rosters(&self, kind: Kind) -> Result<Vec<Name>> {
-        let reply = self.core.call(DECLARED, &[&kind.as_str()]).await?;
-        names(&reply)
+        names(&self.core.call(DECLARED, &[&kind.as_str()]).await?)
+    }
+
+    pub(crate) async fn watch_new_names(&self, changed: &(dyn Fn() + Send + Sync)) -> Result<Infallible> {
+        let (kind, name) = (NEW_NAMES.0, Name::new(NEW_NAMES.1)?);
+        loop {
+            let mut added = self.core.watch(kind, &name).await?;
+            changed();
+            // An error says that notifications may have been missed.
+            added.recv().await.ok();
+        }
     }
 
     /// One page of the names in use, in their order as bytes.
@@ -39,7 +51,6 @@ impl PostgresSession {
     }
 }
 
-/// The names in all rows but the first.
 fn names(reply: &Reply) -> Result<Vec<Name>> {
-    (1..reply.len()).map(|row| Name::new(reply.get::<&[u8]>(row, "name")?)).collect()
+    (0..reply.len()).map(|row| Name::new(reply.get::<&[u8]>(row, "name")?)).collect()
 }

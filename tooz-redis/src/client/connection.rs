@@ -1,6 +1,7 @@
 //! One connection that fred keeps up: how it is made, why it is not there, and how it is made again.
 
-use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use fred::clients::Client as Fred;
@@ -21,6 +22,8 @@ pub(super) struct Connection {
     pub(super) fred: Fred,
     task: Mutex<ConnectHandle>,
     failures: Mutex<Failures>,
+    /// It is being made again, whoever of those that share it has asked for that.
+    is_reconnecting: Arc<AtomicBool>,
 }
 
 /// Why the connection was lost or could not be made: the failures that fred reports, and the newest one that was read.
@@ -38,7 +41,8 @@ impl Connection {
         let policy = ReconnectPolicy::new_constant(0, RECONNECT_PAUSE);
         let fred = Fred::new(config.clone(), Some(performance), Some(connection.clone()), Some(policy));
         let failures = Mutex::new(Failures { receiver: fred.error_rx(), newest: None });
-        let connection = Self { task: Mutex::new(fred.connect()), fred, failures };
+        let task = Mutex::new(fred.connect());
+        let connection = Self { task, fred, failures, is_reconnecting: Arc::default() };
         connection.first_connection().await?;
         Ok(connection)
     }
@@ -106,8 +110,15 @@ impl Connection {
 
     /// Makes the connection again.
     pub(super) fn reconnect(&self) {
-        let fred = self.fred.clone();
-        tokio::spawn(async move { fred.force_reconnection().await });
+        if self.is_reconnecting.swap(true, Ordering::SeqCst) {
+            return;
+        }
+        let (fred, is_reconnecting) = (self.fred.clone(), self.is_reconnecting.clone());
+        tokio::spawn(async move {
+            // Without a connection the policy makes one.
+            let _ = fred.force_reconnection().await;
+            is_reconnecting.store(false, Ordering::SeqCst);
+        });
     }
 }
 

@@ -1,4 +1,4 @@
-//! The connections of one session: requests, renewals, notifications, and requests that wait for replicas.
+//! The connections of one client: requests, renewals, notifications, and requests that wait for replicas.
 //!
 //! - A renewal has a connection of its own, so it never waits behind a large reply.
 //! - fred takes no note of the reply to SUBSCRIBE. If the server refuses one, fred takes the error for the reply to the
@@ -14,6 +14,7 @@ use fred::interfaces::{ClientInterface, ClientLike, EventInterface, KeysInterfac
 use fred::types::config::Server;
 use fred::types::{ClusterHash, CustomCommand, InfoKind, Key, Message, Value};
 use tokio::sync::broadcast;
+use tooz_core::driver::SessionOptions;
 use tooz_core::{Error, ErrorKind, Result};
 
 use super::connection::Connection;
@@ -22,13 +23,14 @@ use super::scripts::{Part, Reply, Script, TYPES};
 use super::settings::Settings;
 use crate::config::Config;
 use crate::error::{at_first, from_fred, is_from_elsewhere, timed_out, without_tls, wrong_type};
+use crate::layout::escape;
 
 /// How many notifications may wait to be read. More of them are reported as lost.
 const BACKLOG: usize = 256;
 /// The same for a connection without notifications. fred reserves the room of eight such queues for each connection.
 const SMALL_BACKLOG: usize = 8;
 
-/// The connections of one session.
+/// The connections of one client, for all of its sessions.
 #[derive(Debug)]
 pub(crate) struct Connections {
     requests: Connection,
@@ -41,9 +43,9 @@ pub(crate) struct Connections {
 }
 
 impl Connections {
-    /// Connects within `timeout`.
-    pub(crate) async fn open(config: &Config, timeout: Duration) -> Result<Self> {
-        let timeout = config.socket_timeout.map_or(timeout, |own| own.min(timeout));
+    /// Connects within the timeout, for a first session with these options.
+    pub(crate) async fn open(config: &Config, options: &SessionOptions) -> Result<Self> {
+        let timeout = config.socket_timeout.map_or(options.timeout, |own| own.min(options.timeout));
         let settings = Settings::new(config, timeout)?;
         let small = || Connection::open(&settings, SMALL_BACKLOG);
         let replicated = async {
@@ -62,6 +64,8 @@ impl Connections {
         let (replicas, address) = (config.replicas, config.address.clone());
         let connections = Self { requests, renewals, notifications, replicated, replicas, timeout, address };
         connections.check_version()?;
+        connections.set_client_name(&format!("tooz:{}", escape(options.member.as_bytes()))).await;
+        connections.warn_of_eviction().await;
         Ok(connections)
     }
 
@@ -198,18 +202,26 @@ impl Connections {
         self.all().for_each(Connection::restart);
     }
 
+    /// Whether all of them are there, as far as is known.
+    pub(crate) fn are_up(&self) -> bool {
+        self.all().all(|connection| connection.fred.is_connected())
+    }
+
     /// Shows `name` in CLIENT LIST. It is for operators only, so a refusal is ignored.
-    pub(crate) async fn set_client_name(&self, name: &str) {
+    async fn set_client_name(&self, name: &str) {
         for connection in self.all() {
             let _: Result<(), FredError> = connection.fred.client_setname(name).await;
         }
     }
 
-    /// What the server does when its memory is full, if it has a limit and the user may ask.
-    pub(crate) async fn eviction_policy(&self) -> Option<String> {
-        let memory: String = self.requests.fred.info(Some(InfoKind::Memory)).await.ok()?;
+    /// Warns if the server removes keys when its memory is full, as far as the user may ask.
+    async fn warn_of_eviction(&self) {
+        let Ok(memory) = self.requests.fred.info::<String>(Some(InfoKind::Memory)).await else { return };
         let value = |name: &str| memory.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
-        (value("maxmemory")? != "0").then(|| value("maxmemory_policy").map(str::to_owned))?
+        let policy = value("maxmemory_policy").filter(|policy| *policy != "noeviction");
+        if let Some(policy) = policy.filter(|_| value("maxmemory") != Some("0")) {
+            tracing::warn!(policy, "the server may evict locks when its memory is full; set noeviction");
+        }
     }
 
     fn all(&self) -> impl Iterator<Item = &Connection> {

@@ -1,4 +1,4 @@
-//! The connections of a session and the Lua scripts that run over them: everything that depends on fred.
+//! The connections of a client and the Lua scripts that run over them: everything that depends on fred.
 
 mod connection;
 mod connections;

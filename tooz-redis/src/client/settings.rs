@@ -1,4 +1,4 @@
-//! How the connections of a session are made: the options of the URL in terms of fred.
+//! How the connections of a client are made: the options of the URL in terms of fred.
 
 use std::fmt::Write;
 use std::time::Duration;
@@ -29,7 +29,7 @@ pub(crate) fn is_tls_failure(error: &FredError) -> bool {
     }
 }
 
-/// The settings of each connection of a session.
+/// The settings of each connection of a client.
 pub(super) struct Settings {
     pub(super) config: FredConfig,
     pub(super) performance: PerformanceConfig,

@@ -11,7 +11,7 @@ use tooz_core::{Error, ErrorKind, Result};
 
 use crate::config::Tls;
 
-/// Reads the files. They are small, and this happens once a session.
+/// Reads the files. They are small, and this happens once a client.
 pub(super) fn connector(tls: &Tls) -> Result<TlsConfig> {
     let builder = ClientConfig::builder_with_provider(fred::rustls::crypto::ring::default_provider().into())
         .with_safe_default_protocol_versions()

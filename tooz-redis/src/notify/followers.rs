@@ -19,7 +19,7 @@ pub(crate) enum Notice {
     Version(u64),
 }
 
-/// The followers of a session by the keys of their rosters. Their notices end when notifications may have been missed.
+/// The followers of a client's sessions by the keys of their rosters. Their notices end when notifications may have been missed.
 #[derive(Debug, Default)]
 pub(super) struct Followers(Mutex<HashMap<String, Vec<mpsc::Sender<Notice>>>>);
 

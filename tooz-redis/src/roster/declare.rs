@@ -1,9 +1,12 @@
 //! The durable existence of rosters: declaring, retracting and listing them; and the lists of names in use.
 
+use std::convert::Infallible;
+
 use tooz_core::driver::support::{group_not_created, group_not_empty};
-use tooz_core::driver::{Kind, Roster};
+use tooz_core::driver::{Follow, Kind, Roster};
 use tooz_core::{Name, Result};
 
+use super::follow::RedisFollower;
 use crate::client::{DECLARE, NAMES, RETRACT};
 use crate::layout::{escape, unescape};
 use crate::session::RedisSession;
@@ -25,11 +28,19 @@ impl RedisSession {
     }
 
     pub(crate) async fn declared_rosters(&self, kind: Kind) -> Result<Vec<Name>> {
-        self.check_open()?;
-        let members = self.connections.members(&self.layout.declared(kind)).await?;
+        self.state.check()?;
+        let members = self.client.connections.members(&self.layout.declared(kind)).await?;
         let mut names = members.iter().map(|name| unescape(name)).collect::<Result<Vec<_>>>()?;
         names.sort_unstable();
         Ok(names)
+    }
+
+    pub(crate) async fn watch_new_names(&self, changed: &(dyn Fn() + Send + Sync)) -> Result<Infallible> {
+        let mut names = RedisFollower::of_new_names(self);
+        loop {
+            names.next().await?;
+            changed();
+        }
     }
 
     /// One page of a list of names, in the order of their escaped forms.

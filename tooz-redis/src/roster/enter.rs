@@ -14,17 +14,17 @@ use crate::session::RedisSession;
 
 impl RedisSession {
     pub(crate) async fn enter_roster(&self, roster: &Roster, entry: NewEntry<'_>) -> Result<Standing> {
-        self.check_open()?;
-        self.subscriptions.entries.entering(entry.nonce);
+        self.state.check()?;
+        self.state.entries.entering(entry.nonce);
         let standing = self.try_enter(roster, &entry).await;
         match &standing {
             Ok(Standing::Admitted(ticket) | Standing::Waiting { ticket, .. }) => {
-                self.history.saw(ticket.seq.0);
-                self.subscriptions.entries.entered(entry.nonce);
+                self.state.history.saw(ticket.seq.0);
+                self.state.entries.entered(entry.nonce);
             }
             // The entry may be there. Core repeats or withdraws it.
             Err(error) if error.is_retryable() => {}
-            Ok(_) | Err(_) => self.subscriptions.left(entry.nonce),
+            Ok(_) | Err(_) => self.left(entry.nonce),
         }
         standing
     }
@@ -39,18 +39,18 @@ impl RedisSession {
         let must_be_declared = if entry.needs_declared { "declared" } else { "" };
         let (nonce, limit) = (entry.nonce.to_string(), entry.limit.to_string());
         let args = [
-            self.key.as_bytes(),
+            self.state.key.as_bytes(),
             nonce.as_bytes(),
             entry.mode.as_str().as_bytes(),
             limit.as_bytes(),
-            &record(entry, &self.id),
+            &record(entry, &self.state.id),
             if_blocked.as_bytes(),
             must_be_declared.as_bytes(),
             if_taken.as_bytes(),
             key,
         ];
         let given = args.iter().rposition(|arg| !arg.is_empty()).map_or(0, |last| last + 1);
-        let reply = self.connections.run_replicated(&ENTER, &self.layout.roster(roster), &args[..given]).await?;
+        let reply = self.client.connections.run_replicated(&ENTER, &self.layout.roster(roster), &args[..given]).await?;
         standing(reply, entry)
     }
 }

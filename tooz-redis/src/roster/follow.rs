@@ -37,8 +37,24 @@ impl<'a> RedisFollower<'a> {
         Self { session, key: session.layout.roster(roster), begun: None }
     }
 
+    /// Follows the names that come into use, which are published as changes of a roster.
+    pub(super) fn of_new_names(session: &'a RedisSession) -> Self {
+        Self { session, key: session.layout.new_names(), begun: None }
+    }
+
+    async fn next_update(&mut self) -> Result<Update> {
+        while let Some(begun) = &mut self.begun {
+            match begun.next_changes().await? {
+                Some(changes) if changes.is_empty() => {}
+                Some(changes) => return Ok(Update::Changes(changes)),
+                None => self.begun = None,
+            }
+        }
+        self.begin().await
+    }
+
     async fn begin(&mut self) -> Result<Update> {
-        let notices = self.session.subscriptions.follow(&self.key).await?;
+        let notices = self.session.client.subscriptions.follow(&self.key).await?;
         let mut page = self.session.read_page(&self.key, true, None).await?;
         let mut begun = Begun { notices, version: page.version, step: Vec::new() };
         let (declared, mut entries) = (page.declared, Vec::new());
@@ -61,14 +77,8 @@ impl<'a> RedisFollower<'a> {
 #[async_trait]
 impl Follow for RedisFollower<'_> {
     async fn next(&mut self) -> Result<Update> {
-        while let Some(begun) = &mut self.begun {
-            match begun.next_changes().await? {
-                Some(changes) if changes.is_empty() => {}
-                Some(changes) => return Ok(Update::Changes(changes)),
-                None => self.begun = None,
-            }
-        }
-        self.begin().await
+        let session = self.session;
+        session.state.until_end(self.next_update()).await
     }
 }
 

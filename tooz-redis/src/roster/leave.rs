@@ -11,29 +11,35 @@ use crate::session::RedisSession;
 
 impl RedisSession {
     pub(crate) async fn leave_roster(&self, roster: &Roster, ticket: &Ticket) -> Result<bool> {
-        self.check_open()?;
+        self.state.check()?;
         // Before the request, so that the removal is not taken for a loss.
-        self.subscriptions.entries.leaving(ticket.nonce);
-        let fits = layout::ticket(ticket, &self.id);
+        self.state.entries.leaving(ticket.nonce);
+        let fits = layout::ticket(ticket, &self.state.id);
         let reply = self.run(&LEAVE, &self.layout.roster(roster), &[fits.as_bytes()]).await?;
-        self.subscriptions.left(ticket.nonce);
+        self.left(ticket.nonce);
         if reply.has_more() {
             // The entry has left, whatever becomes of this request.
-            let _ = self.connections.run(&ECHO, &self.key, &[]).await;
+            let _ = self.client.connections.run(&ECHO, &self.state.key, &[]).await;
         }
         reply.is_done()
     }
 
     pub(crate) async fn withdraw_entry(&self, roster: &Roster, nonce: Nonce) -> Result<()> {
-        self.check_open()?;
-        self.subscriptions.entries.leaving(nonce);
+        self.state.check()?;
+        self.state.entries.leaving(nonce);
         let (text, ttl) = (nonce.to_string(), TOMBSTONE_TTL.as_millis().to_string());
         self.run(&WITHDRAW, &self.layout.roster(roster), &[text.as_bytes(), ttl.as_bytes()]).await?.is_done()?;
-        self.subscriptions.left(nonce);
+        self.left(nonce);
         Ok(())
     }
 
     pub(crate) async fn evict_entry(&self, roster: &Roster, seq: Seq) -> Result<bool> {
         self.run(&EVICT, &self.layout.roster(roster), &[seq.to_string().as_bytes()]).await?.is_done()
+    }
+
+    /// Records that an entry is not there any more, and has its waiter look at the server.
+    pub(super) fn left(&self, nonce: Nonce) {
+        self.state.entries.removed(nonce);
+        self.client.subscriptions.wake_waiter(nonce);
     }
 }

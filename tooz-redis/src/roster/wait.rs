@@ -19,14 +19,14 @@ const BACKUP: Duration = Duration::from_secs(30);
 
 impl RedisSession {
     pub(crate) async fn wait_for_admission(&self, roster: &Roster, ticket: &Ticket) -> Result<()> {
-        let (key, fits) = (self.layout.roster(roster), layout::ticket(ticket, &self.id));
-        let mut receiver = self.subscriptions.subscribe_entry(ticket.nonce);
+        let (key, fits) = (self.layout.roster(roster), layout::ticket(ticket, &self.state.id));
+        let mut receiver = self.client.subscriptions.subscribe_entry(ticket.nonce);
         loop {
             let mut reply = self.run(&WAIT, &key, &[fits.as_bytes()]).await?;
             match reply.status() {
                 "ADMITTED" => return Ok(()),
                 "NONE" => return Err(not_held()),
-                "WAITING" => self.subscriptions.expect_expiry(reply.number()?),
+                "WAITING" => self.client.subscriptions.expect_expiry(reply.number()?),
                 _ => return Err(reply.unexpected()),
             }
             // A timer that has run out, and a sender that is gone, both mean: look at the server.

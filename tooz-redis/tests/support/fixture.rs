@@ -141,9 +141,9 @@ impl Fixture {
         keys
     }
 
-    /// What is published on a session's channel from now on.
+    /// What is published on the channel of a session's client from now on.
     pub(crate) async fn listen(&self, session: &str) -> broadcast::Receiver<Message> {
-        self.listen_on(&key(session)).await
+        self.listen_on(&format!("{{t}}:client:{session}")).await
     }
 
     pub(crate) async fn listen_on(&self, channel: &str) -> broadcast::Receiver<Message> {
@@ -162,7 +162,7 @@ fn flat(value: Value) -> Vec<String> {
     }
 }
 
-/// The key and channel of a session.
+/// The key of a session.
 pub(crate) fn key(session: &str) -> String {
     format!("{{t}}:session:{session}")
 }

@@ -10,11 +10,11 @@ use std::time::Duration;
 use tokio::sync::{Notify, Semaphore};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep, timeout};
-use tooz_core::Error;
 use tooz_core::driver::support::lock;
 use tracing::warn;
 
 use super::backend::{self, Backend, CreateMode, Dialer, Stat, Target};
+use super::background::Background;
 use super::connection_state::ConnectionState;
 use super::heartbeat::Heartbeat;
 use super::in_flight;
@@ -43,14 +43,6 @@ const LONGEST_TIMEOUT: Duration = Duration::from_secs(86_400 * 365);
 /// The pause before a connection that could not be prepared is tried again.
 const RETRY: Duration = Duration::from_millis(100);
 
-/// How a session is opened.
-#[derive(Debug)]
-pub(crate) struct ConnectOptions<'a> {
-    pub(crate) config: &'a Config,
-    pub(crate) ttl: Duration,
-    pub(crate) timeout: Duration,
-}
-
 /// One ZooKeeper session.
 #[derive(Debug)]
 pub(crate) struct Client {
@@ -62,34 +54,40 @@ pub(crate) struct Client {
     session_timeout: Duration,
     heartbeat: OnceLock<Arc<Heartbeat>>,
     reconnecting: OnceLock<AbortHandle>,
+    background: Arc<Background>,
     /// The outcome of closing. It is locked meanwhile, so that a second caller waits for it.
     closed: tokio::sync::Mutex<Option<Answer<()>>>,
 }
 
 impl Client {
     /// Connects and authenticates. Fails within the timeout, also if no server answers.
-    pub(crate) async fn connect(options: &ConnectOptions<'_>) -> Answer<Arc<Self>> {
-        let state = Arc::new(ConnectionState::default());
-        let (backend, session_timeout) =
-            timeout(options.timeout, open_backend(options, state.clone())).await.unwrap_or_else(|_| {
-                let hosts = options.config.hosts.join(", ");
-                Err(unreachable(format!("{hosts}: no answer within {:?}", options.timeout)).into())
-            })?;
+    pub(crate) async fn connect(config: &Config, ttl: Duration, limit: Duration) -> Answer<Arc<Self>> {
+        let (state, background) = (Arc::new(ConnectionState::default()), Background::shared()?);
+        let opening = open_backend(config, ttl, limit, state.clone(), background.clone());
+        let (backend, session_timeout) = timeout(limit, opening).await.unwrap_or_else(|_| {
+            Err(unreachable(format!("{}: no answer within {limit:?}", config.hosts.join(", "))).into())
+        })?;
         let client = Arc::new(Self {
             session_timeout,
             backend: Mutex::new(Some(backend)),
             state: state.clone(),
             data_slots: Arc::new(Semaphore::new(DATA_IN_FLIGHT)),
             slots: Arc::new(Semaphore::new(IN_FLIGHT)),
-            timeout: options.timeout.min(LONGEST_TIMEOUT),
+            timeout: limit.min(LONGEST_TIMEOUT),
             heartbeat: OnceLock::new(),
             reconnecting: OnceLock::new(),
+            background,
             closed: tokio::sync::Mutex::default(),
         });
         state.set_ready();
-        let reconnecting = tokio::spawn(reconnect_loop(Arc::downgrade(&client), state));
-        client.reconnecting.get_or_init(|| reconnecting.abort_handle());
+        let reconnecting = client.spawn(reconnect_loop(Arc::downgrade(&client), state));
+        client.reconnecting.get_or_init(|| reconnecting);
         Ok(client)
+    }
+
+    /// Starts a task that outlives the runtime of the caller.
+    pub(crate) fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) -> AbortHandle {
+        self.background.spawn(work)
     }
 
     /// The session timeout that the server granted.
@@ -144,7 +142,7 @@ impl Client {
                 Ok(_) | Err(Fault::NodeExists | Fault::NoNode) => {}
                 // Above the namespace the driver may be allowed to read but not to create.
                 Err(Fault::Denied) if self.exists(path).await?.is_some() => {}
-                Err(fault) => return Err(Error::from(fault).with_context("znode", path).into()),
+                Err(fault) => return Err(fault.into_error().with_context("znode", path).into()),
             }
         }
         Ok(())
@@ -297,17 +295,19 @@ impl Drop for Client {
 
 /// Opens a session and returns the timeout that was granted.
 async fn open_backend(
-    options: &ConnectOptions<'_>,
+    config: &Config,
+    ttl: Duration,
+    limit: Duration,
     state: Arc<ConnectionState>,
+    background: Arc<Background>,
 ) -> Answer<(Arc<dyn Backend>, Duration)> {
-    let (config, ttl) = (options.config, options.ttl.clamp(LEAST_TTL, GREATEST_TTL));
+    let ttl = ttl.clamp(LEAST_TTL, GREATEST_TTL);
     let tls = config.tls.as_ref().map(TlsFiles::read).transpose()?;
     let dialer = Dialer::new(tls.as_ref())?;
     // Half of the time is left for the session itself.
-    let Findings { servers, granted } = probe(&config.hosts_to_try(), ttl, options.timeout / 2, &dialer).await?;
-    let backend =
-        backend::connect(Target { client: config.client, servers, ttl, digest: config.digest.clone(), tls, state })
-            .await?;
+    let Findings { servers, granted } = probe(&config.hosts_to_try(), ttl, limit / 2, &dialer).await?;
+    let (client, digest) = (config.client, config.digest.clone());
+    let backend = backend::connect(Target { client, servers, ttl, digest, tls, state, background }).await?;
     Ok((backend, granted))
 }
 

@@ -1,6 +1,7 @@
 //! The connection to ZooKeeper. Nothing outside of this folder knows which client crate is used.
 
 mod backend;
+mod background;
 mod connection;
 mod connection_state;
 mod heartbeat;
@@ -9,5 +10,5 @@ mod probe;
 mod watches;
 
 pub(crate) use self::backend::{Backend, CreateMode, SUPPORTS_TLS, Stat};
-pub(crate) use self::connection::{Client, ConnectOptions, GREATEST_TTL};
+pub(crate) use self::connection::{Client, GREATEST_TTL};
 pub(crate) use self::watches::{Watch, any_fired};

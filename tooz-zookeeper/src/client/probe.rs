@@ -43,7 +43,7 @@ async fn serving(hosts: &[String], limit: Duration, dialer: &Dialer) -> Answer<V
     let answers = join_all(hosts.iter().map(|host| async move {
         let greeted = timeout(limit, resolve_and_greet(host, dialer)).await;
         let greeted = greeted.unwrap_or_else(|_| Err(unreachable(format!("no answer within {limit:?}")).into()));
-        greeted.map(|addr| (host.clone(), addr)).map_err(|fault| Error::from(fault).with_context("server", host))
+        greeted.map(|addr| (host.clone(), addr)).map_err(|fault| fault.into_error().with_context("server", host))
     }));
     let (mut servers, mut errors) = (Vec::new(), Vec::new());
     for answer in answers.await {

@@ -11,14 +11,13 @@ use std::sync::Arc;
 use futures_util::join;
 use tooz_core::driver::support::{group_not_created, member_already_exists, not_held};
 use tooz_core::driver::{IfBlocked, IfTaken, NewEntry, Nonce, Roster, Seq, Standing, Ticket};
-use tooz_core::{Error, Result};
 
 use super::queue::{Queue, seq};
 use super::removal_watch::report_removal;
 use super::rosters::Rosters;
 use crate::client::{CreateMode, Watch};
 use crate::error::{Answer, Fault, session_lost};
-use crate::layout::{UNDECLARED, child, new_entry};
+use crate::layout::{UNCHANGED, UNDECLARED, child, new_entry};
 use crate::limits::check_size;
 use crate::own_entries::PlacedEntry;
 
@@ -40,7 +39,7 @@ enum Precheck {
 }
 
 impl Rosters {
-    pub(crate) async fn enter(self: &Arc<Self>, roster: &Roster, new: NewEntry<'_>) -> Result<Standing> {
+    pub(crate) async fn enter(self: &Arc<Self>, roster: &Roster, new: NewEntry<'_>) -> Answer<Standing> {
         self.client.check()?;
         let parent = self.layout.roster(roster);
         check_size(&parent, new.value)?;
@@ -64,7 +63,7 @@ impl Rosters {
     }
 
     /// Removes what an attempt that failed for good may have created.
-    async fn abandon(&self, roster: &str, nonce: Nonce) -> Result<()> {
+    async fn abandon(&self, roster: &str, nonce: Nonce) -> Answer<()> {
         if self.own.may_exist(nonce).unwrap_or(false) {
             self.own.set_leaving(nonce);
             self.remove_by_nonce(roster, &HashSet::from([nonce])).await?;
@@ -73,7 +72,7 @@ impl Rosters {
     }
 
     /// Repeats the steps until the roster has not changed between them.
-    async fn enter_at(self: &Arc<Self>, roster: &str, new: &NewEntry<'_>) -> Result<Standing> {
+    async fn enter_at(self: &Arc<Self>, roster: &str, new: &NewEntry<'_>) -> Answer<Standing> {
         loop {
             let arrival = match self.precheck(roster, new).await? {
                 Precheck::Refused(standing) => return Ok(standing),
@@ -87,7 +86,7 @@ impl Rosters {
         }
     }
 
-    async fn precheck(&self, roster: &str, new: &NewEntry<'_>) -> Result<Precheck> {
+    async fn precheck(&self, roster: &str, new: &NewEntry<'_>) -> Answer<Precheck> {
         let may_exist = self.own.may_exist(new.nonce)?;
         if !may_exist && !refuses_if_taken(new) && new.if_blocked == IfBlocked::Wait {
             return Ok(Precheck::Create);
@@ -101,7 +100,7 @@ impl Rosters {
             return Ok(Precheck::Exists(Arrival { queue, index, seq: None }));
         }
         if refuses_if_taken(new) && !queue.with_key(queue.len(), key(new)).is_empty() {
-            return Err(member_already_exists());
+            return Err(member_already_exists().into());
         }
         let blockers = match new.if_blocked {
             IfBlocked::Withdraw => queue.blockers(queue.len(), new.mode, new.limit),
@@ -114,12 +113,12 @@ impl Rosters {
     }
 
     /// Creates the entry and lists the roster in one round trip. Returns `None` if the attempt must be repeated.
-    async fn create_entry(&self, roster: &str, new: &NewEntry<'_>) -> Result<Option<Arrival>> {
+    async fn create_entry(&self, roster: &str, new: &NewEntry<'_>) -> Answer<Option<Arrival>> {
         let path = new_entry(roster, new);
         if let Err(error) = self.own.reserve(new.nonce, &path) {
             // A close forgets the entries that are under way.
             self.client.check()?;
-            return Err(error);
+            return Err(error.into());
         }
         let (created, queue, declared) = join!(
             self.client.create(&path, new.value, CreateMode::EphemeralSequential),
@@ -127,7 +126,7 @@ impl Rosters {
             self.is_declared_if_needed(roster, new)
         );
         let (path, stat) = match created {
-            Err(Fault::NoNode) if new.needs_declared => return Err(group_not_created()),
+            Err(Fault::NoNode) if new.needs_declared => return Err(group_not_created().into()),
             Err(Fault::NoNode) => {
                 self.client.create_all(roster).await?;
                 return Ok(None);
@@ -136,12 +135,12 @@ impl Rosters {
         };
         if stat.owner != self.session {
             self.client.end("the client crate has replaced it");
-            return Err(session_lost("the client crate has replaced it"));
+            return Err(session_lost("the client crate has replaced it").into());
         }
         let queue = match (queue, declared) {
             (Ok(queue), Ok(true)) => queue,
             (queue, declared) => {
-                let error = declared.err().map(Error::from).or(queue.err()).unwrap_or_else(group_not_created);
+                let error = declared.err().or(queue.err()).unwrap_or_else(|| group_not_created().into());
                 if !error.is_retryable() && !error.is_session_lost() {
                     self.client.delete_if_exists(&path).await?;
                 }
@@ -159,10 +158,12 @@ impl Rosters {
     }
 
     /// Decides what becomes of an entry that exists. Returns `None` if the roster has changed meanwhile.
-    async fn settle(self: &Arc<Self>, roster: &str, new: &NewEntry<'_>, arrival: Arrival) -> Result<Option<Standing>> {
+    async fn settle(self: &Arc<Self>, roster: &str, new: &NewEntry<'_>, arrival: Arrival) -> Answer<Option<Standing>> {
         let Arrival { queue, index, seq: created } = arrival;
         let path = child(roster, &queue.entries()[index].name);
         self.settle_key(roster, new, &queue, index, &path).await?;
+        // A repeated attempt may come with another value than the first.
+        let value = created.filter(|_| new.limit.get() > 1).map(|_| new.value.into());
         let created = match created {
             Some(seq) => Some(seq),
             None => self.client.exists(&path).await?.map(|stat| seq(&stat)),
@@ -170,7 +171,8 @@ impl Rosters {
         let Some(ticket) = created.map(|seq| new.ticket(seq)) else { return Ok(None) };
         let blockers = queue.blockers(index, new.mode, new.limit);
         let Some(nearest) = blockers.first() else {
-            self.place(ticket, path, None);
+            self.place(ticket, path, value, None);
+            self.announce(roster, &queue, index);
             return Ok(Some(Standing::Admitted(ticket)));
         };
         let (wakeup, _) = self.own.waiting(new.nonce).ok_or_else(not_held)?;
@@ -181,8 +183,10 @@ impl Rosters {
             self.client.delete_if_exists(&path).await?;
             return Ok(Some(Standing::Withdrawn { blocked_by }));
         }
-        // With a greater limit, the waiter must watch more than one entry.
-        self.place(ticket, path, (new.limit.get() == 1).then_some(watch));
+        let to_watch = Queue::to_watch(&blockers, new.mode, new.limit);
+        let is_enough = new.limit.get() == 1 || stat.version == UNCHANGED;
+        let is_right = is_enough && to_watch.is_some_and(|listed| listed.name == nearest.name);
+        self.place(ticket, path, value, is_right.then_some(watch));
         Ok(Some(Standing::Waiting { ticket, blocked_by }))
     }
 
@@ -194,11 +198,11 @@ impl Rosters {
         queue: &Queue,
         index: usize,
         path: &str,
-    ) -> Result<()> {
+    ) -> Answer<()> {
         let earlier = queue.with_key(index, key(new));
         if refuses_if_taken(new) && !earlier.is_empty() {
             self.client.delete_if_exists(path).await?;
-            return Err(member_already_exists());
+            return Err(member_already_exists().into());
         }
         for listed in earlier {
             self.client.delete_if_exists(&child(roster, &listed.name)).await?;
@@ -206,8 +210,8 @@ impl Rosters {
         Ok(())
     }
 
-    fn place(self: &Arc<Self>, ticket: Ticket, path: String, predecessor: Option<Watch>) {
-        let placed = PlacedEntry { path: path.clone(), seq: ticket.seq };
+    fn place(self: &Arc<Self>, ticket: Ticket, path: String, value: Option<Arc<[u8]>>, predecessor: Option<Watch>) {
+        let placed = PlacedEntry { path: path.clone(), seq: ticket.seq, value };
         let watch = || tokio::spawn(report_removal(Arc::downgrade(self), ticket.nonce, path)).abort_handle();
         self.own.place(ticket.nonce, placed, predecessor, watch);
     }

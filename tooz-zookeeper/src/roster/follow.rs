@@ -10,6 +10,7 @@ use tooz_core::driver::{Follow, Roster, Snapshot, Update, Version};
 
 use super::rosters::Rosters;
 use super::view::View;
+use crate::error::{Answer, Fault};
 
 /// A follower of one roster.
 pub(crate) struct ZooKeeperFollower<'a> {
@@ -26,12 +27,12 @@ impl<'a> ZooKeeperFollower<'a> {
     }
 
     /// Waits for a state that differs from the last one. Cancel safe.
-    pub(super) async fn next_snapshot(&mut self) -> Result<Snapshot> {
+    pub(super) async fn next_snapshot(&mut self) -> Answer<Snapshot> {
         let client = &self.rosters.client;
         client.check()?;
         if self.seen.is_none() {
             let (synced, read) = join!(client.sync(), self.view.refresh(client, &self.path));
-            synced.map_err(Into::into).and(read)?;
+            synced.and(read)?;
         }
         loop {
             // It sends nothing while nothing is out of date.
@@ -47,6 +48,6 @@ impl<'a> ZooKeeperFollower<'a> {
 #[async_trait]
 impl Follow for ZooKeeperFollower<'_> {
     async fn next(&mut self) -> Result<Update> {
-        self.next_snapshot().await.map(Update::Snapshot)
+        self.next_snapshot().await.map(Update::Snapshot).map_err(Fault::into_error)
     }
 }

@@ -3,15 +3,15 @@
 use std::collections::HashSet;
 
 use futures_util::future::join_all;
-use tooz_core::Result;
 use tooz_core::driver::{Nonce, Roster, Seq, Ticket};
 
 use super::queue::seq;
 use super::rosters::Rosters;
+use crate::error::Answer;
 use crate::layout::child;
 
 impl Rosters {
-    pub(crate) async fn leave(&self, roster: &Roster, ticket: &Ticket) -> Result<bool> {
+    pub(crate) async fn leave(&self, roster: &Roster, ticket: &Ticket) -> Answer<bool> {
         self.client.check()?;
         let parent = self.layout.roster(roster);
         self.cleanup.used(&parent);
@@ -22,7 +22,7 @@ impl Rosters {
         Ok(removed)
     }
 
-    pub(crate) async fn withdraw(&self, roster: &Roster, nonce: Nonce) -> Result<()> {
+    pub(crate) async fn withdraw(&self, roster: &Roster, nonce: Nonce) -> Answer<()> {
         self.client.check()?;
         let parent = self.layout.roster(roster);
         self.own.withdraw(nonce);
@@ -43,7 +43,7 @@ impl Rosters {
     ///
     /// The server carries out requests in the order in which they were sent, so the listing shows an entry whose create was
     /// in flight. A create on an earlier connection is carried out by now, or never.
-    pub(super) async fn remove_by_nonce(&self, roster: &str, nonces: &HashSet<Nonce>) -> Result<()> {
+    pub(super) async fn remove_by_nonce(&self, roster: &str, nonces: &HashSet<Nonce>) -> Answer<()> {
         let queue = self.list(roster).await?;
         let listed = queue.entries().iter().filter(|listed| nonces.contains(&listed.entry.nonce));
         let removals = listed.map(|listed| async move {
@@ -58,14 +58,14 @@ impl Rosters {
     }
 
     /// The seqs of a roster rise with the numbers in the names, so the entry is found by bisection.
-    pub(crate) async fn evict(&self, roster: &Roster, wanted: Seq) -> Result<bool> {
+    pub(crate) async fn evict(&self, roster: &Roster, wanted: Seq) -> Answer<bool> {
         let parent = self.layout.roster(roster);
         let queue = self.list_synced(&parent).await?;
         let mut candidates: Vec<_> = queue.entries().iter().map(|listed| child(&parent, &listed.name)).collect();
         while !candidates.is_empty() {
             let middle = candidates.len() / 2;
             match self.client.exists(&candidates[middle]).await?.map(|stat| seq(&stat)) {
-                Some(found) if found == wanted => return Ok(self.client.delete_if_exists(&candidates[middle]).await?),
+                Some(found) if found == wanted => return self.client.delete_if_exists(&candidates[middle]).await,
                 Some(found) if found < wanted => drop(candidates.drain(..=middle)),
                 Some(_) => candidates.truncate(middle),
                 // The entry has left since.

@@ -4,6 +4,7 @@ mod declare;
 mod enter;
 mod follow;
 mod leave;
+mod names;
 mod queue;
 mod removal_watch;
 mod replace;

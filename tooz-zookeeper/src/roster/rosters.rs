@@ -8,13 +8,13 @@ use std::sync::Arc;
 
 use futures_util::join;
 use tokio::sync::mpsc::UnboundedSender;
-use tooz_core::Result;
 use tooz_core::driver::{Loss, Ticket};
 
 use super::queue::{Queue, seq};
 use super::withdrawals::Withdrawals;
 use crate::cleanup::Cleanup;
 use crate::client::Client;
+use crate::error::Answer;
 use crate::layout::{Layout, child, parent};
 use crate::own_entries::OwnEntries;
 
@@ -44,19 +44,19 @@ impl Rosters {
     }
 
     /// Lists a roster as the connected server knows it.
-    pub(super) async fn list(&self, roster: &str) -> Result<Queue> {
+    pub(super) async fn list(&self, roster: &str) -> Answer<Queue> {
         Ok(Queue::new(roster, self.client.children(roster).await?))
     }
 
     /// Lists a roster as the leader knows it, in one round trip.
-    pub(super) async fn list_synced(&self, roster: &str) -> Result<Queue> {
+    pub(super) async fn list_synced(&self, roster: &str) -> Answer<Queue> {
         let (synced, queue) = join!(self.client.sync(), self.list(roster));
         synced?;
         queue
     }
 
     /// Finds the path of the session's own entry with this ticket. An entry that [`OwnEntries`] knows costs no request.
-    pub(super) async fn find(&self, roster: &str, ticket: &Ticket) -> Result<Option<String>> {
+    pub(super) async fn find(&self, roster: &str, ticket: &Ticket) -> Answer<Option<String>> {
         if let Some(placed) = self.own.placed(ticket.nonce) {
             let is_same = placed.seq == ticket.seq && parent(&placed.path) == roster;
             return Ok(is_same.then_some(placed.path));

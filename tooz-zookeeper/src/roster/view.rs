@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use futures_util::future::join_all;
 use tokio::sync::Notify;
-use tooz_core::Result;
 use tooz_core::driver::support::hashed_version;
 use tooz_core::driver::{Entry, Snapshot};
 
 use super::queue::{ListedEntry, Queue, seq};
 use crate::client::{Client, Stat, Watch, any_fired};
+use crate::error::Answer;
 use crate::layout::{EntryName, UNDECLARED, child};
 
 /// A roster as it was read. Each part has the watch that says when it is out of date.
@@ -31,7 +31,7 @@ struct Value {
 
 impl View {
     /// Reads what has changed. The entries are those of one moment; a value may be a little newer.
-    pub(super) async fn refresh(&mut self, client: &Client, roster: &str) -> Result<Snapshot> {
+    pub(super) async fn refresh(&mut self, client: &Client, roster: &str) -> Answer<Snapshot> {
         loop {
             if self.declared.as_ref().is_none_or(|(_, watch)| watch.has_fired()) {
                 let (stat, watch) = client.exists_watched(roster, &self.wakeup).await?;
@@ -62,7 +62,7 @@ impl View {
     }
 
     /// Reads the values that are missing or out of date. Returns whether all entries still exist.
-    async fn read_values(&mut self, client: &Client, roster: &str) -> Result<bool> {
+    async fn read_values(&mut self, client: &Client, roster: &str) -> Answer<bool> {
         let listed = self.queue.as_ref().map(|(queue, _)| queue.counting()).unwrap_or_default();
         let names: HashSet<_> = listed.iter().map(|listed| &*listed.name).collect();
         self.values.retain(|name, value| !value.watch.has_fired() && names.contains(&**name));

@@ -39,9 +39,9 @@ local function find_ticket(roster, ticket)
   return entry and string.sub(entry.record, 1, #ticket) == ticket and entry
 end
 
--- Notifies the session of an entry that the entry was admitted or removed.
+-- Notifies the client of an entry that the entry was admitted or removed.
 local function notify(entry, event)
-  redis.call('PUBLISH', session_key(entry.session), event .. ' ' .. entry.nonce)
+  redis.call('PUBLISH', client_channel(entry.session), table.concat({ event, entry.nonce, entry.session }, ' '))
 end
 
 -- How many exclusive and how many shared entries precede `bound`.

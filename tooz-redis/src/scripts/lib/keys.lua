@@ -11,18 +11,15 @@ local FOLLOWED = 60000
 
 local function session_key(session) return space .. 'session:' .. session end
 
+-- The channel of the client to which a session belongs. The id of a session begins with the 16 characters of its client's.
+local function client_channel(session) return space .. 'client:' .. string.sub(session, 1, 16) end
+
 local function kind_and_name(roster) return string.match(roster, '^{.-}:(%l+):(.*)$') end
 
 -- Whether a roster is declared.
 local function is_declared(roster)
   local kind, name = kind_and_name(roster)
   return redis.call('SISMEMBER', space .. 'declared:' .. kind, name)
-end
-
--- Adds a roster to the list of rosters with entries.
-local function list(roster)
-  local kind, name = kind_and_name(roster)
-  redis.call('ZADD', space .. 'rosters:' .. kind, 0, name)
 end
 
 -- Takes a roster that has no entry any more from the list.
@@ -51,4 +48,13 @@ local function publish_roster(roster, change, content)
   local next = string.format('%.0f', math.max(tonumber(microseconds()), (tonumber(last) or 0) + 1))
   if redis.pcall('SET', key, next, 'KEEPTTL').err then return redis.call('DEL', key) end
   redis.call('PUBLISH', roster, table.concat({ last, next, change, content }, ' '))
+end
+
+-- Notifies the clients that watch the names in use of a new one.
+local function publish_name() publish_roster(space .. 'names:new', 'declared', '1') end
+
+-- Adds a roster to the list of rosters with entries.
+local function list(roster)
+  local kind, name = kind_and_name(roster)
+  if redis.call('ZADD', space .. 'rosters:' .. kind, 0, name) == 1 then publish_name() end
 end

@@ -8,6 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::io::{AsyncRead, AsyncWrite};
 
+use crate::client::background::Background;
 use crate::client::connection_state::ConnectionState;
 use crate::config::{ClientCrate, PemFiles};
 use crate::error::Answer;
@@ -73,6 +74,8 @@ pub(crate) struct Target {
     #[allow(dead_code, reason = "only one of the two clients speaks TLS")]
     pub(crate) tls: Option<PemFiles>,
     pub(crate) state: Arc<ConnectionState>,
+    /// Where the client crate works.
+    pub(crate) background: Arc<Background>,
 }
 
 /// A byte stream to a server, plain or encrypted.

@@ -3,17 +3,21 @@
 //! - It opens a new session silently when the old one has expired: `NotConnected` means the end of the driver's session.
 //! - Its watches do not survive a reconnection and its closures leak, so only its global watcher is used.
 //! - It never gives up on a server and does not tell the granted timeout: the driver probes the servers first.
-//! - It cannot be dropped, so it lives on a runtime that can.
+//! - It cannot be dropped: its tasks end when they have sent the end of the session, or with their [thread](Background).
 //! - It authenticates on its first connection only, and its chroot panics on session events: neither is used.
 
+use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tokio::runtime::{Builder, Handle, Runtime};
+use futures_util::join;
+use tokio::time::{sleep, timeout};
 use zookeeper_async::{Acl, CreateMode as ZkCreateMode, WatchedEvent, WatchedEventType, ZkError, ZkState, ZooKeeper};
 
 use super::{Backend, CreateMode, Stat, Target};
+use crate::client::background::Background;
 use crate::client::connection_state::ConnectionState;
 use crate::client::watches::WatchKind;
 use crate::error::{Answer, Fault, foreign_znode, session_lost, unexpected, unreachable};
@@ -21,33 +25,44 @@ use crate::error::{Answer, Fault, foreign_znode, session_lost, unexpected, unrea
 /// The shortest pause of the crate between two attempts to connect; at zero it burns a core.
 const RETRY: Duration = Duration::from_millis(200);
 
+/// How long a dropped session may take to end before its [thread](Background) is given up.
+const CLOSING: Duration = Duration::from_secs(2);
+
 /// Opens a session. The connection is prepared.
 pub(crate) async fn connect(target: Target) -> Answer<Arc<dyn Backend>> {
-    // From here on, dropping this future ends the crate's tasks too.
-    let (thread, handle) = Thread::start().map_err(unexpected)?;
-    let servers = target.servers.iter().map(|(_, addr)| addr.to_string()).collect::<Vec<_>>().join(",");
-    let (events, ttl) = (target.state.clone(), target.ttl);
-    let watcher = move |event: WatchedEvent| on_event(&events, &event);
-    let connecting =
-        handle.spawn(async move { ZooKeeper::connect_with_retry_time(&servers, ttl, watcher, RETRY).await });
-    let zk = connecting.await.map_err(unexpected)?.map_err(fault)?;
-    let states = target.state.clone();
-    zk.add_listener(move |state| on_state(&states, state));
-    let digest = target.digest.map(String::into_bytes);
-    let acl = if digest.is_some() { Acl::creator_all() } else { Acl::open_unsafe() }.clone();
-    let backend = ZookeeperAsync { zk, acl, digest, _thread: thread };
+    let state = target.state.clone();
+    let background = target.background.clone();
+    let backend = background.run(open(target)).await??;
     backend.prepare().await?;
     // The listener may have been added after the first connection was made.
-    target.state.set_new();
+    state.set_new();
     Ok(Arc::new(backend))
+}
+
+async fn open(target: Target) -> Answer<ZookeeperAsync> {
+    let servers = target.servers.iter().map(|(_, addr)| addr.to_string()).collect::<Vec<_>>().join(",");
+    let (events, states) = (target.state.clone(), target.state);
+    let watcher = move |event: WatchedEvent| on_event(&events, &event);
+    let zk = ZooKeeper::connect_with_retry_time(&servers, target.ttl, watcher, RETRY).await.map_err(fault)?;
+    let closed = Arc::new(AtomicBool::new(false));
+    let is_closed = closed.clone();
+    zk.add_listener(move |state| {
+        is_closed.fetch_or(state == ZkState::Closed, Ordering::SeqCst);
+        on_state(&states, state);
+    });
+    let digest = target.digest.map(String::into_bytes);
+    let acl = if digest.is_some() { Acl::creator_all() } else { Acl::open_unsafe() }.clone();
+    Ok(ZookeeperAsync { zk: Arc::new(zk), acl, digest, closed, background: target.background })
 }
 
 /// One session of zookeeper-async.
 struct ZookeeperAsync {
-    zk: ZooKeeper,
+    zk: Arc<ZooKeeper>,
     acl: Vec<Acl>,
     digest: Option<Vec<u8>>,
-    _thread: Thread,
+    /// Whether the crate has sent the end of the session. Its tasks have ended then.
+    closed: Arc<AtomicBool>,
+    background: Arc<Background>,
 }
 
 #[async_trait]
@@ -101,23 +116,23 @@ impl std::fmt::Debug for ZookeeperAsync {
     }
 }
 
-/// A runtime of one thread, which ends when this is dropped, also in an async context.
-struct Thread(Option<Runtime>);
-
-impl Thread {
-    fn start() -> std::io::Result<(Self, Handle)> {
-        let runtime =
-            Builder::new_multi_thread().worker_threads(1).thread_name("tooz-zookeeper").enable_all().build()?;
-        let handle = runtime.handle().clone();
-        Ok((Self(Some(runtime)), handle))
-    }
-}
-
-impl Drop for Thread {
+impl Drop for ZookeeperAsync {
     fn drop(&mut self) {
-        if let Some(runtime) = self.0.take() {
-            runtime.shutdown_background();
-        }
+        let (zk, closed, background) = (self.zk.clone(), self.closed.clone(), self.background.clone());
+        let closing = async move {
+            while !closed.load(Ordering::SeqCst) {
+                let _ = join!(timeout(RETRY, zk.close()), sleep(RETRY));
+            }
+        };
+        self.background.spawn(async move {
+            let mut closing = pin!(closing);
+            if timeout(CLOSING, &mut closing).await.is_err() {
+                background.retire();
+                // From now on this task does not keep the thread.
+                drop(background);
+                closing.await;
+            }
+        });
     }
 }
 

@@ -6,13 +6,13 @@ use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use tokio::task::AbortHandle;
 use tooz_core::driver::support::lock;
 use tooz_core::{Error, ErrorKind};
 use zookeeper_client as zk;
 use zookeeper_client::{Acls, EventType, OneshotWatcher, SessionState};
 
 use super::{Backend, CreateMode, Stat, Target};
+use crate::client::background::Background;
 use crate::client::connection_state::ConnectionState;
 use crate::client::watches::WatchKind;
 use crate::config::PemFiles;
@@ -26,16 +26,24 @@ pub(crate) async fn connect(target: Target) -> Answer<Arc<dyn Backend>> {
     }
     // Names, not addresses: a certificate is for a name.
     let servers = target.servers.iter().map(|(host, _)| &**host).collect::<Vec<_>>().join(",");
-    let connected = match &target.tls {
-        None => connector.connect(&servers).await,
-        Some(pem) => connector.with_tls(tls_options(pem)?).secure_connect(&servers).await,
+    let connector = match &target.tls {
+        None => connector,
+        Some(pem) => connector.with_tls(tls_options(pem)?),
     };
-    let client = connected.map_err(|error| Error::from(fault(error)).with_context("servers", &servers))?;
-    let state = target.state;
+    let (is_secure, named) = (target.tls.is_some(), servers.clone());
+    let connecting = async move {
+        match is_secure {
+            false => connector.connect(&servers).await,
+            true => connector.secure_connect(&servers).await,
+        }
+    };
+    let (background, state) = (target.background, target.state);
+    let connected = background.run(connecting).await?;
+    let client = connected.map_err(|error| fault(error).into_error().with_context("servers", named))?;
     state.set_new();
-    let following = tokio::spawn(follow(client.state_watcher(), state.clone())).abort_handle();
+    background.spawn(follow(client.state_watcher(), state.clone(), background.clone()));
     let acls = if target.digest.is_some() { Acls::creator_all() } else { Acls::anyone_all() };
-    Ok(Arc::new(ZookeeperClient { client, state, acls, forwarded: Arc::default(), following }))
+    Ok(Arc::new(ZookeeperClient { client, state, acls, forwarded: Arc::default(), background }))
 }
 
 /// One session of zookeeper-client.
@@ -46,7 +54,7 @@ struct ZookeeperClient {
     acls: Acls<'static>,
     /// The paths with a watcher of the crate, by what it is for.
     forwarded: Arc<Mutex<HashSet<(String, &'static str)>>>,
-    following: AbortHandle,
+    background: Arc<Background>,
 }
 
 #[async_trait]
@@ -119,7 +127,7 @@ impl ZookeeperClient {
             return;
         }
         let (state, forwarded) = (self.state.clone(), self.forwarded.clone());
-        tokio::spawn(async move {
+        self.background.spawn(async move {
             let event = watcher.changed().await;
             lock(&forwarded).remove(&key);
             let is_children = event.event_type == EventType::NodeChildrenChanged;
@@ -129,13 +137,8 @@ impl ZookeeperClient {
     }
 }
 
-impl Drop for ZookeeperClient {
-    fn drop(&mut self) {
-        self.following.abort();
-    }
-}
-
-async fn follow(mut states: zk::StateWatcher, state: Arc<ConnectionState>) {
+/// Follows the state of the session to its end, and keeps its thread until then.
+async fn follow(mut states: zk::StateWatcher, state: Arc<ConnectionState>, _thread: Arc<Background>) {
     loop {
         match states.changed().await {
             SessionState::SyncConnected => state.set_new(),

@@ -1,0 +1,192 @@
+//! A program that ends, in whatever order, leaves nothing held on any backend: each example, and a program that ends
+//! normally, by an error, by a panic and by SIGTERM. The TTL is longer than a trial, so it hides nothing.
+
+use std::path::PathBuf;
+use std::process::{ExitCode, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use libtest_mimic::{Arguments, Failed, Trial};
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::process::{Child, Command};
+use tokio::runtime::Runtime;
+use tokio::time::{sleep, timeout};
+use tooz::{Coordinator, Error, ErrorKind, Names};
+use tooz_conformance::servers::{Deployment, DeploymentSpec, etcd, postgres, redis, zookeeper};
+
+/// How long anything may take on a busy machine.
+const LIMIT: Duration = Duration::from_secs(60);
+/// Longer than any trial.
+const TTL: &str = "ttl=30s";
+
+/// How a server is started.
+type Spec = fn() -> DeploymentSpec;
+
+/// The servers, each with what comes before and after the address in its URL. The file driver has none.
+const SERVERS: [(&str, Spec, &str, &str); 4] = [
+    ("redis", redis::persistent, "redis://", ""),
+    ("etcd", etcd::single, "etcd://", ""),
+    ("zookeeper", zookeeper::single, "zookeeper://", ""),
+    ("postgres", postgres::single, "postgres://postgres@", "/postgres"),
+];
+/// The examples that end by themselves.
+const ENDING: [&str; 3] = ["quickstart", "lock_with_fencing", "pubsub"];
+/// The examples that run until they are asked to end.
+const STAYING: [&str; 7] =
+    ["leader_service", "locked_command", "shards", "job_queue", "scheduled_job", "watch_members", "metrics"];
+/// The ways in which the program `end` ends.
+const WAYS: [(&str, Stop); 4] = [
+    ("normally", Stop::AtEndOfInput),
+    ("by_an_error", Stop::AtEndOfInput),
+    ("by_a_panic", Stop::AtEndOfInput),
+    ("by_sigterm", Stop::BySigterm),
+];
+
+/// What makes a program end.
+#[derive(Clone, Copy, PartialEq)]
+enum Stop {
+    ByItself,
+    AtEndOfInput,
+    BySigterm,
+}
+
+type Outcome<T = ()> = Result<T, Failed>;
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().collect();
+    if let [_, word, way] = arguments.as_slice()
+        && word == "end"
+    {
+        return end(way);
+    }
+    let mut arguments = Arguments::from_args();
+    // Some examples meet each other by a port.
+    arguments.test_threads = Some(1);
+    let runtime = Arc::new(Runtime::new().expect("a runtime starts"));
+    let directory = tempfile::tempdir().expect("there is a directory for temporary files");
+    let mut trials = trials_on(&runtime, "file", format!("file://{}", directory.path().display()));
+    let mut deployments = Vec::new();
+    for (name, spec, scheme, path) in SERVERS {
+        let is_chosen = arguments.filter.as_ref().is_none_or(|filter| filter.contains(name) || !filter.contains("::"));
+        let address = match is_chosen && !arguments.list {
+            true => {
+                let deployment = runtime.block_on(Deployment::start(&spec())).expect("the server starts");
+                let address = deployment.addresses().join(",");
+                deployments.push(deployment);
+                address
+            }
+            false => String::new(),
+        };
+        trials.extend(trials_on(&runtime, name, format!("{scheme}{address}{path}")));
+    }
+    let conclusion = libtest_mimic::run(&arguments, trials);
+    for deployment in deployments {
+        runtime.block_on(deployment.remove()).expect("the server is removed");
+    }
+    conclusion.exit_code()
+}
+
+fn trials_on(runtime: &Arc<Runtime>, backend: &str, url: String) -> Vec<Trial> {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let trial = |name: &str, program: fn(&str) -> Command, word: &'static str, stop: Stop| {
+        let (runtime, url) = (runtime.clone(), url.clone());
+        Trial::test(format!("{backend}::{name}"), move || {
+            let url = format!("{url}?{TTL}&namespace=trial-{}", COUNT.fetch_add(1, Ordering::Relaxed));
+            runtime.block_on(async { timeout(LIMIT, leaves_nothing(program(word), &url, stop)).await? })
+        })
+    };
+    let ending = ENDING.map(|name| trial(&format!("the_example_{name}"), example, name, Stop::ByItself));
+    let staying = STAYING.map(|name| trial(&format!("the_example_{name}"), example, name, Stop::BySigterm));
+    let ways = WAYS.map(|(way, stop)| trial(&format!("a_program_that_ends_{way}"), this_program, way, stop));
+    ending.into_iter().chain(staying).chain(ways).collect()
+}
+
+/// Runs a program to its end and asserts that nothing is held then. Unless it ends by itself, it is stopped while it holds
+/// something.
+async fn leaves_nothing(mut program: Command, url: &str, stop: Stop) -> Outcome {
+    let coordinator = tooz::connect(url).await?;
+    program.env("TOOZ_BACKEND", url).stdin(Stdio::piped()).stdout(Stdio::null()).kill_on_drop(true);
+    let mut child = program.spawn().map_err(|error| format!("{error}; run all tests of the package: {program:?}"))?;
+    if stop != Stop::ByItself {
+        while held(&coordinator).await?.is_empty() {
+            if let Some(status) = child.try_wait()? {
+                return Err(format!("the program ended early: {status}").into());
+            }
+            sleep(Duration::from_millis(20)).await;
+        }
+        drop(child.stdin.take());
+    }
+    if stop == Stop::BySigterm {
+        terminate(&child)?;
+    }
+    child.wait().await?;
+    let left = held(&coordinator).await?;
+    coordinator.close().await;
+    if left.is_empty() { Ok(()) } else { Err(format!("held after the end: {left:?}").into()) }
+}
+
+fn terminate(child: &Child) -> Outcome {
+    let id = child.id().and_then(|id| Pid::from_raw(id.cast_signed())).ok_or("the program ended early")?;
+    Ok(kill_process(id, Signal::TERM)?)
+}
+
+/// Everything that a client holds or awaits.
+async fn held(coordinator: &Coordinator) -> Outcome<Vec<String>> {
+    let mut held = Vec::new();
+    let names: [(&str, Names); 3] =
+        [("lock", coordinator.locks()), ("semaphore", coordinator.semaphores()), ("election", coordinator.elections())];
+    for (kind, names) in names {
+        held.extend(names.all().await?.iter().map(|name| format!("{kind} {name}")));
+    }
+    for name in coordinator.groups().await? {
+        let members = coordinator.group(&name).members().await?;
+        held.extend(members.iter().map(|member| format!("member {} of {name}", member.id())));
+    }
+    Ok(held)
+}
+
+fn example(name: &str) -> Command {
+    let mut path = std::env::current_exe().unwrap_or_default();
+    // From target/debug/deps/<this program> to target/debug.
+    path.pop();
+    path.pop();
+    let mut command = Command::new(path.join(PathBuf::from_iter(["examples", name])));
+    command.args(["sleep", "300"]);
+    command
+}
+
+fn this_program(way: &str) -> Command {
+    let mut command = Command::new(std::env::current_exe().unwrap_or_default());
+    command.args(["end", way]);
+    command
+}
+
+/// The program: it holds one of each kind until it is stopped, and then ends in this way.
+#[tokio::main(flavor = "current_thread")]
+async fn end(way: &str) -> ExitCode {
+    let shutdown = tooz::shutdown().expect("signals are received");
+    let ended = tooz::scope(tooz_examples::backend_url(), |coordinator| async move {
+        let _guard = coordinator.lock("l").acquire().await?;
+        let _permit = coordinator.semaphore("s", 1).acquire().await?;
+        let _leadership = coordinator.election("e").campaign().await?;
+        coordinator.group("g").create_if_missing().await?;
+        let _membership = coordinator.group("g").join(()).await?;
+        match way {
+            "by_sigterm" => shutdown.cancelled().await,
+            _ => end_of_input().await,
+        }
+        match way {
+            "by_a_panic" => panic!("as the trial asks"),
+            "by_an_error" => Err(Error::new(ErrorKind::Unexpected, "as the trial asks")),
+            _ => Ok(()),
+        }
+    });
+    ended.await.map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS)
+}
+
+async fn end_of_input() {
+    let read = || std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+    // Whatever it reads, the input has ended.
+    let _ = tokio::task::spawn_blocking(read).await;
+}

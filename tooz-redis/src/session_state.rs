@@ -1,0 +1,124 @@
+//! What the driver knows of one session besides its connections: its entries, its history, and how it ended.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, watch};
+use tooz_core::driver::support::session_lost;
+use tooz_core::driver::{Loss, Nonce, OwnEntries};
+use tooz_core::{Error, Result};
+
+use crate::client::{Connections, ENTRIES, WITHDRAW};
+use crate::error::history_changed;
+use crate::history::History;
+use crate::layout::TOMBSTONE_TTL;
+
+/// The state of a session, which its notifications change.
+#[derive(Debug)]
+pub(crate) struct SessionState {
+    /// Begins with the id of the client. The rest is random, so that a session is never taken for an earlier one.
+    pub(crate) id: String,
+    pub(crate) key: String,
+    pub(crate) entries: OwnEntries,
+    pub(crate) history: Arc<History>,
+    /// The number of the history that the session belongs to.
+    pub(crate) history_number: u64,
+    losses: mpsc::UnboundedSender<Loss>,
+    /// Why the session has ended, if it has.
+    end: watch::Sender<Option<Error>>,
+}
+
+impl SessionState {
+    /// The state of a session that belongs to the history with this number. It reports losses to `losses`.
+    pub(crate) fn new(
+        id: String,
+        key: String,
+        history: Arc<History>,
+        history_number: u64,
+        losses: mpsc::UnboundedSender<Loss>,
+    ) -> Self {
+        let (entries, end) = (OwnEntries::default(), watch::Sender::new(None));
+        Self { id, key, entries, history, history_number, losses, end }
+    }
+
+    /// Records that another client has removed an entry.
+    pub(crate) fn lost_entry(&self, nonce: Nonce) {
+        if self.entries.removed(nonce) {
+            self.report(Loss::Entry(nonce));
+        }
+    }
+
+    /// Ends the session for its client, unless it has ended before.
+    pub(crate) fn end(&self, reason: Error) {
+        let is_first = self.end.send_if_modified(|end| end.is_none() && end.replace(reason.clone()).is_none());
+        if is_first {
+            self.report(Loss::Session(reason));
+        }
+    }
+
+    /// # Errors
+    /// Why the session has ended, if it has.
+    pub(crate) fn check(&self) -> Result<()> {
+        self.end.borrow().clone().map_or(Ok(()), Err)
+    }
+
+    /// Completes `request`, or fails when the session ends.
+    pub(crate) async fn until_end<T>(&self, request: impl Future<Output = Result<T>>) -> Result<T> {
+        let mut end = self.end.subscribe();
+        tokio::select! {
+            result = request => result,
+            _ = end.wait_for(Option::is_some) => self.check().and_then(|()| Err(session_lost())),
+        }
+    }
+
+    /// Finds out which entries the server has lost, and removes those that the client has seen leave and the server has not.
+    ///
+    /// # Errors
+    /// `SessionLost` also if the history is another one.
+    pub(crate) async fn compare_entries(&self, connections: &Connections) -> Result<()> {
+        let (confirmed, greatest) = (self.entries.confirmed(), self.history.greatest());
+        let mut found = HashSet::new();
+        for (nonce, roster) in self.read_entries(connections, greatest).await? {
+            if !self.entries.contains(nonce) {
+                let (nonce, ttl) = (nonce.to_string(), TOMBSTONE_TTL.as_millis().to_string());
+                let args = [self.key.as_bytes(), nonce.as_bytes(), ttl.as_bytes()];
+                connections.run(&WITHDRAW, &roster, &args).await?;
+            }
+            found.insert(nonce);
+        }
+        confirmed.difference(&found).for_each(|nonce| self.lost_entry(*nonce));
+        Ok(())
+    }
+
+    /// The entries of the session on the server, with the keys of their rosters.
+    async fn read_entries(&self, connections: &Connections, greatest: u64) -> Result<Vec<(Nonce, String)>> {
+        let (mut entries, mut cursor) = (Vec::new(), b"0".to_vec());
+        loop {
+            let mut reply = connections.run(&ENTRIES, &self.key, &[&cursor]).await?;
+            if reply.status() == "LOST" {
+                return Err(session_lost());
+            }
+            let last = reply.natural()?;
+            if last < greatest {
+                self.history.is_another(last);
+            }
+            // Another session of the driver may have noticed it first.
+            if self.history.number() != self.history_number {
+                return Err(history_changed());
+            }
+            cursor = reply.bytes().unwrap_or_default();
+            while let (Some(nonce), Some(roster)) = (reply.bytes(), reply.bytes()) {
+                let nonce = std::str::from_utf8(&nonce).ok().and_then(Nonce::parse);
+                entries.extend(nonce.map(|nonce| (nonce, String::from_utf8_lossy(&roster).into_owned())));
+            }
+            if cursor == b"0" {
+                return Ok(entries);
+            }
+        }
+    }
+
+    fn report(&self, loss: Loss) {
+        // Without a receiver the session is no longer used.
+        let _ = self.losses.send(loss);
+    }
+}

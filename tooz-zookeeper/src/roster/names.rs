@@ -1,0 +1,88 @@
+//! Watching for names that come into use.
+//!
+//! - Watches on the parents of all rosters and topics report new znodes.
+//! - A roster's znode outlives its entries, so the children of each roster are watched, too. A group may be declared after
+//!   its znode was created, so its data are watched as well.
+//! - A topic keeps at least one message, so it is watched until it has the first one.
+
+use std::collections::{HashMap, HashSet};
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use futures_util::future::try_join_all;
+use tokio::sync::Notify;
+use tooz_core::driver::Kind;
+
+use super::rosters::Rosters;
+use crate::client::{Client, Watch, any_fired};
+use crate::error::Answer;
+use crate::layout::{child, parent as parent_of};
+
+/// How many znodes are read together.
+const BATCH: usize = 32;
+
+/// The watches of one namespace.
+#[derive(Debug, Default)]
+struct Names {
+    wakeup: Arc<Notify>,
+    /// The names under each parent, as they were listed.
+    parents: HashMap<String, (Vec<String>, Watch)>,
+    /// By the paths of rosters and topics.
+    znodes: HashMap<String, Vec<Watch>>,
+}
+
+impl Rosters {
+    pub(crate) async fn watch_names(&self, changed: &(dyn Fn() + Send + Sync)) -> Answer<Infallible> {
+        let mut names = Names::default();
+        loop {
+            self.client.check()?;
+            for kind in Kind::ALL {
+                names.refresh(&self.client, &self.layout.kind(kind), Some(kind)).await?;
+            }
+            names.refresh(&self.client, &self.layout.topics(), None).await?;
+            changed();
+            any_fired(&names.wakeup, || names.have_fired()).await;
+        }
+    }
+}
+
+impl Names {
+    /// Watches anew whatever has fired or is new under a parent.
+    async fn refresh(&mut self, client: &Client, parent: &str, kind: Option<Kind>) -> Answer<()> {
+        if self.parents.get(parent).is_none_or(|(_, watch)| watch.has_fired()) {
+            let listed = match client.children_watched(parent, &self.wakeup).await? {
+                Some(listed) => listed,
+                None => (Vec::new(), client.exists_watched(parent, &self.wakeup).await?.1),
+            };
+            self.parents.insert(parent.to_owned(), listed);
+        }
+        let names = self.parents.get(parent).into_iter().flat_map(|(names, _)| names);
+        let paths: HashSet<_> = names.map(|name| child(parent, name)).collect();
+        let is_known = |path: &str| paths.contains(path) || parent_of(path) != parent;
+        self.znodes.retain(|path, watches| is_known(path) && !watches.iter().any(Watch::has_fired));
+        let missing: Vec<_> = paths.iter().filter(|path| !self.znodes.contains_key(*path)).collect();
+        for paths in missing.chunks(BATCH) {
+            let watching = paths.iter().map(|path| watch(client, path, kind, &self.wakeup));
+            let watches = try_join_all(watching).await?;
+            self.znodes.extend(paths.iter().map(|path| (*path).clone()).zip(watches));
+        }
+        Ok(())
+    }
+
+    fn have_fired(&self) -> bool {
+        self.parents.values().map(|(_, watch)| watch).chain(self.znodes.values().flatten()).any(Watch::has_fired)
+    }
+}
+
+/// Watches a roster, or a topic if there is no kind. A znode that is gone has no watch; the one on its parent fires.
+async fn watch(client: &Client, path: &str, kind: Option<Kind>, wakeup: &Arc<Notify>) -> Answer<Vec<Watch>> {
+    let mut watches = Vec::new();
+    if kind == Some(Kind::Group) {
+        watches.push(client.exists_watched(path, wakeup).await?.1);
+    }
+    let is_used = kind.is_none() && client.exists(path).await?.is_some_and(|stat| stat.children > 0);
+    if !is_used {
+        watches.extend(client.children_watched(path, wakeup).await?.map(|(_, watch)| watch));
+    }
+    Ok(watches)
+}
