@@ -8,7 +8,7 @@ use futures_util::future::BoxFuture;
 
 use super::certificates::Certificates;
 use super::spec::{DeploymentSpec, Launch, Location, NodeSpec, Product};
-use super::wire;
+use super::{statistics, wire};
 
 /// The superuser of the servers, who needs no password from this host.
 pub const USER: &str = "postgres";
@@ -20,6 +20,7 @@ pub static PRODUCT: Product = Product {
     package: Some("postgresql-15"),
     user: Some("postgres"),
     stop_signal: "INT",
+    statistics: Some(|port| statistics::postgres(port, USER).boxed()),
     ..Product::new(
         "postgres",
         &[
@@ -75,6 +76,8 @@ fn server(location: &Location) -> Launch {
         "unix_socket_directories=",
         "max_connections=300",
         "shared_buffers=32MB",
+        // For the statistics that the suite reads.
+        "shared_preload_libraries=pg_stat_statements",
         // In the data directory, so that a killed server leaves nothing behind.
         "dynamic_shared_memory_type=mmap",
     ];
