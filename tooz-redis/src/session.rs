@@ -187,7 +187,7 @@ impl Session for RedisSession {
     }
 
     async fn rosters(&self, kind: Kind, after: Option<&Name>, limit: usize) -> Result<Vec<Name>> {
-        self.read_names(&self.layout.rosters(kind), after, limit).await
+        self.read_names(kind.as_str(), after, limit).await
     }
 
     fn server(&self) -> Option<String> {
