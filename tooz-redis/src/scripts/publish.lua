@@ -7,7 +7,6 @@ redis.call('GET', KEYS[1] .. ':trimmed')
 local offset = next_number()
 if is_first then list(KEYS[1]) end
 redis.call('XADD', KEYS[1], offset .. '-0', 'p', ARGV[2])
-if is_first then publish_name() end
 local more = trim(KEYS[1], tonumber(ARGV[3]))
 publish_change(KEYS[1])
 return 'DONE ' .. offset .. (more and ' MORE' or '')
