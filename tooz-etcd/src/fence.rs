@@ -19,10 +19,10 @@ use crate::client::{Answer, Client, Compare, Txn, TxnOp, exists, get_key, put, u
 #[derive(Debug)]
 pub(crate) struct Fence {
     client: Arc<Client>,
-    /// Bound to the lease: when the lease ends, the key is gone.
-    key: Vec<u8>,
+    /// The session's key. It is bound to the lease: when the lease ends, the key is gone.
+    pub(crate) key: Vec<u8>,
     /// The member's name, for operators.
-    value: Vec<u8>,
+    pub(crate) value: Vec<u8>,
     lease: i64,
     revision: AtomicI64,
     in_doubt: AtomicU64,
@@ -35,16 +35,6 @@ impl Fence {
     pub(crate) fn new(client: Arc<Client>, key: Vec<u8>, value: Vec<u8>, lease: i64, revision: i64) -> Self {
         let (in_doubt, resolved, resolving) = Default::default();
         Self { client, key, value, lease, revision: AtomicI64::new(revision), in_doubt, resolved, resolving }
-    }
-
-    /// The session's key.
-    pub(crate) fn key(&self) -> &[u8] {
-        &self.key
-    }
-
-    /// The value of the session's key.
-    pub(crate) fn value(&self) -> &[u8] {
-        &self.value
     }
 
     /// True while the session lives.

@@ -2,10 +2,9 @@
 //!
 //! etcd keeps in its index every key that ever was, until the next compaction, and passes them all when it reads a range.
 //! A key of its own for each entry would make every acquisition of a lock dearer than the one before. So a session numbers
-//! its keys in a roster, and the next entry takes a key that is certainly free.
+//! its entries, and the next entry takes the number that became free last. A number is free only if its key certainly is.
 
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::sync::Mutex;
 
 use tooz_core::driver::support::lock;
@@ -20,12 +19,14 @@ pub(crate) struct KeyPool(Mutex<Inner>);
 #[derive(Debug, Default)]
 struct Inner {
     keys: HashMap<Nonce, Key>,
-    numbers: HashMap<Vec<u8>, Numbers>,
+    /// All numbers from this one on are free, and these.
+    next: u32,
+    free: Vec<u32>,
 }
 
 #[derive(Debug)]
 struct Key {
-    prefix: Vec<u8>,
+    key: Vec<u8>,
     number: u32,
     /// How many requests that concern the key were sent.
     requests: u32,
@@ -35,35 +36,25 @@ struct Key {
     blockers: Blockers,
 }
 
-/// The numbers under one prefix: those below `next` are in use, except the free ones.
-#[derive(Debug, Default)]
-struct Numbers {
-    next: u32,
-    free: Vec<u32>,
-}
-
 impl KeyPool {
     /// The key of an entry that is about to enter: `prefix` and a number that no other entry has.
     pub(crate) fn take(&self, nonce: Nonce, prefix: Vec<u8>) -> Vec<u8> {
-        let Inner { keys, numbers } = &mut *lock(&self.0);
-        let key = match keys.entry(nonce) {
-            Entry::Occupied(known) => known.into_mut(),
-            Entry::Vacant(empty) => {
-                let numbers = numbers.entry(prefix.clone()).or_default();
-                let number = numbers.free.pop().unwrap_or_else(|| {
-                    numbers.next += 1;
-                    numbers.next - 1
-                });
-                empty.insert(Key { prefix, number, requests: 0, entered: None, blockers: Blockers::default() })
-            }
-        };
+        let Inner { keys, next, free } = &mut *lock(&self.0);
+        let key = keys.entry(nonce).or_insert_with(|| {
+            let number = free.pop().unwrap_or_else(|| {
+                *next += 1;
+                *next - 1
+            });
+            let key = [&*prefix, format!("{number:08x}").as_bytes()].concat();
+            Key { key, number, requests: 0, entered: None, blockers: Blockers::default() }
+        });
         key.requests += 1;
-        key.bytes()
+        key.key.clone()
     }
 
     /// The key of an entry that may be in its roster.
     pub(crate) fn key(&self, nonce: Nonce) -> Option<Vec<u8>> {
-        lock(&self.0).keys.get(&nonce).map(Key::bytes)
+        lock(&self.0).keys.get(&nonce).map(|key| key.key.clone())
     }
 
     /// The entry is in its roster with this seq, behind these blockers.
@@ -80,7 +71,8 @@ impl KeyPool {
 
     /// All entries that must be in their rosters.
     pub(crate) fn all_entered(&self) -> Vec<(Nonce, EntryKey)> {
-        let entered = |(nonce, key): (&Nonce, &Key)| Some((*nonce, EntryKey { key: key.bytes(), seq: key.entered? }));
+        let entered =
+            |(nonce, key): (&Nonce, &Key)| Some((*nonce, EntryKey { key: key.key.clone(), seq: key.entered? }));
         lock(&self.0).keys.iter().filter_map(entered).collect()
     }
 
@@ -89,32 +81,19 @@ impl KeyPool {
         let mut inner = lock(&self.0);
         let key = inner.keys.get_mut(&nonce)?;
         key.requests += 1;
-        Some(key.bytes())
+        Some(key.key.clone())
     }
 
     /// The entry is gone. Its key is free unless another request that could add it may still be under way.
     pub(crate) fn release(&self, nonce: Nonce) {
-        let Inner { keys, numbers } = &mut *lock(&self.0);
-        let Some(key) = keys.remove(&nonce).filter(|key| key.requests == 1) else { return };
-        if let Entry::Occupied(mut known) = numbers.entry(key.prefix) {
-            let numbers = known.get_mut();
-            numbers.free.push(key.number);
-            if numbers.free.len() == numbers.next as usize {
-                known.remove();
-            }
-        }
+        let Inner { keys, free, .. } = &mut *lock(&self.0);
+        free.extend(keys.remove(&nonce).filter(|key| key.requests == 1).map(|key| key.number));
     }
 
     /// The entry is gone, but a request that concerns its key may still be under way: the key will never be free. Returns
     /// whether the entry was known.
     pub(crate) fn abandon(&self, nonce: Nonce) -> bool {
         lock(&self.0).keys.remove(&nonce).is_some()
-    }
-}
-
-impl Key {
-    fn bytes(&self) -> Vec<u8> {
-        [&*self.prefix, format!("{:08x}", self.number).as_bytes()].concat()
     }
 }
 
@@ -144,13 +123,13 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_kept_of_a_roster_without_entries() {
+    fn all_numbers_become_free() {
         let pool = KeyPool::default();
         for nonce in 0..3 {
             pool.take(Nonce(nonce), b"/x/".to_vec());
         }
         (0..3).for_each(|nonce| pool.release(Nonce(nonce)));
         let inner = lock(&pool.0);
-        assert!(inner.keys.is_empty() && inner.numbers.is_empty());
+        assert!(inner.keys.is_empty() && inner.free.len() == inner.next as usize);
     }
 }

@@ -4,8 +4,8 @@
 //! ```text
 //! /<ns>/session/<lease>                  the member id; bound to the lease; see fence.rs
 //! /<ns>/evicted/<lease>/<nonce>          note to the session of an entry that another client removed; bound to its lease
-//! /<ns>/<kind>/<name>/<mode>/<lease>.<n> an entry: "<nonce> <limit>\n<value>"; bound to the lease; see key_pool.rs
-//! /<ns>/<kind>/<name>/<mode>/<key>/<lease>.<n>   the same with a unique key
+//! /<ns>/<kind>/<name>/<mode>/<lease>.<limit>.<n>   an entry: "<nonce>\n<value>"; bound to the lease; see key_pool.rs
+//! /<ns>/<kind>/<name>/<mode>/<key>/<lease>.<limit>.<n>   the same with a unique key
 //! /<ns>/declared/<kind>/<name>           a roster that was declared
 //! /<ns>/topic/<name>/segment/<number>    written with each message of the segment; see topics.rs
 //! /<ns>/topic/<name>/message/<number>/<lease>.<n>   a message of this segment
@@ -135,10 +135,10 @@ impl RosterKeys {
         KeyRange::under(self.prefix.clone())
     }
 
-    /// The prefix of a session's keys of this mode, and with this unique key; a number follows.
-    pub(crate) fn key_prefix(&self, mode: Mode, unique: Option<&[u8]>, lease: i64) -> Vec<u8> {
+    /// The prefix of a session's keys of this mode and limit, and with this unique key; a number follows.
+    pub(crate) fn key_prefix(&self, mode: Mode, unique: Option<&[u8]>, lease: i64, limit: NonZeroU32) -> Vec<u8> {
         let prefix = unique.map_or_else(|| self.mode(mode), |unique| self.unique(mode, unique));
-        format!("{prefix}{lease:016x}.").into_bytes()
+        format!("{prefix}{lease:016x}.{limit}.").into_bytes()
     }
 
     pub(crate) fn contains(&self, key: &[u8]) -> bool {
@@ -150,15 +150,24 @@ impl RosterKeys {
         [Mode::Exclusive, Mode::Shared, Mode::Member].map(|mode| KeyRange::under(self.unique(mode, unique)))
     }
 
-    /// The keys of entries that conflict with one of `mode`. They are one range, since `s` comes before `x`.
-    pub(crate) fn conflicting(&self, mode: Mode) -> Option<KeyRange> {
-        let first = match mode {
-            Mode::Exclusive => Mode::Shared,
-            Mode::Shared => Mode::Exclusive,
-            _ => return None,
-        };
+    /// The keys of entries that hold or wait. They are one range, since `s` comes before `x`.
+    pub(crate) fn queue(&self) -> KeyRange {
         let end = KeyRange::under(self.mode(Mode::Exclusive)).end;
-        Some(KeyRange { start: self.mode(first).into_bytes(), end })
+        KeyRange { start: self.mode(Mode::Shared).into_bytes(), end }
+    }
+
+    /// The keys of entries that conflict with one of `mode`. For a member, this is a range without keys.
+    pub(crate) fn conflicting(&self, mode: Mode) -> KeyRange {
+        match mode {
+            Mode::Exclusive => self.queue(),
+            Mode::Shared => KeyRange::under(self.mode(Mode::Exclusive)),
+            _ => KeyRange::under(format!("{}none/", self.prefix)),
+        }
+    }
+
+    /// Whether the entry with this key is an exclusive one with this limit.
+    pub(crate) fn is_exclusive(&self, key: &[u8], limit: NonZeroU32) -> bool {
+        matches!(self.parse_key(key), Some((Mode::Exclusive, _, of_key)) if of_key == Some(limit))
     }
 
     /// Reads an entry back, or skips a key that no entry can have. An entry whose value cannot be read stays visible, with
@@ -169,22 +178,23 @@ impl RosterKeys {
         if parsed.is_none() || value.is_none() {
             tracing::warn!(key = %stored.key().escape_ascii(), "{NOT_WRITTEN_BY_DRIVER}");
         }
-        let (mode, key) = parsed?;
+        let (mode, key, limit) = parsed?;
         let seq = seq(stored);
-        let (nonce, limit, value) = value.unwrap_or((Nonce(seq.0.into()), NonZeroU32::MIN, stored.value()));
-        Some(Entry { seq, nonce, key, mode, limit, value: value.to_vec() })
+        let (nonce, value) = value.unwrap_or((Nonce(seq.0.into()), stored.value()));
+        Some(Entry { seq, nonce, key, mode, limit: limit.unwrap_or(NonZeroU32::MIN), value: value.to_vec() })
     }
 
-    /// The mode and the unique key of the entry with this key.
-    fn parse_key(&self, key: &[u8]) -> Option<(Mode, Option<Vec<u8>>)> {
+    /// The mode, the unique key and the limit of the entry with this key.
+    fn parse_key(&self, key: &[u8]) -> Option<(Mode, Option<Vec<u8>>, Option<NonZeroU32>)> {
         let rest = key.strip_prefix(self.prefix.as_bytes())?;
         let mut parts = std::str::from_utf8(rest).ok()?.split('/');
         let mode = Mode::parse(parts.next()?)?;
-        match (parts.next()?, parts.next(), parts.next()) {
-            (_, None, _) => Some((mode, None)),
-            (unique, Some(_), None) => Some((mode, Some(unescape(unique)?))),
-            _ => None,
-        }
+        let (unique, own) = match (parts.next()?, parts.next(), parts.next()) {
+            (own, None, _) => (None, own),
+            (unique, Some(own), None) => (Some(unescape(unique)?), own),
+            _ => return None,
+        };
+        Some((mode, unique, own.split('.').nth(1).and_then(|limit| limit.parse().ok())))
     }
 
     fn mode(&self, mode: Mode) -> String {
@@ -208,17 +218,14 @@ pub(crate) fn revision(seq: Seq) -> i64 {
 }
 
 /// The value of an entry's key.
-pub(crate) fn entry_value(nonce: Nonce, limit: NonZeroU32, value: &[u8]) -> Vec<u8> {
-    let mut stored = format!("{nonce} {limit}\n").into_bytes();
-    stored.extend_from_slice(value);
-    stored
+pub(crate) fn entry_value(nonce: Nonce, value: &[u8]) -> Vec<u8> {
+    [format!("{nonce}\n").as_bytes(), value].concat()
 }
 
 /// Splits the value of an entry's key.
-pub(crate) fn parse_value(stored: &[u8]) -> Option<(Nonce, NonZeroU32, &[u8])> {
+pub(crate) fn parse_value(stored: &[u8]) -> Option<(Nonce, &[u8])> {
     let at = stored.iter().position(|byte| *byte == b'\n')?;
-    let (nonce, limit) = std::str::from_utf8(&stored[..at]).ok()?.split_once(' ')?;
-    Some((Nonce::parse(nonce)?, limit.parse().ok()?, &stored[at + 1..]))
+    Some((Nonce::parse(std::str::from_utf8(&stored[..at]).ok()?)?, &stored[at + 1..]))
 }
 
 /// The keys of one topic.

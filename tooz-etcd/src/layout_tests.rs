@@ -30,11 +30,11 @@ proptest! {
     ) {
         let (keys, limit) = (Layout::new("/a", "ns").roster(&roster(b"n/x")), limit.try_into().unwrap());
         for mode in [Mode::Exclusive, Mode::Shared, Mode::Member] {
-            let key = [&keys.key_prefix(mode, unique.as_deref(), lease)[..], b"7"].concat();
-            prop_assert_eq!(keys.parse_key(&key), Some((mode, unique.clone())));
+            let key = [&keys.key_prefix(mode, unique.as_deref(), lease, limit)[..], b"7"].concat();
+            prop_assert_eq!(keys.parse_key(&key), Some((mode, unique.clone(), Some(limit))));
         }
-        let written = entry_value(Nonce(nonce), limit, &value);
-        prop_assert_eq!(parse_value(&written), Some((Nonce(nonce), limit, &value[..])));
+        let written = entry_value(Nonce(nonce), &value);
+        prop_assert_eq!(parse_value(&written), Some((Nonce(nonce), &value[..])));
     }
 
     #[test]
@@ -56,8 +56,8 @@ fn roster(name: &[u8]) -> Roster {
 fn names_cannot_reach_into_each_other() {
     let layout = Layout::new("/prod/x y", "a/b");
     let keys = layout.roster(&roster(b"x/s"));
-    let prefix = keys.key_prefix(Mode::Exclusive, Some(b"m/1"), 10);
-    let expected = "/prod/x%20y/a%2Fb/lock/x%2Fs/x/m%2F1/000000000000000a.";
+    let prefix = keys.key_prefix(Mode::Exclusive, Some(b"m/1"), 10, NonZeroU32::MIN);
+    let expected = "/prod/x%20y/a%2Fb/lock/x%2Fs/x/m%2F1/000000000000000a.1.";
     assert_eq!(String::from_utf8(prefix.clone()).unwrap(), expected);
     assert!(keys.contains(&prefix) && !layout.roster(&roster(b"x")).contains(&prefix));
 }
@@ -74,8 +74,8 @@ fn every_byte_comes_back() {
 
 #[test]
 fn values_are_read_back() {
-    let stored = entry_value(Nonce(7), NonZeroU32::MIN, b"7 8\n9");
-    assert_eq!(parse_value(&stored), Some((Nonce(7), NonZeroU32::MIN, &b"7 8\n9"[..])));
+    let stored = entry_value(Nonce(7), b"7 8\n9");
+    assert_eq!(parse_value(&stored), Some((Nonce(7), &b"7 8\n9"[..])));
     for other in [&b""[..], b"\n", b"1\n", b"0000000000000000000000000000000a 1 x\n"] {
         assert_eq!(parse_value(other), None);
     }
@@ -85,7 +85,7 @@ fn values_are_read_back() {
 fn a_list_of_names_skips_all_keys_of_a_name() {
     let (layout, x) = (Layout::new("", "ns"), Name::new("x/y").unwrap());
     let names = layout.rosters(Kind::Lock);
-    let key = layout.roster(&roster(b"x/y")).key_prefix(Mode::Shared, None, 1);
+    let key = layout.roster(&roster(b"x/y")).key_prefix(Mode::Shared, None, 1, NonZeroU32::MIN);
     assert_eq!(names.name_of(&key), Some(x.clone()));
     assert_eq!(names.next_start(&key), b"/ns/lock/x%2Fy0");
     assert_eq!(names.next_start(b"/ns/lock/zz"), b"/ns/lock/zz\0");
@@ -97,15 +97,13 @@ fn a_list_of_names_skips_all_keys_of_a_name() {
 fn conflicts_are_one_range() {
     let keys = Layout::new("", "ns").roster(&roster(b"n"));
     let within = |range: &KeyRange, mode| {
-        let key = keys.key_prefix(mode, None, -1);
+        let key = keys.key_prefix(mode, None, -1, NonZeroU32::MAX);
         range.start <= key && key < range.end
     };
-    let exclusive = keys.conflicting(Mode::Exclusive).unwrap();
-    let shared = keys.conflicting(Mode::Shared).unwrap();
     use Mode::{Exclusive as X, Member as M, Shared as S};
-    assert_eq!([X, S, M].map(|mode| within(&exclusive, mode)), [true, true, false]);
-    assert_eq!([X, S, M].map(|mode| within(&shared, mode)), [true, false, false]);
-    assert_eq!(keys.conflicting(M), None);
+    let conflicts = [X, S, M].map(|mode| keys.conflicting(mode));
+    let expected = [[true, true, false], [true, false, false], [false, false, false]];
+    assert_eq!(conflicts.map(|range| [X, S, M].map(|mode| within(&range, mode))), expected);
 }
 
 #[test]
@@ -118,4 +116,16 @@ fn a_segment_contains_its_messages_only() {
     assert_eq!(segments, [false, true, true, false]);
     assert!(within(topic.all_messages(), message(u64::MAX)) && within(topic.segments(), topic.segment(u64::MAX)));
     assert_eq!([revision_of(Offset(7)), revision_of(Offset(u64::MAX))], [7, i64::MAX]);
+}
+
+#[test]
+fn the_limit_of_an_exclusive_entry_is_in_its_key() {
+    let keys = Layout::new("", "ns").roster(&roster(b"n"));
+    let [two, three] = [2, 3].map(|limit| NonZeroU32::new(limit).unwrap());
+    let key = |mode, unique| keys.key_prefix(mode, unique, 1, two);
+    assert!(keys.is_exclusive(&key(Mode::Exclusive, None), two));
+    assert!(keys.is_exclusive(&key(Mode::Exclusive, Some(b"1.3.1")), two));
+    assert!(!keys.is_exclusive(&key(Mode::Exclusive, None), three));
+    assert!(!keys.is_exclusive(&key(Mode::Shared, Some(b"x")), two));
+    assert!(!keys.is_exclusive(b"/ns/lock/n/x/1", NonZeroU32::MIN));
 }

@@ -14,6 +14,7 @@ mod layout;
 mod losses;
 mod roster;
 mod session;
+mod topic_state;
 mod topics;
 
 pub use self::driver::DRIVER;

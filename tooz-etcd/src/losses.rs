@@ -43,7 +43,7 @@ impl EtcdSession {
         let new = match subscription {
             Some(_) => None,
             None => {
-                Some(self.watches.subscribe(vec![KeyRange::key(self.fence.key()), notes.clone()], Report::All).await?)
+                Some(self.watches.subscribe(vec![KeyRange::key(&*self.fence.key), notes.clone()], Report::All).await?)
             }
         };
         let txn = Txn::new().when([self.fence.session_exists()]).and_then([get_keys(notes)]);

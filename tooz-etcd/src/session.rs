@@ -1,6 +1,7 @@
 //! A session: a lease, and everything that the driver keeps for it.
 
 use std::convert::Infallible;
+use std::ops::Deref;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -19,14 +20,26 @@ use crate::fence::Fence;
 use crate::key_pool::KeyPool;
 use crate::layout::Layout;
 use crate::roster::EtcdFollower;
-use crate::topics::TopicState;
+use crate::topic_state::TopicState;
 
 /// How many withdrawn nonces a session remembers, more than the requests that it has under way.
 const MAX_TOMBSTONES: usize = 4096;
 
+/// A session. Clones share it.
+#[derive(Clone, Debug)]
+pub(crate) struct EtcdSession(Arc<SessionState>);
+
+impl Deref for EtcdSession {
+    type Target = SessionState;
+
+    fn deref(&self) -> &SessionState {
+        &self.0
+    }
+}
+
 /// One lease and everything bound to it.
 #[derive(Debug)]
-pub(crate) struct EtcdSession {
+pub(crate) struct SessionState {
     pub(crate) client: Arc<Client>,
     /// Another connection, for messages and snapshots: renewals and locks never wait behind large data.
     pub(crate) bulk: Arc<Client>,
@@ -62,7 +75,7 @@ impl EtcdSession {
         client.begin_session();
         bulk.begin_session();
         let (session_key, member) = (layout.session(lease.id), options.member.as_bytes().to_vec());
-        Ok(Self {
+        Ok(Self(Arc::new(SessionState {
             fence: Fence::new(client.clone(), session_key, member, lease.id, revision),
             key_pool: KeyPool::default(),
             withdrawn: Mutex::new(Tombstones::new(MAX_TOMBSTONES)),
@@ -74,7 +87,7 @@ impl EtcdSession {
             bulk,
             layout,
             lease,
-        })
+        })))
     }
 }
 
@@ -101,13 +114,12 @@ impl Session for EtcdSession {
     }
 
     async fn renew(&self) -> Result<()> {
-        self.lease.renew(&self.client, self.fence.key()).await
+        self.lease.renew(&self.client, &self.fence.key).await
     }
 
     async fn close(&self) -> Result<()> {
         self.client.close();
         self.bulk.close();
-        self.topics.close();
         self.bulk_watches.close();
         self.watches.close();
         self.lease.revoke(&self.client).await
@@ -146,7 +158,7 @@ impl Session for EtcdSession {
     }
 
     async fn await_turn(&self, roster: &Roster, ticket: &Ticket) -> Result<()> {
-        self.wait_for_admission(roster, ticket).await
+        self.wait_in_background(roster, *ticket).await
     }
 
     async fn declare(&self, roster: &Roster) -> Result<bool> {

@@ -3,10 +3,13 @@
 mod etcd_specific;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use etcd_specific::{cost, failures, foreign_keys, queue, restore, tls, users};
 use tooz_conformance::servers::etcd;
 use tooz_conformance::{Harness, Needs};
+
+const LONG: Needs = Needs::OWN_SERVER.within(Duration::from_secs(150));
 
 fn main() -> ExitCode {
     let url = |addresses: &[String]| format!("etcd://{}", addresses.join(","));
@@ -70,6 +73,11 @@ fn access_trials(harness: Harness) -> Harness {
             queue::a_waiter_removed_with_the_holder_is_not_admitted,
         )
         .trial(
+            "etcd::a_waiter_that_is_not_polled_holds_up_no_other",
+            Needs::NOTHING,
+            queue::a_waiter_that_is_not_polled_holds_up_no_other,
+        )
+        .trial(
             "etcd::a_queue_removed_at_once_admits_no_waiter",
             Needs::NOTHING,
             queue::a_queue_removed_at_once_admits_no_waiter,
@@ -113,8 +121,13 @@ fn cost_trials(harness: Harness) -> Harness {
             cost::a_release_wakes_one_of_a_thousand_waiters,
         )
         .trial(
+            "etcd::a_semaphore_passes_a_permit_on_with_four_transactions",
+            LONG,
+            cost::a_semaphore_passes_a_permit_on_with_four_transactions,
+        )
+        .trial(
             "etcd::a_message_of_many_publishers_is_one_transaction",
-            Needs::OWN_SERVER,
+            LONG,
             cost::a_message_of_many_publishers_is_one_transaction,
         )
         .trial(
@@ -148,11 +161,7 @@ fn restore_trials(harness: Harness) -> Harness {
             Needs::NOTHING,
             foreign_keys::an_unreadable_entry_can_be_evicted,
         )
-        .trial(
-            "etcd::a_foreign_key_does_not_hide_a_message",
-            Needs::NOTHING,
-            foreign_keys::a_foreign_key_does_not_hide_a_message,
-        )
+        .trial("etcd::a_foreign_key_hides_no_message", Needs::NOTHING, foreign_keys::a_foreign_key_hides_no_message)
         .trial("etcd::offsets_do_not_overflow", Needs::NOTHING, foreign_keys::offsets_do_not_overflow)
         .trial(
             "etcd::an_enter_that_failed_for_good_leaves_nothing",

@@ -22,13 +22,6 @@ impl KeyRange {
         Self { start: key.into(), end: Vec::new() }
     }
 
-    /// From the one key to the other, both included.
-    pub(crate) fn between(one: &[u8], other: &[u8]) -> Self {
-        let mut end = one.max(other).to_vec();
-        end.push(0);
-        Self { start: one.min(other).to_vec(), end }
-    }
-
     /// All keys that begin with `prefix`, which ends in a slash.
     pub(crate) fn under(prefix: String) -> Self {
         let mut end = prefix.clone().into_bytes();
@@ -103,6 +96,11 @@ pub(crate) fn put(key: &[u8], value: &[u8], lease: Option<i64>) -> TxnOp {
     TxnOp::put(key, value, lease.map(|lease| PutOptions::new().with_lease(lease)))
 }
 
+/// Writes the key with its present value and lease; fails if the key does not exist.
+pub(crate) fn rewrite(key: &[u8]) -> TxnOp {
+    TxnOp::put(key, b"", Some(PutOptions::new().with_ignore_value().with_ignore_lease()))
+}
+
 pub(crate) fn delete(key: &[u8]) -> TxnOp {
     TxnOp::delete(key, None)
 }
@@ -158,14 +156,14 @@ pub(crate) fn get_created_after(range: KeyRange, revision: i64, limit: usize) ->
 }
 
 /// Reads the keys of a range that were created before `revision`, without values: the latest `limit` of them, latest first.
-pub(crate) fn nearest_first(range: &KeyRange, before: Option<i64>, limit: usize) -> TxnOp {
+pub(crate) fn nearest_first(range: KeyRange, before: Option<i64>, limit: usize) -> TxnOp {
     let mut options = GetOptions::new()
-        .with_range(range.end.clone())
+        .with_range(range.end)
         .with_keys_only()
         .with_sort(SortTarget::Create, SortOrder::Descend)
         .with_limit(i64::try_from(limit).unwrap_or(i64::MAX));
     if let Some(before) = before {
         options = options.with_max_create_revision(before - 1);
     }
-    TxnOp::get(range.start.clone(), Some(options))
+    TxnOp::get(range.start, Some(options))
 }

@@ -8,9 +8,9 @@ use std::sync::Arc;
 use etcd_client::{
     Event, EventType, KeyValue, WatchFilterType, WatchOptions, WatchRequestSender, WatchResponse, WatchResponseStream,
 };
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use tooz_core::driver::support::session_closed;
-use tooz_core::{Error, ErrorKind};
+use tooz_core::{Error, ErrorKind, Result};
 
 use super::connection::{Client, Connection};
 use super::txn::KeyRange;
@@ -27,28 +27,33 @@ pub(crate) enum KeyEvent {
     Deleted(KeyValue),
 }
 
+impl KeyEvent {
+    pub(crate) fn key(&self) -> &[u8] {
+        match self {
+            Self::Put(stored) | Self::Deleted(stored) => stored.key(),
+        }
+    }
+}
+
 /// Which events a watch reports.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Report {
     All,
     Puts,
+    Deletions,
 }
 
-/// Where the messages of one subscription go.
+/// What a subscription receives.
 #[derive(Debug)]
-pub(super) struct Subscriber {
-    pub(super) state: watch::Sender<State>,
-    /// The events of each message. Those of one transaction are visible together.
-    pub(super) events: mpsc::Sender<Vec<KeyEvent>>,
+pub(super) enum Notice {
+    /// One of its watches has begun.
+    Begun,
+    /// The events of one transaction come together.
+    Events(Vec<KeyEvent>),
 }
 
-/// What has become of the watches of one subscription.
-#[derive(Debug, Default)]
-pub(super) struct State {
-    /// How many of them etcd has begun.
-    pub(super) created: usize,
-    pub(super) failed: Option<Error>,
-}
+/// Where the notices of one subscription go.
+pub(super) type Subscriber = mpsc::Sender<Result<Notice>>;
 
 #[derive(Debug)]
 pub(super) enum Command {
@@ -56,7 +61,7 @@ pub(super) enum Command {
         id: i64,
         range: KeyRange,
         report: Report,
-        subscriber: Arc<Subscriber>,
+        subscriber: Subscriber,
     },
     Cancel(i64),
     /// A watch did not begin in time, so the stream is taken for broken.
@@ -67,7 +72,7 @@ pub(super) enum Command {
 /// The task that owns the stream.
 pub(super) struct WatchMux {
     client: Arc<Client>,
-    watches: HashMap<i64, Arc<Subscriber>>,
+    watches: HashMap<i64, Subscriber>,
     stream: Option<Stream>,
 }
 
@@ -115,7 +120,7 @@ impl WatchMux {
     async fn handle(&mut self, command: Command) {
         match command {
             Command::Watch { id, range, report, subscriber } => {
-                if subscriber.state.is_closed() {
+                if subscriber.is_closed() {
                     return;
                 }
                 self.watches.insert(id, subscriber);
@@ -161,13 +166,15 @@ impl WatchMux {
         if response.canceled() {
             let error = canceled(response);
             match self.watches.remove(&id) {
-                Some(subscriber) => subscriber.fail(&error),
+                Some(subscriber) => fail(&subscriber, &error),
                 // Newer servers name no watch when they refuse one.
                 None if id < 0 => self.fail_all(&error),
                 None => {}
             }
-        } else if let Some(subscriber) = self.watches.get(&id) {
-            subscriber.receive(response);
+        } else if let Some(subscriber) = self.watches.get(&id)
+            && !receive(subscriber, response)
+        {
+            self.watches.remove(&id);
         }
     }
 
@@ -179,24 +186,21 @@ impl WatchMux {
     }
 
     fn fail_all(&mut self, error: &Error) {
-        self.watches.drain().for_each(|(_, subscriber)| subscriber.fail(error));
+        self.watches.drain().for_each(|(_, subscriber)| fail(&subscriber, error));
     }
 }
 
-impl Subscriber {
-    fn receive(&self, response: &WatchResponse) {
-        if response.created() {
-            self.state.send_modify(|state| state.created += 1);
-        }
-        let events: Vec<_> = response.events().iter().filter_map(key_event).collect();
-        if !events.is_empty() && self.events.try_send(events).is_err() {
-            self.fail(&Error::new(ErrorKind::Unavailable, "too many events wait to be read"));
-        }
-    }
+/// Passes a response on, or returns `false` if too many wait already.
+fn receive(subscriber: &Subscriber, response: &WatchResponse) -> bool {
+    let events: Vec<_> = response.events().iter().filter_map(key_event).collect();
+    let begun = response.created().then_some(Notice::Begun);
+    let mut notices = begun.into_iter().chain((!events.is_empty()).then_some(Notice::Events(events)));
+    notices.all(|notice| subscriber.try_send(Ok(notice)).is_ok())
+}
 
-    fn fail(&self, error: &Error) {
-        self.state.send_modify(|state| state.failed = Some(error.clone()));
-    }
+fn fail(subscriber: &Subscriber, error: &Error) {
+    // A full channel ends with an error, too.
+    let _ = subscriber.try_send(Err(error.clone()));
 }
 
 fn key_event(event: &Event) -> Option<KeyEvent> {
@@ -212,6 +216,7 @@ fn watch_options(id: i64, range: &KeyRange, report: Report) -> WatchOptions {
     let options = WatchOptions::new().with_watch_id(id).with_filters(match report {
         Report::All => Vec::new(),
         Report::Puts => vec![WatchFilterType::NoDelete],
+        Report::Deletions => vec![WatchFilterType::NoPut],
     });
     if range.end.is_empty() { options } else { options.with_range(range.end.clone()) }
 }

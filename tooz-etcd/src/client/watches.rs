@@ -7,14 +7,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tooz_core::driver::support::session_closed;
 use tooz_core::{Error, ErrorKind, Result};
 
 use super::connection::Client;
 use super::txn::KeyRange;
-use super::watch_mux::{Command, KeyEvent, MAX_WAITING, Report, State, Subscriber, WatchMux};
+use super::watch_mux::{Command, KeyEvent, MAX_WAITING, Notice, Report, WatchMux};
 
 /// The watches of one session.
 #[derive(Debug)]
@@ -30,8 +30,7 @@ pub(crate) struct Subscription {
     first_id: i64,
     /// How many watches it has.
     count: usize,
-    state: watch::Receiver<State>,
-    events: mpsc::Receiver<Vec<KeyEvent>>,
+    notices: mpsc::Receiver<Result<Notice>>,
     commands: mpsc::UnboundedSender<Command>,
 }
 
@@ -45,18 +44,14 @@ impl Watches {
     pub(crate) async fn subscribe(&self, watched: Vec<KeyRange>, report: Report) -> Result<Subscription> {
         let count = watched.len();
         let first_id = self.last_id.fetch_add(count as i64, Ordering::Relaxed) + 1;
-        let ((created, mut state), (sender, events)) = (watch::channel(State::default()), mpsc::channel(MAX_WAITING));
-        let subscriber = Arc::new(Subscriber { state: created, events: sender });
+        let (subscriber, notices) = mpsc::channel(MAX_WAITING);
         for (id, range) in (first_id..).zip(watched) {
             self.send(Command::Watch { id, range, report, subscriber: subscriber.clone() })?;
         }
         drop(subscriber);
-        let is_begun = |state: &State| state.failed.is_some() || state.created == count;
-        let begun = timeout(self.limit, state.wait_for(is_begun)).await.map(|begun| begun.is_ok());
-        let subscription = Subscription { first_id, count, state, events, commands: self.commands.clone() };
-        match begun {
-            Ok(is_open) if is_open && !subscription.has_failed() => Ok(subscription),
-            Ok(_) => Err(subscription.failure()),
+        let mut subscription = Subscription { first_id, count, notices, commands: self.commands.clone() };
+        match timeout(self.limit, subscription.begun()).await {
+            Ok(begun) => begun.map(|()| subscription),
             Err(_) => {
                 self.send(Command::GiveUp)?;
                 let message = format!("etcd did not begin a watch within {:?}", self.limit);
@@ -77,28 +72,40 @@ impl Watches {
 }
 
 impl Subscription {
+    /// Whether it may have events.
+    pub(crate) fn is_open(&self) -> bool {
+        !self.notices.is_closed()
+    }
+
+    /// Waits until all watches have begun. Events up to then are older than the read that follows.
+    async fn begun(&mut self) -> Result<()> {
+        for _ in 0..self.count {
+            while let Notice::Events(_) = self.next().await? {}
+        }
+        Ok(())
+    }
+
     /// Waits for the next events, and returns all that have come. Cancel safe.
     ///
     /// # Errors
     /// `Unavailable` if the stream broke: subscribe anew, then read again.
     pub(crate) async fn events(&mut self) -> Result<Vec<KeyEvent>> {
-        match self.events.recv().await.filter(|_| !self.has_failed()) {
-            Some(mut events) => {
-                while let Ok(more) = self.events.try_recv() {
+        loop {
+            if let Notice::Events(mut events) = self.next().await? {
+                while let Ok(Ok(Notice::Events(more))) = self.notices.try_recv() {
                     events.extend(more);
                 }
-                Ok(events)
+                return Ok(events);
             }
-            None => Err(self.failure()),
         }
     }
 
-    fn failure(&self) -> Error {
-        self.state.borrow().failed.clone().unwrap_or_else(session_closed)
-    }
-
-    pub(crate) fn has_failed(&self) -> bool {
-        self.state.borrow().failed.is_some()
+    async fn next(&mut self) -> Result<Notice> {
+        let ended = || match self.commands.is_closed() {
+            true => session_closed(),
+            false => Error::new(ErrorKind::Unavailable, "too many events wait to be read"),
+        };
+        self.notices.recv().await.unwrap_or_else(|| Err(ended()))
     }
 }
 

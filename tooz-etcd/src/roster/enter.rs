@@ -15,8 +15,7 @@ use tooz_core::driver::{IfBlocked, IfTaken, NewEntry, Roster, Seq, Standing, Tic
 use super::position::read_earlier;
 use crate::blockers::{Blockers, EntryKey};
 use crate::client::{
-    Answer, Compare, KeyRange, KeyValue, Txn, TxnOp, absent, created_at, exists, get, get_key, is_empty,
-    none_created_after, put,
+    Answer, Compare, KeyValue, Txn, TxnOp, absent, created_at, exists, get, get_key, is_empty, none_created_after, put,
 };
 use crate::error::other_clients_came_between;
 use crate::layout::{RosterKeys, entry_value};
@@ -37,7 +36,6 @@ struct Entering<'a> {
     keys: RosterKeys,
     key: Vec<u8>,
     declared: Option<Vec<u8>>,
-    conflicting: Option<KeyRange>,
 }
 
 impl EtcdSession {
@@ -64,14 +62,18 @@ impl EtcdSession {
             }
             let mut answer = self.client.txn(entering.txn(self, &seen)).await?;
             if answer.succeeded {
-                let earlier = if entering.reads_blockers() { answer.next_read()? } else { Vec::new() };
-                let ticket = entry.ticket(Seq(answer.revision.unsigned_abs()));
-                return Ok(self.standing(ticket, Blockers::new(earlier, entry.limit.get() as usize)));
+                let earlier = if entering.must_not_wait() { Vec::new() } else { answer.next_read()? };
+                let blockers = Blockers::new(&entering.keys, earlier, entry.mode, entry.limit);
+                return Ok(self.standing(entry.ticket(Seq(answer.revision.unsigned_abs())), blockers));
             }
             self.fence.session_lives(&mut answer)?;
             if let Some(own) = answer.next_read()?.pop().map(EntryKey::of) {
                 let ticket = entry.ticket(own.seq);
                 let blockers = self.blockers(&entering.keys, &own, &ticket, Blockers::default()).await?;
+                if blockers.is_admitted() {
+                    // It may have waited since an attempt whose reply was lost.
+                    self.tell_next(&own, &ticket).await?;
+                }
                 return Ok(self.standing(ticket, blockers));
             }
             match entering.after_failure(&mut answer)? {
@@ -85,7 +87,7 @@ impl EtcdSession {
     }
 
     fn standing(&self, ticket: Ticket, blockers: Blockers) -> Standing {
-        let standing = blockers.standing(ticket);
+        let standing = ticket.standing(blockers.nearest());
         self.key_pool.entered(ticket.nonce, ticket.seq, blockers);
         standing
     }
@@ -96,9 +98,8 @@ impl<'a> Entering<'a> {
         let keys = session.layout.roster(roster);
         let unique = entry.unique_key().map(|(unique, _)| unique);
         Self {
-            key: session.key_pool.take(entry.nonce, keys.key_prefix(entry.mode, unique, session.lease.id)),
+            key: session.key_pool.take(entry.nonce, keys.key_prefix(entry.mode, unique, session.lease.id, entry.limit)),
             declared: entry.needs_declared.then(|| session.layout.declared(roster)),
-            conflicting: keys.conflicting(entry.mode),
             entry,
             keys,
         }
@@ -113,12 +114,7 @@ impl<'a> Entering<'a> {
 
     /// Whether an entry that is blocked must leave nothing behind.
     fn must_not_wait(&self) -> bool {
-        self.entry.if_blocked == IfBlocked::Withdraw && self.conflicting.is_some()
-    }
-
-    /// Whether the transaction reads what blocks the entry that it writes.
-    fn reads_blockers(&self) -> bool {
-        self.entry.if_blocked == IfBlocked::Wait && self.conflicting.is_some()
+        self.entry.if_blocked == IfBlocked::Withdraw
     }
 
     fn compares(&self, session: &EtcdSession, seen: &Seen) -> Vec<Compare> {
@@ -129,7 +125,8 @@ impl<'a> Entering<'a> {
             (None, Some((unique, _))) => compares.extend(self.keys.with_unique_key(unique).map(is_empty)),
             (None, None) => {}
         }
-        if let Some(range) = self.conflicting.clone().filter(|_| self.must_not_wait()) {
+        if self.must_not_wait() {
+            let range = self.keys.conflicting(self.entry.mode);
             compares.push(match seen.room_at {
                 None => is_empty(range),
                 Some(revision) => none_created_after(range, revision),
@@ -139,11 +136,11 @@ impl<'a> Entering<'a> {
     }
 
     fn operations(&self, session: &EtcdSession, seen: &Seen) -> Vec<TxnOp> {
-        let NewEntry { nonce, limit, value, .. } = self.entry;
+        let NewEntry { nonce, value, .. } = self.entry;
         let mut operations: Vec<_> = seen.taken_by.iter().flat_map(|old| session.removal(old)).collect();
         // Before the write, so that etcd need not read the new entry again.
-        operations.extend(self.read_conflicting().filter(|_| self.reads_blockers()));
-        operations.push(put(&self.key, &entry_value(nonce, limit, value), Some(session.lease.id)));
+        operations.extend((!self.must_not_wait()).then(|| self.read_conflicting()));
+        operations.push(put(&self.key, &entry_value(nonce, value), Some(session.lease.id)));
         operations
     }
 
@@ -153,13 +150,13 @@ impl<'a> Entering<'a> {
         reads.extend(self.declared.iter().map(|declared| get_key(declared)));
         let unique = self.entry.unique_key();
         reads.extend(unique.into_iter().flat_map(|(unique, _)| self.keys.with_unique_key(unique).map(get)));
-        reads.extend(self.read_conflicting().filter(|_| self.must_not_wait()));
+        reads.extend(self.must_not_wait().then(|| self.read_conflicting()));
         reads
     }
 
     /// Reads one conflicting entry more than the limit, also because an entry that is taken over makes room.
-    fn read_conflicting(&self) -> Option<TxnOp> {
-        read_earlier(&self.keys, self.entry.mode, None, self.entry.limit.get() as usize)
+    fn read_conflicting(&self) -> TxnOp {
+        read_earlier(&self.keys, self.entry.mode, None, self.entry.limit)
     }
 
     /// What a failed attempt means for an entry that does not exist yet: an outcome, or what the next attempt relies on.
@@ -179,8 +176,9 @@ impl<'a> Entering<'a> {
         if self.must_not_wait() {
             let mut conflicting = answer.next_read()?;
             conflicting.retain(|other| taken_by.as_ref().is_none_or(|old| old.key() != other.key()));
-            if let Some(nearest) = Blockers::new(conflicting, self.entry.limit.get() as usize).nearest.first() {
-                return Ok(ControlFlow::Break(Standing::Withdrawn { blocked_by: nearest.seq }));
+            let blockers = Blockers::new(&self.keys, conflicting, self.entry.mode, self.entry.limit);
+            if let Some(blocked_by) = blockers.nearest() {
+                return Ok(ControlFlow::Break(Standing::Withdrawn { blocked_by }));
             }
         }
         Ok(ControlFlow::Continue(Seen { taken_by, room_at: Some(answer.revision) }))

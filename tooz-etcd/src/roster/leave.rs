@@ -49,9 +49,9 @@ impl EtcdSession {
     /// Removes an entry and leaves a note for its session. The note is bound to that session's lease.
     pub(super) fn removal(&self, entry: &KeyValue) -> Vec<TxnOp> {
         let mut operations = vec![delete(entry.key())];
-        if let Some((nonce, ..)) = parse_value(entry.value()).filter(|_| entry.lease() != 0) {
+        if let Some((nonce, _)) = parse_value(entry.value()).filter(|_| entry.lease() != 0) {
             let note = self.layout.eviction(entry.lease(), nonce);
-            operations.push(put(&note, self.fence.value(), Some(entry.lease())));
+            operations.push(put(&note, &self.fence.value, Some(entry.lease())));
         }
         operations
     }

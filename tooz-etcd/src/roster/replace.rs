@@ -13,7 +13,7 @@ impl EtcdSession {
         let Some(own) = self.own_key(&self.layout.roster(roster), ticket) else {
             return self.fence.check_session().await.and(Err(not_held()));
         };
-        let put = put(&own.key, &entry_value(ticket.nonce, ticket.limit, value), Some(self.lease.id));
+        let put = put(&own.key, &entry_value(ticket.nonce, value), Some(self.lease.id));
         let answer = self.fence.txn(vec![own.exists()], vec![put], Vec::new()).await?;
         if answer.succeeded { Ok(()) } else { Err(not_held()) }
     }

@@ -1,73 +1,88 @@
-//! Waiting for admission, after etcd's own lock recipe (`client/v3/concurrency`), for any limit:
+//! Waiting for admission, after etcd's own lock recipe (`client/v3/concurrency`), for any limit. [`Blockers`] says what a
+//! waiter watches.
 //!
-//! 1. Watch the blockers that are known (for limit 1, the predecessor) and the entry itself.
-//! 2. Read what blocks the entry, since a blocker may have left before the watch began. Without blockers, it is admitted.
-//! 3. Read again after each event; watch anew where the blockers are others.
+//! 1. Watch what is known to block the entry.
+//! 2. Read what blocks it, since that may have changed before the watch began. Without blockers, it is admitted.
+//! 3. Wait for an event, and begin again; watch anew where the blockers are others.
 //!
-//! So a release wakes one waiter, or n with limit n.
+//! So a release wakes one waiter: the next one. If its limit is greater than 1, it rewrites its key, which wakes the waiter
+//! behind it, the next one from then on.
 //!
-//! The first waiter of a lock saves the last read, which makes a hand-over between two clients faster. It watches itself
-//! and its only predecessor as one range, and etcd reports the events of one watch in order. Nothing else was before it and
-//! earlier entries never come back. So if the predecessor was removed, and the waiter not before it nor in the same
-//! transaction, the waiter was in the roster when its only blocker had left.
+//! The next waiter need not read again, which makes a hand-over faster. One watch reports all removals in the queue, in
+//! order. So if a blocker was removed, and the waiter not before it nor in the same transaction, the waiter was in the roster
+//! when its last blocker had left.
 
-use tooz_core::Result;
+use tokio::task::JoinSet;
 use tooz_core::driver::support::not_held;
 use tooz_core::driver::{Roster, Ticket};
+use tooz_core::{Error, ErrorKind, Result};
 
-use super::position::MAX_SINGLE_BLOCKERS;
 use crate::blockers::{Blockers, EntryKey};
-use crate::client::{KeyEvent, KeyRange, Report};
+use crate::client::{KeyEvent, KeyRange, Report, Subscription};
 use crate::layout::RosterKeys;
 use crate::session::EtcdSession;
 
 impl EtcdSession {
-    pub(crate) async fn wait_for_admission(&self, roster: &Roster, ticket: &Ticket) -> Result<()> {
+    /// Waits in a task of its own, since the waiters behind this one must not depend on a caller that does not poll it.
+    pub(crate) async fn wait_in_background(&self, roster: &Roster, ticket: Ticket) -> Result<()> {
+        let (session, roster, mut task) = (self.clone(), roster.clone(), JoinSet::new());
+        task.spawn(async move { session.wait_for_admission(&roster, &ticket).await });
+        let outcome = task.join_next().await.and_then(std::result::Result::ok);
+        outcome.unwrap_or_else(|| Err(Error::new(ErrorKind::Unavailable, "the runtime of the waiter has ended")))
+    }
+
+    async fn wait_for_admission(&self, roster: &Roster, ticket: &Ticket) -> Result<()> {
         let keys = self.layout.roster(roster);
         let Some(own) = self.own_key(&keys, ticket) else {
             return self.fence.check_session().await.and(Err(not_held()));
         };
-        let mut known = self.key_pool.blockers(ticket.nonce);
+        let (mut known, mut watching) = (self.key_pool.blockers(ticket.nonce), None);
+        let has_waited = !known.is_admitted();
         loop {
-            let mut subscription =
-                self.watches.subscribe(what_to_watch(&keys, ticket, &own, &known), Report::All).await?;
-            let mut is_own_removed = false;
-            loop {
-                let before = known.clone();
-                known = self.blockers(&keys, &own, ticket, known).await?;
-                if known.nearest.is_empty() {
-                    return Ok(());
-                }
-                if known != before {
-                    break;
-                }
-                let events = subscription.events().await?;
-                is_own_removed |= has_removal(&events, &own);
-                if !is_own_removed && only_blocker(&known).is_some_and(|only| has_removal(&events, only)) {
-                    return Ok(());
-                }
+            let watched = what_to_watch(&keys, &own, &known);
+            if !known.is_admitted() && watching.as_ref().is_none_or(|(present, _)| *present != watched) {
+                let subscription = self.watches.subscribe(watched.0.clone(), watched.1).await?;
+                watching = Some((watched, subscription));
+            }
+            known = self.blockers(&keys, &own, ticket, known).await?;
+            if let Some((watched, subscription)) = &mut watching
+                && !known.is_admitted()
+                && *watched == what_to_watch(&keys, &own, &known)
+            {
+                known = after_change(subscription, &own, known).await?;
+            }
+            if known.is_admitted() {
+                break;
             }
         }
+        if has_waited {
+            self.tell_next(&own, ticket).await?;
+        }
+        Ok(())
     }
 }
 
-/// The only blocker of the first waiter.
-fn only_blocker(known: &Blockers) -> Option<&EntryKey> {
-    known.nearest.first().filter(|_| known.are_all && known.nearest.len() == 1)
+fn what_to_watch(keys: &RosterKeys, own: &EntryKey, known: &Blockers) -> (Vec<KeyRange>, Report) {
+    match &known.watched[..] {
+        [predecessor] if !known.is_next => {
+            (vec![KeyRange::key(&*own.key), KeyRange::key(&*predecessor.key)], Report::All)
+        }
+        _ => (vec![keys.queue()], Report::Deletions),
+    }
 }
 
-fn what_to_watch(keys: &RosterKeys, ticket: &Ticket, own: &EntryKey, known: &Blockers) -> Vec<KeyRange> {
-    if let Some(only) = only_blocker(known) {
-        return vec![KeyRange::between(&own.key, &only.key)];
+/// Waits for an event that concerns the waiter. Returns what is known then: nothing blocks it, or what has to be read again.
+async fn after_change(subscription: &mut Subscription, own: &EntryKey, known: Blockers) -> Result<Blockers> {
+    loop {
+        let events = subscription.events().await?;
+        let of_entry = |entry: &EntryKey| events.iter().find(|event| event.key() == entry.key);
+        let is_removed = matches!(of_entry(own), Some(KeyEvent::Deleted(_)));
+        match known.watched.iter().find_map(of_entry) {
+            _ if is_removed => return Ok(known),
+            Some(KeyEvent::Deleted(_)) if known.is_next => return Ok(Blockers::default()),
+            Some(KeyEvent::Deleted(_)) => return Ok(known),
+            Some(KeyEvent::Put(_)) => return Ok(Blockers::unknown()),
+            None => {}
+        }
     }
-    let mut watched = vec![KeyRange::key(&*own.key)];
-    match keys.conflicting(ticket.mode).filter(|_| known.nearest.len() > MAX_SINGLE_BLOCKERS) {
-        Some(all) => watched.push(all),
-        None => watched.extend(known.nearest.iter().map(|blocker| KeyRange::key(&*blocker.key))),
-    }
-    watched
-}
-
-fn has_removal(events: &[KeyEvent], entry: &EntryKey) -> bool {
-    events.iter().any(|event| matches!(event, KeyEvent::Deleted(removed) if removed.key() == entry.key))
 }

@@ -1,6 +1,7 @@
 //! What the verbs cost, as the server counts the requests.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -176,12 +177,50 @@ pub(crate) async fn one_message_renews_any_number_of_locks(context: Context) -> 
     Ok(())
 }
 
+/// The release, what the new holder writes for the waiter behind it, and what that waiter reads, whatever the numbers are.
+pub(crate) async fn a_semaphore_passes_a_permit_on_with_four_transactions(context: Context) -> Outcome {
+    for (permits, contenders) in [(2, 6), (100, 300)] {
+        // Nothing renews these sessions.
+        let context = context.in_another_namespace().with_ttl(Duration::from_secs(120));
+        let session = Arc::<dyn Session>::from(context.session("a").await?);
+        let (limit, roster) = (NonZeroU32::new(permits).unwrap_or(NonZeroU32::MIN), lock());
+        let (mut held, mut turns, start) = (Vec::new(), VecDeque::new(), Calls::now(&context).await?);
+        for _ in 0..contenders {
+            match session.enter(&roster, NewEntry { limit, ..exclusive() }).await? {
+                Standing::Admitted(ticket) => held.push(ticket),
+                Standing::Waiting { ticket, .. } => {
+                    let (session, roster) = (session.clone(), roster.clone());
+                    turns.push_back(tokio::spawn(async move { session.await_turn(&roster, &ticket).await }));
+                }
+                other => return Err(Failure::new(format!("it must enter, but is {other:?}"))),
+            }
+        }
+        ensure!(held.len() == permits as usize, "{} hold {permits} permits", held.len());
+        // Each contender has entered, and each waiter has read once.
+        let prepared = u64::from(contenders + contenders - permits);
+        while Calls::now(&context).await?.transactions_since(&start)? < prepared {
+            sleep(Duration::from_millis(100)).await;
+        }
+        let mut before = when_quiet(&context).await?;
+        for ticket in held.iter().take(3) {
+            ensure!(session.leave(&roster, ticket).await?, "it was held");
+            let turn = turns.pop_front().ok_or_else(|| Failure::new("there is no waiter"))?;
+            timeout(PATIENCE, turn).await???;
+            let now = when_quiet(&context).await?;
+            let spent = now.transactions_since(&before)?;
+            before = now;
+            ensure!(spent <= 4, "a hand-over of {permits} permits took {spent} transactions");
+        }
+    }
+    Ok(())
+}
+
 /// Publishers do not compete: each message is one transaction, but for the few messages that begin a segment of the topic.
 pub(crate) async fn a_message_of_many_publishers_is_one_transaction(context: Context) -> Outcome {
     const MESSAGES: u64 = 1_000;
     for publishers in [1, 10, 100] {
         // Nothing renews these sessions.
-        let context = context.with_ttl(Duration::from_secs(120)).in_another_namespace();
+        let context = context.in_another_namespace().with_ttl(Duration::from_secs(120));
         let topic = Name::new("busy")?;
         let mut sessions = Vec::new();
         for number in 0..publishers {

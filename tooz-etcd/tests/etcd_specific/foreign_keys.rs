@@ -47,7 +47,7 @@ pub(crate) async fn an_unreadable_entry_can_be_evicted(context: Context) -> Outc
     Ok(())
 }
 
-pub(crate) async fn a_foreign_key_does_not_hide_a_message(context: Context) -> Outcome {
+pub(crate) async fn a_foreign_key_hides_no_message(context: Context) -> Outcome {
     let (session, mut client) = (context.session("a").await?, operator(&context).await?);
     let topics = session.topics().ok_or_else(|| Failure::new("there are no topics"))?;
     let topic = Name::new("topic")?;

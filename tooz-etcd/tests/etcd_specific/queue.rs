@@ -143,3 +143,22 @@ pub(crate) async fn a_queue_removed_at_once_admits_no_waiter(context: Context) -
     }
     Ok(())
 }
+
+/// The waiters behind one that the caller does not poll are admitted in their turn.
+pub(crate) async fn a_waiter_that_is_not_polled_holds_up_no_other(context: Context) -> Outcome {
+    let (a, b) = (context.coordinator("a").await?, context.coordinator("b").await?);
+    let semaphore = a.semaphore("s", 2);
+    let held = [semaphore.acquire().await?, semaphore.acquire().await?];
+    let mut first = std::pin::pin!(semaphore.acquire());
+    ensure!(timeout(Duration::from_millis(500), &mut first).await.is_err(), "three hold two permits");
+    let waiter = b.semaphore("s", 2);
+    let second = tokio::spawn(async move { waiter.acquire().await });
+    sleep(Duration::from_millis(500)).await;
+    for guard in held {
+        guard.release().await?;
+    }
+    let second = timeout(PATIENCE, second).await???;
+    timeout(PATIENCE, first).await??.release().await?;
+    second.release().await?;
+    Ok(())
+}

@@ -1,19 +1,21 @@
 //! Long random sequences of verbs, compared step by step with a small model.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use tooz_core::driver::{Entry, IfBlocked, Kind, Mode, NewEntry, Nonce, Roster, Seq, Standing, Ticket, admission};
 
-use crate::trials::fixtures::{Client, entry, roster, soon};
+use crate::trials::fixtures::{Client, ends, entry, roster, soon};
 use crate::{Context, Failure, ensure, ensure_eq};
 
 rule_trials! {
     R12:
     standing_agrees_with_admission;
     R20:
-    await_turn_agrees_with_the_provided_one;
+    await_turn_agrees_with_the_provided_one,
+    each_waiter_is_admitted_as_soon_as_it_must_be;
 }
 
 const STEPS: usize = 150;
@@ -174,6 +176,46 @@ async fn compare_turns(clients: &[Client], roster: &Roster, model: &Model) -> Re
             Some(blocked_by) => {
                 let early = tokio::time::timeout(Duration::from_millis(15), turn).await;
                 ensure!(early.is_err(), "{early:?} although {blocked_by} blocks {} in {present:?}", entry.seq);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// All entries wait in the background, as a semaphore's or with different limits and modes, while random ones are removed.
+async fn each_waiter_is_admitted_as_soon_as_it_must_be(context: Context) -> Result<(), Failure> {
+    let (clients, mut random) = (three_clients(&context).await?, seeded());
+    for round in 0..6 {
+        let roster = roster(Kind::Semaphore, format!("background {round}"));
+        let (mut model, mut turns) = (Model::default(), HashMap::new());
+        for _ in 0..12 {
+            let new = match round % 2 {
+                0 => entry(Mode::Exclusive, 3),
+                _ => NewEntry { if_blocked: IfBlocked::Wait, ..random_entry(&mut random) },
+            };
+            let by = random.random_range(0..clients.len());
+            model.entered(by, &new, clients[by].enter(&roster, new).await?)?;
+            if let Some((_, entry)) = model.entries.last() {
+                turns.insert(entry.seq, clients[by].wait_in_background(&roster, ticket_of(entry)));
+            }
+        }
+        while !model.entries.is_empty() {
+            let present = model.present();
+            let (admitted, waiting) = admission::partition(&present);
+            for entry in admitted {
+                if let Some(turn) = turns.remove(&entry.seq) {
+                    ends("the turn of one that must be admitted", turn).await?;
+                }
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            let early = waiting.iter().find(|entry| turns[&entry.seq].is_finished());
+            ensure!(early.is_none(), "{early:?} does not wait any more in {present:?}");
+            let removed = random.random_range(0..model.entries.len());
+            let (owner, entry) = model.entries.remove(removed);
+            match random.random_range(0..3) {
+                0 => clients[owner].withdraw(&roster, entry.nonce).await?,
+                1 => drop(clients[random.random_range(0..clients.len())].evict(&roster, entry.seq).await?),
+                _ => drop(clients[owner].leave(&roster, &ticket_of(&entry)).await?),
             }
         }
     }
