@@ -50,6 +50,7 @@ pub mod broken;
 pub mod children;
 pub mod history;
 pub mod proxy;
+mod scale;
 pub mod servers;
 mod trials;
 

@@ -1,4 +1,5 @@
-//! The names of the files in the directory, the numbers in the header of the database, and the byte that a process locks.
+//! The names of the files in the directory, the numbers in the header of the database, the kind of topics in its tables,
+//! and the byte that a process locks.
 
 /// The database. SQLite keeps `tooz.db-wal` and `tooz.db-shm` beside it.
 pub(crate) const DATABASE: &str = "tooz.db";
@@ -12,7 +13,10 @@ pub(crate) const APPLICATION: i32 = 0x746f_6f7a;
 /// The version of the tables, in `user_version`. Raise it with every change of the tables.
 pub(crate) const VERSION: i32 = 5;
 
-/// The greatest id of a peer, a session included.
+/// The kind of the objects that are topics. Rosters have the names of `tooz_core::driver::Kind`.
+pub(crate) const TOPIC: &str = "topic";
+
+/// The greatest id of a peer.
 pub(crate) const MAX_ID: i64 = (1 << 62) - 1;
 
 /// The first byte of the database file that peers lock, far behind its end and behind the bytes that SQLite locks.

@@ -12,7 +12,7 @@ use tokio::time::timeout;
 use tooz_core::driver::support::session_lost;
 use tooz_core::driver::{
     Follow, Kind, Loss, NewEntry, Nonce, Roster, Seq, Session, SessionOptions, Snapshot, Standing, Ticket, Topics,
-    Version,
+    Update, Version,
 };
 use tooz_core::{Error, ErrorKind, Name, Result};
 
@@ -23,7 +23,7 @@ use crate::process::executor::Executor;
 use crate::process::instances;
 use crate::process::state::{LocalSession, Read, State};
 use crate::roster::enter::{self, OwnedEntry};
-use crate::roster::follow::FileFollower;
+use crate::roster::follow::{self, Place};
 use crate::roster::{declare, leave, replace, snapshot, wait};
 
 /// One session of this process. Dropping it ends it in the background.
@@ -172,7 +172,7 @@ impl Session for FileSession {
     }
 
     fn follow<'a>(&'a self, roster: &'a Roster) -> Box<dyn Follow + 'a> {
-        Box::new(FileFollower::new(self, self.roster(roster)))
+        Box::new(FileFollower { session: self, target: self.roster(roster), place: None })
     }
 
     async fn await_turn(&self, roster: &Roster, ticket: &Ticket) -> Result<()> {
@@ -216,6 +216,24 @@ impl Session for FileSession {
 
     fn topics(&self) -> Option<&dyn Topics> {
         Some(self)
+    }
+}
+
+/// A follower of one roster.
+struct FileFollower<'a> {
+    session: &'a FileSession,
+    target: Target,
+    place: Option<Place>,
+}
+
+#[async_trait]
+impl Follow for FileFollower<'_> {
+    async fn next(&mut self) -> Result<Update> {
+        let (target, place) = (self.target.clone(), self.place.clone());
+        let (place, update) =
+            self.session.run_until_ready(move |state| follow::next(state, &target, place.as_ref())).await?;
+        self.place = Some(place);
+        Ok(update)
     }
 }
 

@@ -8,11 +8,9 @@ use tooz_core::{Error, ErrorKind, Name, Result};
 use crate::db::objects::{self, NAMES, Target};
 use crate::db::transaction::STEP;
 use crate::error::Outcome;
+use crate::layout::TOPIC;
 use crate::process::state::State;
 use crate::session::FileSession;
-
-/// The kind of the objects that are topics.
-const TOPIC: &str = "topic";
 
 /// The bytes that a row of SQLite can hold, less those of the other columns.
 const MAX_PAYLOAD: usize = 900_000_000;

@@ -15,6 +15,7 @@ const MISSING: &str = "the tables or functions of tooz are not found: the schema
 
 /// How an SQLSTATE begins, its kind, and the message for the user. The first row that fits counts.
 const KNOWN: &[(&str, ErrorKind, &str)] = &[
+    ("TZ001", SessionLost, "the server no longer knows the session"),
     ("28", AuthFailed, "the server does not accept the user name or password"),
     ("42501", AuthFailed, RIGHTS),
     ("3D000", InvalidOption, "the server has no such database"),

@@ -7,20 +7,21 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{broadcast, mpsc};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
-use tooz_core::driver::support::{Tombstones, no_answer, session_closed, session_lost};
+use tooz_core::driver::support::{Tombstones, no_answer, session_closed};
 use tooz_core::driver::{
-    History, Kind, Loss, NewEntry, Nonce, Roster, Seq, Session, SessionOptions, Snapshot, Standing, Ticket, Topics,
-    Version, Wakeup,
+    Follow, History, Kind, Loss, NewEntry, Nonce, Roster, Seq, Session, SessionOptions, Snapshot, Standing, Ticket,
+    Topics, Version,
 };
 use tooz_core::{Name, Result};
 
 use crate::client::{Connections, Param, Reply};
 use crate::config::Config;
 use crate::inbox::Inbox;
-use crate::layout::{parse_watched, watched};
+use crate::layout::watched;
+use crate::roster::PostgresFollower;
 
 const OPEN: &str = "SELECT * FROM open_session($1, $2, $3, $4)";
 const RENEW: &str = "SELECT renew($1)";
@@ -59,7 +60,7 @@ pub(crate) struct SessionCore {
     closed: AtomicBool,
     /// The rosters and topics of which the server notifies this session, each with the connection by which it was asked to:
     /// the server may have been restored in between.
-    watches: tokio::sync::Mutex<HashMap<String, u64>>,
+    watches: tokio::sync::Mutex<HashMap<(&'static str, Name), u64>>,
 }
 
 impl PostgresSession {
@@ -108,26 +109,32 @@ impl SessionCore {
             loop {
                 self.check_open()?;
                 let reply = self.connections.query(sql, &params).await?;
-                match reply.status() {
-                    "LOST" => return Err(session_lost()),
-                    "EXPIRED" => drop(self.reap().await?),
-                    _ => return Ok(reply),
+                if reply.status() != "EXPIRED" {
+                    return Ok(reply);
                 }
+                self.reap().await?;
             }
         });
         repeated.await.unwrap_or_else(|_| Err(no_answer("PostgreSQL", limit)))
+    }
+
+    /// The same for a function whose next parameters are the kind and the name of a roster.
+    pub(crate) async fn call_on(&self, sql: &'static str, roster: &Roster, params: &[Param<'_>]) -> Result<Reply> {
+        let (kind, name) = (roster.kind.as_str(), roster.name.as_bytes());
+        self.call(sql, &[&[&kind as Param<'_>, &name], params].concat()).await
     }
 
     pub(crate) fn check_open(&self) -> Result<()> {
         if self.closed.load(Ordering::SeqCst) { Err(session_closed()) } else { Ok(()) }
     }
 
-    /// Has the server notify the session of changes. A change that is committed after this wakes the receiver.
-    pub(crate) async fn watch(&self, kind: &str, name: &Name) -> Result<watch::Receiver<Wakeup>> {
-        let key = watched(kind, name);
-        let receiver = self.inbox.wakeups.subscribe(&key);
+    /// Has the server notify the session of changes. The receiver gets each change that is committed after this returns, and
+    /// perhaps some that were committed earlier.
+    pub(crate) async fn watch(&self, kind: &'static str, name: &Name) -> Result<broadcast::Receiver<Arc<str>>> {
+        let receiver = self.inbox.subscribe(&watched(kind, name));
         let mut watches = self.watches.lock().await;
         let connection = self.inbox.connections.load(Ordering::SeqCst);
+        let key = (kind, name.clone());
         if watches.get(&key) != Some(&connection) {
             self.call(BEGIN_WATCH, &[&kind, &name.as_bytes()]).await?.is_done()?;
             watches.insert(key, connection);
@@ -135,13 +142,17 @@ impl SessionCore {
         Ok(receiver)
     }
 
-    async fn end_watch(&self, key: &str) -> Result<()> {
-        let mut watches = self.watches.lock().await;
-        if let (false, Some((kind, name))) = (self.inbox.wakeups.has_waiters(key), parse_watched(key)) {
-            watches.remove(key);
-            self.call(END_WATCH, &[&kind, &name]).await?;
+    /// Has the server no longer notify the session of what none of its watchers waits for.
+    async fn end_unused_watches(&self) {
+        let known: Vec<_> = self.watches.lock().await.keys().cloned().collect();
+        for (kind, name) in known {
+            let mut watches = self.watches.lock().await;
+            if !self.inbox.is_watched(&watched(kind, &name)) {
+                // A watch that goes on by mistake costs notifications.
+                self.call(END_WATCH, &[&kind, &name.as_bytes()]).await.ok();
+                watches.remove(&(kind, name));
+            }
         }
-        Ok(())
     }
 
     /// Removes the sessions of the namespace that are over. Returns the seconds until the next one may be.
@@ -183,13 +194,12 @@ impl SessionCore {
                 self.inbox.call_maintenance();
                 continue;
             }
-            for key in self.inbox.take_unwatched() {
-                // A watch that goes on by mistake costs a notification, which leads here again.
-                self.end_watch(&key).await.ok();
-            }
-            if is_due && self.inbox.wakeups.remove_unused() {
-                // A failure shows when the connection is looked at again.
-                self.reap().await.into_iter().for_each(|rest| self.inbox.expect_expiry(rest));
+            if is_due {
+                self.end_unused_watches().await;
+                if self.inbox.is_in_use() {
+                    // A failure shows when the connection is looked at again.
+                    self.reap().await.into_iter().for_each(|rest| self.inbox.expect_expiry(rest));
+                }
             }
         }
     }
@@ -220,7 +230,7 @@ impl Session for PostgresSession {
             return Ok(());
         }
         self.tasks.iter().for_each(JoinHandle::abort);
-        self.core.inbox.wakeups.wake_all();
+        self.core.inbox.interrupt();
         let limit = self.core.connections.timeout();
         let ending = async {
             while self.core.connections.query(CLOSE, &[&self.core.id]).await?.status() == "MORE" {}
@@ -263,6 +273,10 @@ impl Session for PostgresSession {
 
     async fn snapshot(&self, roster: &Roster, newer_than: Option<Version>) -> Result<Snapshot> {
         self.read_roster(roster, newer_than).await
+    }
+
+    fn follow<'a>(&'a self, roster: &'a Roster) -> Box<dyn Follow + 'a> {
+        Box::new(PostgresFollower::new(self, roster))
     }
 
     async fn await_turn(&self, roster: &Roster, ticket: &Ticket) -> Result<()> {

@@ -38,15 +38,15 @@ impl Topics for PostgresSession {
     }
 
     async fn read(&self, topic: &Name, after: Offset, limit: usize) -> Result<Vec<Message>> {
-        let mut receiver = None;
+        let mut notifications = None;
         loop {
             let messages = messages(&self.read_topic(topic, after, limit).await?, after)?;
             if !messages.is_empty() {
                 return Ok(messages);
             }
-            if let Some(mut receiver) = receiver.replace(self.core.watch(TOPIC, topic).await?) {
-                // The sender is kept by the session.
-                receiver.changed().await.ok();
+            if let Some(mut notifications) = notifications.replace(self.core.watch(TOPIC, topic).await?) {
+                // An error says that notifications may have been missed.
+                notifications.recv().await.ok();
             }
         }
     }

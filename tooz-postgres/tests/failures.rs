@@ -1,15 +1,16 @@
 //! What the driver does when the server fails, refuses or is set up in an unusual way: a clear error or a recovery.
 
 use std::future::poll_fn;
+use std::net::{TcpListener, TcpStream};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use tokio::time::{sleep, timeout};
 use tokio_postgres::{Client, NoTls};
-use tooz_conformance::servers::postgres;
+use tooz_conformance::servers::{Provision, postgres};
 use tooz_conformance::{Context, Failure, Harness, Needs, ensure, ensure_eq, fail};
-use tooz_core::driver::{IfBlocked, Key, Kind, Mode, NewEntry, Nonce, Roster, Session};
-use tooz_core::{ErrorKind, Name, ServiceUrl};
+use tooz_core::driver::{IfBlocked, Key, Kind, Mode, NewEntry, Nonce, Roster, Session, Standing};
+use tooz_core::{Error, ErrorKind, Name, ServiceUrl};
 use tooz_postgres::DRIVER;
 
 const SOON: Duration = Duration::from_secs(10);
@@ -29,6 +30,8 @@ fn main() -> ExitCode {
             .trial("postgres::a_lock_timeout_is_retryable", own, a_lock_timeout_is_retryable)
             .trial("postgres::a_deadlock_is_retryable", own, a_deadlock_is_retryable)
             .trial("postgres::settings_of_the_role_do_no_harm", own, settings_of_the_role_do_no_harm)
+            .trial("postgres::a_full_disk_is_retryable", own, a_full_disk_is_retryable)
+            .trial("postgres::pgbouncer_passes_sessions", own, pgbouncer_passes_sessions)
             .trial("postgres::a_dropped_schema_ends_sessions", own, a_dropped_schema_ends_sessions)
             .trial("postgres::a_closed_connection_ends_the_session", own, a_closed_connection_ends_the_session)
             .trial("postgres::dead_sessions_of_other_namespaces_are_removed", own, dead_sessions_are_removed),
@@ -99,7 +102,7 @@ async fn a_read_only_server_is_an_error(context: Context) -> Result<(), Failure>
     sleep(Duration::from_millis(300)).await;
     fails(&context, ErrorKind::Unavailable, "takes no writes").await?;
     let renewed = session.renew().await;
-    ensure!(renewed.as_ref().is_err_and(tooz_core::Error::is_retryable), "{renewed:?}");
+    ensure!(renewed.as_ref().is_err_and(Error::is_retryable), "{renewed:?}");
     admin.batch_execute("SET default_transaction_read_only = off").await?;
     admin.batch_execute("ALTER SYSTEM RESET ALL").await?;
     admin.batch_execute("SELECT pg_reload_conf()").await?;
@@ -135,8 +138,8 @@ fn roster() -> Result<Roster, Failure> {
     Ok(Roster { kind: Kind::Lock, name: Name::new("l")? })
 }
 
-async fn enter(session: &dyn Session) -> tooz_core::Result<tooz_core::driver::Standing> {
-    let entry = NewEntry {
+fn new_entry() -> NewEntry<'static> {
+    NewEntry {
         nonce: Nonce::random(),
         key: Key::Nonce,
         mode: Mode::Exclusive,
@@ -144,9 +147,11 @@ async fn enter(session: &dyn Session) -> tooz_core::Result<tooz_core::driver::St
         if_blocked: IfBlocked::Wait,
         needs_declared: false,
         value: b"",
-    };
-    let roster = Roster { kind: Kind::Lock, name: Name::new("l")? };
-    session.enter(&roster, entry).await
+    }
+}
+
+async fn enter(session: &dyn Session) -> tooz_core::Result<Standing> {
+    session.enter(&Roster { kind: Kind::Lock, name: Name::new("l")? }, new_entry()).await
 }
 
 /// The lock of the roster, as a statement takes it.
@@ -201,6 +206,75 @@ async fn settings_of_the_role_do_no_harm(context: Context) -> Result<(), Failure
     held.release().await?;
     drop(b.lock("l").acquire().await?);
     Ok(())
+}
+
+/// PgBouncer in front of the server, on its host.
+async fn pgbouncer_passes_sessions(context: Context) -> Result<(), Failure> {
+    let (admin, server) = (admin(&context).await?, context.server()?.nodes()[0].port());
+    let run = |command: &str| format!("COPY (SELECT '{command}') TO PROGRAM 'sh'");
+    if admin.batch_execute(&run("command -v pgbouncer")).await.is_err() {
+        return Err(Failure::ignored("the server has no pgbouncer; remove its image to have it built again"));
+    }
+    let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+    let config = format!(
+        "[databases] *=host=127.0.0.1;port={server};user=postgres [pgbouncer] listen_addr=127.0.0.1 listen_port={port} \
+         unix_socket_dir= auth_type=any pool_mode=session default_pool_size=2 pidfile=pooler.pid logfile=pooler.log"
+    );
+    // A line for each word, without the backslashes that COPY would repeat.
+    let config = config.split(' ').map(|line| format!("echo \"{}\";", line.replace(';', " "))).collect::<String>();
+    admin.batch_execute(&run(&format!("({config}) > pooler.ini; pgbouncer -d pooler.ini"))).await?;
+    let is_up = async {
+        while TcpStream::connect(("127.0.0.1", port)).is_err() {
+            sleep(SOON / 1_000).await
+        }
+    };
+    timeout(SOON, is_up).await?;
+    let pooled = context.at(context.url().replace(&format!(":{server}/"), &format!(":{port}/")));
+    let (a, b) = (pooled.coordinator("a").await?, pooled.coordinator("b").await?);
+    let held = a.lock("l").acquire().await?;
+    let waiting = tokio::spawn(async move { b.lock("l").acquire().await.map(|guard| (b, guard)) });
+    sleep(Duration::from_millis(300)).await;
+    held.release().await?;
+    drop(timeout(SOON, waiting).await???);
+    Ok(admin.batch_execute(&run("kill $(cat pooler.pid)")).await?)
+}
+
+/// The entries are on a file system of 64 MiB, which every container has of its own, and another program fills it.
+async fn a_full_disk_is_retryable(context: Context) -> Result<(), Failure> {
+    if !matches!(context.server()?.provision(), Provision::Container(_)) {
+        return Err(Failure::ignored("only a container has a small file system"));
+    }
+    let (admin, session) = (admin(&context).await?, context.session("a").await?);
+    let run = |command: &str| format!("COPY (SELECT) TO PROGRAM '{command}'");
+    admin.batch_execute(&run("mkdir /dev/shm/small")).await?;
+    admin.batch_execute("CREATE TABLESPACE small LOCATION '/dev/shm/small'").await?;
+    admin.batch_execute("ALTER TABLE tooz.entry SET TABLESPACE small").await?;
+    let ticket = match enter(&*session).await? {
+        Standing::Admitted(ticket) => ticket,
+        other => fail!("{other:?}"),
+    };
+    admin.batch_execute(&run("head -c 80M /dev/zero > /dev/shm/full || true")).await?;
+    let full = fill(&*session).await;
+    ensure!(full.as_ref().is_some_and(|error| error.to_string().contains("disk is full")), "{full:?}");
+    ensure!(full.is_some_and(|error| error.is_retryable()));
+    // What needs no space goes on.
+    session.renew().await?;
+    ensure!(session.leave(&roster()?, &ticket).await?);
+    admin.batch_execute(&run("rm /dev/shm/full")).await?;
+    drop(context.coordinator("b").await?.lock("l").acquire().await?);
+    Ok(())
+}
+
+/// Enters groups until the server refuses.
+async fn fill(session: &dyn Session) -> Option<Error> {
+    for _ in 0..1_000 {
+        let (roster, value) = (Roster { kind: Kind::Group, name: Name::new("g").ok()? }, [7; 1_500]);
+        if let Err(error) = session.enter(&roster, NewEntry { mode: Mode::Member, value: &value, ..new_entry() }).await
+        {
+            return Some(error);
+        }
+    }
+    None
 }
 
 async fn a_dropped_schema_ends_sessions(context: Context) -> Result<(), Failure> {

@@ -15,7 +15,7 @@
 //! | `{ns}:<kind>:<name>:keys` | hash, unique key to `seq mode limit` |
 //! | `{ns}:<kind>:<name>:version` | the version after the last change; exists while clients follow the roster |
 //! | `{ns}:declared:<kind>` | set of the names of declared rosters |
-//! | `{ns}:rosters:<kind>`, `{ns}:topics` | the names of rosters with entries, and of topics: sorted sets with score 0 |
+//! | `{ns}:names` | the rosters with entries and the topics, `kind:name`: a sorted set with score 0 |
 //! | `{ns}:names:new` | channel of the names that come into use: that of a roster without entries, which each one declares anew |
 //! | `{ns}:topic:<name>`, `:trimmed` | stream of messages, also the channel of the topic; the greatest offset that retention removed |
 
@@ -60,19 +60,14 @@ impl Layout {
         key
     }
 
-    /// The list of rosters with entries.
-    pub(crate) fn rosters(&self, kind: Kind) -> String {
-        format!("{}rosters:{}", self.prefix, kind.as_str())
-    }
-
     /// The key that is followed as a roster to learn of new names.
     pub(crate) fn new_names(&self) -> String {
         format!("{}names:new", self.prefix)
     }
 
-    /// The list of topics.
-    pub(crate) fn topics(&self) -> String {
-        format!("{}topics", self.prefix)
+    /// The list of the names in use.
+    pub(crate) fn names(&self) -> String {
+        format!("{}names", self.prefix)
     }
 
     /// A topic's key and channel.

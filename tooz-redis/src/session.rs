@@ -188,7 +188,7 @@ impl Session for RedisSession {
     }
 
     async fn rosters(&self, kind: Kind, after: Option<&Name>, limit: usize) -> Result<Vec<Name>> {
-        self.read_names(&self.layout.rosters(kind), after, limit).await
+        self.read_names(kind.as_str(), after, limit).await
     }
 
     async fn watch_names(&self, changed: &(dyn Fn() + Send + Sync)) -> Result<Infallible> {

@@ -41,7 +41,7 @@ impl Topics for RedisSession {
     }
 
     async fn names(&self, after: Option<&Name>, limit: usize) -> Result<Vec<Name>> {
-        self.read_names(&self.layout.topics(), after, limit).await
+        self.read_names("topic", after, limit).await
     }
 
     async fn bounds(&self, topic: &Name) -> Result<Bounds> {

@@ -7,5 +7,6 @@ use tooz_redis::DRIVER;
 
 fn main() -> ExitCode {
     let url = |hosts: &[String]| format!("redis://{}", hosts[0]);
-    tooz_conformance::main(Harness::new("redis", DRIVER, servers::redis::persistent(), url))
+    let harness = Harness::new("redis", DRIVER, servers::redis::persistent(), url);
+    tooz_conformance::main(harness.with_scale_trials())
 }

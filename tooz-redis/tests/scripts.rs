@@ -115,13 +115,41 @@ async fn a_roster_is_read_in_pages() {
         fixture.enter_as("a", &nonce, mode, "1").await;
         expected.push(nonce);
     }
-    let first = fixture.run(source!(snapshot), LOCK, &[&key("a"), ""]).await.split_off(3);
-    assert_eq!(first.len(), 500);
+    let (first, is_last) = page(&fixture, &[]).await;
+    assert!(first.len() < 520 && !is_last, "{}", first.len());
     let last: Vec<_> = first.last().unwrap().split(' ').collect();
-    let rest = fixture.run(source!(snapshot), LOCK, &[&key("a"), "", last[3], last[0]]).await.split_off(3);
+    let (rest, is_last) = page(&fixture, &[last[3], last[0]]).await;
+    assert!(is_last);
     let mut nonces: Vec<_> = first.iter().chain(&rest).map(|record| record.split(' ').nth(1).unwrap()).collect();
     nonces.sort_unstable();
     assert_eq!(nonces, expected);
+}
+
+#[tokio::test]
+async fn a_page_of_large_values_is_short() {
+    let fixture = Fixture::new().await;
+    let value = "v".repeat(100_000);
+    for number in 0..50 {
+        let nonce = format!("{number:04x}");
+        let record = format!("{nonce} a m 1 - {value}");
+        fixture.run(source!(enter), LOCK, &[&key("a"), &nonce, "m", "1", &record]).await;
+    }
+    let (first, is_last) = page(&fixture, &[]).await;
+    assert!(first.len() < 50 && !is_last, "{}", first.len());
+    let last: Vec<_> = first.last().unwrap().split(' ').collect();
+    let (second, is_last) = page(&fixture, &[last[3], last[0]]).await;
+    assert!(second.len() < 50 && !is_last, "{}", second.len());
+    let last: Vec<_> = second.last().unwrap().split(' ').collect();
+    let (third, is_last) = page(&fixture, &[last[3], last[0]]).await;
+    assert!(is_last);
+    assert_eq!(first.len() + second.len() + third.len(), 50);
+}
+
+/// The records of the page after an entry, and whether it is the last page.
+async fn page(fixture: &Fixture, after: &[&str]) -> (Vec<String>, bool) {
+    let mut reply = fixture.run(source!(snapshot), LOCK, &[&[&*key("a"), ""], after].concat()).await;
+    let records = reply.split_off(4);
+    (records, reply[3] == "1")
 }
 
 #[tokio::test]
@@ -238,7 +266,7 @@ async fn replace_keeps_the_seq_and_the_key() {
     for _ in 0..2 {
         assert_eq!(fixture.run(source!(replace), LOCK, &[&key("a"), &ticket, "new"]).await, ["DONE"]);
         let reply = fixture.run(source!(snapshot), LOCK, &[&key("a")]).await;
-        assert_eq!(reply[3..], [format!("{seq} 01 a m 1 2 idnew")]);
+        assert_eq!(reply[4..], [format!("{seq} 01 a m 1 2 idnew")]);
     }
     assert_eq!(fixture.run(source!(replace), LOCK, &[&key("a"), "7 01 a m 1 ", "new"]).await, ["NONE"]);
     assert_eq!(fixture.run(source!(replace), LOCK, &[&key("dead"), &ticket, "new"]).await, ["LOST"]);

@@ -15,7 +15,7 @@ use tooz_core::driver::Kind;
 use tooz_core::driver::support::lock;
 
 use crate::client::{Backend, Client};
-use crate::layout::{EntryName, Layout, UNDECLARED, child};
+use crate::layout::{Layout, UNDECLARED, child};
 use crate::own_entries::OwnEntries;
 
 /// How long a roster stays after its last use, so that a lock in steady use is not created again and again.
@@ -50,18 +50,11 @@ impl Cleanup {
         }
     }
 
-    /// Removes the session's entries, and the rosters that are empty then, as far as time allows.
+    /// Removes the session's entries, and the rosters that are empty then, as far as time allows. Entries of unknown outcome
+    /// end with the session.
     pub(crate) async fn remove_all(&self, backend: &dyn Backend) {
-        let remains = self.own.drain();
-        for batch in remains.placed.chunks(BATCH) {
+        for batch in self.own.drain().chunks(BATCH) {
             join_all(batch.iter().map(|path| backend.delete(path, None))).await;
-        }
-        for (roster, nonce) in remains.unconfirmed {
-            let children = backend.children(&roster, false).await.unwrap_or_default();
-            let is_own = |name: &&String| EntryName::parse(name).is_some_and(|entry| entry.nonce == nonce);
-            for name in children.iter().filter(is_own) {
-                let _ = backend.delete(&child(&roster, name), None).await;
-            }
         }
         let rosters: Vec<_> = lock(&self.used).drain().map(|(roster, _)| roster).collect();
         for batch in rosters.chunks(BATCH) {

@@ -49,6 +49,9 @@ impl Layout {
 /// The data version of a roster's znode that was not declared. Declaring a roster rewrites the data once.
 pub(crate) const UNDECLARED: i32 = 0;
 
+/// The data version of an entry whose value was not replaced, and whose admission was not announced.
+pub(crate) const UNCHANGED: i32 = 0;
+
 /// The path of a child.
 pub(crate) fn child(parent: &str, name: &str) -> String {
     format!("{parent}/{name}")

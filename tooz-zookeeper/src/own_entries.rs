@@ -20,15 +20,8 @@ const TOMBSTONES: usize = 4096;
 pub(crate) struct PlacedEntry {
     pub(crate) path: String,
     pub(crate) seq: Seq,
-}
-
-/// What is left to remove when the session ends.
-#[derive(Debug, Default)]
-pub(crate) struct Remains {
-    /// The paths of entries.
-    pub(crate) placed: Vec<String>,
-    /// The rosters of entries that may exist, with their nonces.
-    pub(crate) unconfirmed: Vec<(String, Nonce)>,
+    /// The value with which it entered, if that is known and its admission may have to be announced.
+    pub(crate) value: Option<Arc<[u8]>>,
 }
 
 #[derive(Debug, Default)]
@@ -137,9 +130,12 @@ impl OwnEntries {
         self.with(nonce, |entry| entry.placed.clone()).flatten()
     }
 
-    /// Records that this session itself is about to remove the entry.
+    /// Records that this session itself is about to remove the entry, so its removal need not be watched.
     pub(crate) fn set_leaving(&self, nonce: Nonce) {
-        self.with(nonce, |entry| entry.leaving = true);
+        self.with(nonce, |entry| {
+            entry.leaving = true;
+            entry.removal_watch.take().inspect(AbortHandle::abort);
+        });
     }
 
     /// What wakes the waiter, and the watch on the predecessor that `enter` has set, which is returned once.
@@ -170,18 +166,10 @@ impl OwnEntries {
         lock(&self.entries).by_nonce.values().any(|entry| entry.roster == roster)
     }
 
-    /// Forgets all entries and returns what is left to remove.
-    pub(crate) fn drain(&self) -> Remains {
+    /// Forgets all entries and returns the paths of those that the server has confirmed.
+    pub(crate) fn drain(&self) -> Vec<String> {
         let entries = std::mem::take(&mut *lock(&self.entries));
-        let mut remains = Remains::default();
-        for (nonce, mut entry) in entries.by_nonce {
-            match entry.placed.take() {
-                Some(placed) => remains.placed.push(placed.path),
-                None if entry.may_exist => remains.unconfirmed.push((std::mem::take(&mut entry.roster), nonce)),
-                None => {}
-            }
-        }
-        remains
+        entries.by_nonce.into_values().filter_map(|mut entry| entry.placed.take()).map(|placed| placed.path).collect()
     }
 
     fn with<T>(&self, nonce: Nonce, read: impl FnOnce(&mut OwnEntry) -> T) -> Option<T> {

@@ -53,7 +53,15 @@ impl ZooKeeperSession {
         let own = Arc::new(OwnEntries::default());
         let cleanup = Arc::new(Cleanup::new(client.clone(), layout.clone(), own.clone()));
         let (sender, losses) = mpsc::unbounded_channel();
-        let rosters = Rosters::new(client.clone(), layout.clone(), id, own.clone(), cleanup.clone(), sender);
+        let rosters = Rosters {
+            client: client.clone(),
+            layout: layout.clone(),
+            session: id,
+            own: own.clone(),
+            cleanup: cleanup.clone(),
+            losses: sender,
+            withdrawals: Default::default(),
+        };
         let background = [
             client.spawn(end_in_time(client.clone(), renewals.clone(), cleanup.clone())),
             client.spawn(cleanup::run(Arc::downgrade(&cleanup))),

@@ -5,21 +5,20 @@
 mod support;
 
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::task::JoinHandle;
 use tokio::time::sleep;
 use tooz_conformance::proxy::Proxy;
 use tooz_conformance::servers::zookeeper;
 use tooz_conformance::{Context, Failure, Harness, Needs};
 use tooz_core::ErrorKind;
-use tooz_core::driver::{Mode, NewEntry, Roster, Session, Standing, Ticket};
+use tooz_core::driver::{Mode, NewEntry, Roster};
 
-use self::support::{Client, at_last, exclusive, lock, soon};
+use self::support::{Client, Waiter, exclusive, lock, soon};
 
 const TTL: Duration = Duration::from_secs(60);
 const LIMIT: Duration = Duration::from_secs(5);
+
 /// How many waiters a long queue has.
 const LONG: usize = 80;
 
@@ -37,57 +36,8 @@ fn main() -> ExitCode {
     )
 }
 
-/// An entry that is blocked, and a task that waits for its admission.
-struct Waiter {
-    session: Arc<dyn Session>,
-    ticket: Ticket,
-    turn: JoinHandle<tooz_core::Result<()>>,
-}
-
-impl Waiter {
-    async fn enter(client: &Client, roster: &Roster, mode: Mode) -> Result<Self, Failure> {
-        let entry = NewEntry { mode, ..exclusive() };
-        let Standing::Waiting { ticket, .. } = client.session.enter(roster, entry).await? else {
-            panic!("the entry should wait")
-        };
-        let (session, waited) = (client.session.clone(), roster.clone());
-        let turn = tokio::spawn(async move {
-            loop {
-                match session.await_turn(&waited, &ticket).await {
-                    Err(error) if error.is_retryable() => sleep(Duration::from_millis(50)).await,
-                    outcome => return outcome,
-                }
-            }
-        });
-        Ok(Self { session: client.session.clone(), ticket, turn })
-    }
-
-    /// A second attempt, after the first had no answer, may return false.
-    async fn leave(&self, roster: &Roster) -> Result<(), Failure> {
-        at_last("leave", || self.session.leave(roster, &self.ticket)).await?;
-        Ok(())
-    }
-
-    /// Leaves the queue while it waits, in one of three ways.
-    async fn remove_entry_by(self, roster: &Roster, way: usize, other: &Arc<dyn Session>) -> Result<(), Failure> {
-        match way % 9 {
-            0 => drop(at_last("evict", || other.evict(roster, self.ticket.seq)).await?),
-            3 => at_last("withdraw", || self.session.withdraw(roster, self.ticket.nonce)).await?,
-            _ => self.leave(roster).await?,
-        }
-        let outcome = soon("the end of the wait", self.turn).await.unwrap();
-        assert_eq!(outcome.err().map(|error| error.kind()), Some(ErrorKind::NotHeld));
-        Ok(())
-    }
-
-    async fn is_admitted(&mut self) -> Result<(), Failure> {
-        Ok(soon("the turn", &mut self.turn).await.unwrap()?)
-    }
-
-    async fn is_not_admitted(&self, why: &str) {
-        sleep(Duration::from_millis(200)).await;
-        assert!(!self.turn.is_finished(), "it was admitted {why}");
-    }
+fn shared() -> NewEntry<'static> {
+    NewEntry { mode: Mode::Shared, ..exclusive() }
 }
 
 /// A holder that has waited, and the waiters behind it.
@@ -95,7 +45,7 @@ async fn long_queue(client: &Client, roster: &Roster) -> Result<(Waiter, Vec<Wai
     let first = client.hold(roster).await?;
     let mut waiters = Vec::new();
     for _ in 0..LONG {
-        waiters.push(Waiter::enter(client, roster, Mode::Exclusive).await?);
+        waiters.push(Waiter::enter(client, roster, exclusive()).await?);
     }
     let mut holder = waiters.remove(0);
     client.session.leave(roster, &first).await?;
@@ -116,7 +66,7 @@ async fn a_queue_is_served_in_order(context: Context) -> Result<(), Failure> {
     let mut waiters = Vec::new();
     let first = clients[0].hold(&roster).await?;
     for number in 0..3 * LONG {
-        waiters.push(Waiter::enter(&clients[number % 3], &roster, Mode::Exclusive).await?);
+        waiters.push(Waiter::enter(&clients[number % 3], &roster, exclusive()).await?);
     }
     clients[0].session.leave(&roster, &first).await?;
     let mut served = 0;
@@ -184,14 +134,14 @@ async fn an_entry_that_is_gone(context: Context) -> Result<(), Failure> {
     // Readers, all of which the holder blocks.
     let mut readers = Vec::new();
     for _ in 0..LONG {
-        readers.push(Waiter::enter(&a, &roster, Mode::Shared).await?);
+        readers.push(Waiter::enter(&a, &roster, shared()).await?);
     }
     for waiter in &waiters {
         waiter.leave(&roster).await?;
     }
     sleep(Duration::from_millis(200)).await;
     // The driver does not watch such a new entry yet.
-    let evicted = Waiter::enter(&a, &roster, Mode::Shared).await?;
+    let evicted = Waiter::enter(&a, &roster, shared()).await?;
     assert!(b.session.evict(&roster, evicted.ticket.seq).await?);
     holder.leave(&roster).await?;
     let outcome = soon("the end of the wait", evicted.turn).await.unwrap();
@@ -205,14 +155,14 @@ async fn an_entry_that_is_gone(context: Context) -> Result<(), Failure> {
 async fn a_writer_waits_for_every_reader(context: Context) -> Result<(), Failure> {
     let (a, roster) = (Client::open(&context, TTL, LIMIT).await?, lock("lock"));
     let first = a.hold(&roster).await?;
-    let mut holder = Waiter::enter(&a, &roster, Mode::Exclusive).await?;
+    let mut holder = Waiter::enter(&a, &roster, exclusive()).await?;
     let mut readers = Vec::new();
     for _ in 0..3 {
-        readers.push(Waiter::enter(&a, &roster, Mode::Shared).await?);
+        readers.push(Waiter::enter(&a, &roster, shared()).await?);
     }
-    let mut writer = Waiter::enter(&a, &roster, Mode::Exclusive).await?;
+    let mut writer = Waiter::enter(&a, &roster, exclusive()).await?;
     for _ in 0..LONG {
-        Waiter::enter(&a, &roster, Mode::Exclusive).await?;
+        Waiter::enter(&a, &roster, exclusive()).await?;
     }
     a.session.leave(&roster, &first).await?;
     holder.is_admitted().await?;

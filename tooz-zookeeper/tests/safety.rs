@@ -33,7 +33,7 @@ fn main() -> ExitCode {
     tooz_conformance::main(
         harness
             .only_own()
-            .role("crowd", open_fifty_sessions)
+            .role("fifty sessions", open_fifty_sessions)
             .trial("the_sessions_of_a_process_share_one_thread", Needs::NOTHING, one_thread)
             .trial("an_emptied_server_is_another_history", own, an_emptied_server)
             .trial("an_entry_removed_while_disconnected_is_reported", own, an_entry_removed_while_disconnected)
@@ -75,7 +75,7 @@ async fn one_thread(context: Context) -> Result<(), Failure> {
     if !cfg!(target_os = "linux") {
         return Err(Failure::ignored("only Linux lists the threads of a process in a file system"));
     }
-    let mut child = context.spawn("crowd", &())?;
+    let mut child = context.spawn("fifty sessions", &())?;
     let (threads, descriptors): (usize, usize) = child.receive().await?;
     println!("50 sessions: {threads} threads, {descriptors} descriptors");
     // zookeeper-client has a thread of its own, too.

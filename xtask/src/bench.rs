@@ -18,7 +18,7 @@ pub(crate) struct Options {
     /// Measure one backend only: memory, file, redis, etcd, zookeeper or postgres.
     #[arg(long)]
     backend: Option<String>,
-    /// Measure one part only: pairs, hand-over, size, memory, groups or topics.
+    /// Measure one part only: pairs, hand-over, size, memory, groups, topics or scale.
     #[arg(long, conflicts_with = "charts")]
     only: Option<String>,
     /// Print the results as JSON, after the tables.

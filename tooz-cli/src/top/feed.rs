@@ -13,7 +13,8 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 use tooz::{Coordinator, Result};
 
-use super::follower::{Content, follow};
+use super::follower::follow;
+use super::update::Update;
 use crate::inspect::{Kind, Object, names};
 
 /// How many updates may wait for the screen.
@@ -24,16 +25,6 @@ const STARTING: usize = 16;
 const PAUSE: Duration = Duration::from_millis(40);
 /// The pause after a failure.
 const RETRY: Duration = Duration::from_secs(1);
-
-/// News for the screen.
-#[derive(Clone, Debug)]
-pub(super) enum Update {
-    Changed(Object, Content),
-    /// The object is no longer in use.
-    Gone(Object),
-    /// The backend answers, or says why it does not.
-    Backend(Result<(), String>),
-}
 
 /// Starts to read. Dropping the receiver ends all tasks.
 pub(super) fn start(coordinator: &Coordinator) -> mpsc::Receiver<Update> {

@@ -6,24 +6,13 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::time::{sleep, timeout};
 use tooz::{Coordinator, ErrorKind, Group, GroupWatch, QueueWatch, Result, StartAt, Subscription, Topic};
 
-use super::feed::Update;
+use super::update::{Content, Update};
 use crate::inspect::{Kind, MemberView, Object, ParticipantView, QueueView};
 
 /// How long an object that is not in use is followed, because it may be in use again soon.
 const KEPT: Duration = Duration::from_secs(60);
 /// The pause between two messages of a topic that are received to learn its newest offset.
 const TOPIC_PAUSE: Duration = Duration::from_millis(50);
-
-/// What holds and awaits an object.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct Content {
-    pub(super) holders: Vec<ParticipantView>,
-    pub(super) waiters: Vec<ParticipantView>,
-    /// The capabilities of the members of a group, in the order of the holders.
-    pub(super) capabilities: Vec<String>,
-    /// The newest offset of a topic.
-    pub(super) newest: Option<u64>,
-}
 
 /// Follows an object until it fails, was not in use for a while, or is a group that was deleted.
 pub(super) async fn follow(

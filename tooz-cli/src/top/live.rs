@@ -11,10 +11,11 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, interval, sleep_until};
 use tooz::{Coordinator, SessionState};
 
-use super::feed::{self, Update};
+use super::feed;
 use super::keys::{self, Action};
 use super::model::Model;
 use super::screen::{self, Title};
+use super::update::Update;
 use crate::backend::Backend;
 use crate::commands::session::with_session;
 use crate::exit::{Failure, Result, USAGE};

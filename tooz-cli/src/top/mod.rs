@@ -9,5 +9,6 @@ mod keys;
 mod live;
 mod model;
 mod screen;
+mod update;
 
 pub(crate) use self::live::Top;

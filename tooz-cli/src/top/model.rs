@@ -3,8 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
-use super::feed::Update;
-use super::follower::Content;
+use super::update::{Content, Update};
 use crate::inspect::{Kind, Object};
 
 /// The order of the rows.

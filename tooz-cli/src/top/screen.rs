@@ -6,8 +6,8 @@ use ratatui::style::{Modifier, Style, Stylize};
 use ratatui::text::Line;
 use ratatui::widgets::{Block, Borders, Paragraph, Row, Table, TableState};
 
-use super::follower::Content;
 use super::model::{Mode, Model};
+use super::update::Content;
 use crate::inspect::{Kind, Object, ParticipantView};
 use crate::output::age;
 

@@ -14,7 +14,7 @@ pub(crate) struct NamedTrial {
 
 macro_rules! trials {
     ($needs_server:expr; $($module:ident :: $name:ident),* $(,)?) => {
-        [$(NamedTrial {
+        vec![$(NamedTrial {
             name: concat!(stringify!($module), "::", stringify!($name)),
             run: $module::$name,
             needs_server: $needs_server,
@@ -23,7 +23,11 @@ macro_rules! trials {
 }
 
 pub(crate) fn all() -> Vec<NamedTrial> {
-    let everywhere = trials![false;
+    [commands(), objects_and_services(), with_server()].concat()
+}
+
+fn commands() -> Vec<NamedTrial> {
+    trials![false;
         exit_codes::the_exit_code_is_the_commands,
         exit_codes::a_lock_that_is_not_free_is_a_conflict,
         exit_codes::shared_holders_and_permits_count,
@@ -42,6 +46,11 @@ pub(crate) fn all() -> Vec<NamedTrial> {
         kills::a_waiting_program_is_terminated,
         kills::another_client_breaks_the_lock,
         kills::what_the_command_leaves_running_is_ended,
+    ]
+}
+
+fn objects_and_services() -> Vec<NamedTrial> {
+    trials![false;
         objects::a_watch_reports_each_change,
         objects::the_doctor_finds_nothing_broken,
         objects::groups_have_members,
@@ -56,8 +65,11 @@ pub(crate) fn all() -> Vec<NamedTrial> {
         services::each_period_has_a_run,
         top::changes_appear_and_a_lock_is_broken,
         top::a_thousand_locks_are_readable,
-    ];
-    let with_server = trials![true;
+    ]
+}
+
+fn with_server() -> Vec<NamedTrial> {
+    trials![true;
         exit_codes::a_backend_that_is_away_is_unavailable,
         losses::a_frozen_runner_holds_nothing,
         losses::a_holder_that_is_cut_off_ends_its_command_before_the_next_grant,
@@ -65,6 +77,5 @@ pub(crate) fn all() -> Vec<NamedTrial> {
         losses::a_command_that_ignores_sigterm_is_gone_before_the_next_grant,
         services::a_leader_behind_a_frozen_server_leads_again,
         top::an_idle_view_costs_no_more_than_a_session,
-    ];
-    everywhere.into_iter().chain(with_server).collect()
+    ]
 }

@@ -4,8 +4,11 @@ use std::path::PathBuf;
 
 use crate::Failure;
 
-/// The names of the parts for `--only`.
+/// The names of the parts that are measured unless `--only` names one.
 pub(super) const PARTS: [&str; 6] = ["pairs", "hand-over", "size", "memory", "groups", "topics"];
+
+/// The part that is measured only if `--only` names it, because it takes minutes.
+pub(super) const SCALE: &str = "scale";
 
 /// The options of the command line.
 #[derive(Debug, Default)]
@@ -28,8 +31,9 @@ impl Arguments {
                 "--svg" => read.svg = Some(next("a file")?.into()),
                 "--only" => {
                     let part = next("a part")?;
-                    if !PARTS.contains(&&*part) {
-                        return Err(Failure::new(format!("there is no part {part}, only {}", PARTS.join(", "))));
+                    if !PARTS.contains(&&*part) && part != SCALE {
+                        let parts = PARTS.join(", ");
+                        return Err(Failure::new(format!("there is no part {part}, only {parts} and {SCALE}")));
                     }
                     read.only = Some(part);
                 }

@@ -6,12 +6,13 @@ use std::sync::Arc;
 
 use futures_util::FutureExt;
 
-use super::arguments::{Arguments, PARTS};
+use super::arguments::{Arguments, PARTS, SCALE};
 use super::floor::Floor;
 use super::outcome::Outcome;
 use super::run::{Bench, OpenFloor};
-use super::{group, hand_over, memory, pair, pin, report, size, topic};
+use super::{group, hand_over, memory, pair, pin, report, scale, size, topic};
 use crate::harness::RunningBackend;
+use crate::scale::{COORDINATORS_ROLE, connect_coordinators};
 use crate::{Failure, Harness, Target, children};
 
 /// Measures a driver beside its floor, prints a table, and writes the files that the arguments name.
@@ -27,7 +28,8 @@ where
         .role(hand_over::CONTENDER, hand_over::play_contender)
         .role(hand_over::PASSER, move |child| hand_over::play_passer(child, passing.clone()))
         .role(group::LEADER, group::lead)
-        .role(memory::MEASURER, memory::measure);
+        .role(memory::MEASURER, memory::measure)
+        .role(COORDINATORS_ROLE, connect_coordinators);
     if let Some(code) = children::play_role(&harness) {
         return code;
     }
@@ -52,11 +54,14 @@ fn measure(harness: Harness, open: OpenFloor) -> Result<(), Failure> {
         let (provision, version) = backend.provision(&subject);
         println!("measuring {} {version}, provided by {provision}", subject.name);
         let bench = Bench::new(subject.clone(), backend.clone(), open, arguments.full);
-        let measured = measure_parts(&bench, arguments.only.as_deref()).await;
+        let (measured, rows) = match arguments.only.as_deref() {
+            Some(SCALE) => (Ok(()), scale::rows(&bench).await),
+            only => (measure_parts(&bench, only).await, Vec::new()),
+        };
         let removed = backend.remove().await;
         measured.and(removed)?;
         let run = (arguments.full, pinned);
-        let outcome = Outcome::new(&subject.name, (provision, version), run, bench.take_figures());
+        let outcome = Outcome::new(&subject.name, (provision, version), run, bench.take_figures()).with_rows(rows);
         report::print(&outcome);
         report::write(&outcome, arguments.json.as_deref(), arguments.svg.as_deref())
     })

@@ -1,19 +1,18 @@
 //! Groups and elections: the time until other clients receive a change.
 
-use std::num::NonZeroU32;
 use std::time::Duration;
 
 use futures_util::future::try_join_all;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
-use tooz_core::driver::{IfBlocked, IfTaken, Key, Kind, Mode, NewEntry, Nonce, Roster, Session};
-use tooz_core::{Coordinator, Group, GroupEvent, GroupWatch, Name};
+use tooz_core::{Coordinator, Group, GroupEvent, GroupWatch};
 
 use super::figure::{Figure, Round, now};
 use super::pair::close;
 use super::run::Bench;
 use crate::children::ChildContext;
 use crate::harness::joined;
+use crate::scale::Pattern;
 use crate::{Context, Failure};
 
 pub(super) const LEADER: &str = "bench-leader";
@@ -63,7 +62,7 @@ async fn with_members(bench: &Bench, members: u64) -> Result<(), Failure> {
     let group = joining.group("members");
     group.create_if_missing().await?;
     let session = context.session("members").await?;
-    fill(&*session, &group, members).await?;
+    Pattern::of_member(&group, &*session).await?.enter(&*session, 0..members).await?;
     let mut reads = Figure::new(format!("reading a group of {members}"));
     let mut joins = Figure::new(format!("join to event, beside {members} members"));
     let mut watch = watching.group("members").watch().await?;
@@ -104,31 +103,6 @@ async fn join_to_event(group: &Group, watch: GroupWatch) -> Result<(u64, GroupWa
     let (at, watch) = joined(receiving).await?;
     membership.leave().await?;
     Ok((at.saturating_sub(began), watch))
-}
-
-/// Adds members through one session, each with the value of a real member.
-async fn fill(session: &dyn Session, group: &Group, members: u64) -> Result<(), Failure> {
-    let roster = Roster { kind: Kind::Group, name: Name::new("members")? };
-    let pattern = group.join(()).await?;
-    let value = session.snapshot(&roster, None).await?.entries.remove(0).value;
-    pattern.leave().await?;
-    for index in 0..members {
-        let id = format!("member-{index}");
-        let entry = NewEntry {
-            nonce: Nonce::random(),
-            key: Key::Unique(id.as_bytes(), IfTaken::Refuse),
-            mode: Mode::Member,
-            limit: NonZeroU32::MIN,
-            if_blocked: IfBlocked::Wait,
-            needs_declared: true,
-            value: &value,
-        };
-        session.enter(&roster, entry).await?;
-        if index % 100 == 99 {
-            session.renew().await?;
-        }
-    }
-    Ok(())
 }
 
 async fn joins(bench: &Bench, watchers: usize) -> Result<Round, Failure> {

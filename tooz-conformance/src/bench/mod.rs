@@ -3,7 +3,10 @@
 //! A driver's `benches/floor.rs` (with `harness = false`) hands its [`Harness`](crate::Harness) and its [`Floor`] to
 //! [`main`]. `cargo bench` measures; without `--bench` the program only shows that each figure can be taken. Arguments:
 //! `--json FILE` and `--svg FILE` also write the outcome to a file; `--only PART` measures one part: pairs, hand-over,
-//! size, memory, groups or topics.
+//! size, memory, groups, topics or scale.
+//!
+//! The part `scale` runs only if it is named. It shows how the cost of each event grows as clients or entries are added. It
+//! counts requests where the [`Product`](crate::servers::Product) of the servers says where their statistics are.
 
 mod arguments;
 mod chart;
@@ -18,6 +21,7 @@ mod pair;
 mod pin;
 mod report;
 mod run;
+mod scale;
 mod size;
 mod topic;
 

@@ -5,6 +5,7 @@ use std::fs;
 use serde_json::{Value, json};
 
 use super::figure::{Figure, Round, Spread};
+use crate::scale::Scaling;
 
 /// All figures of a run, and the conditions under which they were taken.
 #[derive(Debug)]
@@ -15,6 +16,8 @@ pub(super) struct Outcome {
     pinned: bool,
     load: String,
     pub(super) figures: Vec<Figure>,
+    /// The rows of the part `scale`.
+    pub(super) rows: Vec<Scaling>,
 }
 
 impl Outcome {
@@ -26,7 +29,11 @@ impl Outcome {
     ) -> Self {
         let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
         let load = load.split(' ').next().unwrap_or_default().to_owned();
-        Self { name: name.to_owned(), provision, full, pinned, load, figures }
+        Self { name: name.to_owned(), provision, full, pinned, load, figures, rows: Vec::new() }
+    }
+
+    pub(super) fn with_rows(self, rows: Vec<Scaling>) -> Self {
+        Self { rows, ..self }
     }
 
     /// The conditions of the run in one line.
@@ -47,7 +54,7 @@ impl Outcome {
         json!({
             "name": self.name, "provision": self.provision.0, "version": self.provision.1, "full": self.full,
             "pinned": self.pinned, "load": self.load,
-            "figures": self.figures.iter().map(figure).collect::<Vec<_>>(),
+            "figures": self.figures.iter().map(figure).collect::<Vec<_>>(), "scale": self.rows,
         })
     }
 }

@@ -12,6 +12,7 @@ use super::driver_under_test::{Backend, DriverUnderTest};
 use super::{Context, Failure, Needs, Trial};
 use crate::children::{ChildContext, Role};
 use crate::servers::DeploymentSpec;
+use crate::trials::scale_trials;
 
 /// Everything that [`main`](crate::main) needs to test a driver.
 pub struct Harness {
@@ -90,6 +91,14 @@ impl Harness {
         F: Future<Output = Result<(), Failure>> + Send + 'static,
     {
         self.own_trials.push(Trial::new(name, needs, run));
+        self
+    }
+
+    /// Adds the trials `scale::*`, for a driver whose watchers receive what has changed and never read the whole roster again.
+    /// They count requests by the [`Statistics`](crate::servers::Statistics) of one server.
+    #[must_use]
+    pub fn with_scale_trials(mut self) -> Self {
+        self.own_trials.extend(scale_trials());
         self
     }
 

@@ -13,7 +13,7 @@ use super::target::Target;
 use super::{Failure, Needs};
 use crate::children::{Assignment, Child};
 use crate::proxy::{Proxies, Proxy};
-use crate::servers::Deployment;
+use crate::servers::{Deployment, Statistics};
 
 /// What a trial is given. Clones share the backend and the namespace.
 #[derive(Clone, Debug)]
@@ -70,6 +70,14 @@ impl Context {
     pub fn server(&self) -> Result<&Deployment, Failure> {
         let deployment = self.backend.deployment.as_ref().filter(|_| self.backend.exclusive);
         deployment.ok_or_else(|| Failure::new("the trial has no server of its own: it must ask for Needs::OWN_SERVER"))
+    }
+
+    /// What the servers have done since they started; `None` if they or their product do not tell.
+    pub(crate) async fn statistics(&self) -> Result<Option<Statistics>, Failure> {
+        match &self.backend.deployment {
+            Some(deployment) => Ok(deployment.statistics().await?),
+            None => Ok(None),
+        }
     }
 
     /// Whether other processes can reach the same backend.

@@ -184,7 +184,7 @@ impl BackendEnvironment {
                 match fault.kind() {
                     FaultKind::FreezeClient => process.child.resume()?,
                     FaultKind::Suspend => process.child.wake()?,
-                    FaultKind::KillClient => {
+                    FaultKind::KillClient | FaultKind::RestartClients => {
                         process.plan.clients = state.next_generation(&process.plan.clients);
                         process.child = self.child(&process.context, &process.plan, state)?;
                     }
@@ -209,13 +209,14 @@ impl ClientProcess {
 
     async fn begin(&mut self, kind: FaultKind) -> Result<(), Failure> {
         match (kind, &self.proxies) {
-            (FaultKind::KillClient, _) => self.child.kill().await?,
+            (FaultKind::KillClient | FaultKind::RestartClients, _) => self.child.kill().await?,
             (FaultKind::FreezeClient, _) => self.child.pause()?,
             (FaultKind::Suspend, _) => self.child.suspend().await?,
             (FaultKind::Cut, Some(proxies)) => proxies.cut(),
             (FaultKind::Partition | FaultKind::BlackHole, Some(proxies)) => proxies.black_hole(Direction::Both),
             (FaultKind::DropReplies, Some(proxies)) => proxies.drop_replies(),
             (FaultKind::Hold, Some(proxies)) => proxies.hold(Direction::Both),
+            (FaultKind::LoseNotifications, Some(proxies)) => proxies.drop_notifications(),
             (FaultKind::CutReply, Some(proxies)) => proxies.cut_after(1 + u64::from(self.plan.clients[0]) % 3),
             (FaultKind::Delay, Some(proxies)) => proxies.delay(Duration::from_millis(40)),
             (other, _) => return Err(Failure::new(format!("this backend cannot inject the fault {other}"))),
@@ -240,12 +241,19 @@ impl Environment for BackendEnvironment {
         if self.faults == Faults::Data {
             return self.kinds_of_data().chain([F::KillClient]).collect();
         }
+        if self.faults == Faults::Restarts {
+            return [F::RestartClients, F::RestartClients]
+                .into_iter()
+                .chain(self.is_proxied.then_some(F::LoseNotifications))
+                .collect();
+        }
         let mut kinds = vec![F::KillClient, F::FreezeClient, F::Remove, F::Fork, F::Neighbour];
         if self.suspends {
             kinds.push(F::Suspend);
         }
         if self.is_proxied {
             kinds.extend([F::Partition, F::Cut, F::BlackHole, F::DropReplies, F::Hold, F::CutReply, F::Delay]);
+            kinds.push(F::LoseNotifications);
         }
         if self.faults == Faults::Servers {
             kinds.extend([F::FreezeServer, F::FreezeServer]);

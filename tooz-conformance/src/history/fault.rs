@@ -8,7 +8,7 @@ use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
 use serde::{Deserialize, Serialize};
 
-use super::client_id::{Client, GENERATION};
+use super::client_id::{Client, GENERATION, is_observer};
 
 /// A kind of fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -25,6 +25,8 @@ pub enum FaultKind {
     DropReplies,
     /// Requests arrive late: after their clients have stopped waiting for the replies.
     Hold,
+    /// What the server sends without a request is lost.
+    LoseNotifications,
     /// One of the next requests of some clients is carried out, and its connection breaks before the reply.
     CutReply,
     /// Everything is slow.
@@ -35,6 +37,8 @@ pub enum FaultKind {
     RestartServer,
     /// A client process is killed and replaced by another.
     KillClient,
+    /// All client processes without observers are killed and replaced at once.
+    RestartClients,
     /// A client process is frozen.
     FreezeClient,
     /// The host of a client process is suspended, so that its monotonic clock stands still.
@@ -69,6 +73,7 @@ impl FaultKind {
             self,
             Self::Expire
                 | Self::KillClient
+                | Self::RestartClients
                 | Self::Cut
                 | Self::RestartServer
                 | Self::Remove
@@ -103,11 +108,13 @@ impl fmt::Display for FaultKind {
             Self::BlackHole => "black hole",
             Self::DropReplies => "drop replies",
             Self::Hold => "hold",
+            Self::LoseNotifications => "lose notifications",
             Self::CutReply => "cut reply",
             Self::Delay => "delay",
             Self::FreezeServer => "freeze server",
             Self::RestartServer => "restart server",
             Self::KillClient => "kill client",
+            Self::RestartClients => "restart clients",
             Self::FreezeClient => "freeze client",
             Self::Suspend => "suspend",
             Self::Fork => "fork",
@@ -128,6 +135,8 @@ pub(crate) enum Faults {
     Servers,
     /// Servers are emptied and restored, while clients are killed.
     Data,
+    /// Most clients restart at once, and notifications are lost. There are many clients then.
+    Restarts,
 }
 
 /// One fault: its kind, and the clients that it hits.
@@ -194,9 +203,10 @@ pub fn schedule(
         if at + lasts + ttl / 4 > length {
             break;
         }
-        let fault = match kind.hits_one_process() {
-            true => Fault::of(kind, groups.choose(&mut rng).cloned().unwrap_or_default()),
-            false => Fault::of_all(kind),
+        let fault = match kind {
+            FaultKind::RestartClients => Fault::of(kind, without_observers(groups)),
+            kind if kind.hits_one_process() => Fault::of(kind, groups.choose(&mut rng).cloned().unwrap_or_default()),
+            kind => Fault::of_all(kind),
         };
         planned.push(Planned { after: at, lasts, fault });
         // Some pauses are long enough for everything to settle.
@@ -206,9 +216,15 @@ pub fn schedule(
     planned
 }
 
+/// The clients of the processes that have no observer.
+fn without_observers(groups: &[Vec<Client>]) -> Vec<Client> {
+    groups.iter().filter(|group| !group.iter().copied().any(is_observer)).flatten().copied().collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::history::client_id::observer;
 
     #[test]
     fn a_seed_draws_its_schedule_again() {
@@ -220,5 +236,12 @@ mod tests {
         let plan = draw(7);
         assert!(plan.len() > 5, "{plan:?}");
         assert!(plan.iter().all(|fault| fault.after + fault.lasts < Duration::from_secs(60)));
+    }
+
+    #[test]
+    fn a_restart_of_clients_spares_the_observers() {
+        let groups = [vec![0, 1, observer(0)], vec![2, 3], vec![4]];
+        let plan = schedule(7, &[FaultKind::RestartClients], &groups, Duration::from_secs(60), Duration::from_secs(3));
+        assert!(plan.iter().all(|planned| planned.fault.victims() == Some(&[2, 3, 4][..])), "{plan:?}");
     }
 }

@@ -97,7 +97,8 @@ impl Environment for MemoryEnvironment {
     async fn begin(&self, fault: &Fault) -> Result<(), String> {
         let victims = fault.victims().unwrap_or_default().iter().map(|victim| member(*victim));
         match fault.kind() {
-            FaultKind::Expire => victims.for_each(|victim| self.server.expire(victim)),
+            // A session that ends is all that a memory server sees of a restart.
+            FaultKind::Expire | FaultKind::RestartClients => victims.for_each(|victim| self.server.expire(victim)),
             FaultKind::Partition => {
                 for victim in victims {
                     self.server.partition(victim).map_err(|error| error.to_string())?;

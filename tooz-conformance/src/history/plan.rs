@@ -28,9 +28,11 @@ impl Plan {
         let (processes, each) = self.processes;
         let of = |process: Client| {
             let mut clients: Vec<_> = (process * each..(process + 1) * each).collect();
-            // Observers run in processes that faults can hit, so that faults hit observers too.
+            // Observers run in processes that faults can hit, so that faults hit observers too. Among many clients there are
+            // several.
             if self.workload.is_observed() && process < 2 {
-                clients.push(observer(process.into()));
+                let observers = 1 + each / 4;
+                clients.extend((process * observers..(process + 1) * observers).map(|index| observer(index.into())));
             }
             clients
         };

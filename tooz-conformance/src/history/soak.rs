@@ -89,6 +89,7 @@ async fn soak_all(subject: Arc<DriverUnderTest>, assignment: &Assignment) -> Res
         let faults = match (seed / Workload::ALL.len() as u64) % 4 {
             0 if with_server_faults => Faults::Servers,
             2 if with_server_faults => Faults::Data,
+            1 if workload == Workload::Group => Faults::Restarts,
             _ => Faults::Clients,
         };
         match play(&context, workload, seed, LENGTH, faults).await {

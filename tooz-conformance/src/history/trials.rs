@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::backend_environment::BackendEnvironment;
 use super::environment::Environment;
-use super::fault::Faults;
+use super::fault::{FaultKind, Faults};
 use super::memory_environment::MemoryEnvironment;
 use super::plan::Plan;
 use super::run::run;
@@ -34,7 +34,8 @@ pub(crate) fn trials() -> Vec<Trial> {
         let name = format!("{}_while_servers_lose_data", workload.as_str());
         trial(name, workload, Needs::OWN_SERVER, Faults::Data)
     });
-    of_clients.into_iter().chain(of_servers).chain(of_data).collect()
+    let restarts = trial("group_while_many_members_restart".to_owned(), Group, Needs::NOTHING, Faults::Restarts);
+    of_clients.into_iter().chain(of_servers).chain(of_data).chain([restarts]).collect()
 }
 
 async fn short(context: Context, workload: Workload, faults: Faults) -> Result<(), Failure> {
@@ -57,11 +58,19 @@ pub(crate) async fn play(
     let (ttl, expires) = (session.ttl().unwrap_or(context.ttl()), session.ttl().is_some());
     session.close().await?;
     let timing = Timing { ttl, expires, ..Timing::default() };
-    let plan = Plan { workload, seed, length, processes: (3, 2), timing };
+    let processes = if faults == Faults::Restarts { (6, 8) } else { (3, 2) };
+    let plan = Plan { workload, seed, length, processes, timing };
     let environment: Box<dyn Environment> = match context.has_processes() {
         true => Box::new(BackendEnvironment::new(context.clone(), faults).await?),
         // A fault of the memory server affects all its clients, so each run has its own server.
-        false => Box::new(MemoryEnvironment::new(context.driver, context.namespace())),
+        false => {
+            let environment = MemoryEnvironment::new(context.driver, context.namespace());
+            Box::new(if faults == Faults::Restarts {
+                environment.with_faults(&[FaultKind::RestartClients])
+            } else {
+                environment
+            })
+        }
     };
     let history = run(&plan, &*environment).await.map_err(Failure::new)?;
     Ok(judge(&plan, &history))

@@ -22,6 +22,8 @@ pub(crate) struct Faults {
     pub(crate) to_server: Treatment,
     pub(crate) to_client: Treatment,
     pub(crate) delay: Duration,
+    /// What the server sends without a request is discarded.
+    pub(crate) loses_notifications: bool,
 }
 
 impl Faults {
@@ -40,6 +42,11 @@ impl Faults {
         if direction != Direction::ToServer {
             self.to_client = treatment;
         }
+    }
+
+    /// Whether some bytes do not pass.
+    pub(crate) fn loses_bytes(&self) -> bool {
+        self.loses_notifications || self.to_server != Treatment::Pass || self.to_client != Treatment::Pass
     }
 
     pub(crate) fn treatment(&self, direction: Direction) -> Treatment {

@@ -1,8 +1,8 @@
 //! Forwards the bytes of one connection in both directions, subject to the proxy's faults.
 
 use std::io;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -16,13 +16,38 @@ use super::traffic::Direction;
 /// How long a server may take to answer the chunk after which the connection is cut.
 const GRACE: Duration = Duration::from_millis(500);
 
+/// A server that sends something so long after the last request of the connection does not answer, but notifies.
+const QUIET: Duration = Duration::from_millis(100);
+
 /// What the two directions of one connection share.
-#[derive(Default)]
 struct Connection {
+    began: Instant,
+    /// When the client has sent the last chunk, in milliseconds after the beginning.
+    last_request: AtomicU64,
     /// The next reply is discarded and ends the connection.
     last: AtomicBool,
     /// Bytes were discarded, so the connection must be reset when the faults end.
     broken: AtomicBool,
+}
+
+impl Connection {
+    fn new() -> Self {
+        let (last, broken) = (AtomicBool::new(false), AtomicBool::new(false));
+        Self { began: Instant::now(), last_request: AtomicU64::new(0), last, broken }
+    }
+
+    fn record_request(&self) {
+        self.last_request.store(self.age(), Ordering::SeqCst);
+    }
+
+    /// Whether a chunk of the server is certainly no answer.
+    fn is_quiet(&self) -> bool {
+        u128::from(self.age().saturating_sub(self.last_request.load(Ordering::SeqCst))) > QUIET.as_millis()
+    }
+
+    fn age(&self) -> u64 {
+        u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
 }
 
 /// Forwards until a side ends the connection or the proxy cuts it.
@@ -32,7 +57,7 @@ pub(crate) async fn forward(mut client: TcpStream, mut server: TcpStream, state:
         // Without this option small requests may be delayed, but they still arrive.
         stream.set_nodelay(true).ok();
     }
-    let connection = Connection::default();
+    let connection = Connection::new();
     let cut = {
         let (from_client, to_client) = client.split();
         let (from_server, to_server) = server.split();
@@ -71,7 +96,7 @@ async fn copy(
         let count = tokio::select! {
             count = from.read(&mut chunk) => count?,
             // A connection that lost bytes cannot be used after the faults end.
-            () = healed(&mut faults, direction), if connection.broken.load(Ordering::SeqCst) => return Ok(End::Cut),
+            () = all_healed(&mut faults), if connection.broken.load(Ordering::SeqCst) => return Ok(End::Cut),
         };
         if count == 0 {
             return Ok(End::Closed);
@@ -79,7 +104,11 @@ async fn copy(
         if direction == Direction::ToClient && connection.last.load(Ordering::SeqCst) {
             return Ok(End::Cut);
         }
-        if !may_pass(&mut faults, direction).await {
+        let is_notification = direction == Direction::ToClient && connection.is_quiet();
+        if direction == Direction::ToServer {
+            connection.record_request();
+        }
+        if !may_pass(&mut faults, direction, is_notification).await {
             connection.broken.store(true, Ordering::SeqCst);
             continue;
         }
@@ -96,14 +125,14 @@ async fn copy(
 }
 
 /// Delays or holds a chunk as the faults require. Returns whether it may pass; if not, it is discarded.
-async fn may_pass(faults: &mut Receiver<Faults>, direction: Direction) -> bool {
+async fn may_pass(faults: &mut Receiver<Faults>, direction: Direction, is_notification: bool) -> bool {
     let delay = faults.borrow().delay;
     if !delay.is_zero() {
         sleep(delay).await;
     }
     let treatment = faults.borrow().treatment(direction);
     match treatment {
-        Treatment::Pass => true,
+        Treatment::Pass => !(is_notification && faults.borrow().loses_notifications),
         Treatment::Discard => false,
         Treatment::Hold => {
             healed(faults, direction).await;
@@ -112,8 +141,13 @@ async fn may_pass(faults: &mut Receiver<Faults>, direction: Direction) -> bool {
     }
 }
 
-/// Waits until bytes of this direction are forwarded again.
+/// Waits until bytes of this direction are no longer held or discarded.
 async fn healed(faults: &mut Receiver<Faults>, direction: Direction) {
     // The sender lives as long as the connection. If it is gone, no fault is active.
     faults.wait_for(|faults| faults.treatment(direction) == Treatment::Pass).await.ok();
+}
+
+/// Waits until no bytes are held or discarded.
+async fn all_healed(faults: &mut Receiver<Faults>) {
+    faults.wait_for(|faults| !faults.loses_bytes()).await.ok();
 }

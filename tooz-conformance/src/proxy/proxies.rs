@@ -40,6 +40,11 @@ impl Proxies {
         self.0.iter().for_each(Proxy::drop_replies);
     }
 
+    /// Calls [`Proxy::drop_notifications`] of each proxy.
+    pub fn drop_notifications(&self) {
+        self.0.iter().for_each(Proxy::drop_notifications);
+    }
+
     /// Calls [`Proxy::hold`] of each proxy.
     pub fn hold(&self, direction: Direction) {
         self.0.iter().for_each(|proxy| proxy.hold(direction));

@@ -68,6 +68,12 @@ impl Proxy {
         self.black_hole(Direction::ToClient);
     }
 
+    /// Discards what the server sends without a request, such as notifications: what it sends 100 ms after the last request of
+    /// a connection, or later. The connections that lost bytes are reset by [`heal`](Self::heal).
+    pub fn drop_notifications(&self) {
+        self.state.change(|faults| faults.loses_notifications = true);
+    }
+
     /// Holds all bytes of a direction back and delivers them at [`heal`](Self::heal), like an interrupted network.
     pub fn hold(&self, direction: Direction) {
         self.state.change(|faults| faults.hold(direction));

@@ -60,6 +60,43 @@ fn is_silent(answer: &io::Result<String>) -> bool {
     answer.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::TimedOut)
 }
 
+/// A server that answers each chunk, and sends a notification half a second later, behind a proxy.
+async fn notifying() -> Proxy {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    tokio::spawn(async move {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            tokio::spawn(async move {
+                let mut chunk = [0; 100];
+                while let Ok(1..) = stream.read(&mut chunk).await {
+                    stream.write_all(b"answer").await.ok();
+                    tokio::time::sleep(Duration::from_millis(500)).await;
+                    stream.write_all(b"notification").await.ok();
+                }
+            });
+        }
+    });
+    Proxy::start(address).await.unwrap()
+}
+
+#[tokio::test]
+async fn only_notifications_are_lost_and_their_connections_are_reset_at_the_end() {
+    let proxy = notifying().await;
+    let mut stream = connect(&proxy).await;
+    proxy.drop_notifications();
+    assert_eq!(send(&mut stream, "one").await.unwrap(), "answer");
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert!(is_silent(&receive(&mut stream).await));
+    assert_eq!(send(&mut stream, "two").await.unwrap(), "answer");
+    proxy.heal().await.unwrap();
+    assert!(is_over(&receive(&mut stream).await));
+    let mut stream = connect(&proxy).await;
+    assert_eq!(send(&mut stream, "three").await.unwrap(), "answer");
+    tokio::time::sleep(Duration::from_millis(400)).await;
+    assert_eq!(receive(&mut stream).await.unwrap(), "notification");
+}
+
 #[tokio::test]
 async fn forwards_and_counts() {
     let (proxy, _seen) = echo().await;
@@ -117,6 +154,9 @@ async fn dropped_replies_were_requests_that_arrived() {
     proxy.drop_replies();
     assert!(is_silent(&send(&mut stream, "one").await));
     assert_eq!(seen.recv().await.unwrap(), b"one");
+    assert!(is_silent(&send(&mut stream, "two").await), "a lost reply has reset the connection before the fault ended");
+    proxy.heal().await.unwrap();
+    assert!(is_over(&receive(&mut stream).await));
 }
 
 #[tokio::test]

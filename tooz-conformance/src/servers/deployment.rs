@@ -11,6 +11,7 @@ use super::process::Process;
 use super::provision::Provision;
 use super::runtime::on_servers;
 use super::spec::{DeploymentSpec, Location};
+use super::statistics::Statistics;
 use super::unit::Unit;
 
 /// How many sets of ports are tried until the servers start.
@@ -126,6 +127,17 @@ impl Deployment {
     /// The version that the first node reports.
     pub fn version(&self) -> &str {
         &self.version
+    }
+
+    /// What the nodes for clients have done since they started, by their own count; `None` if the product does not say
+    /// where its statistics are.
+    ///
+    /// # Errors
+    /// A node does not answer.
+    pub async fn statistics(&self) -> io::Result<Option<Statistics>> {
+        let Some(read) = self.spec.product.statistics else { return Ok(None) };
+        let nodes = self.nodes.iter().filter(|node| node.is_for_clients());
+        Ok(Some(try_join_all(nodes.map(|node| read(node.health_port()))).await?.into_iter().sum()))
     }
 
     /// Kills every node at the same moment.

@@ -8,12 +8,13 @@ use futures_util::future::BoxFuture;
 
 use super::certificates::Certificates;
 use super::spec::{DeploymentSpec, Launch, Location, NodeSpec, Product};
-use super::wire;
+use super::{statistics, wire};
 
 /// etcd. It has no stock image with a short name; `TOOZ_TEST_ETCD_IMAGE` names one.
 pub static PRODUCT: Product = Product {
     local_image: Some("tooz-test/etcd:bookworm"),
     package: Some("etcd-server"),
+    statistics: Some(|port| statistics::etcd(port).boxed()),
     ..Product::new("etcd", &["etcd"], |port| version(port).boxed())
 };
 

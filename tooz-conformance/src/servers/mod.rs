@@ -13,6 +13,7 @@ mod process;
 mod provision;
 mod runtime;
 mod spec;
+mod statistics;
 mod unit;
 mod wire;
 
@@ -28,4 +29,5 @@ pub use self::node::Node;
 pub(crate) use self::ports::free_ports;
 pub use self::provision::Provision;
 pub(crate) use self::runtime::on_servers;
-pub use self::spec::{DeploymentSpec, Launch, Location, NodeSpec, Product};
+pub use self::spec::{DeploymentSpec, Launch, Location, NodeSpec, Product, ReadStatistics};
+pub use self::statistics::Statistics;

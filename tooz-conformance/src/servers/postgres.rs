@@ -1,12 +1,14 @@
 //! PostgreSQL: one server, and a primary with a synchronous standby.
 
 use std::io;
+use std::sync::{Arc, LazyLock};
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
+use super::certificates::Certificates;
 use super::spec::{DeploymentSpec, Launch, Location, NodeSpec, Product};
-use super::wire;
+use super::{statistics, wire};
 
 /// The superuser of the servers, who needs no password from this host.
 pub const USER: &str = "postgres";
@@ -18,6 +20,7 @@ pub static PRODUCT: Product = Product {
     package: Some("postgresql-15"),
     user: Some("postgres"),
     stop_signal: "INT",
+    statistics: Some(|port| statistics::postgres(port, USER).boxed()),
     ..Product::new(
         "postgres",
         &[
@@ -33,6 +36,27 @@ pub static PRODUCT: Product = Product {
 /// One server, which writes every commit to disk before it confirms it.
 pub fn single() -> DeploymentSpec {
     DeploymentSpec::new(&PRODUCT, vec![NodeSpec::new("server", |locations, index| server(&locations[index]), ready)])
+}
+
+/// One server that speaks TLS, also to clients that do not ask for it. It takes a client certificate that `ca` has signed.
+pub fn secure(certificates: Arc<LazyLock<Certificates>>) -> DeploymentSpec {
+    let plan = move |locations: &[Location], index: usize| {
+        let mut launch = server(&locations[index]);
+        for file in ["server.pem", "server.key", "ca.pem"] {
+            launch.files.push((file.to_owned(), certificates.content(file)));
+        }
+        let settings = [
+            "ssl=on",
+            "ssl_cert_file={data}/server.pem",
+            "ssl_key_file={data}/server.key",
+            "ssl_ca_file={data}/ca.pem",
+        ];
+        launch.args.extend(settings.iter().flat_map(|setting| ["-c".to_owned(), (*setting).to_owned()]));
+        // The server refuses a key that others can read.
+        launch.prepare = format!("chmod 600 {{data}}/server.key && {}", launch.prepare);
+        launch
+    };
+    DeploymentSpec::new(&PRODUCT, vec![NodeSpec::new("server", plan, ready)])
 }
 
 /// A primary that confirms a commit when the standby has it too, and the standby. A client finds the one of both that takes
@@ -52,6 +76,8 @@ fn server(location: &Location) -> Launch {
         "unix_socket_directories=",
         "max_connections=300",
         "shared_buffers=32MB",
+        // For the statistics that the suite reads.
+        "shared_preload_libraries=pg_stat_statements",
         // In the data directory, so that a killed server leaves nothing behind.
         "dynamic_shared_memory_type=mmap",
     ];

@@ -8,7 +8,7 @@ use futures_util::future::BoxFuture;
 use tokio::time::{Instant, sleep};
 
 use super::spec::{DeploymentSpec, Launch, Location, NodeSpec, Product};
-use super::wire;
+use super::{statistics, wire};
 
 /// The name under which [`sentinel`] watches its master.
 pub const MASTER_NAME: &str = "mymaster";
@@ -19,6 +19,7 @@ pub static PRODUCT: Product = Product {
     image: Some("redis:7.4"),
     local_image: Some("tooz-test/redis:bookworm"),
     package: Some("redis-server"),
+    statistics: Some(|port| statistics::redis(port).boxed()),
     ..Product::new("redis", &["redis-server", "valkey-server"], |port| version(port).boxed())
 };
 
@@ -27,6 +28,7 @@ pub static VALKEY: Product = Product {
     image: Some("valkey/valkey:8.1"),
     local_image: Some("tooz-test/valkey:trixie"),
     package: Some("valkey-server"),
+    statistics: Some(|port| statistics::redis(port).boxed()),
     ..Product::new("valkey", &["valkey-server"], |port| version(port).boxed())
 };
 

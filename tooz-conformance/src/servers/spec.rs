@@ -6,6 +6,11 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 
+use super::statistics::Statistics;
+
+/// Asks the node at a port for its [`Statistics`].
+pub type ReadStatistics = fn(u16) -> BoxFuture<'static, io::Result<Statistics>>;
+
 /// A server product, and where to get it.
 ///
 /// ```
@@ -35,6 +40,9 @@ pub struct Product {
     pub stop_signal: &'static str,
     /// Asks a running node for its version.
     pub version: fn(u16) -> BoxFuture<'static, io::Result<String>>,
+    /// Asks a running node for what it has done, so that `cargo bench -- --only scale` and
+    /// [`Harness::with_scale_trials`](crate::Harness::with_scale_trials) count requests.
+    pub statistics: Option<ReadStatistics>,
 }
 
 impl Product {
@@ -44,7 +52,17 @@ impl Product {
         programs: &'static [&'static str],
         version: fn(u16) -> BoxFuture<'static, io::Result<String>>,
     ) -> Self {
-        Self { name, image: None, local_image: None, programs, package: None, user: None, stop_signal: TERM, version }
+        Self {
+            name,
+            image: None,
+            local_image: None,
+            programs,
+            package: None,
+            user: None,
+            stop_signal: TERM,
+            version,
+            statistics: None,
+        }
     }
 }
 

@@ -9,13 +9,14 @@ use futures_util::future::BoxFuture;
 
 use super::certificates::Certificates;
 use super::spec::{DeploymentSpec, Launch, Location, NodeSpec, Product};
-use super::wire;
+use super::{statistics, wire};
 
 /// ZooKeeper.
 pub static PRODUCT: Product = Product {
     image: Some("zookeeper:3.9"),
     local_image: Some("tooz-test/zookeeper:bookworm"),
     package: Some("zookeeper"),
+    statistics: Some(|port| statistics::zookeeper(port).boxed()),
     ..Product::new("zookeeper", &["zkServer.sh", "/usr/share/zookeeper/bin/zkServer.sh"], |port| version(port).boxed())
 };
 

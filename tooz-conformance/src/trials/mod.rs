@@ -26,6 +26,7 @@ mod outage;
 mod processes;
 mod queue_watch;
 mod replaced;
+mod scale;
 mod scope;
 mod semaphore;
 mod session;
@@ -33,3 +34,4 @@ mod suspends;
 mod topic;
 
 pub(crate) use self::list::{all, roles};
+pub(crate) use self::scale::trials as scale_trials;

@@ -21,7 +21,7 @@ pub(crate) const NAMES: i64 = 0;
 pub(crate) struct Target {
     pub(crate) session: u64,
     pub(crate) namespace: Arc<str>,
-    /// The kind of a roster, or "topic".
+    /// The name of the kind of a roster, or [`TOPIC`](crate::layout::TOPIC).
     pub(crate) kind: &'static str,
     pub(crate) name: Name,
 }

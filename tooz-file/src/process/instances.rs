@@ -102,8 +102,8 @@ fn start(directory: Directory, slot: Arc<Slot>) -> Outcome<Arc<Executor>> {
     let (wake, woken) = UnixStream::pair()?;
     wake.set_nonblocking(true)?;
     let database = directory.open_database()?;
-    let mut state = join(Arc::new(directory), database)?;
-    let mut worker = Worker::new(&mut state, woken)?;
+    let state = join(Arc::new(directory), database)?;
+    let mut worker = Worker::new(&state, woken)?;
     let executor = Arc::new(Executor::new(state, wake));
     let shared = executor.clone();
     let body = move || {

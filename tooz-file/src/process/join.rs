@@ -45,12 +45,7 @@ pub(super) fn join(directory: Arc<Directory>, database: File) -> Outcome<State> 
         lost: false,
     };
     let others = registry::others(&state.db, me)?;
-    if state.presence.dead_among(&others).len() == others.len() {
-        connection::set_durable(&state.db, true)?;
-        immediate(&state.db, || sequence::restart(&state.db))?;
-        connection::set_durable(&state.db, false)?;
-    }
-    state.db.execute("INSERT INTO peers VALUES (?1)", [me])?;
+    add_peer(&state, &others)?;
     for peer in registry::watchers_of(&state.db, me)? {
         state.notifier.send(&state.directory, peer, Notification::Peers);
     }
@@ -62,4 +57,15 @@ pub(super) fn join(directory: Arc<Directory>, database: File) -> Outcome<State> 
         Err(fault) if fault.needs_time() => Ok(state),
         removed => removed.map(|_| state),
     }
+}
+
+/// Adds this process to the table of peers. The first one prepares the sequence.
+fn add_peer(state: &State, others: &[i64]) -> Outcome<()> {
+    if state.presence.dead_among(others).len() == others.len() {
+        connection::set_durable(&state.db, true)?;
+        immediate(&state.db, || sequence::restart(&state.db))?;
+        connection::set_durable(&state.db, false)?;
+    }
+    state.db.execute("INSERT INTO peers VALUES (?1)", [state.presence.me()])?;
+    Ok(())
 }

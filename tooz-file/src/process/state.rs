@@ -92,6 +92,11 @@ impl LocalSession {
         Self { losses, over, entries: HashMap::new(), tombstones: Tombstones::new(TOMBSTONES) }
     }
 
+    /// The entry of a ticket, if it is one of this session.
+    pub(crate) fn entry(&self, ticket: &Ticket) -> Option<OwnEntry> {
+        self.entries.get(&ticket.nonce).copied().filter(|own| own.ticket == *ticket)
+    }
+
     /// Reports that another client has removed an entry, if it is one of this session.
     pub(super) fn report_eviction(&mut self, nonce: Nonce) {
         if self.entries.remove(&nonce).is_some() {

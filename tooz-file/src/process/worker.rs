@@ -43,11 +43,11 @@ struct Watched {
 }
 
 impl Worker {
-    pub(super) fn new(state: &mut State, woken: UnixStream) -> Outcome<Self> {
+    pub(super) fn new(state: &State, woken: UnixStream) -> Outcome<Self> {
         woken.set_nonblocking(true)?;
         let socket = state.directory.bind_socket(&layout::socket(state.presence.me()))?;
-        socket.set_nonblocking(true)?;
-        Ok(Self { woken, socket, watched: Vec::new(), peers_changed: true, next_tick: Instant::now(), pause: SOON })
+        let (watched, next_tick) = (Vec::new(), Instant::now() + TICK);
+        Ok(Self { woken, socket, watched, peers_changed: true, next_tick, pause: SOON })
     }
 
     /// Works until the state has no sessions, or is closed.

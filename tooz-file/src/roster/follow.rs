@@ -7,11 +7,9 @@
 //!   later changes are recorded.
 //! - The table keeps the latest changes only. If it no longer has the next one, the follower reads a snapshot again.
 
-use async_trait::async_trait;
 use rusqlite::Connection;
 use tokio::sync::watch;
-use tooz_core::Result;
-use tooz_core::driver::{Change, Follow, Update, Wakeup};
+use tooz_core::driver::{Change, Update, Wakeup};
 
 use super::snapshot;
 use crate::db::objects::Target;
@@ -19,41 +17,18 @@ use crate::db::rosters::seq_of;
 use crate::error::Outcome;
 use crate::peers::notify::Notification;
 use crate::process::state::{Read, State};
-use crate::session::FileSession;
-
-/// A follower of one roster.
-pub(crate) struct FileFollower<'a> {
-    session: &'a FileSession,
-    target: Target,
-    place: Option<Place>,
-}
 
 /// How far a follower has read.
-#[derive(Clone)]
-struct Place {
+#[derive(Clone, Debug)]
+pub(crate) struct Place {
     roster: i64,
     version: i64,
     /// The process watches the roster as long as this exists.
     _changed: watch::Receiver<Wakeup>,
 }
 
-impl<'a> FileFollower<'a> {
-    pub(crate) fn new(session: &'a FileSession, target: Target) -> Self {
-        Self { session, target, place: None }
-    }
-}
-
-#[async_trait]
-impl Follow for FileFollower<'_> {
-    async fn next(&mut self) -> Result<Update> {
-        let (target, place) = (self.target.clone(), self.place.clone());
-        let (place, update) = self.session.run_until_ready(move |state| follow(state, &target, place.as_ref())).await?;
-        self.place = Some(place);
-        Ok(update)
-    }
-}
-
-fn follow(state: &mut State, target: &Target, place: Option<&Place>) -> Outcome<Read<(Place, Update)>> {
+/// The next update behind a place, or the first one, with the place that it leads to.
+pub(crate) fn next(state: &mut State, target: &Target, place: Option<&Place>) -> Outcome<Read<(Place, Update)>> {
     if let Some(place) = place {
         match changes_after(&state.db, target, place)? {
             Some((_, changes)) if changes.is_empty() => {

@@ -11,7 +11,7 @@ use crate::error::Outcome;
 use crate::process::state::State;
 
 pub(crate) fn leave(state: &mut State, target: &Target, ticket: &Ticket) -> Outcome<bool> {
-    let own = state.session(target.session)?.entries.get(&ticket.nonce).copied().filter(|own| own.ticket == *ticket);
+    let own = state.session(target.session)?.entry(ticket);
     let left = state.write(|tx| {
         let row = RosterRow::find(tx.db, target)?.filter(|row| own.is_some_and(|own| own.roster == row.id));
         let removed = row.map_or(Ok(false), |row| row.remove(tx, tx.me(), &[(ticket.mode, number_of(ticket.seq))]))?;

@@ -10,7 +10,7 @@ use crate::error::Outcome;
 use crate::process::state::State;
 
 pub(crate) fn replace(state: &mut State, target: &Target, ticket: &Ticket, value: &[u8]) -> Outcome<()> {
-    let own = state.session(target.session)?.entries.get(&ticket.nonce).copied().filter(|own| own.ticket == *ticket);
+    let own = state.session(target.session)?.entry(ticket);
     state.write(|tx| {
         let row = RosterRow::find(tx.db, target)?.filter(|row| own.is_some_and(|own| own.roster == row.id));
         tx.check_alive()?;

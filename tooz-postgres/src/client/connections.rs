@@ -105,7 +105,7 @@ impl Connections {
         }
         *lock(&self.current) = Some(connection.clone());
         self.inbox.connections.fetch_add(1, Ordering::SeqCst);
-        self.inbox.wakeups.wake_all();
+        self.inbox.interrupt();
         Ok(connection)
     }
 

@@ -1,4 +1,4 @@
-//! The rows that a function of the schema returns. The first column of the first row is a status.
+//! The rows that a function of the schema returns. The first column of the first row is a status, except in lists.
 
 use tokio_postgres::Row;
 use tokio_postgres::types::{FromSql, ToSql};

@@ -17,11 +17,11 @@ const DECLARED: &str = "SELECT * FROM declared_rosters($1, $2)";
 
 impl PostgresSession {
     pub(crate) async fn declare_roster(&self, roster: &Roster) -> Result<bool> {
-        self.core.call(DECLARE, &[&roster.kind.as_str(), &roster.name.as_bytes()]).await?.is_done()
+        self.core.call_on(DECLARE, roster, &[]).await?.is_done()
     }
 
     pub(crate) async fn retract_roster(&self, roster: &Roster) -> Result<()> {
-        let reply = self.core.call(RETRACT, &[&roster.kind.as_str(), &roster.name.as_bytes()]).await?;
+        let reply = self.core.call_on(RETRACT, roster, &[]).await?;
         match reply.status() {
             "UNDECLARED" => Err(group_not_created()),
             "NOT_EMPTY" => Err(group_not_empty()),
@@ -30,8 +30,7 @@ impl PostgresSession {
     }
 
     pub(crate) async fn declared_rosters(&self, kind: Kind) -> Result<Vec<Name>> {
-        let reply = self.core.call(DECLARED, &[&kind.as_str()]).await?;
-        names(&reply)
+        names(&self.core.call(DECLARED, &[&kind.as_str()]).await?)
     }
 
     pub(crate) async fn watch_new_names(&self, changed: &(dyn Fn() + Send + Sync)) -> Result<Infallible> {
@@ -39,8 +38,8 @@ impl PostgresSession {
         loop {
             let mut added = self.core.watch(kind, &name).await?;
             changed();
-            // The sender is kept by the session.
-            added.changed().await.ok();
+            // An error says that notifications may have been missed.
+            added.recv().await.ok();
         }
     }
 
@@ -52,7 +51,6 @@ impl PostgresSession {
     }
 }
 
-/// The names in all rows but the first.
 fn names(reply: &Reply) -> Result<Vec<Name>> {
-    (1..reply.len()).map(|row| Name::new(reply.get::<&[u8]>(row, "name")?)).collect()
+    (0..reply.len()).map(|row| Name::new(reply.get::<&[u8]>(row, "name")?)).collect()
 }

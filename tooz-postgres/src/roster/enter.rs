@@ -8,6 +8,7 @@ use tooz_core::driver::support::{group_not_created, lock, member_already_exists,
 use tooz_core::driver::{IfBlocked, IfTaken, NewEntry, Roster, Seq, Standing};
 
 use crate::client::{Param, Reply};
+use crate::layout::nonce_bytes;
 use crate::session::PostgresSession;
 
 const ENTER: &str = "SELECT * FROM enter($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
@@ -37,11 +38,8 @@ impl PostgresSession {
             None => (None, false),
             Some((key, if_taken)) => (Some(key), if_taken == IfTaken::TakeOver),
         };
-        let nonce = entry.nonce.0.to_be_bytes();
-        let params: [Param<'_>; 10] = [
-            &roster.kind.as_str(),
-            &roster.name.as_bytes(),
-            &&nonce[..],
+        let params: [Param<'_>; 8] = [
+            &nonce_bytes(entry.nonce),
             &key,
             &takes_over,
             &entry.mode.as_str(),
@@ -50,7 +48,7 @@ impl PostgresSession {
             &entry.needs_declared,
             &entry.value,
         ];
-        standing(&self.core.call(ENTER, &params).await?, entry)
+        standing(&self.core.call_on(ENTER, roster, &params).await?, entry)
     }
 }
 

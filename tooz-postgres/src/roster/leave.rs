@@ -7,6 +7,7 @@ use tooz_core::driver::support::lock;
 use tooz_core::driver::{Nonce, Roster, Seq, Ticket};
 
 use crate::client::Param;
+use crate::layout::{nonce_bytes, seq_number};
 use crate::session::PostgresSession;
 
 const LEAVE: &str = "SELECT leave($1, $2, $3, $4, $5)";
@@ -24,21 +25,15 @@ impl PostgresSession {
     }
 
     pub(crate) async fn evict_entry(&self, roster: &Roster, seq: Seq) -> Result<bool> {
-        self.core.call(EVICT, &[&roster.kind.as_str(), &roster.name.as_bytes(), &number(seq)]).await?.is_done()
+        self.core.call_on(EVICT, roster, &[&seq_number(seq)]).await?.is_done()
     }
 
     async fn remove(&self, roster: &Roster, seq: Option<Seq>, nonce: Nonce) -> Result<bool> {
         // Before the request, so that the removal is not taken for a loss.
         self.core.inbox.entries.leaving(nonce);
-        let (seq, bytes) = (seq.map(number), nonce.0.to_be_bytes());
-        let params: [Param<'_>; 4] = [&roster.kind.as_str(), &roster.name.as_bytes(), &seq, &&bytes[..]];
-        let removed = self.core.call(LEAVE, &params).await?.is_done()?;
+        let params: [Param<'_>; 2] = [&seq.map(seq_number), &nonce_bytes(nonce)];
+        let removed = self.core.call_on(LEAVE, roster, &params).await?.is_done()?;
         self.core.inbox.removed(nonce);
         Ok(removed)
     }
-}
-
-/// No seq is greater than the greatest number of the server.
-pub(super) fn number(seq: Seq) -> i64 {
-    i64::try_from(seq.0).unwrap_or(i64::MAX)
 }

@@ -2,7 +2,10 @@
 
 mod declare;
 mod enter;
+mod follow;
 mod leave;
 mod replace;
 mod snapshot;
 mod wait;
+
+pub(crate) use self::follow::PostgresFollower;

@@ -7,19 +7,18 @@ use tooz_core::Result;
 use tooz_core::driver::support::not_held;
 use tooz_core::driver::{Roster, Ticket, Wakeup};
 
-use super::leave::number;
 use crate::client::Param;
+use crate::layout::{nonce_bytes, seq_number};
 use crate::session::PostgresSession;
 
 const TURN: &str = "SELECT * FROM turn($1, $2, $3, $4, $5)";
 
 impl PostgresSession {
     pub(crate) async fn wait_for_admission(&self, roster: &Roster, ticket: &Ticket) -> Result<()> {
-        let (seq, nonce) = (number(ticket.seq), ticket.nonce.0.to_be_bytes());
-        let params: [Param<'_>; 4] = [&roster.kind.as_str(), &roster.name.as_bytes(), &seq, &&nonce[..]];
+        let params: [Param<'_>; 2] = [&seq_number(ticket.seq), &nonce_bytes(ticket.nonce)];
         let mut receiver = self.core.inbox.wakeups.subscribe(&ticket.nonce.to_string());
         loop {
-            let reply = self.core.call(TURN, &params).await?;
+            let reply = self.core.call_on(TURN, roster, &params).await?;
             match reply.status() {
                 "ADMITTED" => return Ok(()),
                 "NONE" => return Err(not_held()),

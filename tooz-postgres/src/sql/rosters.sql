@@ -14,19 +14,36 @@ BEGIN
     ) AS conflicting);
 END $$;
 
-CREATE FUNCTION changed(ns bytea, k text, n bytea) RETURNS void LANGUAGE plpgsql AS $$ BEGIN
-    PERFORM pg_notify(channel(session), k || ' ' || encode(n, 'hex')) FROM watch
-        WHERE namespace = ns AND kind = k AND name = n;
+-- An entry as text: to the followers of a roster when it enters, and in the reply to a reader.
+CREATE FUNCTION entry_text(seq bigint, nonce bytea, m text, most bigint, unique_key bytea, content bytea) RETURNS text
+LANGUAGE sql STABLE AS $$
+    SELECT concat_ws(' ', 'entered', seq, encode(nonce, 'hex'), m, most, coalesce(encode(unique_key, 'hex'), '-'),
+        encode(content, 'hex'))
+$$;
+
+-- Tells the watchers of a roster or a topic, if there are any, of a change: of the transaction's number, and of each entry
+-- that has changed in a line of its own. A notification has at most 8,000 bytes, so each one says how many parts follow.
+CREATE FUNCTION changed(ns bytea, k text, n bytea, change text) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    size constant integer := 6000;
+    following integer := greatest(length(change) - 1, 0) / size;
+BEGIN
+    IF NOT EXISTS (SELECT FROM watch WHERE namespace = ns AND kind = k AND name = n) THEN RETURN; END IF;
+    FOR part IN 0..following LOOP
+        PERFORM pg_notify(roster_channel(ns, k, n), concat_ws(' ', k, encode(n, 'hex'), pg_current_xact_id(),
+            following - part, substr(change, part * size + 1, size)));
+    END LOOP;
 END $$;
 
 -- Notifies the sessions that watch which names come into use.
 CREATE FUNCTION name_added(ns bytea) RETURNS void LANGUAGE plpgsql AS $$ BEGIN
-    PERFORM changed(ns, 'names', 'new');
+    PERFORM changed(ns, 'names', 'new', '');
 END $$;
 
--- After a removal: admits waiting entries and notifies their sessions and the watchers. It ends at the first entry that no
--- later one can pass: as many exclusive entries are up to it as the greatest capacity of a waiting entry.
-CREATE FUNCTION removed(ns bytea, k text, n bytea) RETURNS void LANGUAGE plpgsql AS $$
+-- After a removal: tells the watchers of the change unless it is null, admits waiting entries and notifies their sessions.
+-- It ends at the first entry that no later one can pass: as many exclusive entries are up to it as the greatest capacity of
+-- a waiting entry.
+CREATE FUNCTION removed(ns bytea, k text, n bytea, change text) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
     found record;
     w record;
@@ -34,7 +51,7 @@ DECLARE
 BEGIN
     SELECT EXISTS (SELECT FROM entry WHERE namespace = ns AND kind = k AND name = n AND waiting) AS waiting,
         EXISTS (SELECT FROM watch WHERE namespace = ns AND kind = k AND name = n) AS watched INTO found;
-    IF found.watched THEN PERFORM changed(ns, k, n); END IF;
+    IF found.watched AND change IS NOT NULL THEN PERFORM changed(ns, k, n, change); END IF;
     IF NOT found.waiting THEN RETURN; END IF;
     SELECT max(capacity) INTO greatest_capacity FROM entry WHERE namespace = ns AND kind = k AND name = n AND waiting;
     FOR w IN SELECT session, nonce, mode, seq, capacity FROM entry
@@ -57,9 +74,8 @@ DECLARE
     ns bytea := begin_change(sid, k, n);
     found record;
     are_names_watched boolean;
+    change text := '';
 BEGIN
-    status := 'LOST';
-    IF ns IS NULL THEN RETURN; END IF;
     -- One statement for all: each statement costs as much as the insertion.
     SELECT EXISTS (SELECT FROM session WHERE namespace = ns AND expires <= statement_timestamp()) AS expired,
         (SELECT seq FROM entry WHERE session = sid AND nonce = id AND kind = k AND name = n) AS own,
@@ -76,7 +92,10 @@ BEGIN
     status := CASE WHEN found.expired THEN 'EXPIRED' WHEN NOT found.declared THEN 'UNDECLARED'
         WHEN found.taken IS NOT NULL AND NOT takes_over THEN 'TAKEN' END;
     IF status IS NOT NULL THEN RETURN; END IF;
-    IF found.taken IS NOT NULL THEN PERFORM evict_entry(ns, k, n, found.taken); END IF;
+    IF found.taken IS NOT NULL THEN
+        PERFORM evict_entry(ns, k, n, found.taken, NULL);
+        change := 'left ' || found.taken || E'\n';
+    END IF;
     status := 'WITHDRAWN';
     blocked_by := blocker(ns, k, n, 9223372036854775807, m, most);
     IF blocked_by IS NOT NULL AND NOT waits THEN RETURN; END IF;
@@ -86,38 +105,40 @@ BEGIN
         VALUES (ns, k, n, m, place, sid, id, unique_key, most, blocked_by IS NOT NULL, content)
         RETURNING EXISTS (SELECT FROM watch WHERE namespace = ns AND kind = 'names') INTO are_names_watched;
     IF are_names_watched THEN PERFORM name_added(ns); END IF;
-    IF found.watched THEN PERFORM changed(ns, k, n); END IF;
+    IF found.watched THEN
+        PERFORM changed(ns, k, n, change || entry_text(place, id, m, most, unique_key, content));
+    END IF;
 END $$;
 
 -- Removes an entry of any session and notifies that session. Returns whether there was one.
-CREATE FUNCTION evict_entry(ns bytea, k text, n bytea, place bigint) RETURNS boolean LANGUAGE plpgsql AS $$
+CREATE FUNCTION evict_entry(ns bytea, k text, n bytea, place bigint, change text) RETURNS boolean LANGUAGE plpgsql AS $$
 DECLARE e record;
 BEGIN
     DELETE FROM entry WHERE namespace = ns AND kind = k AND name = n AND mode = ANY ('{x,s,m}') AND seq = place
         RETURNING session, nonce INTO e;
     IF NOT FOUND THEN RETURN false; END IF;
     PERFORM pg_notify(channel(e.session), 'removed ' || encode(e.nonce, 'hex'));
-    PERFORM removed(ns, k, n);
+    PERFORM removed(ns, k, n, change);
     RETURN true;
 END $$;
 
 CREATE FUNCTION evict(sid bigint, k text, n bytea, place bigint) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE ns bytea := begin_change(sid, k, n);
 BEGIN
-    IF ns IS NULL THEN RETURN 'LOST'; END IF;
     IF has_expired(ns) THEN RETURN 'EXPIRED'; END IF;
-    RETURN CASE WHEN evict_entry(ns, k, n, place) THEN 'DONE' ELSE 'NONE' END;
+    RETURN CASE WHEN evict_entry(ns, k, n, place, 'left ' || place) THEN 'DONE' ELSE 'NONE' END;
 END $$;
 
 -- Removes the entry of the session with this nonce and, if one is given, this seq.
 CREATE FUNCTION leave(sid bigint, k text, n bytea, place bigint, id bytea) RETURNS text LANGUAGE plpgsql AS $$
-DECLARE ns bytea := begin_change(sid, k, n);
+DECLARE
+    ns bytea := begin_change(sid, k, n);
+    gone bigint;
 BEGIN
-    IF ns IS NULL THEN RETURN 'LOST'; END IF;
-    DELETE FROM entry
-        WHERE session = sid AND nonce = id AND seq = coalesce(place, seq) AND kind = k AND name = n;
+    DELETE FROM entry WHERE session = sid AND nonce = id AND seq = coalesce(place, seq) AND kind = k AND name = n
+        RETURNING seq INTO gone;
     IF NOT FOUND THEN RETURN 'NONE'; END IF;
-    PERFORM removed(ns, k, n);
+    PERFORM removed(ns, k, n, 'left ' || gone);
     RETURN 'DONE';
 END $$;
 
@@ -125,27 +146,25 @@ CREATE FUNCTION replace_value(sid bigint, k text, n bytea, place bigint, id byte
 LANGUAGE plpgsql AS $$
 DECLARE ns bytea := begin_change(sid, k, n);
 BEGIN
-    IF ns IS NULL THEN RETURN 'LOST'; END IF;
     UPDATE entry SET value = content WHERE session = sid AND nonce = id AND seq = place AND kind = k AND name = n;
     IF NOT FOUND THEN RETURN 'NONE'; END IF;
-    PERFORM changed(ns, k, n);
+    PERFORM changed(ns, k, n, concat_ws(' ', 'value', place, encode(content, 'hex')));
     RETURN 'DONE';
 END $$;
 
--- The entries; a row without a seq if there are none.
-CREATE FUNCTION read_roster(sid bigint, k text, n bytea) RETURNS TABLE (
-    status text, rest float8, is_declared boolean,
-    seq bigint, nonce bytea, key bytea, mode text, capacity bigint, value bytea
+-- Reads a roster at one moment: `seen` are the transactions that are over, as `pg_current_snapshot` names them.
+CREATE FUNCTION read_roster(
+    sid bigint, k text, n bytea, OUT status text, OUT rest float8, OUT seen text, OUT is_declared boolean, OUT entries text[]
 ) LANGUAGE plpgsql AS $$
 DECLARE ns bytea := alive(sid);
 BEGIN
-    status := CASE WHEN ns IS NULL THEN 'LOST' WHEN has_expired(ns) THEN 'EXPIRED' ELSE 'READ' END;
-    IF status <> 'READ' THEN RETURN NEXT; RETURN; END IF;
+    status := CASE WHEN has_expired(ns) THEN 'EXPIRED' ELSE 'READ' END;
+    IF status <> 'READ' THEN RETURN; END IF;
     rest := until_expiry(ns);
-    RETURN QUERY SELECT 'READ', rest,
-            EXISTS (SELECT FROM declared d WHERE d.namespace = ns AND d.kind = k AND d.name = n),
-            e.seq, e.nonce, e.key, e.mode, e.capacity, e.value
-        FROM (SELECT) AS one LEFT JOIN entry e ON e.namespace = ns AND e.kind = k AND e.name = n ORDER BY e.seq;
+    SELECT pg_current_snapshot(), EXISTS (SELECT FROM declared WHERE namespace = ns AND kind = k AND name = n),
+        ARRAY (SELECT entry_text(seq, nonce, mode, capacity, key, value) FROM entry
+            WHERE namespace = ns AND kind = k AND name = n ORDER BY seq)
+        INTO seen, is_declared, entries;
 END $$;
 
 CREATE FUNCTION turn(sid bigint, k text, n bytea, place bigint, id bytea, OUT status text, OUT rest float8)
@@ -154,8 +173,8 @@ DECLARE
     ns bytea := alive(sid);
     is_waiting boolean;
 BEGIN
-    status := CASE WHEN ns IS NULL THEN 'LOST' WHEN has_expired(ns) THEN 'EXPIRED' END;
-    IF status IS NOT NULL THEN RETURN; END IF;
+    status := 'EXPIRED';
+    IF has_expired(ns) THEN RETURN; END IF;
     SELECT waiting INTO is_waiting FROM entry
         WHERE session = sid AND nonce = id AND seq = place AND kind = k AND name = n;
     status := CASE is_waiting WHEN true THEN 'WAITING' WHEN false THEN 'ADMITTED' ELSE 'NONE' END;
@@ -165,43 +184,36 @@ END $$;
 CREATE FUNCTION declare_roster(sid bigint, k text, n bytea) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE ns bytea := begin_change(sid, k, n);
 BEGIN
-    IF ns IS NULL THEN RETURN 'LOST'; END IF;
     INSERT INTO declared (namespace, kind, name) VALUES (ns, k, n) ON CONFLICT DO NOTHING;
     IF NOT FOUND THEN RETURN 'NONE'; END IF;
-    PERFORM changed(ns, k, n), name_added(ns);
+    PERFORM changed(ns, k, n, 'declared'), name_added(ns);
     RETURN 'DONE';
 END $$;
 
 CREATE FUNCTION retract_roster(sid bigint, k text, n bytea) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE ns bytea := begin_change(sid, k, n);
 BEGIN
-    IF ns IS NULL THEN RETURN 'LOST'; END IF;
     IF has_expired(ns) THEN RETURN 'EXPIRED'; END IF;
     IF NOT EXISTS (SELECT FROM declared WHERE namespace = ns AND kind = k AND name = n) THEN RETURN 'UNDECLARED'; END IF;
     IF EXISTS (SELECT FROM entry WHERE namespace = ns AND kind = k AND name = n) THEN RETURN 'NOT_EMPTY'; END IF;
     DELETE FROM declared WHERE namespace = ns AND kind = k AND name = n;
-    PERFORM changed(ns, k, n);
+    PERFORM changed(ns, k, n, 'retracted');
     RETURN 'DONE';
 END $$;
 
--- A row without a name, then the names.
-CREATE FUNCTION declared_rosters(sid bigint, k text) RETURNS TABLE (status text, name bytea) LANGUAGE plpgsql AS $$
+CREATE FUNCTION declared_rosters(sid bigint, k text) RETURNS TABLE (name bytea) LANGUAGE plpgsql AS $$
 DECLARE ns bytea := alive(sid);
 BEGIN
-    status := CASE WHEN ns IS NULL THEN 'LOST' ELSE 'READ' END;
-    RETURN NEXT;
-    RETURN QUERY SELECT 'READ', d.name FROM declared d WHERE d.namespace = ns AND d.kind = k ORDER BY d.name;
+    RETURN QUERY SELECT d.name FROM declared d WHERE d.namespace = ns AND d.kind = k ORDER BY d.name;
 END $$;
 
--- A row without a name, then at most `most` names after `after`: of rosters with entries, or of topics. Each step of the
--- recursion reads one row, however many entries a roster has.
-CREATE FUNCTION names(sid bigint, k text, after bytea, most bigint) RETURNS TABLE (status text, name bytea)
+-- At most `most` names after `after`: of rosters with entries, or of topics. Each step of the recursion reads one row,
+-- however many entries a roster has.
+CREATE FUNCTION names(sid bigint, k text, after bytea, most bigint) RETURNS TABLE (name bytea)
 LANGUAGE plpgsql AS $$
 DECLARE ns bytea := alive(sid);
 BEGIN
-    status := CASE WHEN ns IS NULL THEN 'LOST' ELSE 'READ' END;
-    RETURN NEXT;
-    RETURN QUERY SELECT 'READ', t.name FROM topic t
+    RETURN QUERY SELECT t.name FROM topic t
         WHERE k = 'topic' AND t.namespace = ns AND t.name > after ORDER BY t.name LIMIT most;
     RETURN QUERY WITH RECURSIVE r AS (
         (SELECT e.name FROM entry e WHERE e.namespace = ns AND e.kind = k AND e.name > after ORDER BY e.name LIMIT 1)
@@ -209,21 +221,25 @@ BEGIN
         SELECT (SELECT e.name FROM entry e WHERE e.namespace = ns AND e.kind = k AND e.name > r.name
                 ORDER BY e.name LIMIT 1)
             FROM r WHERE r.name IS NOT NULL
-    ) SELECT 'READ', r.name FROM r WHERE r.name IS NOT NULL LIMIT most;
+    ) SELECT r.name FROM r WHERE r.name IS NOT NULL LIMIT most;
 END $$;
 
--- The locks make sure that a change that is under way is either read after this, or notified. New names are added under the
--- locks of their rosters, so a watch of the names waits for all that are being added; later ones find the watch.
+-- Has the connection notified of the changes of a roster or a topic. The locks make sure that a change that is under way is
+-- either read after this, or notified. New names are added under the locks of their rosters, so a watch of the names waits
+-- for all that are being added; later ones find the watch.
 CREATE FUNCTION begin_watch(sid bigint, k text, n bytea) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE ns bytea := begin_change(sid, k, n);
 BEGIN
-    IF ns IS NULL THEN RETURN 'LOST'; END IF;
     INSERT INTO watch (namespace, kind, name, session) VALUES (ns, k, n, sid) ON CONFLICT DO NOTHING;
     IF k = 'names' THEN LOCK TABLE entry, declared, topic IN SHARE MODE; END IF;
+    EXECUTE format('LISTEN %I', roster_channel(ns, k, n));
     RETURN 'DONE';
 END $$;
 
-CREATE FUNCTION end_watch(sid bigint, k text, n bytea) RETURNS text LANGUAGE plpgsql AS $$ BEGIN
-    DELETE FROM watch WHERE namespace = alive(sid) AND kind = k AND name = n AND session = sid;
+CREATE FUNCTION end_watch(sid bigint, k text, n bytea) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE ns bytea := alive(sid);
+BEGIN
+    DELETE FROM watch WHERE namespace = ns AND kind = k AND name = n AND session = sid;
+    EXECUTE format('UNLISTEN %I', roster_channel(ns, k, n));
     RETURN 'DONE';
 END $$;

@@ -5,6 +5,11 @@
 
 CREATE FUNCTION channel(sid bigint) RETURNS text LANGUAGE sql IMMUTABLE AS $$ SELECT 'tooz_' || sid $$;
 
+-- The channel of a roster or a topic: a hash, since names may be longer than channels.
+CREATE FUNCTION roster_channel(ns bytea, k text, n bytea) RETURNS text LANGUAGE sql IMMUTABLE AS $$
+    SELECT 'tooz_' || left(encode(sha256((encode(ns, 'hex') || ' ' || k || ' ' || encode(n, 'hex'))::bytea), 'hex'), 56)
+$$;
+
 CREATE FUNCTION lock_key(ns bytea, k text, n bytea) RETURNS bigint LANGUAGE sql IMMUTABLE AS $$
     SELECT hashtextextended(k || encode(n, 'hex'), hashtextextended(encode(ns, 'hex'), 0))
 $$;
@@ -19,9 +24,17 @@ CREATE FUNCTION until_expiry(ns bytea) RETURNS float8 LANGUAGE plpgsql AS $$ BEG
     RETURN (SELECT extract(epoch FROM min(expires) - clock_timestamp()) FROM session WHERE namespace = ns);
 END $$;
 
--- The namespace of a session that is not over. Null if it is.
-CREATE FUNCTION alive(sid bigint) RETURNS bytea LANGUAGE plpgsql AS $$ BEGIN
-    RETURN (SELECT namespace FROM session WHERE id = sid AND expires > clock_timestamp());
+CREATE FUNCTION is_over() RETURNS void LANGUAGE plpgsql AS $$ BEGIN
+    RAISE 'the session is over' USING ERRCODE = 'TZ001';
+END $$;
+
+-- The namespace of a session. It is an error if the session is over.
+CREATE FUNCTION alive(sid bigint) RETURNS bytea LANGUAGE plpgsql AS $$
+DECLARE ns bytea;
+BEGIN
+    SELECT namespace INTO ns FROM session WHERE id = sid AND expires > clock_timestamp();
+    IF NOT FOUND THEN PERFORM is_over(); END IF;
+    RETURN ns;
 END $$;
 
 -- The same for a request that changes a roster or a topic, which it locks. Neither the end of the session nor another
@@ -30,7 +43,7 @@ CREATE FUNCTION begin_change(sid bigint, k text, n bytea) RETURNS bytea LANGUAGE
 DECLARE s record;
 BEGIN
     SELECT namespace, backend INTO s FROM session WHERE id = sid AND expires > clock_timestamp() FOR SHARE;
-    IF NOT FOUND THEN RETURN NULL; END IF;
+    IF NOT FOUND THEN PERFORM is_over(); END IF;
     IF s.backend <> pg_backend_pid() THEN
         RAISE object_not_in_prerequisite_state USING MESSAGE = 'the session goes on over another connection';
     END IF;
@@ -66,7 +79,8 @@ END $$;
 
 CREATE FUNCTION renew(sid bigint) RETURNS text LANGUAGE plpgsql AS $$ BEGIN
     UPDATE session SET expires = clock_timestamp() + ttl WHERE id = sid AND expires > clock_timestamp();
-    RETURN CASE WHEN FOUND THEN 'DONE' ELSE 'LOST' END;
+    IF NOT FOUND THEN PERFORM is_over(); END IF;
+    RETURN 'DONE';
 END $$;
 
 -- Removes at most 100 entries of a session that is over, and the session when it has none left. Returns whether it has
@@ -74,12 +88,12 @@ END $$;
 CREATE FUNCTION finish(sid bigint, ns bytea) RETURNS boolean LANGUAGE plpgsql AS $$
 DECLARE r record;
 BEGIN
-    FOR r IN SELECT kind, name, array_agg(nonce) AS nonces
-            FROM (SELECT kind, name, nonce FROM entry WHERE session = sid ORDER BY seq DESC LIMIT 100) AS newest
+    FOR r IN SELECT kind, name, array_agg(nonce) AS nonces, string_agg('left ' || seq, E'\n') AS change
+            FROM (SELECT kind, name, nonce, seq FROM entry WHERE session = sid ORDER BY seq DESC LIMIT 100) AS newest
             GROUP BY kind, name ORDER BY lock_key(ns, kind, name) LOOP
         PERFORM pg_advisory_xact_lock(lock_key(ns, r.kind, r.name));
         DELETE FROM entry WHERE session = sid AND nonce = ANY (r.nonces) AND kind = r.kind AND name = r.name;
-        PERFORM removed(ns, r.kind, r.name);
+        PERFORM removed(ns, r.kind, r.name, r.change);
     END LOOP;
     DELETE FROM watch WHERE ctid = ANY (ARRAY (SELECT ctid FROM watch WHERE session = sid LIMIT 1000));
     IF EXISTS (SELECT FROM entry WHERE session = sid) OR EXISTS (SELECT FROM watch WHERE session = sid) THEN

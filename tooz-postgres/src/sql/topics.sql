@@ -21,15 +21,13 @@ DECLARE
     ns bytea := begin_change(sid, 'topic', n);
     t record;
 BEGIN
-    status := 'LOST';
-    IF ns IS NULL THEN RETURN; END IF;
     IF content IS NOT NULL THEN
         place := nextval('number');
         INSERT INTO topic (namespace, name, newest) VALUES (ns, n, place)
             ON CONFLICT (namespace, name) DO UPDATE SET newest = place, size = topic.size + 1
             RETURNING id, size = 1 AS is_new INTO t;
         INSERT INTO message (topic, position, payload) VALUES (t.id, place, content);
-        PERFORM changed(ns, 'topic', n);
+        PERFORM changed(ns, 'topic', n, '');
         IF t.is_new THEN PERFORM name_added(ns); END IF;
     END IF;
     status := CASE WHEN trim_messages(ns, n, keep) THEN 'MORE' ELSE 'DONE' END;
@@ -37,13 +35,11 @@ END $$;
 
 -- One row at least: the bounds, with the messages after `seen` if there are any.
 CREATE FUNCTION read_topic(sid bigint, n bytea, seen bigint, most bigint) RETURNS TABLE (
-    status text, trimmed bigint, newest bigint, place bigint, payload bytea
+    trimmed bigint, newest bigint, place bigint, payload bytea
 ) LANGUAGE plpgsql AS $$
 DECLARE ns bytea := alive(sid);
 BEGIN
-    status := 'LOST';
-    IF ns IS NULL THEN RETURN NEXT; RETURN; END IF;
-    RETURN QUERY SELECT 'READ', coalesce(t.trimmed, 0), coalesce(t.newest, 0), m.position, m.payload
+    RETURN QUERY SELECT coalesce(t.trimmed, 0), coalesce(t.newest, 0), m.position, m.payload
         FROM (SELECT) AS one
         LEFT JOIN topic t ON t.namespace = ns AND t.name = n
         LEFT JOIN LATERAL (SELECT * FROM message WHERE topic = t.id AND position > seen ORDER BY position LIMIT most)

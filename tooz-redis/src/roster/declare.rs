@@ -1,4 +1,4 @@
-//! The durable existence of rosters: declaring, retracting and listing them; and the lists of names in use.
+//! The durable existence of rosters: declaring, retracting and listing them; and the names in use.
 
 use std::convert::Infallible;
 
@@ -43,11 +43,12 @@ impl RedisSession {
         }
     }
 
-    /// One page of a list of names, in the order of their escaped forms.
-    pub(crate) async fn read_names(&self, list: &str, after: Option<&Name>, limit: usize) -> Result<Vec<Name>> {
+    /// One page of the names in use of a kind of roster or of topics, in the order of their escaped forms.
+    pub(crate) async fn read_names(&self, kind: &str, after: Option<&Name>, limit: usize) -> Result<Vec<Name>> {
         let after = after.map(|name| escape(name.as_bytes())).unwrap_or_default();
         let limit = limit.to_string();
-        let mut reply = self.run(&NAMES, list, &[after.as_bytes(), limit.as_bytes()]).await?;
+        let mut reply =
+            self.run(&NAMES, &self.layout.names(), &[kind.as_bytes(), after.as_bytes(), limit.as_bytes()]).await?;
         std::iter::from_fn(|| reply.bytes()).map(|name| unescape(&name)).collect()
     }
 }

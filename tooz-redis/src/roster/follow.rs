@@ -58,7 +58,7 @@ impl<'a> RedisFollower<'a> {
         let mut page = self.session.read_page(&self.key, true, None).await?;
         let mut begun = Begun { notices, version: page.version, step: Vec::new() };
         let (declared, mut entries) = (page.declared, Vec::new());
-        while !page.is_last() {
+        while !page.is_last {
             let next = self.session.read_page(&self.key, true, page.entries.last()).await?;
             entries.append(&mut page.entries);
             page = next;

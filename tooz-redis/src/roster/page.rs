@@ -7,22 +7,14 @@ use crate::client::SNAPSHOT;
 use crate::layout::parse_record;
 use crate::session::RedisSession;
 
-/// How many entries a page has, unless it is the last one.
-const PAGE: usize = 500;
-
 /// A page of a roster.
 #[derive(Debug)]
 pub(super) struct Page {
     pub(super) declared: bool,
     /// The version after the last change, if the roster is followed.
     pub(super) version: u64,
+    pub(super) is_last: bool,
     pub(super) entries: Vec<Entry>,
-}
-
-impl Page {
-    pub(super) fn is_last(&self) -> bool {
-        self.entries.len() < PAGE
-    }
 }
 
 impl RedisSession {
@@ -32,11 +24,11 @@ impl RedisSession {
         let place = after.map(|entry| (entry.mode.as_str(), entry.seq.to_string()));
         args.extend(place.iter().flat_map(|(mode, seq)| [mode.as_bytes(), seq.as_bytes()]));
         let mut reply = self.run(&SNAPSHOT, key, &args).await?;
-        let (declared, version) = (reply.number()? == 1, reply.natural()?);
+        let (declared, version, is_last) = (reply.number()? == 1, reply.natural()?, reply.number()? == 1);
         let mut entries = Vec::new();
         while let Some(record) = reply.bytes() {
             entries.push(parse_record(&record)?);
         }
-        Ok(Page { declared, version, entries })
+        Ok(Page { declared, version, is_last, entries })
     }
 }

@@ -32,7 +32,7 @@ for _, sorted_set in ipairs({ set, waiting, limits }) do redis.call('ZCARD', sor
 
 local seq = next_number()
 if rival then
-  remove(rival, has_waiting(roster), 'replaced')
+  remove_and_admit(rival, 'replaced')
   notify(rival, 'removed')
   blocked_by = blocker(roster, mode, tonumber(limit), '+inf')
   if blocked_by and if_blocked == 'withdraw' then

@@ -4,7 +4,7 @@ if redis.call('EXISTS', ARGV[1]) == 0 then return 'LOST' end
 for mode in pairs(suffixes) do
   local entry = find(KEYS[1], mode, ARGV[2])
   if entry then
-    remove(entry, has_waiting(KEYS[1]))
+    remove_and_admit(entry)
     notify(entry, 'removed')
     return 'DONE'
   end

@@ -3,4 +3,4 @@
 
 local entry = find_ticket(roster, ticket)
 if not entry then return 'NONE' end
-return remove(entry, has_waiting(roster)) and 'DONE MORE' or 'DONE'
+return remove_and_admit(entry) and 'DONE MORE' or 'DONE'

@@ -11,7 +11,8 @@ if found == 3 then
   if redis.call('HGET', own .. ':entries', field) ~= place then return 'NONE' end
   redis.call('HDEL', own .. ':entries', field)
   if redis.call('ZREMRANGEBYSCORE', roster .. suffixes[mode], seq, seq) == 0 then return 'NONE' end
-  unlist_if_empty(roster)
+  -- With an exclusive entry of limit 1 any other would wait.
+  if mode == 'x' and limit == '1' then unlist(roster) else unlist_if_empty(roster) end
   publish_roster(roster, 'left', seq)
   return 'DONE'
 end

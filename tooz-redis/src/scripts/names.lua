@@ -1,8 +1,13 @@
--- Reads one page of a list of names: rosters with entries, or topics. KEYS[1] is the sorted set of the names, all with score 0.
--- ARGV: the session's key, the name that the page follows or '' for the first page, the greatest number of names
+-- Reads one page of the rosters with entries of one kind, or of the topics. KEYS[1] is the sorted set of all names, each with
+-- score 0. ARGV: the session's key, the kind, the name that the page follows or '' for the first page, the greatest number of names
 
-if redis.call('EXISTS', ARGV[1]) == 0 then return 'LOST' end
+local own, kind, after, limit = unpack(ARGV)
+if redis.call('EXISTS', own) == 0 then return 'LOST' end
 local more = reap()
 if more then return more end
-local first = ARGV[2] == '' and '-' or '(' .. ARGV[2]
-return { 'NAMES', unpack(redis.call('ZRANGEBYLEX', KEYS[1], first, '+', 'LIMIT', 0, ARGV[3])) }
+local reply, first = { 'NAMES' }, after == '' and '[' .. kind .. ':' or '(' .. kind .. ':' .. after
+-- A semicolon is the next character after a colon.
+for _, name in ipairs(redis.call('ZRANGEBYLEX', KEYS[1], first, '(' .. kind .. ';', 'LIMIT', 0, limit)) do
+  reply[#reply + 1] = string.sub(name, #kind + 2)
+end
+return reply

@@ -5,9 +5,8 @@ if redis.call('EXISTS', ARGV[1]) == 0 then return 'LOST' end
 local is_first = redis.call('XLEN', KEYS[1]) == 0
 redis.call('GET', KEYS[1] .. ':trimmed')
 local offset = next_number()
-if is_first then redis.call('ZADD', space .. 'topics', 0, select(2, kind_and_name(KEYS[1]))) end
+if is_first then list(KEYS[1]) end
 redis.call('XADD', KEYS[1], offset .. '-0', 'p', ARGV[2])
-if is_first then publish_name() end
 local more = trim(KEYS[1], tonumber(ARGV[3]))
 publish_change(KEYS[1])
 return 'DONE ' .. offset .. (more and ' MORE' or '')

@@ -1,20 +1,17 @@
--- Finds keys whose type is not what the driver expects. KEYS[1] is the key of a roster, a session, a topic or a list of names.
+-- Finds keys whose type is not what the driver expects. KEYS[1] is the key of a roster, a session, a topic or the list of names.
 -- ARGV: the session's key. Returns the key, its type and the expected one for each.
 
 local of_session = string.find(KEYS[1], space .. 'session:', 1, true) == 1
 local own = of_session and KEYS[1] or ARGV[1]
 local expected = {
   [space .. 'seq'] = 'string', [space .. 'history'] = 'string', [space .. 'sessions'] = 'zset',
-  [space .. 'openings'] = 'hash',
+  [space .. 'openings'] = 'hash', [space .. 'names'] = 'zset',
   [own] = 'string', [own .. ':entries'] = 'hash',
 }
 if string.find(KEYS[1], space .. 'topic:', 1, true) == 1 then
-  expected[KEYS[1]], expected[KEYS[1] .. ':trimmed'], expected[space .. 'topics'] = 'stream', 'string', 'zset'
-elseif KEYS[1] == space .. 'topics' or string.find(KEYS[1], space .. 'rosters:', 1, true) == 1 then
-  expected[KEYS[1]] = 'zset'
-elseif not of_session then
-  local kind = kind_and_name(KEYS[1])
-  expected[space .. 'declared:' .. kind], expected[space .. 'rosters:' .. kind] = 'set', 'zset'
+  expected[KEYS[1]], expected[KEYS[1] .. ':trimmed'] = 'stream', 'string'
+elseif not of_session and KEYS[1] ~= space .. 'names' then
+  expected[space .. 'declared:' .. kind_and_name(KEYS[1])] = 'set'
   for _, suffix in pairs(suffixes) do expected[KEYS[1] .. suffix] = 'zset' end
   expected[KEYS[1] .. ':waiting'], expected[KEYS[1] .. ':limits'] = 'zset', 'zset'
   expected[KEYS[1] .. ':keys'], expected[KEYS[1] .. ':version'] = 'hash', 'string'

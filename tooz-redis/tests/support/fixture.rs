@@ -124,7 +124,7 @@ impl Fixture {
     pub(crate) async fn nonces(&self) -> Vec<String> {
         let reply = self.run(source!(snapshot), LOCK, &[&key("a")]).await;
         assert_eq!(reply[0], "ROSTER");
-        let mut nonces: Vec<_> = reply[3..].iter().map(|record| record.split(' ').nth(1).unwrap().to_owned()).collect();
+        let mut nonces: Vec<_> = reply[4..].iter().map(|record| record.split(' ').nth(1).unwrap().to_owned()).collect();
         nonces.sort();
         nonces
     }

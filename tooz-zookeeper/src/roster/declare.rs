@@ -9,6 +9,7 @@ use tooz_core::driver::support::{group_not_created, group_not_empty};
 use tooz_core::driver::{Kind, Roster};
 
 use super::rosters::Rosters;
+use crate::client::Stat;
 use crate::error::{Answer, Fault};
 use crate::layout::{UNDECLARED, child, name_of, sorted_behind};
 
@@ -40,25 +41,24 @@ impl Rosters {
     }
 
     pub(crate) async fn declared(&self, kind: Kind) -> Answer<Vec<Name>> {
-        let parent = self.layout.kind(kind);
-        let (synced, names) = join!(self.client.sync(), self.client.children(&parent));
-        synced?;
-        let names = names?;
-        let paths: Vec<_> = names.iter().map(|name| child(&parent, name)).collect();
-        let stats = join_all(paths.iter().map(|path| self.client.exists(path))).await;
-        let mut declared = Vec::new();
-        for (name, stat) in names.iter().zip(stats) {
-            if stat?.is_some_and(|stat| stat.version != UNDECLARED) {
-                declared.extend(name_of(&parent, name));
-            }
-        }
+        let mut declared = self.names(kind, None, usize::MAX, |stat| stat.version != UNDECLARED).await?;
         declared.sort_unstable();
         Ok(declared)
     }
 
-    /// At most `limit` rosters with entries, in the order of their znodes' names. ZooKeeper lists all children at once; the
-    /// driver looks only at as many of them as it needs to fill the page.
+    /// At most `limit` rosters with entries, in the order of their znodes' names.
     pub(crate) async fn used(&self, kind: Kind, after: Option<&Name>, limit: usize) -> Answer<Vec<Name>> {
+        self.names(kind, after, limit, |stat| stat.children > 0).await
+    }
+
+    /// ZooKeeper lists all children at once; the driver looks only at as many of them as it needs to fill the page.
+    async fn names(
+        &self,
+        kind: Kind,
+        after: Option<&Name>,
+        limit: usize,
+        is_wanted: impl Fn(&Stat) -> bool,
+    ) -> Answer<Vec<Name>> {
         let parent = self.layout.kind(kind);
         let (synced, znodes) = join!(self.client.sync(), self.client.children(&parent));
         synced?;
@@ -67,7 +67,7 @@ impl Rosters {
             let paths: Vec<_> = names.iter().map(|name| child(&parent, name)).collect();
             let stats = join_all(paths.iter().map(|path| self.client.exists(path))).await;
             for (name, stat) in names.iter().zip(stats) {
-                if stat?.is_some_and(|stat| stat.children > 0) && found.len() < limit {
+                if stat?.as_ref().is_some_and(&is_wanted) && found.len() < limit {
                     found.extend(name_of(&parent, name));
                 }
             }

@@ -17,7 +17,7 @@ use super::removal_watch::report_removal;
 use super::rosters::Rosters;
 use crate::client::{CreateMode, Watch};
 use crate::error::{Answer, Fault, session_lost};
-use crate::layout::{UNDECLARED, child, new_entry};
+use crate::layout::{UNCHANGED, UNDECLARED, child, new_entry};
 use crate::limits::check_size;
 use crate::own_entries::PlacedEntry;
 
@@ -162,6 +162,8 @@ impl Rosters {
         let Arrival { queue, index, seq: created } = arrival;
         let path = child(roster, &queue.entries()[index].name);
         self.settle_key(roster, new, &queue, index, &path).await?;
+        // A repeated attempt may come with another value than the first.
+        let value = created.filter(|_| new.limit.get() > 1).map(|_| new.value.into());
         let created = match created {
             Some(seq) => Some(seq),
             None => self.client.exists(&path).await?.map(|stat| seq(&stat)),
@@ -169,7 +171,8 @@ impl Rosters {
         let Some(ticket) = created.map(|seq| new.ticket(seq)) else { return Ok(None) };
         let blockers = queue.blockers(index, new.mode, new.limit);
         let Some(nearest) = blockers.first() else {
-            self.place(ticket, path, None);
+            self.place(ticket, path, value, None);
+            self.announce(roster, &queue, index);
             return Ok(Some(Standing::Admitted(ticket)));
         };
         let (wakeup, _) = self.own.waiting(new.nonce).ok_or_else(not_held)?;
@@ -180,8 +183,10 @@ impl Rosters {
             self.client.delete_if_exists(&path).await?;
             return Ok(Some(Standing::Withdrawn { blocked_by }));
         }
-        // With a greater limit, the waiter must watch more than one entry.
-        self.place(ticket, path, (new.limit.get() == 1).then_some(watch));
+        let to_watch = Queue::to_watch(&blockers, new.mode, new.limit);
+        let is_enough = new.limit.get() == 1 || stat.version == UNCHANGED;
+        let is_right = is_enough && to_watch.is_some_and(|listed| listed.name == nearest.name);
+        self.place(ticket, path, value, is_right.then_some(watch));
         Ok(Some(Standing::Waiting { ticket, blocked_by }))
     }
 
@@ -205,8 +210,8 @@ impl Rosters {
         Ok(())
     }
 
-    fn place(self: &Arc<Self>, ticket: Ticket, path: String, predecessor: Option<Watch>) {
-        let placed = PlacedEntry { path: path.clone(), seq: ticket.seq };
+    fn place(self: &Arc<Self>, ticket: Ticket, path: String, value: Option<Arc<[u8]>>, predecessor: Option<Watch>) {
+        let placed = PlacedEntry { path: path.clone(), seq: ticket.seq, value };
         let watch = || tokio::spawn(report_removal(Arc::downgrade(self), ticket.nonce, path)).abort_handle();
         self.own.place(ticket.nonce, placed, predecessor, watch);
     }

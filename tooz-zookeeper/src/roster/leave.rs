@@ -15,7 +15,7 @@ impl Rosters {
         self.client.check()?;
         let parent = self.layout.roster(roster);
         self.cleanup.used(&parent);
-        let Some(path) = self.find(&parent, ticket).await? else { return Ok(false) };
+        let Some(path) = self.find(&parent, ticket) else { return Ok(false) };
         self.own.set_leaving(ticket.nonce);
         let removed = self.client.delete_if_exists(&path).await?;
         self.own.forget(ticket.nonce);

@@ -59,6 +59,26 @@ impl Queue {
         conflicting
     }
 
+    /// Of the `blockers` of an entry, the one to watch. Without one the entry is the first waiter for several permits: any
+    /// change of the roster may admit it.
+    pub(super) fn to_watch<'a>(blockers: &[&'a ListedEntry], mode: Mode, limit: NonZeroU32) -> Option<&'a ListedEntry> {
+        if limit.get() == 1 {
+            return blockers.first().copied();
+        }
+        // An entry blocks as long as it is blocked itself, if its limit is not smaller.
+        let still_blocks = |at: usize, EntryName { mode: theirs, limit: greater, .. }: &EntryName| {
+            *theirs == mode && *greater >= limit && blockers.len() - 1 - at >= greater.get() as usize
+        };
+        blockers.iter().enumerate().find(|(at, listed)| still_blocks(*at, &listed.entry)).map(|(_, listed)| *listed)
+    }
+
+    /// Whether a later entry may [watch](Self::to_watch) the one at `index` until that is admitted.
+    pub(super) fn is_watched(&self, index: usize) -> bool {
+        let EntryName { mode, limit, .. } = self.0[index].entry;
+        let watches = |later: &EntryName| later.mode == mode && later.limit <= limit && later.limit.get() > 1;
+        self.0[index + 1..].iter().any(|listed| watches(&listed.entry))
+    }
+
     /// The entries before `index` with this unique key.
     pub(super) fn with_key(&self, index: usize, key: Option<&[u8]>) -> Vec<&ListedEntry> {
         let has_key = |listed: &&ListedEntry| key.is_some() && listed.entry.key.as_deref() == key;
@@ -116,6 +136,26 @@ mod tests {
         assert_eq!(numbers(&queue.blockers(3, Mode::Shared, ONE)), [2]);
         assert_eq!(numbers(&queue.blockers(1, Mode::Exclusive, ONE)), [1]);
         assert!(queue.blockers(0, Mode::Exclusive, ONE).is_empty());
+    }
+
+    #[test]
+    fn only_the_first_waiter_for_several_permits_watches_the_roster() {
+        // The number of the entry that each waiter watches, and whether a later entry may watch it.
+        let watched = |limits: &[u32]| {
+            let name = |(index, limit): (usize, &u32)| format!("x:{limit}:{index:032x}:{index:010}");
+            let queue = Queue::new("/r", limits.iter().enumerate().map(name).collect());
+            let of = |index: usize| {
+                let EntryName { mode, limit, .. } = queue.entries()[index].entry;
+                let blockers = queue.blockers(index, mode, limit);
+                let to_watch = Queue::to_watch(&blockers, mode, limit);
+                (to_watch.map(|listed| listed.entry.number), queue.is_watched(index))
+            };
+            (0..limits.len()).map(of).collect::<Vec<_>>()
+        };
+        assert_eq!(watched(&[2, 2, 2, 2]), [(None, true), (None, true), (None, true), (Some(2), false)]);
+        // An entry with a smaller limit may be blocked for longer.
+        assert_eq!(watched(&[2, 2, 1, 2]), [(None, true), (None, true), (Some(1), false), (None, false)]);
+        assert_eq!(watched(&[1, 1]), [(None, false), (Some(0), false)]);
     }
 
     #[test]

@@ -22,8 +22,9 @@ pub(super) async fn report_removal(rosters: Weak<Rosters>, nonce: Nonce, path: S
     sleep(SHORT_LIVED).await;
     loop {
         let Some(rosters) = rosters.upgrade() else { return };
-        let watch = match rosters.client.data_watched(&path, &wakeup).await {
-            Ok(Some((_, _, watch))) => watch,
+        // This watch fires only when the entry is deleted, and not when its value changes.
+        let watch = match rosters.client.children_watched(&path, &wakeup).await {
+            Ok(Some((_, watch))) => watch,
             Ok(None) => {
                 if rosters.own.forget_removed(nonce) {
                     // The receiver is gone if the session was dropped.

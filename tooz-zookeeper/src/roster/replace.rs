@@ -12,7 +12,7 @@ impl Rosters {
         self.client.check()?;
         let parent = self.layout.roster(roster);
         check_size(&parent, value)?;
-        let path = self.find(&parent, ticket).await?.ok_or_else(not_held)?;
+        let path = self.find(&parent, ticket).ok_or_else(not_held)?;
         match self.client.set_data(&path, value, None).await {
             Err(Fault::NoNode) => Err(not_held().into()),
             outcome => outcome.map(drop),

@@ -1,68 +1,105 @@
-//! Waiting for admission, by [ZooKeeper's recipe for locks](https://zookeeper.apache.org/doc/current/recipes.html#sc_recipes_Locks),
-//! which wakes only the waiters that a release may admit.
+//! Waiting for admission. A release wakes the waiter that it admits, and no other.
 //!
-//! - A waiter watches the nearest conflicting entries before its own, as many as its limit: one for a mutex.
-//! - When one of them is gone, the waiter lists the roster again. If fewer conflicting entries than its limit are left before its
+//! - With one permit, a waiter watches the nearest conflicting entry before its own, as in
+//!   [ZooKeeper's recipe for locks](https://zookeeper.apache.org/doc/current/recipes.html#sc_recipes_Locks).
+//! - With several permits, only the first waiter watches the roster, since any holder may leave. The others watch the waiter
+//!   before their own entry. When a waiter is admitted, it announces that by a change of its entry, so the next one becomes the
+//!   first.
+//! - A waiter whose watch has fired lists the roster again. If fewer conflicting entries than its limit are left before its
 //!   own, it is admitted; otherwise it watches again.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use futures_util::future::join_all;
 use tokio::sync::Notify;
+use tokio::time::sleep;
 use tooz_core::driver::support::not_held;
 use tooz_core::driver::{Roster, Ticket};
 
+use super::queue::Queue;
 use super::rosters::Rosters;
-use crate::client::{Watch, any_fired};
-use crate::error::Answer;
-use crate::layout::child;
+use crate::client::{Client, Watch, any_fired};
+use crate::error::{Answer, Fault};
+use crate::layout::{UNCHANGED, child};
+
+/// The pause before an announcement is repeated.
+const RETRY: Duration = Duration::from_millis(200);
 
 impl Rosters {
     pub(crate) async fn await_turn(&self, roster: &Roster, ticket: &Ticket) -> Answer<()> {
         self.client.check()?;
         let parent = self.layout.roster(roster);
-        let (wakeup, predecessor) = self.own.waiting(ticket.nonce).ok_or_else(not_held)?;
-        let mut predecessors = Vec::from_iter(predecessor);
+        let (wakeup, watch) = self.own.waiting(ticket.nonce).ok_or_else(not_held)?;
+        let mut watches = Vec::from_iter(watch);
         loop {
-            if !predecessors.is_empty() {
+            if !watches.is_empty() {
                 let is_gone = || self.own.placed(ticket.nonce).is_none();
-                any_fired(&wakeup, || is_gone() || predecessors.iter().any(Watch::has_fired)).await;
+                any_fired(&wakeup, || is_gone() || watches.iter().any(Watch::has_fired)).await;
             }
-            match self.watch_predecessors(&parent, ticket, &wakeup).await? {
-                Some(watches) => predecessors = watches,
+            match self.watch_turn(&parent, ticket, &wakeup).await? {
+                Some(new) => watches = new,
                 None => return Ok(()),
             }
         }
     }
 
     /// Returns `None` if the entry is admitted, and no watches if the roster has changed meanwhile.
-    ///
-    /// With a limit above one, any of the watched entries may be the one whose leave admits the waiter. Entries before those
-    /// need no watch.
-    async fn watch_predecessors(
-        &self,
-        roster: &str,
-        ticket: &Ticket,
-        wakeup: &Arc<Notify>,
-    ) -> Answer<Option<Vec<Watch>>> {
-        let queue = self.list(roster).await?;
+    async fn watch_turn(&self, roster: &str, ticket: &Ticket, wakeup: &Arc<Notify>) -> Answer<Option<Vec<Watch>>> {
+        let (queue, of_roster) = if ticket.limit.get() == 1 {
+            (self.list(roster).await?, None)
+        } else {
+            let listed = self.client.children_watched(roster, wakeup).await?;
+            let (names, watch) = listed.ok_or_else(not_held)?;
+            (Queue::new(roster, names), Some(watch))
+        };
         let index = queue.find(ticket.nonce).ok_or_else(not_held)?;
         let blockers = queue.blockers(index, ticket.mode, ticket.limit);
         if blockers.is_empty() {
+            self.announce(roster, &queue, index);
             return Ok(None);
         }
-        let nearest = blockers.into_iter().take(ticket.limit.get() as usize);
-        let watching = nearest.map(|listed| {
-            let path = child(roster, &listed.name);
-            async move { self.client.data_watched(&path, wakeup).await }
+        let Some(listed) = Queue::to_watch(&blockers, ticket.mode, ticket.limit) else {
+            return Ok(Some(Vec::from_iter(of_roster)));
+        };
+        Ok(Some(match self.client.data_watched(&child(roster, &listed.name), wakeup).await? {
+            None => Vec::new(),
+            Some((_, stat, watch)) if stat.version == UNCHANGED => vec![watch],
+            // It may have announced its admission since the listing. The event that admitted it has fired the watch on the roster.
+            Some((_, _, watch)) => of_roster.into_iter().chain([watch]).collect(),
+        }))
+    }
+
+    /// Tells a later entry that may wait for that, in the background, that the entry at `index` is admitted.
+    pub(super) fn announce(&self, roster: &str, queue: &Queue, index: usize) {
+        if !queue.is_watched(index) {
+            return;
+        }
+        let own = &queue.entries()[index];
+        let (client, path) = (self.client.clone(), child(roster, &own.name));
+        let value = self.own.placed(own.entry.nonce).and_then(|placed| placed.value);
+        self.client.spawn(async move {
+            // Another failure means that the entry or the session has ended, which wakes the later entry as well.
+            while let Err(fault) = change_version(&client, &path, value.clone()).await
+                && fault.is_retryable()
+            {
+                sleep(RETRY).await;
+            }
         });
-        let mut watches = Vec::new();
-        for answer in join_all(watching).await {
-            match answer? {
-                Some((_, _, watch)) => watches.push(watch),
-                None => return Ok(Some(Vec::new())),
+    }
+}
+
+/// Changes the data version of an entry that entered with `value`, if that is known. Its value stays the same.
+async fn change_version(client: &Client, path: &str, mut value: Option<Arc<[u8]>>) -> Answer<()> {
+    let mut version = UNCHANGED;
+    loop {
+        if let Some(value) = value {
+            match client.set_data(path, &value, Some(version)).await {
+                // The value was replaced before or at this moment, or this is a repetition.
+                Err(Fault::BadVersion) => {}
+                changed => return changed.map(drop),
             }
         }
-        Ok(Some(watches))
+        let (data, stat) = client.data(path).await?;
+        (value, version) = (Some(data.into()), stat.version);
     }
 }

@@ -17,7 +17,7 @@ struct Batch {
 
 /// The nonces that are to be withdrawn, by roster.
 #[derive(Debug, Default)]
-pub(super) struct Withdrawals(Mutex<HashMap<String, Batch>>);
+pub(crate) struct Withdrawals(Mutex<HashMap<String, Batch>>);
 
 impl Withdrawals {
     /// Adds a nonce. The caller locks the returned mutex and then removes what is still [pending](Self::pending).

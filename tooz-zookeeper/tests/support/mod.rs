@@ -9,13 +9,13 @@ use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::task::{AbortHandle, JoinSet};
+use tokio::task::{AbortHandle, JoinHandle, JoinSet};
 use tokio::time::{sleep, timeout};
 use tooz_conformance::{Context, Failure, Harness};
 use tooz_core::driver::{
     IfBlocked, Key, Kind, Mode, NewEntry, Nonce, Roster, Session, SessionOptions, Standing, Ticket,
 };
-use tooz_core::{Name, Result};
+use tooz_core::{ErrorKind, Name, Result};
 
 /// The client crate that the variable `TOOZ_TEST_ZOOKEEPER_CLIENT` names; the feature `tls` adds zookeeper-client.
 fn client() -> String {
@@ -73,6 +73,11 @@ impl Client {
         Ok(Self { session, renewing: renewing.abort_handle() })
     }
 
+    /// From now on the session sends nothing by itself.
+    pub(crate) fn stop_renewing(&mut self) {
+        self.renewing.abort();
+    }
+
     /// Enters and must be admitted.
     pub(crate) async fn hold(&self, roster: &Roster) -> Result<Ticket> {
         match self.session.enter(roster, exclusive()).await? {
@@ -81,21 +86,73 @@ impl Client {
         }
     }
 
-    /// Enters, must wait, and waits in the background.
-    pub(crate) async fn wait(&self, roster: &Roster) -> Result<tokio::task::JoinHandle<Result<()>>> {
-        let ticket = match self.session.enter(roster, exclusive()).await? {
-            Standing::Waiting { ticket, .. } => ticket,
-            other => panic!("the entry should wait, but it is {other:?}"),
+    /// Enters, and waits in the background.
+    pub(crate) async fn wait(&self, roster: &Roster) -> Result<JoinHandle<Result<()>>, Failure> {
+        Ok(Waiter::enter(self, roster, exclusive()).await?.turn)
+    }
+}
+
+/// An entry, and a task that waits for its admission.
+pub(crate) struct Waiter {
+    pub(crate) session: Arc<dyn Session>,
+    pub(crate) ticket: Ticket,
+    pub(crate) turn: JoinHandle<Result<()>>,
+}
+
+impl Waiter {
+    pub(crate) async fn enter(client: &Client, roster: &Roster, entry: NewEntry<'_>) -> Result<Self, Failure> {
+        let ticket = match client.session.enter(roster, entry).await? {
+            Standing::Admitted(ticket) | Standing::Waiting { ticket, .. } => ticket,
+            other => panic!("the entry should be in the queue, but it is {other:?}"),
         };
-        let (session, roster) = (self.session.clone(), roster.clone());
-        Ok(tokio::spawn(async move {
+        let (session, waited) = (client.session.clone(), roster.clone());
+        let turn = tokio::spawn(async move {
             loop {
-                match session.await_turn(&roster, &ticket).await {
+                match session.await_turn(&waited, &ticket).await {
                     Err(error) if error.is_retryable() => sleep(Duration::from_millis(50)).await,
                     outcome => return outcome,
                 }
             }
-        }))
+        });
+        Ok(Self { session: client.session.clone(), ticket, turn })
+    }
+
+    /// A second attempt, after the first had no answer, may return false.
+    pub(crate) async fn leave(&self, roster: &Roster) -> Result<(), Failure> {
+        at_last("leave", || self.session.leave(roster, &self.ticket)).await?;
+        Ok(())
+    }
+
+    /// Leaves the queue in one of three ways.
+    pub(crate) async fn remove_by(&self, roster: &Roster, way: usize, other: &Arc<dyn Session>) -> Result<(), Failure> {
+        match way % 9 {
+            0 => drop(at_last("evict", || other.evict(roster, self.ticket.seq)).await?),
+            3 => at_last("withdraw", || self.session.withdraw(roster, self.ticket.nonce)).await?,
+            _ => self.leave(roster).await?,
+        }
+        Ok(())
+    }
+
+    /// Leaves the queue while it waits, in one of three ways.
+    pub(crate) async fn remove_entry_by(
+        self,
+        roster: &Roster,
+        way: usize,
+        other: &Arc<dyn Session>,
+    ) -> Result<(), Failure> {
+        self.remove_by(roster, way, other).await?;
+        let outcome = soon("the end of the wait", self.turn).await.expect("the task does not panic");
+        assert_eq!(outcome.err().map(|error| error.kind()), Some(ErrorKind::NotHeld));
+        Ok(())
+    }
+
+    pub(crate) async fn is_admitted(&mut self) -> Result<(), Failure> {
+        Ok(soon("the turn", &mut self.turn).await.expect("the task does not panic")?)
+    }
+
+    pub(crate) async fn is_not_admitted(&self, why: &str) {
+        sleep(Duration::from_millis(200)).await;
+        assert!(!self.turn.is_finished(), "it was admitted {why}");
     }
 }
 
@@ -156,6 +213,11 @@ pub(crate) async fn four_letters(address: &str, command: &str) -> std::io::Resul
 /// How many znodes a server has.
 pub(crate) async fn znodes(address: &str) -> std::io::Result<u64> {
     counted(address, "zk_znode_count").await
+}
+
+/// How many requests a server has carried out, without commands such as this one.
+pub(crate) async fn requests(address: &str) -> std::io::Result<u64> {
+    Ok(counted(address, "zk_cnt_readlatency").await? + counted(address, "zk_cnt_updatelatency").await?)
 }
 
 /// One of the numbers that a server reports about itself.

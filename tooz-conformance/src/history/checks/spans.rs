@@ -80,7 +80,7 @@ pub fn spans(history: &History) -> Vec<Span> {
     for event in &history.events {
         let at = event.at;
         if let Act::Fault(fault) = &event.act
-            && fault.kind() == FaultKind::KillClient
+            && matches!(fault.kind(), FaultKind::KillClient | FaultKind::RestartClients)
         {
             let killed = |span: &&mut Span| span.ending == Ending::Open && fault.hits(span.id.0);
             spans.values_mut().filter(killed).for_each(|span| span.end(at, Ending::Killed));

@@ -25,7 +25,7 @@ pub(super) async fn join_and_leave(client: &mut SimulatedClient) {
             Some((op, membership)) => stay(client, op, membership).await.map(|membership| (op, membership)),
         };
         let pause = client.rng.random_range(0.0..0.03);
-        sleep(client.ttl().mul_f64(pause)).await;
+        sleep(client.ttl().mul_f64(pause) * client.plan.slowness()).await;
     }
     sleep_until(client.recorder.instant(client.plan.over)).await;
     drop(membership);

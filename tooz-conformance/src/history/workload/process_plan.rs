@@ -27,3 +27,10 @@ pub struct ProcessPlan {
     /// Whether the clock is that of the host.
     pub real_time: bool,
 }
+
+impl ProcessPlan {
+    /// How many times longer clients pause than those of a process with few clients, so that many do not overload a machine.
+    pub(super) fn slowness(&self) -> u32 {
+        u32::try_from(self.clients.len()).unwrap_or(u32::MAX).saturating_sub(2).max(1)
+    }
+}

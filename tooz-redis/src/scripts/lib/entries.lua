@@ -68,49 +68,57 @@ local function dequeue(roster, place)
   redis.call('ZREM', roster .. ':limits', place)
 end
 
--- Notifies the waiting entries that have become admitted, at most 100 in one call. Returns whether there may be more of them:
--- then the roster is due at once among the sessions, see sessions.lua. Entries with a smaller limit may have to be passed
--- over. The walk ends where so many exclusive entries precede that no limit admits a later one.
+-- How many entries one call removes at most, and how many waiting entries it examines after a removal.
+local LIMIT = 50
+
+-- Has the next script that reaps admit the entries of a roster, after the sessions that are over have been removed; see
+-- sessions.lua. Returns false if a full server refuses it.
+local function admit_later(roster)
+  return type(redis.pcall('ZADD', space .. 'sessions', clock() - 1, roster)) == 'number'
+end
+
+-- Notifies the waiting entries that have become admitted. Returns how many it has examined, and whether there may be more of
+-- them, which are notified later. Entries with a smaller limit may have to be passed over. The walk ends where so many
+-- exclusive entries precede that no limit admits a later one.
 local function admit(roster)
   local greatest = tonumber(redis.call('ZREVRANGE', roster .. ':limits', 0, 0, 'WITHSCORES')[2])
+  if not greatest then return 0 end
   local passed = 0
-  for _ = 1, greatest and 100 or 0 do
+  for examined = 1, LIMIT do
     local place = redis.call('ZRANGE', roster .. ':waiting', passed, passed)[1]
-    if not place then return end
+    if not place then return examined end
     local entry = find_at(roster, place)
     local exclusive, shared = count_before(roster, '(' .. string.match(place, '^%d+'))
     if not entry then
       dequeue(roster, place)
     elseif exclusive >= greatest then
-      return
+      return examined
     elseif exclusive + (entry.mode == 'x' and shared or 0) < entry.limit then
       dequeue(roster, place)
       notify(entry, 'admitted')
     else
       passed = passed + 1
     end
-    if entry and entry.mode == 'x' and exclusive + 1 >= greatest then return end
+    if entry and entry.mode == 'x' and exclusive + 1 >= greatest then return examined end
   end
-  if not greatest or passed == 100 then return end
-  redis.pcall('ZADD', space .. 'sessions', 0, roster)
-  return true
+  return LIMIT, passed < LIMIT and admit_later(roster)
 end
 
--- Whether entries wait in a roster.
-local function has_waiting(roster) return redis.call('EXISTS', roster .. ':waiting') == 1 end
-
--- Removes an entry, notifies the entries that this admits and the clients that follow. `change` is 'left', or 'replaced' if
--- another entry takes its place in the same step. Returns whether there may be more entries to be notified. It depends on no
--- command that a full server refuses.
-local function remove(entry, waiting, change)
+-- Removes an entry, and notifies the clients that follow. `change` is 'left', or 'replaced' if another entry takes its place in
+-- the same step. Returns whether other entries wait, which `admit` then has to look at. It depends on no command that a full
+-- server refuses.
+local function remove(entry, change)
   local roster = entry.roster
   redis.call('ZREM', roster .. suffixes[entry.mode], entry.record)
   redis.call('HDEL', session_key(entry.session) .. ':entries', entry.nonce .. ' ' .. roster)
   if entry.key then redis.call('HDEL', roster .. ':keys', entry.key) end
   unlist_if_empty(roster)
   publish_roster(roster, change or 'left', entry.seq)
-  if waiting then
-    dequeue(roster, table.concat({ entry.seq, entry.mode, entry.limit }, ' '))
-    return admit(roster)
-  end
+  dequeue(roster, table.concat({ entry.seq, entry.mode, entry.limit }, ' '))
+  return redis.call('EXISTS', roster .. ':waiting') == 1
+end
+
+-- Removes an entry and notifies the entries that this admits. Returns whether there may be more of these.
+local function remove_and_admit(entry, change)
+  return remove(entry, change) and select(2, admit(entry.roster))
 end

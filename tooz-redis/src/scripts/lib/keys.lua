@@ -22,11 +22,15 @@ local function is_declared(roster)
   return redis.call('SISMEMBER', space .. 'declared:' .. kind, name)
 end
 
--- Takes a roster that has no entry any more from the list.
+-- The name of a roster or topic in the list of those in use: `kind:name`.
+local function listed_name(key) return string.sub(key, #space + 1) end
+
+-- Takes a roster from the list.
+local function unlist(roster) redis.pcall('ZREM', space .. 'names', listed_name(roster)) end
+
+-- Takes a roster from the list that has no entry any more.
 local function unlist_if_empty(roster)
-  if redis.call('EXISTS', roster, roster .. ':shared', roster .. ':members') > 0 then return end
-  local kind, name = kind_and_name(roster)
-  redis.pcall('ZREM', space .. 'rosters:' .. kind, name)
+  if redis.call('EXISTS', roster, roster .. ':shared', roster .. ':members') == 0 then unlist(roster) end
 end
 
 -- Notifies the clients that read a topic.
@@ -37,6 +41,9 @@ local function microseconds()
   local time = redis.call('TIME')
   return time[1] .. string.sub('00000' .. time[2], -6)
 end
+
+-- The clock in milliseconds.
+local function clock() return math.floor(microseconds() / 1000) end
 
 -- Publishes a change of a roster to the clients that follow it: the version before it, the version after it, the change. These
 -- clients keep the version alive; without it there are none. No version is used twice, even if the server has lost the last
@@ -53,8 +60,7 @@ end
 -- Notifies the clients that watch the names in use of a new one.
 local function publish_name() publish_roster(space .. 'names:new', 'declared', '1') end
 
--- Adds a roster to the list of rosters with entries.
-local function list(roster)
-  local kind, name = kind_and_name(roster)
-  if redis.call('ZADD', space .. 'rosters:' .. kind, 0, name) == 1 then publish_name() end
+-- Adds a roster or topic to the list of those in use.
+local function list(key)
+  if redis.call('ZADD', space .. 'names', 0, listed_name(key)) == 1 then publish_name() end
 end
