@@ -22,7 +22,7 @@ pub(super) struct Connection {
     pub(super) fred: Fred,
     task: Mutex<ConnectHandle>,
     failures: Mutex<Failures>,
-    /// It is being made again, whoever of those that share it has asked for that.
+    /// It is being made again. Several sessions that share it may ask for that at the same time.
     is_reconnecting: Arc<AtomicBool>,
 }
 
