@@ -3,6 +3,8 @@
 use tooz::ServiceUrl;
 
 use super::super::check::Check;
+#[cfg(feature = "postgres")]
+use super::postgres;
 use super::{etcd, redis, zookeeper};
 
 /// How to ask a server, by its address.
@@ -10,6 +12,8 @@ enum Product {
     Redis,
     Etcd,
     ZooKeeper,
+    #[cfg(feature = "postgres")]
+    Postgres,
 }
 
 /// Examines each server of the URL.
@@ -18,7 +22,9 @@ pub(in crate::doctor) async fn examine(url: &ServiceUrl) -> Vec<Check> {
         "redis" | "valkey" | "redis-cluster" | "valkey-cluster" => (Product::Redis, 6379),
         "etcd" | "etcd3+http" => (Product::Etcd, 2379),
         "zookeeper" | "zk" | "kazoo" => (Product::ZooKeeper, 2181),
-        "file" | "postgres" | "postgresql" => return Vec::new(),
+        #[cfg(feature = "postgres")]
+        "postgres" | "postgresql" => (Product::Postgres, 5432),
+        "file" => return Vec::new(),
         scheme => return vec![Check::ok("server", format!("settings are not examined over {scheme}://"))],
     };
     let mut checks = Vec::new();
@@ -28,6 +34,8 @@ pub(in crate::doctor) async fn examine(url: &ServiceUrl) -> Vec<Check> {
             Product::Redis => redis::examine(&address, url).await,
             Product::Etcd => etcd::examine(&address).await,
             Product::ZooKeeper => zookeeper::examine(&address).await,
+            #[cfg(feature = "postgres")]
+            Product::Postgres => postgres::examine(host, url).await,
         };
         checks.extend(found.unwrap_or_else(|error| {
             vec![Check::warn(format!("server {address}"), error.to_string(), "its settings were not examined")]

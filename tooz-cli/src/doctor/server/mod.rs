@@ -2,6 +2,8 @@
 
 mod etcd;
 mod examine;
+#[cfg(feature = "postgres")]
+mod postgres;
 mod redis;
 mod resp;
 mod wire;
