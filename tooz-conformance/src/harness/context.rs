@@ -72,6 +72,11 @@ impl Context {
         deployment.ok_or_else(|| Failure::new("the trial has no server of its own: it must ask for Needs::OWN_SERVER"))
     }
 
+    /// Whether notifications of the servers may be lost while their connections go on.
+    pub(crate) fn may_lose_notifications(&self) -> bool {
+        self.backend.deployment.as_ref().is_some_and(Deployment::may_lose_notifications)
+    }
+
     /// What the servers have done since they started; `None` if they or their product do not tell.
     pub(crate) async fn statistics(&self) -> Result<Option<Statistics>, Failure> {
         match &self.backend.deployment {

@@ -72,6 +72,7 @@ pub(crate) struct BackendEnvironment {
     context: Context,
     faults: Faults,
     is_proxied: bool,
+    loses_notifications: bool,
     /// Whether the host of a client process can be suspended.
     suspends: bool,
     /// Whether the driver says that the servers keep their data over a restart.
@@ -107,10 +108,12 @@ impl BackendEnvironment {
     /// Injects faults of servers only if the trial has its own servers.
     pub(crate) async fn new(context: Context, faults: Faults) -> Result<Self, Failure> {
         let is_proxied = context.proxied().await.is_ok();
+        let loses_notifications = is_proxied && context.may_lose_notifications();
         let keeps_data = context.info()?.characteristics.contains(&Characteristic::Sequential);
         let records = tempfile::Builder::new().prefix("tooz-history-").tempdir()?;
         let suspends = can_suspend();
-        Ok(Self { context, faults, is_proxied, suspends, keeps_data, records, state: Mutex::default() })
+        let state = Mutex::default();
+        Ok(Self { context, faults, is_proxied, loses_notifications, suspends, keeps_data, records, state })
     }
 
     /// A backup needs data that outlives the server.
@@ -244,7 +247,7 @@ impl Environment for BackendEnvironment {
         if self.faults == Faults::Restarts {
             return [F::RestartClients, F::RestartClients]
                 .into_iter()
-                .chain(self.is_proxied.then_some(F::LoseNotifications))
+                .chain(self.loses_notifications.then_some(F::LoseNotifications))
                 .collect();
         }
         let mut kinds = vec![F::KillClient, F::FreezeClient, F::Remove, F::Fork, F::Neighbour];
@@ -253,6 +256,8 @@ impl Environment for BackendEnvironment {
         }
         if self.is_proxied {
             kinds.extend([F::Partition, F::Cut, F::BlackHole, F::DropReplies, F::Hold, F::CutReply, F::Delay]);
+        }
+        if self.loses_notifications {
             kinds.push(F::LoseNotifications);
         }
         if self.faults == Faults::Servers {

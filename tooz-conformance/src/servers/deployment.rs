@@ -140,6 +140,10 @@ impl Deployment {
         Ok(Some(try_join_all(nodes.map(|node| read(node.health_port()))).await?.into_iter().sum()))
     }
 
+    pub(crate) fn may_lose_notifications(&self) -> bool {
+        self.spec.product.may_lose_notifications
+    }
+
     /// Kills every node at the same moment.
     ///
     /// # Errors

@@ -20,6 +20,7 @@ pub static PRODUCT: Product = Product {
     local_image: Some("tooz-test/redis:bookworm"),
     package: Some("redis-server"),
     statistics: Some(|port| statistics::redis(port).boxed()),
+    may_lose_notifications: true,
     ..Product::new("redis", &["redis-server", "valkey-server"], |port| version(port).boxed())
 };
 
@@ -29,6 +30,7 @@ pub static VALKEY: Product = Product {
     local_image: Some("tooz-test/valkey:trixie"),
     package: Some("valkey-server"),
     statistics: Some(|port| statistics::redis(port).boxed()),
+    may_lose_notifications: true,
     ..Product::new("valkey", &["valkey-server"], |port| version(port).boxed())
 };
 

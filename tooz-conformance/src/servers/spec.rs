@@ -43,6 +43,9 @@ pub struct Product {
     /// Asks a running node for what it has done, so that `cargo bench -- --only scale` and
     /// [`Harness::with_scale_trials`](crate::Harness::with_scale_trials) count requests.
     pub statistics: Option<ReadStatistics>,
+    /// Whether the server may lose a notification while its connection goes on, as the publish/subscribe of Redis may. The
+    /// histories then lose some, too.
+    pub may_lose_notifications: bool,
 }
 
 impl Product {
@@ -62,6 +65,7 @@ impl Product {
             stop_signal: TERM,
             version,
             statistics: None,
+            may_lose_notifications: false,
         }
     }
 }
