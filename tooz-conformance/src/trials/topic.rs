@@ -15,6 +15,7 @@ trials! { "topic"
     earliest_begins_with_the_oldest,
     after_resumes_without_loss_or_repetition,
     subscribers_see_one_order,
+    a_reader_that_catches_up_again_and_again_misses_nothing,
     a_subscriber_that_fell_behind_gets_one_gap_error,
     next_goes_on_after_it_was_dropped,
     closing_the_coordinator_ends_the_subscription,
@@ -121,6 +122,34 @@ async fn subscribers_see_one_order(context: Context) -> Result<(), Failure> {
         let sent = seen[0].iter().filter(|(_, text)| text.starts_with(sender)).map(|(_, text)| text.clone());
         ensure!(sent.eq((0..40).map(|number| format!("{sender}{number}"))), "{sender} is out of order");
     }
+    Ok(())
+}
+
+/// Each subscription reads a few messages of the past and soon meets the end, while messages are published there.
+async fn a_reader_that_catches_up_again_and_again_misses_nothing(context: Context) -> Result<(), Failure> {
+    const MESSAGES: usize = 400;
+    let (a, b) = with_topics(&context).await?;
+    let publish = async {
+        for number in 0..MESSAGES {
+            a.topic("t").publish(number.to_string().as_bytes()).await?;
+        }
+        Ok::<_, Failure>(())
+    };
+    let read = async {
+        let (mut seen, mut start) = (Vec::new(), StartAt::Earliest);
+        while seen.len() < MESSAGES {
+            let mut subscription = b.topic("t").subscribe(start).await?;
+            for _ in 0..(1 + seen.len() % 7).min(MESSAGES - seen.len()) {
+                seen.push(next(&mut subscription).await?.1);
+            }
+            start = StartAt::After(subscription.position());
+        }
+        Ok::<_, Failure>(seen)
+    };
+    let (published, seen) = tokio::join!(publish, read);
+    published?;
+    let expected = (0..MESSAGES).map(|number| number.to_string()).collect::<Vec<_>>();
+    ensure!(seen? == expected, "a message was missed, or read twice");
     Ok(())
 }
 
