@@ -10,8 +10,8 @@
 //!
 //! # Events
 //!
-//! State changes of the session, elections, resignations and losses have the level `info`, the loss of a session `warn`.
-//! Everything else has the level `debug`, such as admissions, failed renewals and repeated requests.
+//! State changes of the session, elections, resignations and losses have the level `info`; the loss of a session has the
+//! level `warn`. All others, such as admissions, failed renewals and repeated requests, have the level `debug`.
 //!
 //! # Metrics
 //!

@@ -61,7 +61,7 @@ pub trait Session: Debug + Send + Sync + 'static {
         0
     }
 
-    /// Extends the life of the session and its entries to one TTL after a moment that is not before this call, or to its
+    /// Extends the life of the session and its entries by one TTL, counted from this call or later, or until its
     /// [`expiry`](Self::expiry).
     ///
     /// R9: it takes one request, however many entries the session has. It is idempotent.
@@ -143,7 +143,7 @@ pub trait Session: Debug + Send + Sync + 'static {
     /// The backend or the driver remembers the nonce as long as a request that this session sent before may still
     /// arrive. A time limit is sufficient if it exceeds the longest delay of a request; a bounded buffer
     /// ([`Tombstones`](super::support::Tombstones)) is sufficient if its capacity exceeds the number of requests that
-    /// the session has under way. With the session, its tombstones may go.
+    /// the session has under way. The tombstones may be dropped with the session.
     ///
     /// **Idempotence:** a second call changes nothing.
     ///
@@ -184,8 +184,8 @@ pub trait Session: Debug + Send + Sync + 'static {
     /// Follows the roster: a snapshot first, then each change; see [`Follow::next`]. Sends nothing by itself.
     ///
     /// R19: the updates agree with what `snapshot` would return. Core has one follower for each roster that is watched,
-    /// however many watchers there are in the process. For a new watcher it begins another one, whose snapshot is newer
-    /// than everything that was done before, and then drops the former. Dropping a follower frees what belongs to it.
+    /// however many watchers there are in the process. When a watcher is added, core begins a new follower, whose
+    /// snapshot includes all earlier changes, and then drops the old one. Dropping a follower frees its resources.
     ///
     /// Provided: reads snapshots, so every change costs every client a read of the whole roster. A driver overrides it
     /// to send only what has changed.
@@ -196,7 +196,7 @@ pub trait Session: Debug + Send + Sync + 'static {
     /// Waits until the entry of the ticket is admitted. Returns immediately if it already is.
     ///
     /// R20: before it returns, the driver knows from the backend that the entry was in the roster when the last blocking
-    /// entry had left. It has read the roster since, or it was notified of removals in an order on which it can rely.
+    /// entry had left. It has read the roster since then, or the backend has reported the removals in a reliable order.
     ///
     /// **Cancel safety:** complete. The entry keeps its position, and a later call continues to wait.
     ///
@@ -260,8 +260,8 @@ pub trait Session: Debug + Send + Sync + 'static {
     /// `SessionLost`, `Unavailable`.
     async fn rosters(&self, kind: Kind, after: Option<&Name>, limit: usize) -> Result<Vec<Name>>;
 
-    /// Calls `changed` as soon as it watches the namespace, and again whenever a name comes into use. It returns only an
-    /// error.
+    /// Calls `changed` as soon as it watches the namespace, and again whenever a name comes into use. It returns only on
+    /// an error.
     ///
     /// R29: a name comes into use when a roster without entries gets one, when a roster is declared, and with the first
     /// message of a topic. A listing that begins after the call of `changed` contains the name. One call may stand for

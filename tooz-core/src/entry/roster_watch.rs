@@ -43,7 +43,7 @@ struct WatchPosition {
 #[derive(Debug)]
 pub(crate) struct RosterUpdate {
     pub(crate) state: RosterState,
-    /// Whether the watch was interrupted before this state, so that changes which cancelled out may have gone unseen.
+    /// Whether the watch was interrupted before this state. Changes that cancelled each other out may be missing then.
     pub(crate) interrupted: bool,
     /// Whether the seqs of this state are not comparable with those of earlier states.
     pub(crate) new_history: bool,

@@ -91,7 +91,7 @@ impl Member {
         self.seq
     }
 
-    /// Fails for no entry: a nonce is a valid name.
+    /// Fails for no entry: if the id is unreadable, the text of the nonce, which is a valid name, takes its place.
     pub(super) fn read(entry: &Entry) -> Result<Self> {
         let id = Name::new(entry.key.as_deref().unwrap_or_default());
         let value = entry.value.split_first_chunk::<8>();

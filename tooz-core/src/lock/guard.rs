@@ -113,7 +113,7 @@ impl Guard {
         self.release_shared().await
     }
 
-    /// As [`release`](Self::release), if others still have a reference. For them the guard is lost.
+    /// As [`release`](Self::release), while others may still have a reference. For them the guard is lost.
     pub(crate) async fn release_shared(&self) -> Result<()> {
         self.entry.release().await.map_err(|error| error.with_operation("release"))
     }

@@ -29,7 +29,7 @@ struct Node {
 #[derive(Debug)]
 pub(crate) enum Difference {
     Entered(Arc<Entry>),
-    /// Carries the entry as it was last.
+    /// Carries the entry with its last value.
     Left(Arc<Entry>),
     /// Carries the entry with its new value.
     Replaced(Arc<Entry>),
@@ -57,7 +57,7 @@ impl EntryTree {
         entries
     }
 
-    /// Adds the entry, in place of the one with its seq.
+    /// Adds the entry. Replaces an entry with the same seq.
     pub(crate) fn insert(&mut self, entry: Entry) {
         let (before, _, after) = self.split(entry.seq);
         let node = Self::node(Arc::new(entry), Self::default(), Self::default());
@@ -128,7 +128,7 @@ impl EntryTree {
 }
 
 impl Node {
-    /// Whether this node is nearer to the root wherever both are in one tree.
+    /// Whether this node is above the other one in every tree that contains both.
     fn is_above(&self, other: &Self) -> bool {
         let rank = |node: &Self| (priority(node.entry.seq), node.entry.seq);
         rank(self) > rank(other)

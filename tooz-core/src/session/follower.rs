@@ -3,9 +3,9 @@
 //!
 //! - One task receives the updates of the driver, applies them to the state of the roster, and publishes each new state
 //!   through one watch channel. A watcher that lags finds the newest state there.
-//! - A new watcher must see what was done before it began. It requests a new round: the task begins to follow anew, and
-//!   the snapshot with which the driver begins is read after the request. Requests that come meanwhile share a round.
-//! - The task begins anew, too, when the backend was not available. Any other error ends it: the watchers that wait
+//! - A new watcher must see what was done before it began. It requests a new round: the task begins to follow anew, with
+//!   a snapshot that is read after the request. Requests that arrive before the round begins share it.
+//! - The task also begins anew when the backend was not available. Any other error ends it: the watchers that wait
 //!   receive the error once, and the next watcher starts a new follower.
 
 use std::sync::Arc;
@@ -167,7 +167,7 @@ impl FollowerTask {
         self.publisher.send_if_modified(|published| {
             let has_changed = published.state.apply(update);
             published.generation += u64::from(has_changed);
-            // The first state is news even if the roster is empty.
+            // The first state counts as a change even if the roster is empty.
             if published.round == 0 {
                 published.generation = 1;
             }

@@ -1,4 +1,4 @@
-//! Whether a session is alive: here the loss of a lock, a leadership or a membership is decided.
+//! Decides whether a session is alive, and so when a lock, a leadership or a membership is lost.
 //!
 //! - A session is alive until the backend reports its end, the coordinator closes it, or its deadline passes.
 //! - The deadline is the time at which the last successful renewal was *sent*, plus the TTL, less a tenth of the TTL.
@@ -46,8 +46,8 @@ impl Liveness {
         self.process
     }
 
-    /// Records that the renewal sent at `sent` has succeeded. By what the driver knows, the backend may end the session at
-    /// `expiry`.
+    /// Records that the renewal sent at `sent` has succeeded. `expiry` is when the backend may end the session, if the
+    /// driver knows that this is earlier than usual.
     pub(crate) fn renewed(&self, sent: Moment, expiry: Option<Moment>) {
         self.deadline.extend(sent, expiry);
     }
@@ -162,7 +162,7 @@ impl Deadline {
         self.get().is_some_and(Moment::has_passed)
     }
 
-    /// Waits for the deadline as it is now, unless the host is suspended in between; never returns without one.
+    /// Waits for the present deadline, on a clock that stops during a suspend. Without a deadline it never returns.
     async fn passed(&self) {
         match self.get() {
             Some(deadline) => sleep_until(deadline.as_instant()).await,
