@@ -57,7 +57,7 @@ async fn fails(case: &str, words: &str) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Takes the processor away from the trial, which then fails, in the first `times` runs.
+/// In the first `times` runs, starves the trial of processor time and fails it.
 async fn starve(times: usize) -> Result<(), Failure> {
     static RUNS: AtomicUsize = AtomicUsize::new(0);
     if RUNS.fetch_add(1, Ordering::SeqCst) >= times {

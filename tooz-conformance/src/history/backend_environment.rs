@@ -48,7 +48,7 @@ pub(crate) async fn play_role(context: ChildContext) -> Result<(), Failure> {
     Ok(())
 }
 
-/// How long after the end of the run a copy of a client process may take to end.
+/// How long a copy of a client process may take to end after the run.
 const RELUCTANCE: Duration = Duration::from_secs(5);
 
 #[derive(Debug, Serialize, Deserialize)]

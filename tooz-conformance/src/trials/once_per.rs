@@ -1,4 +1,4 @@
-//! A job that runs once in a period over all clients, also if the client that ran it crashes.
+//! A job that runs once in a period over all clients, even if the client that ran it crashes.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};

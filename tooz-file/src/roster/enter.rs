@@ -18,7 +18,7 @@ use crate::db::transaction::Transaction;
 use crate::error::{Fault, Outcome};
 use crate::process::state::{OwnEntry, State};
 
-/// How many of the entries that block a new one are checked for a dead owner. Peers that watch the owner check it too.
+/// How many of the entries that block a new one are checked for a dead owner. The peers that watch an owner check it, too.
 const CHECKED: usize = 16;
 
 /// A [`NewEntry`] that owns its data, so that it can wait in a queue.

@@ -13,7 +13,7 @@ use crate::history::event::{Act, Event, History, Op};
 /// The time of one history of the server.
 #[derive(Clone, Copy, Debug)]
 struct Era {
-    /// When the server that had the history before ended; 0 for the first.
+    /// When the server of the previous history ended; 0 for the first history.
     replaced: u64,
     /// When the server was certainly serving.
     from: u64,
@@ -53,7 +53,7 @@ fn part(history: &History, era: Era) -> History {
     let window = era.from..=era.to;
     let asked_within: BTreeSet<(Client, Op)> = asked(history, |at| window.contains(&at));
     let began_publishing: BTreeSet<&str> = payloads(history, |at| window.contains(&at));
-    // Observers may still see the server of before until their sessions have ended.
+    // Observers may still see the old server until their sessions have ended.
     let observers_from = if era.replaced == 0 { 0 } else { era.from.saturating_add(nanos(history.timing.settling())) };
     let mut resumed: BTreeSet<Client> = BTreeSet::new();
     let belongs = |event: &&Event| match &event.act {
@@ -64,7 +64,7 @@ fn part(history: &History, era: Era) -> History {
             }
             belongs
         }
-        // What a reader had received from the server of before comes before its gap.
+        // A reader returns what it had received from the old server before it reports the gap.
         Act::Read(..) => {
             (era.replaced..=era.to).contains(&event.at) && (era.replaced == 0 || resumed.contains(&event.client))
         }

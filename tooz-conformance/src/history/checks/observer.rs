@@ -39,7 +39,7 @@ pub(super) fn check(history: &History) -> Vec<Violation> {
     found
 }
 
-/// The run itself leads at the end, and each observer must know if it had a TTL for that.
+/// The run itself leads at the end. Each observer must report that, if it had a TTL of time to do so.
 pub(super) fn check_end(history: &History) -> Vec<Violation> {
     let leads = history.events.iter().find_map(|event| match event.act {
         Act::Leads(term) => Some((event.at, term)),

@@ -1,4 +1,4 @@
-//! Coordinators of one process, which is another one, so that nothing else is in its memory.
+//! Coordinators in a child process of their own, so that nothing else is in its memory.
 
 use std::fs;
 

@@ -233,7 +233,7 @@ async fn evict_is_idempotent(context: Context) -> Result<(), Failure> {
     Ok(())
 }
 
-/// With a long TTL no renewal comes in time to find out about the loss.
+/// The TTL is long, so that no renewal reports the loss in time.
 async fn a_loss_is_pushed_between_renewals(context: Context) -> Result<(), Failure> {
     if !context.info()?.pushes_losses {
         return Err(Failure::ignored("the driver declares that it learns of losses by renewals"));
