@@ -44,7 +44,7 @@ fn main() -> ExitCode {
             .trial("run::repeats_a_trial_whose_server_is_starved", Needs::NOTHING, |_| {
                 repeats_a_trial_whose_server_is_starved()
             })
-            .trial("children::talk_and_freeze_and_die", Needs::NOTHING, children_talk_and_freeze_and_die)
+            .trial("children::talk_freeze_and_die", Needs::NOTHING, children_talk_freeze_and_die)
             .trial("children::and_servers_end_with_a_killed_parent", Needs::NOTHING, all_end_with_a_killed_parent),
     })
 }
@@ -127,7 +127,7 @@ async fn echo(context: ChildContext) -> Result<(), Failure> {
     }
 }
 
-async fn children_talk_and_freeze_and_die(context: Context) -> Result<(), Failure> {
+async fn children_talk_freeze_and_die(context: Context) -> Result<(), Failure> {
     let mut child = context.spawn("echo", &7)?;
     ensure_eq!(child.receive::<u32>().await?, 7);
     child.send(&"ab").await?;

@@ -14,8 +14,8 @@ use crate::{Context, Failure, ensure, ensure_eq};
 
 trials! { "replaced"
     OWN_SERVER:
-    after_an_emptied_server_nothing_of_before_is_held,
-    after_a_restored_server_nothing_of_since_the_backup_is_held,
+    an_emptied_server_ends_all_earlier_grants,
+    a_restored_server_ends_all_grants_since_the_backup,
     followers_go_on_with_an_emptied_server,
     followers_go_on_with_a_restored_server;
 }
@@ -128,11 +128,11 @@ async fn is_member(coordinator: &Coordinator, incarnation: Incarnation) -> Resul
     Ok(())
 }
 
-async fn after_an_emptied_server_nothing_of_before_is_held(context: Context) -> Result<(), Failure> {
+async fn an_emptied_server_ends_all_earlier_grants(context: Context) -> Result<(), Failure> {
     nothing_is_held(&context, Replacement::Emptied).await
 }
 
-async fn after_a_restored_server_nothing_of_since_the_backup_is_held(context: Context) -> Result<(), Failure> {
+async fn a_restored_server_ends_all_grants_since_the_backup(context: Context) -> Result<(), Failure> {
     nothing_is_held(&context, Replacement::Restored).await
 }
 

@@ -100,10 +100,10 @@ impl Assignments {
     fn start(group: Name, partitioner: Partitioner, keys: BTreeSet<Name>, drain: Duration) -> Self {
         let (sender, events) = mpsc::unbounded_channel();
         let closing = CancellationToken::new();
-        let keeper = Keeper { group, partitioner, drain, closing: closing.clone(), events: sender };
+        let assigner = Assigner { group, partitioner, drain, closing: closing.clone(), events: sender };
         let task = tokio::spawn(async move {
-            let keeping = join_all(keys.into_iter().map(|key| keeper.keep(key)));
-            join(keeping, keeper.closing.run_until_cancelled(keeper.report_errors())).await;
+            let keeping = join_all(keys.into_iter().map(|key| assigner.keep(key)));
+            join(keeping, assigner.closing.run_until_cancelled(assigner.report_errors())).await;
         });
         Self { events, closing, task: Some(task) }
     }
@@ -203,9 +203,9 @@ impl Drop for Assignment {
     }
 }
 
-/// What the task needs for each key.
+/// Assigns and revokes the keys, in one task.
 #[derive(Debug)]
-struct Keeper {
+struct Assigner {
     group: Name,
     partitioner: Partitioner,
     drain: Duration,
@@ -213,7 +213,7 @@ struct Keeper {
     events: mpsc::UnboundedSender<Result<AssignmentEvent>>,
 }
 
-impl Keeper {
+impl Assigner {
     /// Owns the key whenever it belongs to this client, until there is nothing more to follow.
     async fn keep(&self, key: Name) {
         let lock = self.coordinator().lock(lock_name(&self.group, &key));

@@ -69,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn a_restart_goes_behind_the_clock_and_behind_all_that_a_power_cut_may_have_undone() {
+    fn a_restart_skips_the_clock_and_all_numbers_that_a_power_cut_may_have_undone() {
         let db = database();
         restart(&db).unwrap();
         assert!(next(&db, 1).unwrap() > 1_500_000_000_000_000);

@@ -74,7 +74,7 @@ impl State {
     }
 
     /// Removes this process from the directory, with all that it has.
-    pub(super) fn sign_off(&mut self) {
+    pub(super) fn deregister(&mut self) {
         let left = busy::until(Some(Instant::now() + PATIENCE), || {
             self.remove_unused()?;
             self.remove_peers(&[self.presence.me()])

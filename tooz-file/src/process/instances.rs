@@ -133,7 +133,7 @@ fn close_unused(slot: &Slot, executor: &Executor, panicked: bool) -> bool {
         if state.has_sessions() {
             return false;
         }
-        state.sign_off();
+        state.deregister();
     }
     // The connection is closed before another one can be opened.
     drop(locked.take());

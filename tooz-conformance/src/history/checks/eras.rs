@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn a_holder_of_before_loses_within_a_ttl() {
+    fn a_holder_on_the_old_server_loses_within_a_ttl() {
         let held_until = |last: u64| {
             let events = [
                 (1, 0, Act::Ask(0, request())),

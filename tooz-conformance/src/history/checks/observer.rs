@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn an_observer_that_is_deaf_in_the_end_is_found() {
+    fn an_observer_that_misses_the_last_leader_is_found() {
         let ends_with = |leader: Option<u64>| {
             broken(&history([
                 (1, 9, Act::ObservedLeader(leader.map(|term| ("run".to_owned(), term)))),
