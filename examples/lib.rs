@@ -1,4 +1,4 @@
-//! The backend of the examples: the one that the variable `TOOZ_BACKEND` names, or a directory of the user.
+//! The backend of the examples: that of the URL in `TOOZ_BACKEND`, or a directory of the user.
 
 /// The URL in `TOOZ_BACKEND`, or a directory of this user, so that examples started by one user share their objects. Where the
 /// file driver does not build, it is the memory of the process.

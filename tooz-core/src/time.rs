@@ -1,8 +1,8 @@
 //! A clock for deadlines that goes on while the host is suspended.
 //!
 //! A backend counts a session's TTL while a laptop sleeps or a virtual machine is paused; the monotonic clock of most
-//! operating systems does not. A [`Moment`] therefore adds the time that the host has spent suspended to Tokio's clock,
-//! so that tests may still pause and advance the latter.
+//! operating systems does not. A [`Moment`] therefore adds the time that the host has spent suspended to Tokio's clock.
+//! Tests may still pause and advance Tokio's clock.
 
 use std::ops::Add;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};

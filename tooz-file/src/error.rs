@@ -6,7 +6,7 @@ use std::path::Path;
 use rusqlite::ErrorCode;
 use tooz_core::{Error, ErrorKind};
 
-/// What can go wrong inside a verb: a native error, still to be mapped, or one that is ready.
+/// What can go wrong inside a verb: an error of tooz, or a native error that is still to be mapped.
 #[derive(Debug)]
 pub(crate) enum Fault {
     Sqlite(rusqlite::Error),

@@ -81,7 +81,7 @@ fn publish(state: &mut State, target: &Target, payload: &[u8], keep: i64) -> Out
         let trimmed = row.trimmed.max(newest.saturating_sub(keep));
         let mut insert = tx.db.prepare_cached("INSERT INTO messages VALUES (?1, ?2, ?3)")?;
         insert.execute(params![row.id, newest, payload])?;
-        // More than one publication removes, so that a smaller `keep` takes effect little by little.
+        // Each publication removes more than one message, so that a smaller `keep` takes effect little by little.
         let mut delete = tx.db.prepare_cached(
             "DELETE FROM messages WHERE topic = ?1 AND offset IN
              (SELECT offset FROM messages WHERE topic = ?1 AND offset <= ?2 ORDER BY offset LIMIT ?3)",

@@ -1,4 +1,4 @@
-//! Several processes on one directory: crashes free at once, wake-ups cross processes, frozen processes keep what they hold.
+//! Several processes on one directory: a crash frees locks at once, a release wakes other processes, a frozen one keeps its locks.
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
@@ -253,7 +253,7 @@ async fn an_uncontended_lock_writes_two_pages_to_acquire_and_one_to_release() {
     let session = open(directory.path()).await;
     let log = || std::fs::metadata(directory.path().join("tooz.db-wal")).unwrap().len();
     let mut written = Vec::new();
-    // Several times: the first adds the row of the roster, and once a second the worker removes what is unused.
+    // Repeated, because the first time adds the row of the roster, and once a second the worker removes unused rows.
     for _ in 0..5 {
         let before = log();
         let ticket = admitted(session.enter(&lock("l"), exclusive()).await.unwrap());

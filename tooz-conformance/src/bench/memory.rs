@@ -46,7 +46,7 @@ pub(super) async fn figures(bench: &Bench) -> Result<(), Failure> {
 /// The child: creates many of one thing and reports how many bytes its memory grew.
 pub(super) async fn measure(child: ChildContext) -> Result<(), Failure> {
     let (resource, count): (Resource, u64) = child.args()?;
-    // The cost of the first one is not part of the cost of each.
+    // The first one costs more than each further one, so it is not measured.
     let first = child.coordinator("first").await?;
     let held = first.lock("wanted").acquire().await?;
     let before = resident();

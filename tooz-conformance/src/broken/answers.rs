@@ -19,7 +19,7 @@ pub(super) fn snapshot(fault: Option<F>, mut snapshot: Snapshot) -> Snapshot {
     snapshot
 }
 
-/// The entry that is entered in place of the one that the caller wants.
+/// The key that is entered in place of the caller's.
 pub(super) fn key<'a>(fault: Option<F>, key: Key<'a>) -> Key<'a> {
     match (fault, key) {
         (Some(F::RefusesTakeOvers), Key::Unique(key, _)) => Key::Unique(key, IfTaken::Refuse),

@@ -59,7 +59,7 @@ faults! {
     /// A follower receives each change twice.
     RepeatsChanges = "repeats-changes":
         "driver::follow_agrees_with_the_provided_one";
-    /// A follower receives a change after the one that followed it.
+    /// A follower receives two changes in the wrong order.
     ReordersChanges = "reorders-changes":
         "driver::follow_agrees_with_the_provided_one";
     /// A watch of the names reports no name that comes into use after it has begun.

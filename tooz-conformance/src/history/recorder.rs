@@ -107,7 +107,7 @@ impl Recorder {
         }
     }
 
-    /// Records each stall of this process: a time in which it was frozen or did not get the processor. Runs until it is
+    /// Records each stall of this process: a time in which it was frozen or starved of processor time. Runs until it is
     /// dropped.
     pub async fn watch_stalls(&self) {
         loop {

@@ -76,9 +76,9 @@ fn server(location: &Location) -> Launch {
         "unix_socket_directories=",
         "max_connections=300",
         "shared_buffers=32MB",
-        // For the statistics that the suite reads.
+        // The suite reads statistics from this extension.
         "shared_preload_libraries=pg_stat_statements",
-        // In the data directory, so that a killed server leaves nothing behind.
+        // The memory is mapped in the data directory, so that a killed server leaves nothing behind.
         "dynamic_shared_memory_type=mmap",
     ];
     let mut launch = Launch {

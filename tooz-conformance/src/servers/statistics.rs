@@ -1,4 +1,4 @@
-//! What the servers have done, by their own statistics: the one place that knows where each product keeps them.
+//! What the servers have done, by their own statistics. Only this file knows where each product has them.
 
 use std::io;
 use std::iter::Sum;

@@ -1,4 +1,4 @@
-//! Coordinators: connecting, every refusal, session states, and closing.
+//! Coordinators: connecting, refused options, session states, and closing.
 
 use std::time::{Duration, Instant};
 

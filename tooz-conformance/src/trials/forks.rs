@@ -197,7 +197,7 @@ fn leave_a_copy(child: &ChildContext) -> Result<(), Failure> {
         Ok::<_, Failure>((coordinator, guard, membership))
     })?;
     let copy = fork_and(|| {
-        // Longer than the trial takes. The copy has all descriptors of its parent.
+        // This is longer than the trial takes. The copy has all descriptors of its parent.
         std::thread::sleep(PATIENCE * 4);
         Ok(())
     })?;

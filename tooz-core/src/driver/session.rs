@@ -54,7 +54,7 @@ pub trait Session: Debug + Send + Sync + 'static {
     ///
     /// R8: the number differs from that of earlier sessions of the same [`Driver`](super::Driver) if the server has lost its
     /// data or was restored from a backup in between, so that its seqs and offsets may have started again. Core then
-    /// restarts observers and subscribers, so that they do not take smaller numbers for old ones.
+    /// restarts observers and subscribers, so that they do not mistake smaller numbers for old ones.
     ///
     /// Provided: 0, for a backend whose numbers never start again.
     fn history(&self) -> u64 {
@@ -137,8 +137,8 @@ pub trait Session: Debug + Send + Sync + 'static {
     /// Ensures that this session has no entry with this nonce in the roster, now and later.
     ///
     /// R15: it removes the entry as `leave` does. An `enter` with this nonce that arrives afterwards adds nothing. Core
-    /// calls it after an `enter` with an unknown outcome and, when the entry is no longer needed, after one that it has
-    /// repeated, because an earlier request may still arrive. Core never enters with the nonce again.
+    /// calls it after an `enter` with an unknown outcome. If an `enter` was repeated, core also calls it when the entry is
+    /// no longer needed, because an earlier request may still arrive. Core never enters with the nonce again.
     ///
     /// The backend or the driver remembers the nonce as long as a request that this session sent before may still
     /// arrive. A time limit is sufficient if it exceeds the longest delay of a request; a bounded buffer

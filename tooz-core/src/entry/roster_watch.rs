@@ -1,7 +1,7 @@
 //! Watching a roster across sessions: each change once, as the state after it.
 //!
-//! A session may belong to another history of the server than the one before: the server was emptied or restored. The
-//! numbers of its entries may have started again, so the update says that it begins a new history.
+//! If the server was emptied or restored, the next session belongs to another history of the server. The numbers of its
+//! entries may have started again, so the update says that it begins a new history.
 
 use std::sync::Arc;
 use std::task::{Context, Poll};

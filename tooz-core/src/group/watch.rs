@@ -19,7 +19,7 @@ use crate::{ErrorKind, Name, Result};
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum GroupEvent {
-    /// A member is in the group: one of the first members when the watch begins, later one that has joined.
+    /// A member is in the group. The watch begins with one such event for each present member; later ones have joined.
     Joined(Member),
     /// A member has left, crashed or was removed. Carries the member as it was last seen.
     Left(Member),

@@ -1,8 +1,8 @@
 //! A job that runs once in a period over all clients.
 //!
 //! - Time is divided into periods of one length, counted from 1970 by the clock of each host. A period is a number.
-//! - A topic remembers the time of each start, so it survives a crash of the client that ran the job. Its newest message
-//!   tells to which period the last run belongs. The topic's name is that of the lock, behind a prefix.
+//! - A topic records the time of each start, so the record survives a crash of the client that ran the job. The newest
+//!   message shows the period of the last run. The topic's name is a prefix and the name of the lock.
 //! - In each period, every client reads the topic. If the period had no run yet, it acquires the lock, reads once more,
 //!   records the start and runs the job. The others find the record and sleep until the next period.
 //! - The start is recorded before the run, so a job that fails or crashes is not repeated in its period. It runs at most

@@ -1,7 +1,7 @@
 //! Dividing work among the members of a group by a consistent hash ring.
 //!
 //! - A task watches the group and changes the ring as the group changes. The ring keeps its nodes in the order of their
-//!   names, so that it does not depend on the order of the changes, which differs between members.
+//!   names, so it does not depend on the order of the changes, which differs between members.
 //! - While the group cannot be read, no key belongs to any member. The task goes on, and fills the ring again as soon as
 //!   the group is back.
 

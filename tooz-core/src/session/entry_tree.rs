@@ -98,7 +98,7 @@ impl EntryTree {
         }
     }
 
-    /// The entries before the seq, the one with it, and those after it.
+    /// The entries before the seq, the entry with the seq, and the entries after it.
     fn split(&self, seq: Seq) -> (Self, Option<Arc<Entry>>, Self) {
         let Some(node) = &self.0 else { return Default::default() };
         match seq.cmp(&node.entry.seq) {

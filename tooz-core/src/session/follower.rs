@@ -52,7 +52,7 @@ impl Rounds {
         self.requested.load(Ordering::SeqCst)
     }
 
-    /// Requests a round that begins from now on, and returns its number.
+    /// Requests a round that begins after this call, and returns its number.
     fn request(&self) -> u64 {
         let round = self.requested.fetch_add(1, Ordering::SeqCst) + 1;
         self.raised.notify_one();
@@ -82,8 +82,8 @@ impl RosterFollower {
         Self { published, rounds }
     }
 
-    /// Returns a state and its generation: the newest one after the generation `seen`, or one that is read from now on
-    /// if nothing was seen. Cancel safe.
+    /// Returns a state and its generation: the newest one after the generation `seen`, or, if nothing was seen, a state
+    /// that is read after this call. Cancel safe.
     ///
     /// # Errors
     /// The error that ended the task.
@@ -139,7 +139,7 @@ impl FollowerTask {
                 Ok(begun) => begun,
                 Err(error) => return error,
             };
-            // This drops the follower of the last round, so that a driver can keep what both need.
+            // Only now the follower of the last round is dropped, so that a driver can keep what both need.
             let follower = current.insert(begun);
             loop {
                 self.publish(round, update);

@@ -33,7 +33,7 @@ const STATES_KEPT: usize = 64;
 /// most a third of the TTL, so at least two checks fall into the tenth of the TTL between the deadline and the expiry.
 const SUSPEND_CHECKS: u32 = 8;
 
-/// The sessions of one coordinator, one after the other. All clones of the coordinator share it with its task.
+/// The sessions of one coordinator, one after the other. All clones of the coordinator and its task share this.
 #[derive(Debug)]
 pub(crate) struct Supervisor {
     process: OwnerProcess,

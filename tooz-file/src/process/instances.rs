@@ -113,7 +113,7 @@ fn start(directory: Directory, slot: Arc<Slot>) -> Outcome<Arc<Executor>> {
                 break;
             }
         }
-        // Last, since the program may fork as soon as it knows.
+        // The notification comes last, since the program may fork as soon as it is notified.
         drop((worker, slot));
         shared.changed.notify_waiters();
     };

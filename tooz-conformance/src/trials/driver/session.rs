@@ -103,7 +103,7 @@ async fn close_ends_every_verb(context: Context) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Checks the verbs that must fail on a session that is over.
+/// Checks that the verbs that need own entries fail on a session that is over.
 async fn every_verb_on_own_entries_fails(session: &dyn Session, roster: &Roster, ticket: &Ticket) {
     fails(soon("enter", session.enter(roster, exclusive())).await, ErrorKind::SessionLost);
     fails(soon("leave", session.leave(roster, ticket)).await, ErrorKind::SessionLost);
@@ -218,7 +218,7 @@ async fn an_expired_session_never_adds_an_entry(context: Context) -> Result<(), 
     let deadline = Instant::now() + PATIENCE;
     while let Ok(standing) = enters().await {
         ensure!(Instant::now() < deadline, "a session that was not renewed still enters: {standing:?}");
-        // Nor must an `enter` renew the session.
+        // An `enter` must not renew the session, either.
         a.leave(&roster, &admitted(standing)).await?;
         sleep(Duration::from_millis(500)).await;
     }
