@@ -1,6 +1,6 @@
 //! The backend of the examples: that of the URL in `TOOZ_BACKEND`, or a directory of the user.
 
-/// The URL in `TOOZ_BACKEND`, or a directory of this user, so that examples started by one user share their objects. Where the
+/// The URL in `TOOZ_BACKEND`, or a directory of this user, so that all examples of the user share their objects. Where the
 /// file driver does not build, it is the memory of the process.
 ///
 /// The server drivers are features: `cargo run -p tooz-examples --features redis --example quickstart`.

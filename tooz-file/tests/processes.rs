@@ -1,4 +1,5 @@
-//! Several processes on one directory: a crash frees locks at once, a release wakes other processes, a frozen one keeps its locks.
+//! Several processes on one directory: a crash frees locks at once, a release wakes other processes, and a frozen process
+//! keeps its locks.
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 

@@ -70,8 +70,8 @@ pub trait Session: Debug + Send + Sync + 'static {
     /// `SessionLost`, `Unavailable`.
     async fn renew(&self) -> Result<()>;
 
-    /// When the backend may end the session unless it is renewed again, if that may be earlier than one TTL after the last
-    /// renewal was sent, for instance after a suspend of the host. Core then renews earlier.
+    /// When the backend may end a session that is not renewed again; `None` if that is one TTL after the last renewal was
+    /// sent. It may be earlier after a suspend of the host, for instance. Core then renews earlier.
     ///
     /// Provided: `None`, since every renewal lasts for a whole TTL.
     fn expiry(&self) -> Option<Moment> {

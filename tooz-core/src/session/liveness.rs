@@ -52,7 +52,8 @@ impl Liveness {
         self.deadline.extend(sent, expiry);
     }
 
-    /// When the next renewal is due, if the last one was sent at `sent`: after `interval`, or earlier if the deadline is near.
+    /// When the next renewal is due if the last one was sent at `sent`: after `interval`, or earlier if the deadline is
+    /// near.
     pub(crate) fn next_renewal(&self, sent: Moment, interval: Duration) -> Moment {
         let half = self.deadline().map(|deadline| deadline.saturating_duration_since(sent) / 2);
         sent + half.map_or(interval, |half| half.min(interval))

@@ -1,4 +1,4 @@
-//! A driver around the memory driver, whose server can be emptied and which can fail requests.
+//! A driver that wraps the memory driver. Its server can be emptied, and its requests can fail.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};

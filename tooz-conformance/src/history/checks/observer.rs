@@ -67,8 +67,8 @@ pub(super) fn check_end(history: &History) -> Vec<Violation> {
     found
 }
 
-/// An observer never receives an error of a fault that core can repair itself, and it is interrupted once at most for each
-/// time that the server was emptied or restored.
+/// An observer receives no error of a fault that core can repair itself. It is interrupted at most once for each time that
+/// the server was emptied or restored.
 pub(super) fn check_errors(history: &History) -> Vec<Violation> {
     let replacements = replacements(history);
     let mut interruptions: HashMap<Client, usize> = HashMap::new();
