@@ -76,9 +76,9 @@ fn from_sqlite(error: rusqlite::Error) -> Error {
             (Kind::AuthFailed, "this user may not write to the database; check the owner and mode of its files")
         }
         Some(Code::DatabaseCorrupt | Code::NotADatabase) => {
-            (Kind::Corrupt, "the database is damaged; it was left as it is, move it away to start afresh")
+            (Kind::Corrupt, "the database is damaged and was left as it is; move it away to start again")
         }
-        _ => (Kind::Unexpected, "the database answered something unexpected"),
+        _ => (Kind::Unexpected, "the database returned something unexpected"),
     };
     Error::new(kind, message).with_source(error)
 }

@@ -195,7 +195,7 @@ impl RosterRow {
         Ok(())
     }
 
-    /// Begins or ends the durable existence of the roster. It ends only when there is no entry.
+    /// Declares the roster, or retracts it. The caller has checked that a roster to retract has no entries.
     pub(crate) fn set_declared(&self, tx: &mut Transaction<'_>, declared: bool) -> Outcome<()> {
         let mut update = tx.db.prepare_cached("UPDATE objects SET declared = ?2 WHERE id = ?1")?;
         update.execute(params![self.id, declared])?;

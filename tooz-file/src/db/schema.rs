@@ -89,13 +89,13 @@ pub(crate) fn is_empty(db: &Connection) -> Outcome<bool> {
         (APPLICATION, other) => (
             ErrorKind::Unsupported,
             format!(
-                "the database is of version {other}, but this program knows version {VERSION} only; use the same \
+                "the database is of version {other}, but this program supports version {VERSION} only; use the same \
                  version of tooz-file in all programs that share a directory"
             ),
         ),
         _ => (
             ErrorKind::Corrupt,
-            "tooz.db belongs to another program; it was left as it is, choose another directory".to_owned(),
+            "tooz.db belongs to another program and was left as it is; choose another directory".to_owned(),
         ),
     };
     Err(Error::new(kind, refusal).into())

@@ -25,7 +25,7 @@ pub(crate) fn next(db: &Connection, peer: i64) -> Outcome<i64> {
     let mut select = db.prepare_cached("SELECT last FROM sequence, peers WHERE id = ?1")?;
     let last: Option<i64> = select.query_row([peer], |row| row.get(0)).optional()?;
     let next = last.ok_or_else(session_lost)?.checked_add(1).ok_or_else(|| {
-        let message = "the database has given out its last fencing token; move the directory away to start afresh";
+        let message = "the database has used its last fencing token; move the directory away to start again";
         Error::new(ErrorKind::Corrupt, message)
     })?;
     write(db, next)?;

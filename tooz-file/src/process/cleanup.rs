@@ -80,7 +80,7 @@ impl State {
             self.remove_peers(&[self.presence.me()])
         });
         if let Err(fault) = left {
-            tracing::debug!(?fault, "failed to sign off; another process cleans up");
+            tracing::debug!(?fault, "failed to remove this process from the directory; another process will do so");
         }
     }
 

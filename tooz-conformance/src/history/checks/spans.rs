@@ -150,7 +150,7 @@ impl Disturbances {
         Self { periods }
     }
 
-    /// Whether no disturbance was active for any client from `slack` before the window to its end.
+    /// Whether no disturbance of any client was active in the window, or during `slack` before it.
     pub fn all_through(&self, (from, to): (u64, u64), slack: Duration) -> bool {
         let from = from.saturating_sub(nanos(slack));
         !self.periods.iter().any(|(since, until, _)| *since <= to && *until >= from)
