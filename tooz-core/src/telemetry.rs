@@ -4,8 +4,8 @@
 //!
 //! # Spans
 //!
-//! Each operation runs in a span of the level `info` with the fields `operation`, `member`, and for an operation on an object
-//! its `kind` and `name`. The fields of OpenTelemetry are set too: `otel.name` (such as `lock.acquire`), `otel.kind`
+//! Each operation runs in a span of the level `info` with the fields `operation` and `member`. An operation on an object
+//! adds the fields `kind` and `name`. The fields of OpenTelemetry are `otel.name` (such as `lock.acquire`), `otel.kind`
 //! (`client`) and, if the operation fails, `error.type` (an [`ErrorKind`](crate::ErrorKind)) and `otel.status_code`.
 //!
 //! # Events

@@ -53,7 +53,8 @@ impl Directory {
         DirBuilder::new().recursive(true).mode(0o700).create(path)?;
         let path = fs::canonicalize(path)?;
         if path.as_os_str().len() > DATABASE_PATH {
-            let reason = format!("the path is too long for SQLite, which allows {DATABASE_PATH} bytes; use a shorter one");
+            let reason =
+                format!("the path is too long for SQLite, which allows {DATABASE_PATH} bytes; use a shorter one");
             return Err(Error::new(ErrorKind::InvalidUrl, reason).with_context("directory", path.display()).into());
         }
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;

@@ -12,8 +12,8 @@ use crate::{Error, Result};
 
 /// Says when a name comes into use, so that a list of names need not be read again and again.
 ///
-/// A name comes into use with the first holder or waiter of a lock, semaphore or election, with the creation or the first
-/// member of a group, and with the first message of a topic.
+/// The name of a lock, semaphore or election comes into use with the first holder or waiter, that of a group with its
+/// creation or first member, and that of a topic with its first message.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]

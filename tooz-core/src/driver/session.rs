@@ -53,8 +53,8 @@ pub trait Session: Debug + Send + Sync + 'static {
     /// The history of the server to which this session belongs. Constant.
     ///
     /// R8: the number differs from that of earlier sessions of the same [`Driver`](super::Driver) if the server has lost its
-    /// data or was restored from a backup in between, so that its seqs and offsets may have started again. Core then
-    /// restarts observers and subscribers, so that they do not mistake smaller numbers for old ones.
+    /// data or was restored from a backup in between. Its seqs and offsets may have started again then, so core restarts
+    /// observers and subscribers. Otherwise they would mistake smaller numbers for old ones.
     ///
     /// Provided: 0, for a backend whose numbers never start again.
     fn history(&self) -> u64 {

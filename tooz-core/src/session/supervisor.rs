@@ -30,7 +30,7 @@ const STATES_KEPT: usize = 64;
 
 /// How often in each renewal interval the task checks whether the host was suspended. Tokio's timers stop during a
 /// suspend, so without these checks a loss would be noticed too late, by the length of the suspend. The interval is at
-/// most a third of the TTL, so at least two checks fall into the tenth of the TTL between the deadline and the expiry.
+/// most a third of the TTL, so the tenth of the TTL between deadline and expiry contains at least two checks.
 const SUSPEND_CHECKS: u32 = 8;
 
 /// The sessions of one coordinator, one after the other. All clones of the coordinator and its task share this.

@@ -15,8 +15,8 @@ use tooz_core::{Error, ErrorKind};
 
 use crate::error::Outcome;
 
-/// How many numbers the first process skips. Each process writes the log to disk after a few thousand commits, and the
-/// kernel does so within half a minute anyway, so there are always fewer commits that are not on disk.
+/// How many numbers the first process skips. This is more than the commits that are not on disk: each process writes the
+/// log to disk after a few thousand commits, and the kernel does so within half a minute anyway.
 const SKIPPED: i64 = 1 << 24;
 
 /// Takes the next number, if `peer` is still in the table of peers: a dead process adds no entry.

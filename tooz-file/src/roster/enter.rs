@@ -1,7 +1,7 @@
 //! Entering a roster.
 //!
 //! - One transaction finds the entries that block the new one, takes the next number of the sequence and adds the entry
-//!   with its admission (the recipe of a ticket lock, with a row for each ticket).
+//!   with its admission. This is the recipe of a ticket lock, with a row for each ticket.
 //! - If a blocking entry belongs to a dead process, the process is removed in transactions of bounded size first.
 //! - A repeated `enter` finds its entry by the ticket that the session remembers for its nonce.
 

@@ -32,7 +32,9 @@ pub(super) fn complaints(tree: &Tree) -> Vec<String> {
         let missing = FILES.iter().filter(|file| !has(file));
         complaints.extend(missing.map(|file| format!("{driver}/src/{file} is missing; every driver has this file")));
         if !CLIENTS.iter().any(|folder| has(folder)) {
-            complaints.push(format!("{driver}/src has neither client/ nor db/ for the code that depends on the client crate"));
+            complaints.push(format!(
+                "{driver}/src has neither client/ nor db/ for the code that depends on the client crate"
+            ));
         }
     }
     let is_checked = |path: &str| path.contains("/src/") && path.ends_with("/mod.rs");
