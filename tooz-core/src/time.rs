@@ -71,8 +71,8 @@ impl Add<Duration> for Moment {
     }
 }
 
-/// Waits for `moment`. Tokio's timers stop while the host is suspended, so this function looks at the clock at least once
-/// in each period of `check` (at least 50 ms). If `moment` falls into a suspend, it returns within `check` after it.
+/// Waits for `moment`. Tokio's timers stop while the host is suspended, so this function looks at the clock again after
+/// each `check` (at least 50 ms). If `moment` falls into a suspend, it returns within `check` after the suspend.
 pub async fn sleep_until(moment: Moment, check: Duration) {
     let check = check.max(Duration::from_millis(50));
     loop {

@@ -30,8 +30,8 @@ enum Message {
     Lost,
 }
 
-/// Looks at its guard in a thread that sleeps meanwhile, so the first look after the suspend comes before any timer of the
-/// runtime.
+/// Checks its guard in a thread that sleeps during the suspend. So the first check after the suspend comes before any timer
+/// of the runtime.
 async fn hold_and_look(child: ChildContext) -> Result<(), Failure> {
     let coordinator = child.coordinator("child").await?;
     let guard = coordinator.lock("l").acquire().await?;

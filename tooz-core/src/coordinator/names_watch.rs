@@ -12,8 +12,10 @@ use crate::{Error, Result};
 
 /// Says when a name comes into use, so that a list of names need not be read again and again.
 ///
-/// The name of a lock, semaphore or election comes into use with the first holder or waiter, that of a group with its
-/// creation or first member, and that of a topic with its first message.
+/// When a name comes into use:
+/// - a lock, semaphore or election: with the first holder or waiter,
+/// - a group: with its creation or its first member,
+/// - a topic: with its first message.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]

@@ -1,8 +1,8 @@
 //! The history of a namespace: whether the server still has the data that the driver has seen.
 //!
 //! - The first session in a namespace gives its history a random name. A server that was emptied no longer has it.
-//! - The sequence of the namespace only rises. If its last number is smaller than one that the driver has seen, the server
-//!   was restored from an older copy, or has lost confirmed writes in a failover.
+//! - The sequence of the namespace only rises. Its last number may be smaller than one that the driver has seen. Then the
+//!   server was restored from an older copy, or has lost confirmed writes in a failover.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};

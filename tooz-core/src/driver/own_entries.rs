@@ -18,9 +18,9 @@ enum State {
 
 /// The entries that the client has requested and that have not left, as far as it knows.
 ///
-/// A driver with push calls [`entering`](Self::entering) and [`leaving`](Self::leaving) before it sends a request, and
-/// reports a removal that the backend announces if [`removed`](Self::removed) says so. After a reconnection it compares
-/// [`confirmed`](Self::confirmed) with the entries on the server. So each loss is reported once.
+/// A driver with push calls [`entering`](Self::entering) and [`leaving`](Self::leaving) before it sends a request. When
+/// the backend announces a removal, it reports a loss if [`removed`](Self::removed) returns true. After a reconnection it
+/// compares [`confirmed`](Self::confirmed) with the entries on the server. So each loss is reported once.
 #[derive(Debug, Default)]
 pub struct OwnEntries(Mutex<HashMap<Nonce, State>>);
 

@@ -93,8 +93,9 @@ pub trait Session: Debug + Send + Sync + 'static {
     /// ends with the session, is not reported. Core calls `lost` again after each report.
     ///
     /// - A backend with push resolves this future as soon as the message arrives.
-    /// - A driver without push lets [`renew`](Self::renew) find out which entries are missing and resolves this future
-    ///   then, so an eviction is reported within one heartbeat. It says so by [`DriverInfo::without_push`](super::DriverInfo::without_push).
+    /// - A driver without push finds missing entries when it [renews](Self::renew) the session, and resolves this future
+    ///   then. So an eviction is reported within one heartbeat. Such a driver declares
+    ///   [`DriverInfo::without_push`](super::DriverInfo::without_push).
     /// - Core also counts an entry as lost when `leave` returns `false`, or when `replace` or `await_turn` fails with
     ///   `NotHeld`.
     ///
@@ -247,8 +248,8 @@ pub trait Session: Debug + Send + Sync + 'static {
     /// The names of rosters of a kind that have entries, at most `limit` (1 to 1,000) of them: the first ones, or those
     /// that follow `after`. A page with fewer names than `limit` is the last one.
     ///
-    /// **R24 Order:** the driver's own, such as that of its keys. It never changes, so a listing continues after a name
-    /// that no longer has entries, and lists each roster that has entries all the time exactly once.
+    /// **R24 Order:** the driver's own, such as that of its keys. It never changes, so a listing can continue after a name
+    /// that no longer has entries. A roster that has entries during the whole listing is listed exactly once.
     ///
     /// **Expiry:** a roster whose last entries belong to sessions that have ended may be listed until the backend has
     /// removed them.

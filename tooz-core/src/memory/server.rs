@@ -1,9 +1,9 @@
 //! A server in memory: sessions, rosters and logs behind one mutex, and the faults that a test can cause.
 //!
-//! - One counter, the revision, rises when a roster changes. It numbers entries and versions, so
-//!   neither ever repeats, even if the server has forgotten a blank roster in between.
-//! - A session ends when its deadline has passed. Each access to the state first ends the expired sessions, and each
-//!   waiting caller looks again at the earliest deadline, so an expiry needs no task of its own.
+//! - One counter, the revision, rises when a roster changes. It numbers entries and versions, so neither ever repeats,
+//!   even if the server has forgotten a blank roster in between.
+//! - A session ends when its deadline has passed. Each access to the state first ends the expired sessions, and a waiting
+//!   caller accesses the state again at the earliest deadline. So an expiry needs no task of its own.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::future::pending;

@@ -1,5 +1,5 @@
-//! The entries of a roster in a persistent tree: a copy costs nothing, and two versions are compared in a time that
-//! depends on how many entries differ, not on how many there are.
+//! The entries of a roster in a persistent tree. A copy costs nothing. The time to compare two versions depends on how many
+//! entries differ, not on how many there are.
 //!
 //! - The tree is a treap: ordered by seq, and a heap by a priority that is computed from the seq. Its shape depends only
 //!   on the seqs, so equal parts of two versions have the same shape, and unchanged parts are the same nodes.

@@ -99,8 +99,8 @@ impl Liveness {
     /// Waits until the session is lost and returns the cause. Each caller has a timer of its own for the deadline, so
     /// the loss does not depend on the task that renews the session. Cancel safe.
     ///
-    /// Each poll compares the clock with the deadline, so a caller that wakes for another reason after a suspend of the
-    /// host learns the loss first.
+    /// Each poll compares the clock with the deadline. So after a suspend of the host, a caller that wakes for another
+    /// reason still learns of the loss first.
     pub(crate) async fn lost(&self) -> Error {
         let mut waiting = pin!(self.loss_or_deadline());
         poll_fn(|context| if self.is_alive() { waiting.as_mut().poll(context) } else { Poll::Ready(()) }).await;

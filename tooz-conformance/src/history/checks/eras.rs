@@ -1,5 +1,5 @@
-//! The histories of the server within a run. Each begins when the server was emptied or restored, because its numbers may
-//! start again then, so rules about numbers hold within each of them.
+//! The histories of the server within a run. Each begins when the server was emptied or restored. Its numbers may start
+//! again then, so rules about numbers hold within one history only.
 //!
 //! An operation that begins in one of them and ends in another belongs to none: a client cannot tell which server carried
 //! it out.
