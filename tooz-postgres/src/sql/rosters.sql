@@ -45,15 +45,14 @@ END $$;
 -- a waiting entry.
 CREATE FUNCTION removed(ns bytea, k text, n bytea, change text) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
-    found record;
-    w record;
     greatest_capacity bigint;
+    is_watched boolean;
+    w record;
 BEGIN
-    SELECT EXISTS (SELECT FROM entry WHERE namespace = ns AND kind = k AND name = n AND waiting) AS waiting,
-        EXISTS (SELECT FROM watch WHERE namespace = ns AND kind = k AND name = n) AS watched INTO found;
-    IF found.watched AND change IS NOT NULL THEN PERFORM changed(ns, k, n, change); END IF;
-    IF NOT found.waiting THEN RETURN; END IF;
-    SELECT max(capacity) INTO greatest_capacity FROM entry WHERE namespace = ns AND kind = k AND name = n AND waiting;
+    SELECT max(capacity), EXISTS (SELECT FROM watch WHERE namespace = ns AND kind = k AND name = n)
+        INTO greatest_capacity, is_watched FROM entry WHERE namespace = ns AND kind = k AND name = n AND waiting;
+    IF is_watched AND change IS NOT NULL THEN PERFORM changed(ns, k, n, change); END IF;
+    IF greatest_capacity IS NULL THEN RETURN; END IF;
     FOR w IN SELECT session, nonce, mode, seq, capacity FROM entry
             WHERE namespace = ns AND kind = k AND name = n AND waiting ORDER BY seq LOOP
         IF blocker(ns, k, n, w.seq, w.mode, w.capacity) IS NULL THEN
