@@ -63,8 +63,8 @@ fn program(message: &Value) -> Option<Program> {
     Some(Program { package, target: message["target"]["name"].as_str()?.to_owned(), directory, executable })
 }
 
-/// Runs all jobs, several at once, and prints the output of each when it has ended. Fails if one of them failed; the error
-/// repeats what they said of their failures, since it stands far above the end of the output.
+/// Runs all jobs, several at once, and prints the output of each when it has ended. Fails if one of them failed. The error
+/// repeats the reports of their failures, which are far above the end of the output.
 pub(crate) fn run_all(jobs: Vec<Job>) -> Outcome {
     let waiting = Mutex::new(VecDeque::from(jobs));
     let failed = Mutex::new(Vec::new());
@@ -98,7 +98,7 @@ fn run_one(mut job: Job) -> Result<(), String> {
     if output.status.success() { Ok(()) } else { Err(format!("{}{}", output.status, failures(&output.stdout))) }
 }
 
-/// What a test program says of its failures at the end of its output.
+/// What a test program reports about its failures at the end of its output.
 fn failures(output: &[u8]) -> String {
     let output = String::from_utf8_lossy(output);
     output.split_once("\nfailures:\n").map_or_else(String::new, |(_, failures)| format!("\n{}", failures.trim()))

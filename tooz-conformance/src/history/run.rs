@@ -104,7 +104,7 @@ async fn inject_faults(
         let begins_a_history = planned.fault.kind().begins_a_history();
         recorder.note(OUTSIDE, Act::Healed(planned.fault));
         if begins_a_history {
-            // As an operator does. A backup contains the group, an empty server does not.
+            // An operator would create the group again. A backup contains it, an empty server does not.
             ask(|| prepare(plan, environment)).await?;
         }
     }
