@@ -1,5 +1,5 @@
-//! The names of the files in the directory, the numbers in the header of the database, the kind of topics in its tables,
-//! and the byte that a process locks.
+//! What identifies things in the directory: the names of files, the numbers in the header of the database, the kind of
+//! topics in its tables, and the byte that a process locks.
 
 /// The database. SQLite keeps `tooz.db-wal` and `tooz.db-shm` beside it.
 pub(crate) const DATABASE: &str = "tooz.db";

@@ -63,7 +63,8 @@ fn program(message: &Value) -> Option<Program> {
     Some(Program { package, target: message["target"]["name"].as_str()?.to_owned(), directory, executable })
 }
 
-/// Runs all jobs, several at once, and prints the output of each when it has ended. Fails if one of them failed.
+/// Runs all jobs, several at once, and prints the output of each when it has ended. Fails if one of them failed. The error
+/// repeats the reports of their failures, which are far above the end of the output.
 pub(crate) fn run_all(jobs: Vec<Job>) -> Outcome {
     let waiting = Mutex::new(VecDeque::from(jobs));
     let failed = Mutex::new(Vec::new());
@@ -71,13 +72,13 @@ pub(crate) fn run_all(jobs: Vec<Job>) -> Outcome {
         while let Some(job) = next(&waiting) {
             let name = job.name.clone();
             if let Err(reason) = run_one(job) {
-                failed.lock().unwrap_or_else(PoisonError::into_inner).push(format!("{name} ({reason})"));
+                failed.lock().unwrap_or_else(PoisonError::into_inner).push(format!("{name}: {reason}"));
             }
         }
     };
     thread::scope(|scope| (0..AT_ONCE).for_each(|_| drop(scope.spawn(work))));
     let failed = failed.into_inner().unwrap_or_else(PoisonError::into_inner);
-    if failed.is_empty() { Ok(()) } else { Err(format!("these tests failed: {}", failed.join(", ")).into()) }
+    if failed.is_empty() { Ok(()) } else { Err(format!("these tests failed:\n{}", failed.join("\n")).into()) }
 }
 
 fn next(waiting: &Mutex<VecDeque<Job>>) -> Option<Job> {
@@ -94,7 +95,13 @@ fn run_one(mut job: Job) -> Result<(), String> {
     writeln!(shown, "\n> {} took {:.0?}", job.name, start.elapsed()).ok();
     shown.write_all(&output.stdout).ok();
     stderr().write_all(&output.stderr).ok();
-    if output.status.success() { Ok(()) } else { Err(output.status.to_string()) }
+    if output.status.success() { Ok(()) } else { Err(format!("{}{}", output.status, failures(&output.stdout))) }
+}
+
+/// What a test program reports about its failures at the end of its output.
+fn failures(output: &[u8]) -> String {
+    let output = String::from_utf8_lossy(output);
+    output.split_once("\nfailures:\n").map_or_else(String::new, |(_, failures)| format!("\n{}", failures.trim()))
 }
 
 #[cfg(test)]
@@ -111,8 +118,15 @@ mod tests {
     fn all_jobs_run_and_those_that_fail_are_named() {
         let error = run_all(["exit 3", "true", "exit 4", "true"].map(shell).into()).expect_err("two jobs fail");
         let error = error.to_string();
-        assert!(error.contains("exit 3 (exit status: 3)") && error.contains("exit 4 (exit status: 4)"), "{error}");
+        assert!(error.contains("exit 3: exit status: 3") && error.contains("exit 4: exit status: 4"), "{error}");
         assert!(!error.contains("true"), "{error}");
+    }
+
+    #[test]
+    fn the_failures_are_repeated_at_the_end() {
+        let job = shell("printf 'running 2 tests\\n\\nfailures:\\n\\n---- lock ----\\nnot granted\\n'; exit 101");
+        let error = run_all(vec![job]).expect_err("the job fails").to_string();
+        assert!(error.ends_with("exit status: 101\n---- lock ----\nnot granted"), "{error}");
     }
 
     #[test]

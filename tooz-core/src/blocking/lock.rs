@@ -88,7 +88,7 @@ impl Lock {
 #[derive(Debug)]
 #[must_use = "dropping a guard releases what it holds"]
 pub struct Guard {
-    // In this order: the runtime ends last.
+    // Fields are dropped in this order: the runtime ends last.
     guard: Arc<crate::Guard>,
     runtime: Runtime,
 }
@@ -118,7 +118,7 @@ impl Guard {
         self.guard.remaining()
     }
 
-    /// Waits until the guard is lost and returns the cause; or the error of a thread that must not wait.
+    /// Waits until the guard is lost and returns the cause; `Unsupported` in a thread of an async runtime.
     pub fn lost(&self) -> Error {
         let Err(cause) = self.runtime.run(async { Err::<Infallible, _>(self.guard.lost().await) });
         cause

@@ -70,7 +70,7 @@ impl LockSet {
 #[derive(Debug)]
 #[must_use = "dropping a guard releases what it holds"]
 pub struct GuardSet {
-    // In this order: the runtime ends last.
+    // Fields are dropped in this order: the runtime ends last.
     guards: crate::GuardSet,
     runtime: Runtime,
 }
@@ -91,7 +91,7 @@ impl GuardSet {
         self.guards.remaining()
     }
 
-    /// Waits until one of the locks is lost and returns the cause; or the error of a thread that must not wait.
+    /// Waits until one of the locks is lost and returns the cause; `Unsupported` in a thread of an async runtime.
     pub fn lost(&self) -> Error {
         let Err(cause) = self.runtime.run(async { Err::<Infallible, _>(self.guards.lost().await) });
         cause

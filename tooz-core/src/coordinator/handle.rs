@@ -83,8 +83,8 @@ impl Coordinator {
 
     /// Releases everything that this coordinator holds, leaves all groups and ends the session.
     ///
-    /// Returns when the backend has answered. If it does not answer within the request timeout, it drops the session by
-    /// its TTL. Closing twice has no further effect.
+    /// Returns when the backend has answered. If the backend does not answer within the request timeout, the session ends
+    /// by its TTL. Closing twice has no further effect.
     ///
     /// Cancel safe: once begun, closing continues in the background.
     pub async fn close(&self) {
@@ -96,7 +96,7 @@ impl Coordinator {
         let _ = timeout(limit, join_all(supervisors().map(Supervisor::ended))).await;
     }
 
-    /// Has [`close`](Self::close) close a further session, too.
+    /// Makes [`close`](Self::close) close a further session, too.
     pub(super) fn add_lease(&self, lease: Weak<Supervisor>) {
         let mut leases = lock(&self.handle.leases);
         leases.retain(|lease| lease.strong_count() > 0);

@@ -24,7 +24,7 @@ pub trait Follow: Send {
     async fn next(&mut self) -> Result<Update>;
 }
 
-/// What has become of a roster since the last update.
+/// What has changed in a roster since the last update.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Update {
@@ -53,7 +53,7 @@ pub enum Change {
     Declared(bool),
 }
 
-/// The provided [`Session::follow`]: each update is a snapshot, which [`Session::snapshot`] returns after a change.
+/// The provided [`Session::follow`]: each update is a whole snapshot, read by [`Session::snapshot`] after a change.
 #[derive(Debug)]
 pub struct FollowBySnapshots<'a, S: ?Sized> {
     session: &'a S,

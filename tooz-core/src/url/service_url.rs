@@ -170,7 +170,7 @@ fn decode_non_empty(text: &str) -> Result<Option<String>> {
     if text.is_empty() { Ok(None) } else { decode(text).map(Some) }
 }
 
-/// Refuses a URL whose password may have been taken for another part, so that no later error shows it.
+/// Refuses a URL whose password may have been parsed as another part, so that no later error shows it.
 fn check_encoding(authority: &str, rest: &str) -> Result<()> {
     if !authority.is_empty() && rest.contains('@') {
         return Err(invalid(

@@ -113,7 +113,7 @@ fn start(directory: Directory, slot: Arc<Slot>) -> Outcome<Arc<Executor>> {
                 break;
             }
         }
-        // Last, since the program may fork as soon as it knows.
+        // The notification comes last, since the program may fork as soon as it is notified.
         drop((worker, slot));
         shared.changed.notify_waiters();
     };
@@ -133,7 +133,7 @@ fn close_unused(slot: &Slot, executor: &Executor, panicked: bool) -> bool {
         if state.has_sessions() {
             return false;
         }
-        state.sign_off();
+        state.deregister();
     }
     // The connection is closed before another one can be opened.
     drop(locked.take());

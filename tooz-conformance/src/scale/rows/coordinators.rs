@@ -1,4 +1,4 @@
-//! Coordinators of one process, which is another one, so that nothing else is in its memory.
+//! Coordinators in a child process of their own, so that nothing else is in its memory.
 
 use std::fs;
 
@@ -26,8 +26,8 @@ pub(in crate::scale) async fn measure(setting: Setting) -> Result<Values, Failur
     Ok(per(NAMES.into_iter().zip(grown).collect(), setting.size as f64))
 }
 
-/// The child: connects coordinators and reports by how much the use of each resource grew. The cost of the first one is
-/// not part of it.
+/// The child: connects coordinators and reports by how much the use of each resource grew. The first coordinator is not
+/// measured.
 pub(crate) async fn connect(child: ChildContext) -> Result<(), Failure> {
     let count: u64 = child.args()?;
     let first = coordinators(&child, "first", 1).await?;
