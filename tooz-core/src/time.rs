@@ -1,4 +1,4 @@
-//! A clock for deadlines that goes on while the host is suspended.
+//! A clock for deadlines that continues while the host is suspended.
 //!
 //! A backend counts a session's TTL while a laptop sleeps or a virtual machine is paused; the monotonic clock of most
 //! operating systems does not. A [`Moment`] therefore adds the time that the host has spent suspended to Tokio's clock.
@@ -166,7 +166,7 @@ pub(crate) mod tests {
         pub(crate) static SUSPENDED: Cell<Duration> = const { Cell::new(Duration::ZERO) };
     }
 
-    /// Suspends the host for this thread: Tokio's clock stands still meanwhile.
+    /// Simulates a suspend of the host for this thread: Tokio's clock does not advance.
     pub(crate) fn suspend(duration: Duration) {
         SUSPENDED.set(SUSPENDED.get() + duration);
     }

@@ -19,7 +19,7 @@ pub(crate) const TOPIC: &str = "topic";
 /// The greatest id of a peer.
 pub(crate) const MAX_ID: i64 = (1 << 62) - 1;
 
-/// The first byte of the database file that peers lock, far behind its end and behind the bytes that SQLite locks.
+/// The first byte of the database file that peers lock, far beyond its end and beyond the bytes that SQLite locks.
 const FIRST_LOCKED_BYTE: i64 = 1 << 62;
 
 /// The byte of the database file that a peer locks as long as it lives.

@@ -1,6 +1,6 @@
 //! Operations on the data of a stopped server: it is copied, restored from the copy, or removed.
 //!
-//! Each operation is a shell script that runs in the data directory of the node. The copy lies in a subdirectory, which
+//! Each operation is a shell script that runs in the data directory of the node. The copy is in a subdirectory, which
 //! servers ignore.
 
 /// The subdirectory of the copy. Patterns such as `*` leave it out because of the dot.

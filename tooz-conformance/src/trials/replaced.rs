@@ -28,7 +28,7 @@ enum Replacement {
 }
 
 impl Replacement {
-    /// Makes the backup. Clients connect afterwards, as their sessions would be in it otherwise.
+    /// Makes the backup. Clients connect afterwards, so that the backup does not contain their sessions.
     async fn prepare(self, context: &Context) -> Result<(), Failure> {
         let a = connect(context, "before").await?;
         a.group("g").create_if_missing().await?;

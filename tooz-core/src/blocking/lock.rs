@@ -30,13 +30,13 @@ impl Lock {
         Self { lock: self.lock.shared(), ..self.clone() }
     }
 
-    /// The same lock with bytes for others; see [`Lock::with_info`](crate::Lock::with_info).
+    /// The same lock; its entries show `info` to every client. See [`Lock::with_info`](crate::Lock::with_info).
     #[must_use]
     pub fn with_info(&self, info: impl AsRef<[u8]>) -> Self {
         Self { lock: self.lock.with_info(info), ..self.clone() }
     }
 
-    /// The same lock with a limit; see [`Lock::with_greatest_hold`](crate::Lock::with_greatest_hold).
+    /// The same lock with a greatest hold time; see [`Lock::with_greatest_hold`](crate::Lock::with_greatest_hold).
     #[must_use]
     pub fn with_greatest_hold(&self, time: Duration) -> Self {
         Self { lock: self.lock.with_greatest_hold(time), ..self.clone() }

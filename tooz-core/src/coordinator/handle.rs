@@ -16,7 +16,7 @@ use crate::{Characteristic, Name, Result};
 /// Clones are cheap and share the session. It ends with [`close`](Coordinator::close), or when the last clone and every
 /// object made from one (a [`Guard`](crate::Guard), a [`Membership`](crate::Membership), …) are dropped.
 ///
-/// A task renews the session. If the session is lost all the same, everything that it held is lost, and the holders are
+/// A task renews the session. If the session is lost nevertheless, everything that it held is lost, and the holders are
 /// notified. The coordinator then opens a new session by itself and enters its groups again. Locks and leaderships are
 /// not acquired again: what they protected may have changed meanwhile.
 ///

@@ -189,7 +189,7 @@ pub struct Ticket {
 }
 
 impl Ticket {
-    /// The standing of this entry behind `blocked_by`, or as an admitted one.
+    /// The standing of this entry: waiting for `blocked_by`, or admitted if there is none.
     pub const fn standing(self, blocked_by: Option<Seq>) -> Standing {
         match blocked_by {
             None => Standing::Admitted(self),

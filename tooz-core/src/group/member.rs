@@ -69,7 +69,7 @@ impl Member {
         self.capabilities_as()
     }
 
-    /// The capabilities of the member as a type of yours.
+    /// The capabilities of the member as your own type.
     ///
     /// # Errors
     /// `Corrupt` if the capabilities are unreadable or have another type.

@@ -2,7 +2,7 @@
 //!
 //! - A task watches the group and changes the ring as the group changes. The ring keeps its nodes in the order of their
 //!   names, so it does not depend on the order of the changes, which differs between members.
-//! - While the group cannot be read, no key belongs to any member. The task goes on, and fills the ring again as soon as
+//! - While the group cannot be read, no key belongs to any member. The task continues, and fills the ring again as soon as
 //!   the group is back.
 
 use std::collections::BTreeMap;

@@ -5,7 +5,7 @@
 //!   The backend counts the TTL from a later moment, so the client gives up before the backend grants to another.
 //! - A driver may know only of an earlier expiry, `Session::expiry`. The deadline is then a tenth of the TTL before that.
 //! - The tenth covers the drift between the two clocks and the time that the client takes to notice.
-//! - The clock goes on while the host is suspended, as the backend's does.
+//! - The clock continues while the host is suspended, as the backend's clock does.
 //! - In a fork of the process that opened it, a session is lost.
 //!
 //! The recipe is that of leases: C. Gray and D. Cheriton, "Leases: an efficient fault-tolerant mechanism for

@@ -90,7 +90,7 @@ impl Backoff {
         Self { next: first, longest }
     }
 
-    /// From 100 ms to 10 s: for work that goes on as long as the program.
+    /// From 100 ms to 10 s: for work that lasts as long as the program.
     pub(crate) fn patient() -> Self {
         Self::new(Duration::from_millis(100), Duration::from_secs(10))
     }

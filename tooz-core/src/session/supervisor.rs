@@ -1,5 +1,5 @@
-//! The task behind each coordinator: it renews the session, reports its loss, opens the next one and has memberships
-//! enter again.
+//! The background task of each coordinator: it renews the session, reports its loss, opens the next one and makes
+//! memberships enter again.
 //!
 //! - It renews every third of the TTL. A renewal that hangs is given up after that time, so that another one fits in
 //!   before the deadline.

@@ -1,8 +1,8 @@
 //! The rows of rosters and entries, and how a removal admits others. Everything here runs inside a transaction.
 //!
 //! `entries.admitted` mirrors the rule of `tooz_core::driver::admission`. A transaction that removes an entry walks the
-//! waiting entries from the front, marks those that are admitted now and notifies their processes. It stops behind as
-//! many exclusive entries as the greatest limit in the roster, because no entry behind them can be admitted.
+//! waiting entries from the front, marks those that are admitted now and notifies their processes. It stops after as many
+//! exclusive entries as the greatest limit in the roster, because no entry after them can be admitted.
 
 use std::cmp::Reverse;
 use std::num::NonZeroU32;
@@ -142,7 +142,7 @@ impl RosterRow {
     }
 
     /// The entries up to `last` that conflict with `mode`, the nearest first, and at most `limit` of them: if there are
-    /// that many, an entry behind `last` is blocked.
+    /// that many, an entry after `last` is blocked.
     pub(crate) fn blockers(&self, db: &Connection, mode: Mode, last: i64, limit: u32) -> Outcome<Vec<EntryRow>> {
         let (mut found, limit) = (Vec::new(), limit as usize);
         // One mode after the other: for several modes at once, SQLite sorts all rows first.

@@ -99,7 +99,7 @@ fn claim_key(tx: &mut Transaction<'_>, row: &RosterRow, new: &OwnedEntry) -> Out
     }
 }
 
-/// What blocks an entry behind all others, by the admission rule.
+/// What blocks an entry at the end of the roster, by the admission rule.
 fn blocker(tx: &Transaction<'_>, row: &RosterRow, new: &OwnedEntry) -> Outcome<Option<Seq>> {
     let blockers = row.blockers(tx.db, new.mode, i64::MAX, new.limit.get())?;
     if blockers.len() < new.limit.get() as usize {

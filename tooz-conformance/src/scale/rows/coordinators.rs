@@ -11,7 +11,7 @@ use crate::scale::setting::Setting;
 /// The role of the process that connects the coordinators.
 pub(crate) const ROLE: &str = "scale-coordinators";
 
-/// How many coordinators connect before the process reports that it goes on.
+/// How many coordinators connect between two progress reports of the process.
 const CHUNK: u64 = 50;
 
 const NAMES: [&str; 4] = ["bytes of memory", "threads", "descriptors", "connections"];
