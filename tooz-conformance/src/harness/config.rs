@@ -94,7 +94,7 @@ impl Harness {
         self
     }
 
-    /// Adds the trials `scale::*`, for a driver whose watchers receive what has changed and never read the whole roster again.
+    /// Adds the trials `scale::*`, for a driver that [follows](tooz_core::driver::Session::follow) rosters by their changes.
     /// They count requests by the [`Statistics`](crate::servers::Statistics) of one server.
     #[must_use]
     pub fn with_scale_trials(mut self) -> Self {

@@ -1,7 +1,7 @@
 //! What an event costs, at small sizes: requests as the server counts them, bytes as a proxy does, and never time.
 //! `cargo bench -- --only scale` measures large sizes.
 //!
-//! The limits do not depend on the size, and each size is so large that a cost that grows with it exceeds them.
+//! The limits do not depend on the size. Each size is so large that a growing cost exceeds the limits.
 
 use std::time::Duration;
 
