@@ -56,10 +56,12 @@ pub(super) fn closed_twice() -> Error {
     Error::new(ErrorKind::SessionLost, "the session was closed before")
 }
 
-/// Names in another order.
+/// The declared names that the caller sees.
 pub(super) fn names(fault: Option<F>, mut names: Vec<Name>) -> Vec<Name> {
-    if fault == Some(F::ListsUnsorted) {
-        names.reverse();
+    match fault {
+        Some(F::ListsUnsorted) => names.reverse(),
+        Some(F::DeclaresAPage) => names.truncate(100),
+        _ => {}
     }
     names
 }

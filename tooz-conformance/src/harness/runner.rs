@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Instant;
 
 use libtest_mimic::{Arguments, Completion, Failed};
 use tokio::runtime::{Builder, Runtime};
@@ -144,15 +145,20 @@ impl Suite {
     async fn run_on_backend(&self, trial: &Trial, watchdog: &Watchdog) -> Result<(), Failure> {
         if !trial.needs.own_server {
             let backend = self.shared().await?;
+            let start = Instant::now();
             watchdog.watch(backend.deployment.as_ref());
-            return attempt(trial, Context::new(self.subject.clone(), backend)).await;
+            let outcome = attempt(trial, Context::new(self.subject.clone(), backend)).await;
+            self.report.took(&trial.name, start.elapsed());
+            return outcome;
         }
         let _permit = self.with_own_server.acquire().await?;
+        let start = Instant::now();
         let backend = Arc::new(RunningBackend::start(&self.subject, true).await?);
         self.report.provided_by(backend.provision(&self.subject), &self.subject.name);
         watchdog.watch(backend.deployment.as_ref());
         let outcome = attempt(trial, Context::new(self.subject.clone(), backend.clone())).await;
         let removed = backend.remove().await;
+        self.report.took(&trial.name, start.elapsed());
         outcome.and(removed)
     }
 

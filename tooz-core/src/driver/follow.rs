@@ -76,3 +76,19 @@ impl<S: Session + ?Sized> Follow for FollowBySnapshots<'_, S> {
         Ok(Update::Snapshot(snapshot))
     }
 }
+
+/// [`Session::snapshot`] with `newer_than`, for a driver whose own [`Session::follow`] tells changes: reads again after each.
+///
+/// # Errors
+/// Those of [`Follow::next`].
+pub async fn snapshot_newer_than(session: &dyn Session, roster: &Roster, version: Version) -> Result<Snapshot> {
+    loop {
+        let mut follower = session.follow(roster);
+        if let Update::Snapshot(snapshot) = follower.next().await?
+            && snapshot.version != version
+        {
+            return Ok(snapshot);
+        }
+        follower.next().await?;
+    }
+}

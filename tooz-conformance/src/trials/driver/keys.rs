@@ -1,16 +1,20 @@
 //! Unique keys, and declared rosters.
 
+use std::time::Duration;
+
 use futures_util::future::{join_all, try_join_all};
-use tooz_core::driver::{IfTaken, Kind, NewEntry};
+use tokio::time::sleep;
+use tooz_core::driver::{IfTaken, Key, Kind, NewEntry};
 use tooz_core::{ErrorKind, Name};
 
 use super::enter::awkward_names;
-use crate::trials::fixtures::{Client, admitted, exclusive, fails, group, member, roster};
+use crate::trials::fixtures::{Client, admitted, ends, exclusive, fails, group, lock, member, roster, waiting};
 use crate::{Context, Failure, ensure, ensure_eq};
 
 rule_trials! {
     R11:
-    a_take_over_races_with_leave;
+    a_take_over_races_with_leave,
+    a_take_over_wakes_the_next;
     R12:
     a_unique_key_refuses_a_second_entry,
     a_unique_key_is_taken_once_by_many_at_a_time,
@@ -25,7 +29,8 @@ rule_trials! {
     retract_requires_an_empty_roster,
     retract_is_atomic_against_enter;
     R23:
-    declared_lists_every_name;
+    declared_lists_every_name,
+    declared_lists_many_names;
 }
 
 async fn a_unique_key_refuses_a_second_entry(context: Context) -> Result<(), Failure> {
@@ -95,6 +100,22 @@ async fn a_take_over_races_with_leave(context: Context) -> Result<(), Failure> {
     Ok(())
 }
 
+/// The new entry is behind those that the former one blocked.
+async fn a_take_over_wakes_the_next(context: Context) -> Result<(), Failure> {
+    let (a, b, roster) = (Client::open(&context, "a").await?, Client::open(&context, "b").await?, lock());
+    let keyed = |if_taken| NewEntry { key: Key::Unique(b"m", if_taken), ..exclusive() };
+    let former = admitted(a.enter(&roster, keyed(IfTaken::Refuse)).await?);
+    let next = b.queue(&roster).await?;
+    let turn = b.wait_in_background(&roster, next);
+    sleep(Duration::from_millis(50)).await;
+    let (taken, blocked_by) = waiting(a.enter(&roster, keyed(IfTaken::TakeOver)).await?);
+    ensure_eq!(blocked_by, next.seq);
+    ends("the grant to the waiter whose blocker was taken over", turn).await?;
+    a.is_notified_of(former).await;
+    ensure_eq!(b.seqs(&roster).await?, [next.seq, taken.seq]);
+    Ok(())
+}
+
 async fn a_unique_key_is_free_again(context: Context) -> Result<(), Failure> {
     let (a, b, group) = (Client::open(&context, "a").await?, Client::open(&context, "b").await?, group());
     let left = admitted(a.enter(&group, member(b"m", IfTaken::Refuse)).await?);
@@ -159,6 +180,17 @@ async fn declared_lists_every_name(context: Context) -> Result<(), Failure> {
         b.retract(&roster(Kind::Group, name)).await?;
     }
     ensure!(a.declared(Kind::Group).await?.is_empty());
+    Ok(())
+}
+
+/// More than a page of any backend that reads in pages of 100.
+async fn declared_lists_many_names(context: Context) -> Result<(), Failure> {
+    let (a, b) = (Client::open(&context, "a").await?, Client::open(&context, "b").await?);
+    let names: Vec<_> = (0..230).map(|index| Name::new(format!("group {index:03}"))).collect::<Result<_, _>>()?;
+    for some in names.chunks(23) {
+        try_join_all(some.iter().map(async |name| a.declare(&roster(Kind::Group, name)).await)).await?;
+    }
+    ensure_eq!(b.declared(Kind::Group).await?, names);
     Ok(())
 }
 

@@ -16,6 +16,7 @@ use crate::{Context, Failure, ensure, ensure_eq, fail};
 rule_trials! {
     R1:
     the_granted_ttl_is_reported,
+    a_session_lives_for_its_ttl,
     many_sessions_fit;
     R3:
     sessions_share_nothing;
@@ -44,6 +45,25 @@ async fn the_granted_ttl_is_reported(context: Context) -> Result<(), Failure> {
     }
     ensure_eq!(a.ttl(), a.ttl());
     Ok(())
+}
+
+/// Core relies on the TTL that the driver reports for its deadline, so a session must not end before.
+async fn a_session_lives_for_its_ttl(context: Context) -> Result<(), Failure> {
+    let (b, roster, opened) = (Client::open(&context, "b").await?, lock(), Instant::now());
+    let a = Client::open_without_renewal(&context, "a").await?;
+    let Some(ttl) = a.ttl() else {
+        return Err(Failure::ignored("the life of a session does not depend on time"));
+    };
+    let ticket = a.hold(&roster).await?;
+    loop {
+        let entries = b.seqs(&roster).await?;
+        // The clocks of client and server may differ a little in their speed.
+        if opened.elapsed() > ttl * 95 / 100 {
+            return Ok(());
+        }
+        ensure_eq!(entries, [ticket.seq], "the session has ended after {:?} of its TTL {ttl:?}", opened.elapsed());
+        sleep(Duration::from_millis(100)).await;
+    }
 }
 
 async fn sessions_share_nothing(context: Context) -> Result<(), Failure> {
