@@ -17,14 +17,14 @@ use crate::session::EtcdSession;
 impl EtcdSession {
     pub(crate) async fn declare_roster(&self, roster: &Roster) -> Result<bool> {
         let key = self.layout.declared(roster);
-        let answer = self.fence.txn(vec![absent(&key)], vec![put(&key, b"", None)], Vec::new()).await?;
+        let answer = self.fence.txn(None, &[absent(&key)], &[put(&key, b"", None)], &[]).await?;
         Ok(answer.succeeded)
     }
 
     pub(crate) async fn retract_roster(&self, roster: &Roster) -> Result<()> {
         let key = self.layout.declared(roster);
         let empty = is_empty(self.layout.roster(roster).entries());
-        let mut answer = self.fence.txn(vec![exists(&key), empty], vec![delete(&key)], vec![get_key(&key)]).await?;
+        let mut answer = self.fence.txn(None, &[exists(&key), empty], &[delete(&key)], &[get_key(&key)]).await?;
         if answer.succeeded {
             return Ok(());
         }
