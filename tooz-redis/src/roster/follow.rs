@@ -13,7 +13,7 @@ use tooz_core::driver::support::content_version;
 use tooz_core::driver::{Change, Entry, Follow, Roster, Seq, Snapshot, Update};
 use tooz_core::{Error, ErrorKind, Result};
 
-use crate::layout::parse_record;
+use crate::layout::{ShardKey, parse_record};
 use crate::notify::Notice;
 use crate::session::RedisSession;
 
@@ -23,7 +23,7 @@ const BATCH: usize = 16;
 /// A follower of one roster.
 pub(crate) struct RedisFollower<'a> {
     session: &'a RedisSession,
-    key: String,
+    key: ShardKey,
     begun: Option<Begun>,
 }
 
@@ -38,12 +38,12 @@ struct Begun {
 
 impl<'a> RedisFollower<'a> {
     pub(crate) fn new(session: &'a RedisSession, roster: &Roster) -> Self {
-        Self { session, key: session.layout.roster(roster), begun: None }
+        Self { session, key: session.layout().roster(roster), begun: None }
     }
 
-    /// Follows the names that come into use, which are published as changes of a roster.
-    pub(super) fn of_new_names(session: &'a RedisSession) -> Self {
-        Self { session, key: session.layout.new_names(), begun: None }
+    /// Follows the names that come into use in a shard, which are published as changes of a roster.
+    pub(super) fn of_new_names(session: &'a RedisSession, shard: usize) -> Self {
+        Self { session, key: session.layout().new_names(shard), begun: None }
     }
 
     async fn next_update(&mut self) -> Result<Update> {
@@ -58,7 +58,7 @@ impl<'a> RedisFollower<'a> {
     }
 
     async fn begin(&mut self) -> Result<Update> {
-        let notices = self.session.client.subscriptions.follow(&self.key).await?;
+        let notices = self.session.client.subscriptions.follow(&self.key.name).await?;
         let mut page = self.session.read_page(&self.key, true, None).await?;
         let mut begun = Begun { notices, version: page.version, step: Vec::new() };
         let (declared, mut entries) = (page.declared, Vec::new());
@@ -82,7 +82,7 @@ impl<'a> RedisFollower<'a> {
 impl Follow for RedisFollower<'_> {
     async fn next(&mut self) -> Result<Update> {
         let session = self.session;
-        session.state.until_end(self.next_update()).await
+        session.end.until_end(self.next_update()).await
     }
 }
 
@@ -92,20 +92,13 @@ impl Begun {
     /// It takes a few notices at a time and lets other tasks run in between: a follower that is behind must delay no renewal.
     async fn next_changes(&mut self) -> Result<Option<Vec<Change>>> {
         yield_now().await;
-        let Some(mut notice) = self.notices.recv().await else { return Ok(None) };
-        let mut all = Vec::new();
-        for _ in 1..BATCH {
-            let Some(changes) = self.changes(&notice)? else { return Ok(None) };
-            all.extend(changes);
-            match self.notices.try_recv() {
-                Ok(next) => notice = next,
-                Err(_) => return Ok(Some(all)),
-            }
+        let (mut notices, mut completed) = (Vec::new(), Vec::new());
+        self.notices.recv_many(&mut notices, BATCH).await;
+        for notice in &notices {
+            let Some(changes) = self.changes(notice)? else { return Ok(None) };
+            completed.extend(changes);
         }
-        Ok(self.changes(&notice)?.map(|changes| {
-            all.extend(changes);
-            all
-        }))
+        Ok((!notices.is_empty()).then_some(completed))
     }
 
     fn changes(&mut self, notice: &Notice) -> Result<Option<Vec<Change>>> {
