@@ -59,8 +59,8 @@ pub(super) async fn session(target: &Target, member: &str) -> Result<RenewedSess
     Ok(RenewedSession::new(target.driver()?.open(&options).await?))
 }
 
-/// A session of a driver that is renewed until it is dropped, however long a loaded machine takes and however short the TTL
-/// is that the server granted.
+/// A session of a driver that is renewed until it is dropped. So it outlives a slow measurement even if the server granted a
+/// short TTL.
 #[derive(Debug)]
 pub(super) struct RenewedSession {
     session: Arc<dyn Session>,

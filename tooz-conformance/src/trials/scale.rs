@@ -1,7 +1,7 @@
 //! What an event costs, at small sizes: requests as the server counts them, bytes as a proxy does, and never time.
 //! `cargo bench -- --only scale` measures large sizes.
 //!
-//! Each size is so large that a cost that grows faster than the limits allow exceeds them.
+//! Each size is so large that a cost exceeds the limits if it grows faster than they allow.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ struct Limits {
 /// One message of a few hundred bytes, and now and then a request.
 const ONE_MESSAGE: &[(&str, f64)] = &[("requests", 1.0), ("bytes sent", 100.0), ("bytes received", 500.0)];
 
-/// What a listing of 100 names takes beyond one small message.
+/// The bytes of a listing of 100 names, in addition to one small message.
 const NAMES: f64 = 100.0 * 70.0;
 
 /// One listing of the names of 100 entries, and one read of an entry that is new.

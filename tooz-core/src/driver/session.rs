@@ -37,8 +37,8 @@ pub enum Loss {
 /// - **R4 Cancel safety.** Core may drop a returned future at any await. The request may still arrive at the backend and
 ///   take effect. A dropped call leaves nothing else behind: no local state that a later call depends on.
 /// - **R5 Errors.** A request that may or may not have reached the backend fails with `Unavailable` within the timeout of
-///   the session. Core repeats it; a driver does not repeat requests by itself. A call that waits for a change, a turn, a
-///   message or a loss waits without a limit.
+///   the session. Core repeats it; a driver does not. A call that waits for a change, a turn, a message or a loss has no
+///   time limit.
 /// - **R6 Ended sessions.** When the backend no longer knows the session, `enter`, `leave`, `withdraw`, `replace` and
 ///   `renew` fail with `SessionLost`. An ended session never adds an entry, however late its request arrives.
 /// - **R7 Expiry.** When a session ends by its TTL, its entries are removed as by `leave`: the waiters that this admits
