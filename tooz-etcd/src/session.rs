@@ -9,8 +9,8 @@ use async_trait::async_trait;
 use tokio::time::Instant;
 use tooz_core::driver::support::Tombstones;
 use tooz_core::driver::{
-    Follow, Kind, Loss, NewEntry, Nonce, Roster, Seq, Session, SessionOptions, Snapshot, Standing, Ticket, Topics,
-    Version,
+    Follow, Kind, Loss, NewEntry, NewName, Nonce, Roster, Seq, Session, SessionOptions, Snapshot, Standing, Ticket,
+    Topics, Version,
 };
 use tooz_core::{ErrorKind, Name, Result};
 
@@ -177,8 +177,8 @@ impl Session for EtcdSession {
         self.read_names(&self.layout.rosters(kind), after, limit).await
     }
 
-    async fn watch_names(&self, changed: &(dyn Fn() + Send + Sync)) -> Result<Infallible> {
-        self.watch_new_names(changed).await
+    async fn watch_names(&self, added: &(dyn Fn(NewName) + Send + Sync)) -> Result<Infallible> {
+        self.watch_new_names(added).await
     }
 
     fn server(&self) -> Option<String> {

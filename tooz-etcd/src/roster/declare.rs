@@ -7,7 +7,7 @@
 use std::convert::Infallible;
 
 use tooz_core::driver::support::{group_not_created, group_not_empty};
-use tooz_core::driver::{Kind, Roster};
+use tooz_core::driver::{Kind, NewName, Roster};
 use tooz_core::{Name, Result};
 
 use crate::client::{KeyEvent, Report, Txn, absent, delete, exists, get_first_keys, get_key, get_keys, is_empty, put};
@@ -40,15 +40,15 @@ impl EtcdSession {
     }
 
     /// One watch of the whole namespace: new names are new keys.
-    pub(crate) async fn watch_new_names(&self, changed: &(dyn Fn() + Send + Sync)) -> Result<Infallible> {
+    pub(crate) async fn watch_new_names(&self, added: &(dyn Fn(NewName) + Send + Sync)) -> Result<Infallible> {
         let mut subscription = self.watches.subscribe(vec![self.layout.all()], Report::Puts).await?;
-        let is_name = |event: &KeyEvent| {
-            let KeyEvent::Put(stored) = event else { return false };
-            stored.version() == 1 && self.layout.may_be_first_of_name(stored.key())
+        let name = |event: &KeyEvent| match event {
+            KeyEvent::Put(stored) if stored.version() == 1 => self.layout.new_name(stored.key()),
+            _ => None,
         };
+        added(NewName::Any);
         loop {
-            changed();
-            while !subscription.events().await?.iter().any(is_name) {}
+            subscription.events().await?.iter().filter_map(name).for_each(added);
         }
     }
 

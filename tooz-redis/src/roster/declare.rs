@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 
 use tooz_core::driver::support::{group_not_created, group_not_empty};
-use tooz_core::driver::{Follow, Kind, Roster};
+use tooz_core::driver::{Kind, NewName, Roster};
 use tooz_core::{Name, Result};
 
 use super::follow::RedisFollower;
@@ -35,11 +35,10 @@ impl RedisSession {
         Ok(names)
     }
 
-    pub(crate) async fn watch_new_names(&self, changed: &(dyn Fn() + Send + Sync)) -> Result<Infallible> {
+    pub(crate) async fn watch_new_names(&self, added: &(dyn Fn(NewName) + Send + Sync)) -> Result<Infallible> {
         let mut names = RedisFollower::of_new_names(self);
         loop {
-            names.next().await?;
-            changed();
+            added(self.state.until_end(names.next_name()).await?);
         }
     }
 
