@@ -9,8 +9,8 @@ use async_trait::async_trait;
 use tokio::time::timeout;
 use tooz_core::driver::support::no_answer;
 use tooz_core::driver::{
-    Follow, Kind, Loss, NewEntry, Nonce, Roster, Seq, Session, SessionOptions, Snapshot, Standing, Ticket, Topics,
-    Version, snapshot_newer_than,
+    Follow, Kind, Loss, NewEntry, NewName, Nonce, Roster, Seq, Session, SessionOptions, Snapshot, Standing, Ticket,
+    Topics, Version, snapshot_newer_than,
 };
 use tooz_core::{ErrorKind, Name, Result};
 
@@ -177,8 +177,8 @@ impl Session for EtcdSession {
         self.read_names(&self.layout.names(kind.as_str()), after, limit).await
     }
 
-    async fn watch_names(&self, changed: &(dyn Fn() + Send + Sync)) -> Result<Infallible> {
-        self.watch_new_names(changed).await
+    async fn watch_names(&self, added: &(dyn Fn(NewName) + Send + Sync)) -> Result<Infallible> {
+        self.watch_new_names(added).await
     }
 
     fn server(&self) -> Option<String> {

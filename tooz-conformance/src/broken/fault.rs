@@ -71,6 +71,9 @@ faults! {
     /// A watch of the names reports no name that comes into use after it has begun.
     ForgetsNames = "forgets-names":
         "driver::a_watch_of_names_misses_none";
+    /// A watch of the names reports an election when a lock comes into use.
+    ConfusesNames = "confuses-names":
+        "driver::a_watch_of_names_misses_none";
     /// `leave` removes the first entry of the roster.
     IgnoresTickets = "ignores-tickets":
         "driver::leave_compares_the_ticket", "driver::leave_is_idempotent";

@@ -7,7 +7,7 @@
 use std::convert::Infallible;
 
 use tooz_core::driver::support::{group_not_created, group_not_empty};
-use tooz_core::driver::{Kind, Roster};
+use tooz_core::driver::{Kind, NewName, Roster};
 use tooz_core::{Name, Result};
 
 use crate::client::{Filter, GetOptions, KeyValue, absent, delete, exists, get_key, is_empty, put};
@@ -39,12 +39,12 @@ impl EtcdSession {
     }
 
     /// One watch of the whole namespace: new names are new keys.
-    pub(crate) async fn watch_new_names(&self, changed: &(dyn Fn() + Send + Sync)) -> Result<Infallible> {
+    pub(crate) async fn watch_new_names(&self, added: &(dyn Fn(NewName) + Send + Sync)) -> Result<Infallible> {
         let mut subscription = self.watches.subscribe(vec![self.layout.all()], Some(Filter::NoDelete)).await?;
-        let is_name = |stored: &KeyValue| stored.version() == 1 && self.layout.may_be_first_of_name(stored.key());
+        let name = |stored: &KeyValue| self.layout.new_name(stored.key()).filter(|_| stored.version() == 1);
+        added(NewName::Any);
         loop {
-            changed();
-            while !subscription.events().await?.iter().any(is_name) {}
+            subscription.events().await?.iter().filter_map(name).for_each(added);
         }
     }
 
