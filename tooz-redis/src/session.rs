@@ -16,16 +16,16 @@ use tokio::sync::{OnceCell, mpsc};
 use tokio::time::timeout;
 use tooz_core::driver::support::{lock, session_closed, session_lost};
 use tooz_core::driver::{
-    Follow, Kind, Loss, NewEntry, NewName, Nonce, Roster, Seq, Session, SessionOptions, Snapshot, Standing, Ticket,
-    Topics, Version,
+    Follow, Kind, Loss, NewEntry, NewName, Nonce, OwnEntries, Roster, Seq, Session, SessionOptions, Snapshot, Standing,
+    Ticket, Topics, Version,
 };
 use tooz_core::time::Moment;
 use tooz_core::{Name, Result};
 
-use crate::client::{CLOSE, Reply, Script};
+use crate::client::{CLOSE, OPEN, Reply, Script};
 use crate::config::Config;
-use crate::error::{history_changed, timed_out};
-use crate::history::History;
+use crate::error::{history_changed, other_shards, timed_out};
+use crate::history::{History, Opened, Opening};
 use crate::layout::{Layout, ShardKey};
 use crate::roster::RedisFollower;
 use crate::shard_session::{SessionEnd, ShardSession};
@@ -58,20 +58,21 @@ impl RedisSession {
     }
 
     async fn try_open(config: &Arc<Config>, options: &SessionOptions, histories: Vec<Arc<History>>) -> Result<Self> {
+        let client = SharedClient::get(config, options).await?;
         let (sender, losses) = mpsc::unbounded_channel();
+        // The server counts in milliseconds.
+        let ttl = Duration::from_millis(u64::try_from(options.ttl.as_millis()).unwrap_or(u64::MAX).max(1));
         let mut session = Self {
-            client: SharedClient::get(config, options).await?,
+            client,
             end: Arc::new(SessionEnd::new(sender)),
             shards: histories.iter().map(|_| OnceCell::new()).collect(),
             histories: histories.into_iter().map(|history| (history.clone(), history.number())).collect(),
             member: options.member.clone(),
-            // The server counts in milliseconds.
-            ttl: Duration::from_millis(u64::try_from(options.ttl.as_millis()).unwrap_or(u64::MAX).max(1)),
-            alive_until: Mutex::new(Moment::now()),
+            ttl,
+            alive_until: Mutex::new(Moment::now() + ttl),
             closed: AtomicBool::new(false),
             losses: losses.into(),
         };
-        session.alive_until = Mutex::new(Moment::now() + session.ttl);
         let first = session.open_shard(0).await?;
         session.histories[0].1 = first.history_number;
         session.client.subscriptions.add(first.clone());
@@ -96,13 +97,26 @@ impl RedisSession {
         Ok(opened)
     }
 
+    /// Writes the session's key in a shard, which also shows that the user may run all commands.
     async fn open_shard(&self, shard: usize) -> Result<Arc<ShardSession>> {
-        let id = self.client.new_session_id();
-        let key = self.layout().session(shard, &id);
-        let (history, end) = (self.histories[shard].0.clone(), self.end.clone());
-        let (place, properties) = ((shard, self.shards.len()), (&self.member, self.ttl));
-        let opened = ShardSession::open(&self.client.connections, place, (id, key), properties, history, end);
-        opened.await.map(Arc::new)
+        let (id, history) = (self.client.new_session_id(), self.histories[shard].0.clone());
+        let (key, greatest) = (self.layout().session(shard, &id), history.greatest());
+        let (ttl, shards) = (self.ttl.as_millis().to_string(), self.shards.len().to_string());
+        let (name, seen) = (Nonce::random().to_string(), greatest.to_string());
+        let earlier = history.latest_opening().map(|earlier| (earlier.number.to_string(), earlier.session));
+        let mut args = vec![id.as_bytes(), ttl.as_bytes(), self.member.as_bytes(), name.as_bytes()];
+        args.extend([seen.as_bytes(), shards.as_bytes()]);
+        args.extend(earlier.iter().flat_map(|(number, session)| [number.as_bytes(), session.as_bytes()]));
+        let mut reply = self.client.connections.run(&OPEN, &key, &args).await?;
+        if reply.status() == "SHARDS" {
+            return Err(other_shards(reply.natural()?, self.shards.len()));
+        }
+        let name = String::from_utf8_lossy(&reply.bytes().unwrap_or_default()).into_owned();
+        let (last, number, knows_earlier) = (reply.natural()?, reply.natural()?, reply.natural()? == 1);
+        let opening = Opening { number, session: id.clone() };
+        let history_number = history.opened(Opened { name, last, opening, knows_earlier }, greatest);
+        let (entries, end) = (OwnEntries::default(), self.end.clone());
+        Ok(Arc::new(ShardSession { shard, id, key, entries, history, history_number, end }))
     }
 
     /// The shards in which the session is open.

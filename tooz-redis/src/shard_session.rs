@@ -3,16 +3,15 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 use tooz_core::driver::support::session_lost;
 use tooz_core::driver::{Loss, Nonce, OwnEntries};
-use tooz_core::{Error, Name, Result};
+use tooz_core::{Error, Result};
 
-use crate::client::{Connections, ENTRIES, OPEN, WITHDRAW};
-use crate::error::{history_changed, other_shards};
-use crate::history::{History, Opened, Opening};
+use crate::client::{Connections, ENTRIES, WITHDRAW};
+use crate::error::history_changed;
+use crate::history::History;
 use crate::layout::TOMBSTONE_TTL;
 
 /// How a session ended, and the losses that it reports: the same in all its shards.
@@ -73,32 +72,6 @@ pub(crate) struct ShardSession {
 }
 
 impl ShardSession {
-    /// Writes the session's key, which also shows that the user may run all commands.
-    pub(crate) async fn open(
-        connections: &Connections,
-        (shard, shards): (usize, usize),
-        (id, key): (String, String),
-        (member, ttl): (&Name, Duration),
-        history: Arc<History>,
-        end: Arc<SessionEnd>,
-    ) -> Result<Self> {
-        let (ttl, greatest) = (ttl.as_millis().to_string(), history.greatest());
-        let (name, seen, count) = (Nonce::random().to_string(), greatest.to_string(), shards.to_string());
-        let earlier = history.latest_opening().map(|earlier| (earlier.number.to_string(), earlier.session));
-        let mut args = vec![id.as_bytes(), ttl.as_bytes(), member.as_bytes(), name.as_bytes(), seen.as_bytes()];
-        args.push(count.as_bytes());
-        args.extend(earlier.iter().flat_map(|(number, session)| [number.as_bytes(), session.as_bytes()]));
-        let mut reply = connections.run(&OPEN, &key, &args).await?;
-        if reply.status() == "SHARDS" {
-            return Err(other_shards(reply.natural()?, shards));
-        }
-        let name = String::from_utf8_lossy(&reply.bytes().unwrap_or_default()).into_owned();
-        let (last, number, knows_earlier) = (reply.natural()?, reply.natural()?, reply.natural()? == 1);
-        let opening = Opening { number, session: id.clone() };
-        let history_number = history.opened(Opened { name, last, opening, knows_earlier }, greatest);
-        Ok(Self { shard, id, key, entries: OwnEntries::default(), history, history_number, end })
-    }
-
     /// Records that another client has removed an entry.
     pub(crate) fn lost_entry(&self, nonce: Nonce) {
         if self.entries.removed(nonce) {
