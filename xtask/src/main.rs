@@ -32,7 +32,7 @@ enum Task {
     Soak(soak::Options),
     /// Measure the drivers relative to the raw clients of their backends.
     Bench(bench::Options),
-    /// Verify a change: format, tidy, lints, docs, packages, licences, test.
+    /// Verify a change: format, tidy, lints, docs, other systems, packages, licences, test.
     Ci,
     /// Build the server images from Debian packages, for hosts without an image registry.
     Images,

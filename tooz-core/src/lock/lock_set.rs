@@ -94,6 +94,9 @@ impl LockSet {
     }
 
     async fn enter(&self, if_blocked: IfBlocked) -> Result<Option<GuardSet>> {
+        // An invalid name must not wait for the locks before it.
+        let invalid = self.locks.iter().find_map(|lock| lock.name().err());
+        invalid.map_or(Ok(()), |error| Err(error.with_operation("lock_all")))?;
         let mut held = GuardSet { guards: Vec::with_capacity(self.locks.len()) };
         for lock in &self.locks {
             let entering = async {

@@ -63,15 +63,22 @@ impl Group {
     /// ```
     ///
     /// # Errors
-    /// `InvalidName` if a key is not a valid name; else as [`members`](Self::members).
+    /// `InvalidName` if a key is not a valid name, or too long for the name of its lock, which contains the name of the
+    /// group, too; else as [`members`](Self::members).
     pub async fn assignments<N: AsRef<[u8]>>(
         &self,
         keys: impl IntoIterator<Item = N>,
         drain: Duration,
     ) -> Result<Assignments> {
-        let keys = keys.into_iter().map(Name::new).collect::<Result<BTreeSet<_>>>();
+        let group = self.name()?.clone();
+        let keys = keys.into_iter().map(|key| {
+            let key = Name::new(key)?;
+            Name::new(lock_name(&group, &key)).map_err(|error| error.with_context("used as", "lock of a key"))?;
+            Ok(key)
+        });
+        let keys = keys.collect::<Result<BTreeSet<_>>>();
         let keys = keys.map_err(|error| error.with_operation("assignments").with_context("used as", "key"))?;
-        Ok(Assignments::start(self.name()?.clone(), self.partitioner().await?, keys, drain))
+        Ok(Assignments::start(group, self.partitioner().await?, keys, drain))
     }
 }
 
