@@ -38,9 +38,9 @@ impl Lease {
         let known = self.connection.load(Ordering::Relaxed);
         let renewed = client.call(self.renewal_limit(client), |mut connection| async move {
             let (keeper, mut answers) = connection.lease.keep_alive(id).await?;
-            // The client ends the stream and waits for its end, since etcd counts a stream that is cut off as a failure.
+            // The end of the stream is awaited in the background, since etcd counts a stream that is cut off as a failure.
             drop(keeper);
-            let _ = answers.message().await;
+            tokio::spawn(async move { answers.message().await });
             let read = match connection.number == known {
                 true => None,
                 false => Some(connection.kv.get(key, Some(GetOptions::new().with_keys_only())).await?),

@@ -47,6 +47,8 @@ impl Calls {
 }
 
 pub(crate) async fn each_verb_of_a_lock_is_one_transaction(context: Context) -> Outcome {
+    // Nothing renews these sessions.
+    let context = context.with_ttl(Duration::from_secs(120));
     let (session, other, roster) = (context.session("a").await?, context.session("b").await?, lock());
     let before = Calls::now(&context).await?;
     for _ in 0..50 {
@@ -73,6 +75,8 @@ pub(crate) async fn each_verb_of_a_lock_is_one_transaction(context: Context) -> 
 /// From the release to the grant: the release and an event if no other entry was before the waiter, else also a read. The
 /// waiters behind it do nothing.
 pub(crate) async fn a_hand_over_is_a_transaction_an_event_and_a_read(context: Context) -> Outcome {
+    // Nothing renews these sessions.
+    let context = context.with_ttl(Duration::from_secs(120));
     let (holder, roster) = (context.session("holder").await?, lock());
     let mut held = hold(&*holder).await?;
     let (mut waiters, mut waiting) = (Vec::new(), Vec::new());
