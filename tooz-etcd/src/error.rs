@@ -41,10 +41,7 @@ pub(crate) fn from_etcd(error: &EtcdError, address: &str) -> Error {
 fn about_connection(causes: &str) -> Option<&'static str> {
     const CAUSES: [(&str, &str); 6] = [
         ("invalid peer certificate", "etcd's certificate is not trusted: option ca_cert names the CA to trust"),
-        (
-            "received fatal alert",
-            "etcd does not accept the client's certificate: options cert_cert and cert_key name it",
-        ),
+        ("received fatal alert", "etcd refuses the client's certificate: options cert_cert and cert_key name it"),
         ("tls handshake eof", "the server does not answer TLS: without it, the scheme is etcd or etcd3+http"),
         ("connection closed", CLOSED),
         ("connection reset", CLOSED),
@@ -116,6 +113,16 @@ fn causes(error: &EtcdError) -> String {
         source = cause.source();
     }
     text
+}
+
+/// The stream of all watches has ended.
+pub(crate) fn watch_broke(cause: impl Into<String>) -> Error {
+    Error::new(ErrorKind::Unavailable, "the watch stream broke").with_source(cause.into())
+}
+
+/// As [`watch_broke`], by an error of the client.
+pub(crate) fn from_watch(error: EtcdError) -> Error {
+    watch_broke(causes(&error))
 }
 
 /// Why etcd has ended a watch.

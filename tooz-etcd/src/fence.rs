@@ -13,17 +13,14 @@ use tokio::sync::Mutex;
 use tooz_core::Result;
 use tooz_core::driver::support::session_lost;
 
-use crate::client::{Answer, Client, Compare, Txn, TxnOp, exists, get_key, put, unmodified_since};
+use crate::client::{Answer, Client, Compare, Txn, TxnOp, exists, get_key, rewrite, unmodified_since};
 
 /// The session's key, its revision, and the number of requests of unknown outcome.
 #[derive(Debug)]
 pub(crate) struct Fence {
     client: Arc<Client>,
-    /// The session's key. It is bound to the lease: when the lease ends, the key is gone.
+    /// The session's key, whose value is the member's name. When the lease ends, the key is gone.
     pub(crate) key: Vec<u8>,
-    /// The member's name, for operators.
-    pub(crate) value: Vec<u8>,
-    lease: i64,
     revision: AtomicI64,
     in_doubt: AtomicU64,
     resolved: AtomicU64,
@@ -32,9 +29,9 @@ pub(crate) struct Fence {
 
 impl Fence {
     /// The fence of a session whose key was written at `revision`.
-    pub(crate) fn new(client: Arc<Client>, key: Vec<u8>, value: Vec<u8>, lease: i64, revision: i64) -> Self {
+    pub(crate) fn new(client: Arc<Client>, key: Vec<u8>, revision: i64) -> Self {
         let (in_doubt, resolved, resolving) = Default::default();
-        Self { client, key, value, lease, revision: AtomicI64::new(revision), in_doubt, resolved, resolving }
+        Self { client, key, revision: AtomicI64::new(revision), in_doubt, resolved, resolving }
     }
 
     /// True while the session lives.
@@ -90,7 +87,7 @@ impl Fence {
     /// Writes the session's key anew, together with `operations`.
     pub(crate) async fn raise(&self, mut operations: Vec<TxnOp>) -> Result<()> {
         let in_doubt = self.in_doubt.load(SeqCst);
-        operations.push(put(&self.key, &self.value, Some(self.lease)));
+        operations.push(rewrite(&self.key));
         let txn = Txn::new().when([self.session_exists()]).and_then(operations);
         let answer = self.client.txn(txn).await?;
         if !answer.succeeded {

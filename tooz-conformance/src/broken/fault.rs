@@ -59,7 +59,7 @@ faults! {
     /// A follower receives each change twice.
     RepeatsChanges = "repeats-changes":
         "driver::follow_agrees_with_the_provided_one";
-    /// A follower receives a change after the one that followed it.
+    /// A follower receives two changes in the wrong order.
     ReordersChanges = "reorders-changes":
         "driver::follow_agrees_with_the_provided_one";
     /// A watch of the names reports no name that comes into use after it has begun.
@@ -103,7 +103,7 @@ faults! {
         "driver::needs_declared_is_checked", "group::what_is_not_created_cannot_be_used";
     /// A roster with entries is retracted.
     RetractsTheUsed = "retracts-the-used":
-        "driver::retract_wants_an_empty_roster", "group::delete_wants_an_empty_group";
+        "driver::retract_requires_an_empty_roster", "group::delete_requires_an_empty_group";
     /// Rosters of different kinds are the same.
     MixesKinds = "mixes-kinds":
         "driver::kinds_are_separate", "semaphore::a_semaphore_and_a_lock_of_one_name_are_separate";

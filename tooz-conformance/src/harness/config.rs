@@ -94,7 +94,7 @@ impl Harness {
         self
     }
 
-    /// Adds the trials `scale::*`, for a driver whose watchers receive what has changed and never read the whole roster again.
+    /// Adds the trials `scale::*`, for a driver that [follows](tooz_core::driver::Session::follow) rosters by their changes.
     /// They count requests by the [`Statistics`](crate::servers::Statistics) of one server.
     #[must_use]
     pub fn with_scale_trials(mut self) -> Self {
@@ -102,8 +102,8 @@ impl Harness {
         self
     }
 
-    /// Adds the trials `scale::*`, for a driver whose watchers list the names of all entries after a change, and read only the
-    /// entries that are new.
+    /// Adds the trials `scale::*`, for a driver whose watchers list the names of all entries after a change, and read
+    /// only the entries that are new.
     #[must_use]
     pub fn with_scale_trials_by_listings(mut self) -> Self {
         self.own_trials.extend(scale_by_listings());

@@ -103,7 +103,7 @@ pub(super) async fn close(coordinators: Vec<Coordinator>) {
         .await;
 }
 
-/// An entry as a coordinator enters it, of which a driver's session makes many.
+/// An entry of a coordinator, as a pattern for many entries of a driver's session.
 #[derive(Debug)]
 pub(crate) struct Pattern {
     roster: Roster,

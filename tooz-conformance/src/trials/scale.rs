@@ -1,7 +1,7 @@
 //! What an event costs, at small sizes: requests as the server counts them, bytes as a proxy does, and never time.
 //! `cargo bench -- --only scale` measures large sizes.
 //!
-//! Each size is so large that a cost that grows faster than the limits allow exceeds them.
+//! Each size is so large that a cost which grows with it exceeds the limits, except for the names in [`BY_LISTINGS`].
 
 use std::time::Duration;
 

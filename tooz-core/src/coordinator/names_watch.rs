@@ -12,8 +12,10 @@ use crate::{Error, Result};
 
 /// Says when a name comes into use, so that a list of names need not be read again and again.
 ///
-/// A name comes into use with the first holder or waiter of a lock, semaphore or election, with the creation or the first
-/// member of a group, and with the first message of a topic.
+/// When a name comes into use:
+/// - a lock, semaphore or election: with the first holder or waiter,
+/// - a group: with its creation or its first member,
+/// - a topic: with its first message.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
@@ -37,8 +39,8 @@ pub struct NamesWatch {
 impl Coordinator {
     /// Watches for names that come into use.
     ///
-    /// All drivers of this project are notified by the backend, which sends nothing while no name comes into use. Another
-    /// driver may ask for a listing in an interval.
+    /// For all drivers of this project, the backend sends a notification when a name comes into use, and otherwise
+    /// nothing. Other drivers may list the names at an interval.
     pub fn watch_names(&self) -> NamesWatch {
         let changed = Arc::<Notify>::default();
         NamesWatch { coordinator: self.clone(), watching: watch(self.clone(), changed.clone()), changed }
@@ -71,7 +73,7 @@ impl NamesWatch {
     }
 }
 
-/// Watches through all sessions of the coordinator, and returns what ends that.
+/// Watches through all sessions of the coordinator, and returns the error that ends the watch.
 fn watch(coordinator: Coordinator, changed: Arc<Notify>) -> BoxFuture<'static, Error> {
     Box::pin(async move {
         let notify = move || changed.notify_one();

@@ -1,9 +1,9 @@
 //! A server in memory: sessions, rosters and logs behind one mutex, and the faults that a test can cause.
 //!
-//! - One counter, the revision, rises when a roster changes. It numbers entries and versions, so
-//!   neither ever repeats, even if the server has forgotten a blank roster in between.
-//! - A session ends when its deadline has passed. Each access to the state first ends the expired sessions, and each
-//!   waiting caller looks again at the earliest deadline, so an expiry needs no task of its own.
+//! - One counter, the revision, rises when a roster changes. It numbers entries and versions, so neither ever repeats,
+//!   even if the server has forgotten a blank roster in between.
+//! - A session ends when its deadline has passed. Each access to the state first ends the expired sessions, and a waiting
+//!   caller accesses the state again at the earliest deadline. So an expiry needs no task of its own.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::future::pending;
@@ -95,13 +95,13 @@ pub(super) struct ServerSession {
 }
 
 impl NewNames {
-    /// Counts a name that comes into use, and wakes those that watch.
+    /// Counts a name that comes into use, and wakes the watchers.
     pub(super) fn add(&mut self) {
         self.count += 1;
         self.added.notify_waiters();
     }
 
-    /// How many names have come into use, and what resolves at the next one.
+    /// How many names have come into use, and a future that resolves at the next one.
     pub(super) fn watch(&self) -> (u64, OwnedNotified) {
         (self.count, self.added.clone().notified_owned())
     }
@@ -186,8 +186,8 @@ impl Server {
 
     /// The state, once `member` can reach the server. Fails after `limit`.
     ///
-    /// It consumes a unit of tokio's cooperative budget, so a caller in a loop leaves time to other tasks although no
-    /// request ever waits for I/O.
+    /// It consumes a unit of Tokio's cooperative budget. No request waits for I/O, so without this a caller in a loop would
+    /// leave no time to other tasks.
     pub(super) async fn request(&self, member: &Name, limit: Duration) -> Result<MutexGuard<'_, ServerState>> {
         consume_budget().await;
         timeout(limit, self.reach(member)).await.map_err(|_| no_answer("the server", limit))

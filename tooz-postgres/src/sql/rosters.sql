@@ -224,14 +224,12 @@ BEGIN
     ) SELECT r.name FROM r WHERE r.name IS NOT NULL LIMIT most;
 END $$;
 
--- Has the connection notified of the changes of a roster or a topic. The locks make sure that a change that is under way is
--- either read after this, or notified. New names are added under the locks of their rosters, so a watch of the names waits
--- for all that are being added; later ones find the watch.
+-- Has the connection notified of the changes of a roster or a topic, or of new names. A change that is under way is either
+-- read after this, or notified, because of the locks.
 CREATE FUNCTION begin_watch(sid bigint, k text, n bytea) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE ns bytea := begin_change(sid, k, n);
 BEGIN
     INSERT INTO watch (namespace, kind, name, session) VALUES (ns, k, n, sid) ON CONFLICT DO NOTHING;
-    IF k = 'names' THEN LOCK TABLE entry, declared, topic IN SHARE MODE; END IF;
     EXECUTE format('LISTEN %I', roster_channel(ns, k, n));
     RETURN 'DONE';
 END $$;

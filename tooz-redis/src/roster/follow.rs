@@ -8,6 +8,7 @@
 
 use async_trait::async_trait;
 use tokio::sync::mpsc;
+use tokio::task::yield_now;
 use tooz_core::driver::support::content_version;
 use tooz_core::driver::{Change, Entry, Follow, Roster, Seq, Snapshot, Update};
 use tooz_core::{Error, ErrorKind, Result};
@@ -15,6 +16,9 @@ use tooz_core::{Error, ErrorKind, Result};
 use crate::layout::parse_record;
 use crate::notify::Notice;
 use crate::session::RedisSession;
+
+/// How many notices a follower takes at a time.
+const BATCH: usize = 16;
 
 /// A follower of one roster.
 pub(crate) struct RedisFollower<'a> {
@@ -83,12 +87,25 @@ impl Follow for RedisFollower<'_> {
 }
 
 impl Begun {
-    /// Waits for a notice. Returns the changes that it completes, or `None` if one was missed. Cancel safe.
+    /// Waits for notices. Returns the changes that they complete, or `None` if one was missed. Cancel safe.
+    ///
+    /// It takes a few notices at a time and lets other tasks run in between: a follower that is behind must delay no renewal.
     async fn next_changes(&mut self) -> Result<Option<Vec<Change>>> {
-        match self.notices.recv().await {
-            Some(notice) => self.changes(&notice),
-            None => Ok(None),
+        yield_now().await;
+        let Some(mut notice) = self.notices.recv().await else { return Ok(None) };
+        let mut all = Vec::new();
+        for _ in 1..BATCH {
+            let Some(changes) = self.changes(&notice)? else { return Ok(None) };
+            all.extend(changes);
+            match self.notices.try_recv() {
+                Ok(next) => notice = next,
+                Err(_) => return Ok(Some(all)),
+            }
         }
+        Ok(self.changes(&notice)?.map(|changes| {
+            all.extend(changes);
+            all
+        }))
     }
 
     fn changes(&mut self, notice: &Notice) -> Result<Option<Vec<Change>>> {

@@ -34,7 +34,7 @@ pub(in crate::scale) async fn measure(setting: Setting) -> Result<Values, Failur
         for ended in join_all(before.iter().map(|session| session.close())).await {
             ended?;
         }
-        // Other ids, so that no watcher can take a new member for an old one.
+        // The new members have other ids, so that no watcher can mistake a new member for an old one.
         after = start_members(&setting.context, &pattern, setting.size, setting.size).await?;
         for watch in &mut watches {
             receive(watch, setting.size, setting.size).await?;

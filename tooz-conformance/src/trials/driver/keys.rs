@@ -22,7 +22,7 @@ rule_trials! {
     declared_outlives_its_session;
     R22:
     retract_is_refused_twice,
-    retract_wants_an_empty_roster,
+    retract_requires_an_empty_roster,
     retract_is_atomic_against_enter;
     R23:
     declared_lists_every_name;
@@ -182,7 +182,7 @@ async fn retract_is_refused_twice(context: Context) -> Result<(), Failure> {
     Ok(())
 }
 
-async fn retract_wants_an_empty_roster(context: Context) -> Result<(), Failure> {
+async fn retract_requires_an_empty_roster(context: Context) -> Result<(), Failure> {
     let (a, b, group) = (Client::open(&context, "a").await?, Client::open(&context, "b").await?, group());
     fails(a.retract(&group).await, ErrorKind::GroupNotCreated);
     a.declare(&group).await?;

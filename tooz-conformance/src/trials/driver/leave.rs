@@ -28,7 +28,7 @@ rule_trials! {
     withdraw_removes_the_entry,
     withdraw_touches_only_its_own_session,
     withdraw_rejects_a_late_enter,
-    withdraw_beats_an_enter_under_way;
+    withdraw_prevents_an_enter_under_way;
     R16:
     replace_changes_the_value_and_nothing_else,
     replace_compares_the_ticket;
@@ -148,7 +148,7 @@ async fn withdraw_rejects_a_late_enter(context: Context) -> Result<(), Failure> 
     Ok(())
 }
 
-async fn withdraw_beats_an_enter_under_way(context: Context) -> Result<(), Failure> {
+async fn withdraw_prevents_an_enter_under_way(context: Context) -> Result<(), Failure> {
     let (a, roster) = (Client::open(&context, "a").await?, lock());
     for _ in 0..50 {
         let new = exclusive();
@@ -233,7 +233,7 @@ async fn evict_is_idempotent(context: Context) -> Result<(), Failure> {
     Ok(())
 }
 
-/// With a long TTL no renewal comes in time to find out about the loss.
+/// The TTL is long, so that no renewal reports the loss in time.
 async fn a_loss_is_pushed_between_renewals(context: Context) -> Result<(), Failure> {
     if !context.info()?.pushes_losses {
         return Err(Failure::ignored("the driver declares that it learns of losses by renewals"));

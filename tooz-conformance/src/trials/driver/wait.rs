@@ -78,7 +78,7 @@ async fn await_turn_fails_when_the_entry_goes(context: Context) -> Result<(), Fa
 async fn leave_wakes_the_next_waiter(context: Context) -> Result<(), Failure> {
     let (a, b, roster) = (Client::open(&context, "a").await?, Client::open(&context, "b").await?, lock());
     let mut held = a.hold(&roster).await?;
-    // Both directions, so that a session that held before also waits.
+    // In both directions, so that a session that has held the lock also waits.
     for (holder, waiter) in [(&a, &b), (&b, &a), (&a, &b)] {
         let next = waiter.queue(&roster).await?;
         let turn = waiter.wait_in_background(&roster, next);
