@@ -15,6 +15,7 @@ use tooz_core::driver::Kind;
 use tooz_core::driver::support::lock;
 
 use crate::client::{Backend, Client};
+use crate::error::Answer;
 use crate::layout::{Layout, UNDECLARED, child};
 use crate::own_entries::OwnEntries;
 
@@ -46,9 +47,14 @@ impl Cleanup {
         lock(&self.used).insert(roster.to_owned(), Instant::now());
     }
 
+    /// Ends the session at the server, and first removes what is left of it.
+    pub(crate) async fn close_session(&self) -> Answer<()> {
+        self.client.close(async |backend| self.remove_all(&*backend).await).await
+    }
+
     /// Removes the session's entries, and the rosters that are empty then, as far as time allows. Entries of unknown outcome
     /// end with the session.
-    pub(crate) async fn remove_all(&self, backend: &dyn Backend) {
+    async fn remove_all(&self, backend: &dyn Backend) {
         for batch in self.own.drain().chunks(BATCH) {
             join_all(batch.iter().map(|path| backend.delete(path, None))).await;
         }

@@ -1,9 +1,7 @@
 //! Reads the URL: servers, chroot, credentials and TLS files.
 
-use std::path::PathBuf;
-
 use rand::seq::SliceRandom;
-use tooz_core::driver::support::read_pem;
+use tooz_core::driver::TlsFiles;
 use tooz_core::{Error, ErrorKind, OptionReader, OptionValue, Result, ServiceUrl};
 
 const DEFAULT_PORT: u16 = 2181;
@@ -45,22 +43,6 @@ impl OptionValue for ClientCrate {
     }
 }
 
-/// The PEM files that a URL names.
-#[derive(Clone, Debug)]
-pub(crate) struct TlsFiles {
-    ca: PathBuf,
-    identity: Option<(PathBuf, PathBuf)>,
-}
-
-/// The contents of [`TlsFiles`].
-#[derive(Debug)]
-#[allow(dead_code, reason = "a build without TLS reads no files")]
-pub(crate) struct PemFiles {
-    pub(crate) ca: String,
-    /// The certificate chain and its key.
-    pub(crate) identity: Option<(String, String)>,
-}
-
 impl Config {
     pub(crate) fn from_url(url: &ServiceUrl) -> Result<Self> {
         let options = url.options();
@@ -96,30 +78,15 @@ impl std::fmt::Debug for Config {
     }
 }
 
-impl TlsFiles {
-    /// Reads the files.
-    pub(crate) fn read(&self) -> Result<PemFiles> {
-        let ca = read_pem("ca", &self.ca, "CERTIFICATE")?;
-        let identity = match &self.identity {
-            None => None,
-            Some((cert, key)) => {
-                Some((read_pem("certfile", cert, "CERTIFICATE")?, read_pem("keyfile", key, "PRIVATE KEY")?))
-            }
-        };
-        Ok(PemFiles { ca, identity })
-    }
-}
-
 /// Reads the options that kazoo has for TLS.
 fn tls_files(options: &OptionReader<'_>) -> Result<Option<TlsFiles>> {
-    let ca = options.get("ca")?;
-    let (cert, key): (Option<PathBuf>, Option<PathBuf>) = (options.get("certfile")?, options.get("keyfile")?);
+    let files = TlsFiles::from_options(options, ["ca", "certfile", "keyfile"])?;
     let verify = options.get("verify_certs")?.unwrap_or(true);
     if !options.get("use_ssl")?.unwrap_or(false) {
         return Ok(None);
     }
     let error = |kind, message| Err(Error::new(kind, message));
-    match ca {
+    match options.get::<String>("ca")? {
         _ if !verify => error(
             ErrorKind::Unsupported,
             "option \"verify_certs\" must be true: without it, anyone can impersonate the server",
@@ -127,10 +94,7 @@ fn tls_files(options: &OptionReader<'_>) -> Result<Option<TlsFiles>> {
         None => {
             error(ErrorKind::InvalidOption, "option \"use_ssl\" needs option \"ca\", a PEM file of trusted authorities")
         }
-        _ if cert.is_some() != key.is_some() => {
-            error(ErrorKind::InvalidOption, "options \"certfile\" and \"keyfile\" must be set together")
-        }
-        Some(ca) => Ok(Some(TlsFiles { ca, identity: cert.zip(key) })),
+        Some(_) => Ok(Some(files)),
     }
 }
 

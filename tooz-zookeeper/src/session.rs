@@ -32,10 +32,7 @@ const SUSPEND_CHECK: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(crate) struct ZooKeeperSession {
     hosts: String,
-    client: Arc<Client>,
     renewals: Arc<Renewals>,
-    own: Arc<OwnEntries>,
-    cleanup: Arc<Cleanup>,
     rosters: Arc<Rosters>,
     topics: ZooKeeperTopics,
     losses: Mutex<mpsc::UnboundedReceiver<Loss>>,
@@ -52,28 +49,19 @@ impl ZooKeeperSession {
         let renewals = Arc::new(Renewals::new(client.clone(), opened, sent));
         let own = Arc::new(OwnEntries::default());
         let cleanup = Arc::new(Cleanup::new(client.clone(), layout.clone(), own.clone()));
-        let (sender, losses) = mpsc::unbounded_channel();
-        let rosters = Rosters {
-            client: client.clone(),
-            layout: layout.clone(),
-            session: id,
-            own: own.clone(),
-            cleanup: cleanup.clone(),
-            losses: sender,
-            withdrawals: Default::default(),
-        };
         let background = [
             client.spawn(end_in_time(client.clone(), renewals.clone(), cleanup.clone())),
             client.spawn(cleanup::run(Arc::downgrade(&cleanup))),
         ];
+        let (sender, losses) = mpsc::unbounded_channel();
+        let topics = ZooKeeperTopics::new(client.clone(), layout.clone());
+        let rosters =
+            Rosters { client, layout, session: id, own, cleanup, losses: sender, withdrawals: Default::default() };
         Ok(Self {
             hosts: config.hosts.join(", "),
-            topics: ZooKeeperTopics::new(client.clone(), layout),
-            client,
             renewals,
-            own,
-            cleanup,
             rosters: Arc::new(rosters),
+            topics,
             losses: Mutex::new(losses),
             background,
         })
@@ -101,7 +89,7 @@ async fn end_in_time(client: Arc<Client>, renewals: Arc<Renewals>, cleanup: Arc<
     }
     client.end("it was not renewed in time");
     // Entries that the client crate has moved into another session, or that the server keeps, are removed at once if possible.
-    let _ = client.close(async |backend| cleanup.remove_all(&*backend).await).await;
+    let _ = cleanup.close_session().await;
 }
 
 #[async_trait]
@@ -111,7 +99,7 @@ impl Session for ZooKeeperSession {
     }
 
     fn history(&self) -> u64 {
-        self.client.history()
+        self.rosters.client.history()
     }
 
     async fn renew(&self) -> Result<()> {
@@ -123,9 +111,9 @@ impl Session for ZooKeeperSession {
     }
 
     async fn close(&self) -> Result<()> {
-        let was_open = self.client.check().is_ok();
-        self.client.end("it was closed");
-        match self.client.close(async |backend| self.cleanup.remove_all(&*backend).await).await {
+        let was_open = self.rosters.client.check().is_ok();
+        self.rosters.client.end("it was closed");
+        match self.rosters.cleanup.close_session().await {
             Err(fault) if was_open && fault.is_retryable() => Err(fault.into_error()),
             _ => Ok(()),
         }
@@ -136,7 +124,7 @@ impl Session for ZooKeeperSession {
         tokio::select! {
             biased;
             Some(loss) = losses.recv() => loss,
-            reason = self.client.ended() => Loss::Session(session_lost(&reason)),
+            reason = self.rosters.client.ended() => Loss::Session(session_lost(&reason)),
         }
     }
 
@@ -204,8 +192,8 @@ impl Session for ZooKeeperSession {
 impl Drop for ZooKeeperSession {
     fn drop(&mut self) {
         self.background.iter().for_each(AbortHandle::abort);
-        self.client.end("it was dropped");
+        self.rosters.client.end("it was dropped");
         // Stops the removal watches.
-        drop(self.own.drain());
+        drop(self.rosters.own.drain());
     }
 }

@@ -102,8 +102,8 @@ impl Harness {
         self
     }
 
-    /// Adds the trials `scale::*`, for a driver whose watchers list the names of all entries after a change, and read only the
-    /// entries that are new.
+    /// Adds the trials `scale::*`, for a driver whose watchers list the names of all entries after a change, and read
+    /// only the entries that are new.
     #[must_use]
     pub fn with_scale_trials_by_listings(mut self) -> Self {
         self.own_trials.extend(scale_by_listings());

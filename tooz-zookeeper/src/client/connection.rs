@@ -10,6 +10,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, Semaphore};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep, timeout};
+use tooz_core::driver::TlsFiles;
 use tooz_core::driver::support::lock;
 use tracing::warn;
 
@@ -20,7 +21,7 @@ use super::heartbeat::Heartbeat;
 use super::in_flight;
 use super::probe::{Findings, probe};
 use super::watches::{Watch, WatchKind};
-use crate::config::{Config, TlsFiles};
+use crate::config::Config;
 use crate::error::{Answer, Fault, session_lost, unreachable};
 use crate::history::History;
 use crate::layout::{ancestry, parent};

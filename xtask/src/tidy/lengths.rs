@@ -17,7 +17,7 @@ const LONGER_DRIVERS: [(&str, usize, &str); 5] = [
     ("tooz-file", 2_500, "no server: presence, notification and access rights are the driver's own"),
     ("tooz-postgres", 1_860, "the verbs in SQL beside Rust, the TLS modes of libpq, and followers"),
     ("tooz-redis", 2_570, "a script for each verb, subscriptions, followers, and three topologies"),
-    ("tooz-zookeeper", 2_950, "two client crates, each with its dialer, and followers"),
+    ("tooz-zookeeper", 2_890, "two client crates, each with its dialer, and followers"),
 ];
 
 pub(super) fn complaints(tree: &Tree) -> Vec<String> {

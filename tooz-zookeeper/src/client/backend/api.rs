@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tooz_core::driver::TlsPems;
 
 use crate::client::background::Background;
 use crate::client::connection_state::ConnectionState;
-use crate::config::{ClientCrate, PemFiles};
+use crate::config::ClientCrate;
 use crate::error::Answer;
 
 /// One session of a client crate.
@@ -72,7 +73,7 @@ pub(crate) struct Target {
     /// `user:password` for digest authentication.
     pub(crate) digest: Option<String>,
     #[allow(dead_code, reason = "only one of the two clients speaks TLS")]
-    pub(crate) tls: Option<PemFiles>,
+    pub(crate) tls: Option<TlsPems>,
     pub(crate) state: Arc<ConnectionState>,
     /// Where the client crate works.
     pub(crate) background: Arc<Background>,

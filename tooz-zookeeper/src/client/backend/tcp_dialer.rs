@@ -3,9 +3,9 @@
 use std::net::SocketAddr;
 
 use tokio::net::TcpStream;
+use tooz_core::driver::TlsPems;
 
 use super::Stream;
-use crate::config::PemFiles;
 use crate::error::{Answer, unreachable};
 
 /// Opens connections as the URL says.
@@ -13,7 +13,7 @@ pub(crate) struct Dialer;
 
 impl Dialer {
     #[expect(clippy::unnecessary_wraps, reason = "the dialer for TLS may fail")]
-    pub(crate) fn new(_: Option<&PemFiles>) -> Answer<Self> {
+    pub(crate) fn new(_: Option<&TlsPems>) -> Answer<Self> {
         Ok(Self)
     }
 

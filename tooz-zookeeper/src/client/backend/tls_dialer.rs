@@ -9,10 +9,10 @@ use tokio_rustls::rustls::crypto::aws_lc_rs;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use tokio_rustls::rustls::{ClientConfig, Error as TlsError, RootCertStore};
+use tooz_core::driver::TlsPems;
 use tooz_core::{Error, ErrorKind};
 
 use super::Stream;
-use crate::config::PemFiles;
 use crate::error::{Answer, Fault, unreachable};
 
 /// Opens connections as the URL says.
@@ -25,7 +25,7 @@ struct Tls {
 
 impl Dialer {
     /// Fails if the PEM files cannot be used.
-    pub(crate) fn new(pem: Option<&PemFiles>) -> Answer<Self> {
+    pub(crate) fn new(pem: Option<&TlsPems>) -> Answer<Self> {
         Ok(Self(pem.map(Tls::new).transpose()?))
     }
 
@@ -40,12 +40,14 @@ impl Dialer {
 }
 
 impl Tls {
-    fn new(pem: &PemFiles) -> Answer<Self> {
+    fn new(pem: &TlsPems) -> Answer<Self> {
         // The client crate uses the provider of the process, and panics if two are compiled in and none was chosen.
         let _ = aws_lc_rs::default_provider().install_default();
         let mut roots = RootCertStore::empty();
-        for certificate in certificates("ca", &pem.ca)? {
-            roots.add(certificate).map_err(|error| unusable("ca", error))?;
+        if let Some(ca) = &pem.ca {
+            for certificate in certificates("ca", ca)? {
+                roots.add(certificate).map_err(|error| unusable("ca", error))?;
+            }
         }
         let trusting = ClientConfig::builder().with_root_certificates(roots);
         let config = match &pem.identity {

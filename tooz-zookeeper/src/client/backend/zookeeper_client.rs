@@ -6,6 +6,7 @@ use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
+use tooz_core::driver::TlsPems;
 use tooz_core::driver::support::lock;
 use tooz_core::{Error, ErrorKind};
 use zookeeper_client as zk;
@@ -15,7 +16,6 @@ use super::{Backend, CreateMode, Stat, Target};
 use crate::client::background::Background;
 use crate::client::connection_state::ConnectionState;
 use crate::client::watches::WatchKind;
-use crate::config::PemFiles;
 use crate::error::{Answer, Fault, foreign_znode, session_lost, unexpected, unreachable};
 
 /// Opens a session, whose connection is not prepared.
@@ -149,11 +149,14 @@ async fn follow(mut states: zk::StateWatcher, state: Arc<ConnectionState>, _thre
     }
 }
 
-fn tls_options(pem: &PemFiles) -> Answer<zk::TlsOptions> {
+fn tls_options(pem: &TlsPems) -> Answer<zk::TlsOptions> {
     let unusable = |error: zk::Error| {
         Error::new(ErrorKind::InvalidOption, "the PEM files of the TLS options cannot be used").with_source(error)
     };
-    let mut options = zk::TlsOptions::new().with_pem_ca(&pem.ca).map_err(unusable)?;
+    let mut options = zk::TlsOptions::new();
+    if let Some(ca) = &pem.ca {
+        options = options.with_pem_ca(ca).map_err(unusable)?;
+    }
     if let Some((cert, key)) = &pem.identity {
         options = options.with_pem_identity(cert, key).map_err(unusable)?;
     }
