@@ -3,11 +3,12 @@
 use std::time::Instant;
 
 use clap::Args;
+use tooz::Coordinator;
 
 use super::check::{Check, Verdict};
-use super::examine::examine;
+use super::examine::{delete_group, examine};
 use crate::backend::Backend;
-use crate::commands::session::with_session;
+use crate::commands::session::with_cleanup;
 use crate::exit::{NO, Result};
 use crate::output::{Printer, Table, say};
 
@@ -22,13 +23,13 @@ impl Doctor {
         let url = backend.parsed()?;
         say("started", format!("examining {url}"));
         let started = Instant::now();
-        with_session(backend, async |coordinator| {
+        let work = async |coordinator: &Coordinator| {
             let checks = examine(coordinator, &url, started.elapsed()).await;
             printer.table(&checks, || table(&checks))?;
             let has_failed = checks.iter().any(|check| check.verdict == Verdict::Fail);
             Ok(if has_failed { NO } else { 0 })
-        })
-        .await
+        };
+        with_cleanup(backend, work, delete_group).await
     }
 }
 

@@ -86,11 +86,17 @@ pub(super) fn the_doctor_finds_nothing_broken(backend: &Backend) {
         assert!(report.contains(subject), "{report}");
     }
     assert!(!report.contains("FAIL") && !report.contains("not examined"), "{report}");
-    if backend.url.starts_with("postgres") {
-        let settings = ["max_connections", "fsync on, synchronous_commit on", "standbys", "timeouts", "GRANT USAGE"];
-        settings.iter().for_each(|setting| assert!(report.contains(setting), "{report}"));
-        assert!(!report.contains("PgBouncer"), "{report}");
-    }
+    let settings: &[&str] = match backend.url.split(':').next() {
+        Some("redis") => &["maxmemory-policy", "appendonly", "clock"],
+        Some("etcd") => &["health", "quota"],
+        Some("zookeeper") => &["session timeout"],
+        Some("postgres") => {
+            &["max_connections", "fsync on, synchronous_commit on", "standbys", "timeouts", "GRANT USAGE", "clock"]
+        }
+        _ => &[],
+    };
+    settings.iter().for_each(|setting| assert!(report.contains(setting), "no {setting} in {report}"));
+    assert!(!report.contains("PgBouncer"), "{report}");
     assert!(backend.tooz(&["doctor", "--json"]).assert_code(0).stdout.starts_with("[{"));
     let listed = backend.tooz(&["ls", "--json"]).assert_code(0).stdout;
     assert_eq!(listed, "[]\n", "the doctor leaves nothing behind");
