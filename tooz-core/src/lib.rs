@@ -12,15 +12,15 @@
 //!     guard.run(work()).await?; // dropped as soon as the lock is lost
 //!     guard.release().await
 //! })
-//! .await // the coordinator is closed, also after an error or a panic
+//! .await // the coordinator is closed, even after an error or a panic
 //! # }
 //! # async fn work() -> Result<(), tooz_core::Error> { Ok(()) }
 //! ```
 //!
 //! # Tour
 //!
-//! A [`Coordinator`] is one session with a backend. [`scope`] closes it on every way out; [`connect`] leaves that to you. It
-//! makes
+//! A [`Coordinator`] is one session with a backend. [`scope`] closes it on every way out; [`connect`] leaves that to you. A
+//! coordinator makes
 //! - [`Lock`] and [`Semaphore`]: acquire a [`Guard`], which carries a [`FencingToken`] and reports its loss;
 //! - [`LockSet`]: acquire several locks at once;
 //! - [`Election`]: campaign for a [`Leadership`], or observe the leader; [`Election::lead`] works while this client leads;

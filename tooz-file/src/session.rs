@@ -44,7 +44,7 @@ impl FileSession {
     pub(crate) async fn open(directory: PathBuf, options: &SessionOptions) -> Result<Self> {
         let (limit, namespace) = (options.timeout, Arc::from(options.namespace.as_str()));
         let deadline = busy::deadline(limit);
-        // The session is made in the thread, so that a caller that has given up drops it, which ends it.
+        // The thread makes the session. If the caller has given up, the session is dropped, which ends it.
         let opening = spawn_blocking(move || {
             let (reports, losses) = mpsc::unbounded_channel();
             let over = Arc::new(Notify::new());

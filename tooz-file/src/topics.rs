@@ -75,13 +75,14 @@ fn publish(state: &mut State, target: &Target, payload: &[u8], keep: i64) -> Out
             Some(row) => row,
             None => TopicRow { id: objects::insert(tx.db, target)?, newest: 0, trimmed: 0 },
         };
-        let newest = row.newest.checked_add(1).ok_or_else(|| {
-            Error::new(ErrorKind::Corrupt, "the topic has given out its last offset; use another topic")
-        })?;
+        let newest = row
+            .newest
+            .checked_add(1)
+            .ok_or_else(|| Error::new(ErrorKind::Corrupt, "the topic has used its last offset; use another topic"))?;
         let trimmed = row.trimmed.max(newest.saturating_sub(keep));
         let mut insert = tx.db.prepare_cached("INSERT INTO messages VALUES (?1, ?2, ?3)")?;
         insert.execute(params![row.id, newest, payload])?;
-        // More than one publication removes, so that a smaller `keep` takes effect little by little.
+        // Each publication removes more than one message, so that a smaller `keep` takes effect little by little.
         let mut delete = tx.db.prepare_cached(
             "DELETE FROM messages WHERE topic = ?1 AND offset IN
              (SELECT offset FROM messages WHERE topic = ?1 AND offset <= ?2 ORDER BY offset LIMIT ?3)",

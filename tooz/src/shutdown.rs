@@ -1,7 +1,9 @@
 //! The end of the program as a token, for `Election::lead`, `Lock::once_per` and your own `select!`.
 
-use std::io;
+use std::sync::mpsc;
+use std::{io, thread};
 
+use tokio::runtime::{Builder, Runtime};
 use tooz_core::{CancellationToken, Error, ErrorKind, Result};
 
 /// What a shell reports for a program that Ctrl-C has ended.
@@ -13,22 +15,40 @@ const EXIT_CODE: i32 = 130;
 /// Leave your work at the cancellation and close the coordinator; then nothing stays held. [`scope`](crate::scope) does both.
 /// A second signal ends the process at once, for a program that does not come to its end.
 ///
-/// Call it once, in a Tokio runtime with the I/O driver enabled.
+/// Call it once, with or without an async runtime: a thread of its own waits for the signals.
 ///
 /// # Errors
-/// `Unexpected` if the operating system refuses the signal handler.
+/// `Unexpected` if the operating system refuses the signal handler or the thread.
 pub fn shutdown() -> Result<CancellationToken> {
-    let mut signals = Signals::new()
-        .map_err(|error| Error::new(ErrorKind::Unexpected, "failed to install a signal handler").with_source(error))?;
     let token = CancellationToken::new();
     let cancelled = token.clone();
-    tokio::spawn(async move {
-        signals.next().await;
-        cancelled.cancel();
-        signals.next().await;
-        std::process::exit(EXIT_CODE);
-    });
+    let (sender, started) = mpsc::channel();
+    let wait = move || match start() {
+        Ok((runtime, mut signals)) => {
+            // The caller waits for this answer.
+            let _ = sender.send(Ok(()));
+            runtime.block_on(signals.next());
+            cancelled.cancel();
+            runtime.block_on(signals.next());
+            std::process::exit(EXIT_CODE);
+        }
+        Err(error) => drop(sender.send(Err(error))),
+    };
+    let spawned = thread::Builder::new().name("tooz-shutdown".to_owned()).spawn(wait);
+    spawned
+        .and_then(|_| started.recv().map_err(io::Error::other)?)
+        .map_err(|error| Error::new(ErrorKind::Unexpected, "failed to install a signal handler").with_source(error))?;
     Ok(token)
+}
+
+/// The runtime of the thread, and the signals, which are noticed from now on.
+fn start() -> io::Result<(Runtime, Signals)> {
+    let runtime = Builder::new_current_thread().enable_io().build()?;
+    let signals = {
+        let _context = runtime.enter();
+        Signals::new()?
+    };
+    Ok((runtime, signals))
 }
 
 /// The signals that ask a process to end.

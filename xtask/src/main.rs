@@ -5,6 +5,7 @@ mod bench;
 mod book;
 mod ci;
 mod images;
+mod jobs;
 mod programs;
 mod publish;
 mod run;
@@ -31,7 +32,7 @@ enum Task {
     Soak(soak::Options),
     /// Measure the drivers relative to the raw clients of their backends.
     Bench(bench::Options),
-    /// Verify a change: format, tidy, lints, docs, packages, licences, test.
+    /// Verify a change: format, tidy, lints, docs, other systems, packages, licences, test.
     Ci,
     /// Build the server images from Debian packages, for hosts without an image registry.
     Images,

@@ -7,14 +7,16 @@ use tooz::Coordinator;
 
 use super::check::{Check, Verdict};
 use super::examine::{delete_group, examine};
+use super::server;
 use crate::backend::Backend;
 use crate::commands::session::with_cleanup;
-use crate::exit::{NO, Result};
+use crate::exit::{NO, Result, UNAVAILABLE};
 use crate::output::{Printer, Table, say};
 
 /// Examines the backend: connection, round trips, permissions, settings of the server, clock, guarantees.
 ///
-/// It says what to change. The exit code is 1 if something does not work; a warning changes nothing.
+/// It says what to change. The exit code is 1 if something does not work; a warning changes nothing. If no session can be
+/// opened, only the server is examined.
 #[derive(Args, Debug)]
 pub(crate) struct Doctor {}
 
@@ -23,13 +25,16 @@ impl Doctor {
         let url = backend.parsed()?;
         say("started", format!("examining {url}"));
         let started = Instant::now();
-        let work = async |coordinator: &Coordinator| {
-            let checks = examine(coordinator, &url, started.elapsed()).await;
-            printer.table(&checks, || table(&checks))?;
-            let has_failed = checks.iter().any(|check| check.verdict == Verdict::Fail);
-            Ok(if has_failed { NO } else { 0 })
+        let work = async |coordinator: &Coordinator| Ok(examine(coordinator, &url, started.elapsed()).await);
+        let (checks, failure) = match with_cleanup(backend, work, delete_group).await {
+            Ok(checks) => (checks, None),
+            // What the server says about itself may show why it refuses.
+            Err(failure) if failure.code == UNAVAILABLE => (server::examine(&url).await, Some(failure)),
+            Err(failure) => return Err(failure),
         };
-        with_cleanup(backend, work, delete_group).await
+        printer.table(&checks, || table(&checks))?;
+        let has_failed = checks.iter().any(|check| check.verdict == Verdict::Fail);
+        failure.map_or(Ok(if has_failed { NO } else { 0 }), Err)
     }
 }
 

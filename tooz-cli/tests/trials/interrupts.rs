@@ -50,11 +50,14 @@ pub(super) fn short_commands_leave_nothing(backend: &Backend) {
 pub(super) fn a_slow_doctor_leaves_no_group(backend: &Backend) {
     let (proxy, url) = backend.behind_proxy();
     proxy.delay(Duration::from_millis(100));
+    let url = url.replace("ttl=4s", "ttl=30s");
     let moments = (2000..9000).step_by(400);
     let running = moments.map(|delay| (delay, Program::start(&url, ["doctor"]), Instant::now()));
     for (delay, program, started) in running.collect::<Vec<_>>() {
         std::thread::sleep(Duration::from_millis(delay).saturating_sub(started.elapsed()));
-        interrupt(program, &format!("{delay} ms"));
+        program.signal(Signal::INT);
+        // It may have ended before.
+        program.finish();
     }
     assert_empty(backend, "tooz doctor");
 }

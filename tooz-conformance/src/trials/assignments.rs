@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use tooz_core::{Assignment, AssignmentEvent, Assignments, Coordinator, ErrorKind, Membership, SessionState};
+use tooz_core::{Assignment, AssignmentEvent, Assignments, Coordinator, ErrorKind, Membership, Name, SessionState};
 
 use super::coordinators::pair;
 use super::fixtures::{PATIENCE, ends, eventually, fails, not_now, soon};
@@ -188,7 +188,10 @@ async fn the_reason_why_no_key_is_owned_is_reported(context: Context) -> Result<
         None
     };
     ensure_eq!(soon("the last error", closed).await, Some(ErrorKind::Closed));
-    fails(group.assignments([""], PATIENCE).await, ErrorKind::InvalidName);
+    // The name of the lock of the longest key would be too long.
+    for invalid in [String::new(), "k".repeat(Name::MAX_LEN)] {
+        fails(group.assignments([invalid], PATIENCE).await, ErrorKind::InvalidName);
+    }
     Ok(())
 }
 

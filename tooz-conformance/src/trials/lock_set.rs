@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures_util::future::try_join_all;
-use tooz_core::{Coordinator, Error, ErrorKind, Queue};
+use tooz_core::{Coordinator, Error, ErrorKind, Name, Queue};
 
 use super::coordinators::pair;
 use super::fixtures::{A_WHILE, PATIENCE, ends, eventually, fails, soon};
@@ -18,7 +18,8 @@ trials! { "lock_set"
     the_loss_of_one_lock_is_the_loss_of_all,
     a_loss_while_waiting_ends_the_acquisition,
     crossed_sets_do_not_block_each_other,
-    an_empty_set_and_repeated_names_are_fine;
+    an_empty_set_and_repeated_names_are_fine,
+    an_invalid_name_is_refused_before_any_lock_is_awaited;
 }
 
 /// Whether no client holds or awaits the lock.
@@ -125,6 +126,15 @@ async fn an_empty_set_and_repeated_names_are_fine(context: Context) -> Result<()
     let none = a.lock_all([] as [&str; 0]).acquire().await?;
     ensure!(none.is_held());
     none.release().await?;
-    fails(a.lock_all(["a", ""]).acquire().await, ErrorKind::InvalidName);
+    Ok(())
+}
+
+async fn an_invalid_name_is_refused_before_any_lock_is_awaited(context: Context) -> Result<(), Failure> {
+    let (a, b) = pair(&context).await?;
+    let _held = b.lock("a").acquire().await?;
+    for invalid in [String::new(), "z".repeat(Name::MAX_LEN + 1)] {
+        let set = a.lock_all(["a", &invalid]);
+        fails(soon("the refusal", set.acquire()).await, ErrorKind::InvalidName);
+    }
     Ok(())
 }

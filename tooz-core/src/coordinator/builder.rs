@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use tokio::runtime::Handle;
+
 use super::handle::Coordinator;
 use crate::driver::{DriverInfo, Nonce, SessionOptions};
 use crate::session::supervisor::Supervisor;
@@ -98,7 +100,7 @@ impl Builder {
     /// Default: 10 s. Each driver has a least and a greatest TTL; `connect` refuses any other.
     ///
     /// A short TTL means quick failover, but also a loss whenever the network or the process stalls that long. The
-    /// backend may grant another TTL than it was asked for.
+    /// backend may grant a different TTL.
     pub fn ttl(mut self, ttl: Duration) -> Self {
         self.ttl = Some(ttl);
         self
@@ -152,12 +154,14 @@ impl Builder {
     /// - `NoDriverFound`: no driver serves the scheme of the URL.
     /// - `DriverChosenPoorly`: the driver lacks a [required](Self::require) characteristic.
     /// - `Unavailable`, `AuthFailed`: the backend does not answer, or refuses the credentials.
+    /// - `Unsupported`: no Tokio runtime polls the future.
     pub async fn connect(self) -> Result<Coordinator> {
         self.open().await.map_err(|error| error.with_operation("connect"))
     }
 
     async fn open(self) -> Result<Coordinator> {
         telemetry::describe();
+        check_runtime()?;
         let url = self.url.as_ref().map_err(Error::clone)?;
         let driver = self.registry.clone().unwrap_or_default().driver(url)?;
         let info = driver.info();
@@ -233,6 +237,13 @@ impl Builder {
     }
 }
 
+/// Tokio's tasks and timers panic without a runtime.
+fn check_runtime() -> Result<()> {
+    let message = "no Tokio runtime runs here; connect below `#[tokio::main]`, or without async through the module `blocking` \
+                   (feature `blocking`)";
+    Handle::try_current().map(drop).map_err(|_| Error::new(ErrorKind::Unsupported, message))
+}
+
 pub(super) fn check_durations(ttl: Duration, timeout: Duration, info: &DriverInfo) -> Result<()> {
     let (least, greatest) = info.ttl_range;
     if ttl < least || ttl > greatest {
@@ -260,6 +271,8 @@ fn default_member() -> Result<Name> {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt;
+
     use super::*;
 
     async fn refused(url: &str, set: impl Fn(Builder) -> Builder) -> String {
@@ -276,6 +289,14 @@ mod tests {
         assert!(error.contains("must be 1ms to 86400s"), "{error}");
         refused("memory://extremes", |builder| builder.heartbeat(Duration::MAX)).await;
         refused("memory://extremes?ttl=4294967296", |builder| builder).await;
+    }
+
+    #[test]
+    fn connecting_without_a_runtime_panicked() {
+        let outcome = Coordinator::builder("memory://no-runtime").connect().now_or_never().unwrap();
+        let error = outcome.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unsupported);
+        assert!(error.to_string().contains("tokio::main") && error.to_string().contains("blocking"), "{error}");
     }
 
     #[tokio::test]

@@ -18,8 +18,10 @@ const KEPT: usize = 1024;
 
 /// Says which names come into use, so that a list of names need not be read again and again.
 ///
-/// A name comes into use with the first holder or waiter of a lock, semaphore or election, with the creation or the first
-/// member of a group, and with the first message of a topic.
+/// When a name comes into use:
+/// - a lock, semaphore or election: with the first holder or waiter,
+/// - a group: with its creation or its first member,
+/// - a topic: with its first message.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
@@ -51,8 +53,8 @@ struct Pending {
 impl Coordinator {
     /// Watches for names that come into use.
     ///
-    /// All drivers of this project are notified by the backend, which sends nothing while no name comes into use. Another
-    /// driver may ask for a listing in an interval.
+    /// For all drivers of this project, the backend sends a notification when a name comes into use, and otherwise
+    /// nothing. Other drivers may list the names at an interval.
     pub fn watch_names(&self) -> NamesWatch {
         let pending = Arc::<Pending>::default();
         NamesWatch { coordinator: self.clone(), watching: watch(self.clone(), pending.clone()), pending }
@@ -114,7 +116,7 @@ impl Pending {
     }
 }
 
-/// Watches through all sessions of the coordinator, and returns what ends that.
+/// Watches through all sessions of the coordinator, and returns the error that ends the watch.
 fn watch(coordinator: Coordinator, pending: Arc<Pending>) -> BoxFuture<'static, Error> {
     Box::pin(async move {
         let add = move |name| pending.add(name);

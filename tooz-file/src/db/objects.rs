@@ -1,5 +1,5 @@
-//! Objects: the rows of what has a name, which are rosters and topics. A process that watches an object is notified of its
-//! changes.
+//! Objects: everything that has a name, which are rosters and topics, with one row each. A process that watches an object
+//! is notified of its changes.
 
 use std::sync::Arc;
 
@@ -11,10 +11,10 @@ use super::transaction::Transaction;
 use crate::error::Outcome;
 use crate::peers::notify::Notification;
 
-/// The condition that an object fulfils whose row means nothing: without the row it would be the same.
+/// The condition for removing the row of an object: without the row, the object would be the same.
 const UNUSED: &str = "NOT watched AND NOT occupied AND NOT declared AND newest = 0";
 
-/// What a process watches in place of an object to be notified when a name comes into use, in any namespace.
+/// The id that a process watches, in place of an object's, to be notified when a name comes into use in any namespace.
 pub(crate) const NAMES: i64 = 0;
 
 /// The object that a request is about, and the session that makes the request.

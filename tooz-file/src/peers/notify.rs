@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use crate::directory::Directory;
 use crate::layout;
 
-/// For how long a notification that did not fit into a full socket is sent again; later the receiver has read by itself.
+/// For how long a notification that did not fit into a full socket is sent again. Later the receiver has read everything.
 const KEEP: Duration = Duration::from_secs(2);
 
 /// What to read again.

@@ -8,18 +8,22 @@
 
 use async_trait::async_trait;
 use tokio::sync::mpsc;
+use tokio::task::yield_now;
 use tooz_core::driver::support::content_version;
 use tooz_core::driver::{Change, Entry, Follow, NewName, Roster, Seq, Snapshot, Update};
 use tooz_core::{Error, ErrorKind, Result};
 
-use crate::layout::{new_name, parse_record};
+use crate::layout::{ShardKey, new_name, parse_record};
 use crate::notify::Notice;
 use crate::session::RedisSession;
+
+/// How many notices a follower takes at a time.
+const BATCH: usize = 16;
 
 /// A follower of one roster.
 pub(crate) struct RedisFollower<'a> {
     session: &'a RedisSession,
-    key: String,
+    key: ShardKey,
     begun: Option<Begun>,
 }
 
@@ -44,13 +48,13 @@ enum Published<'a> {
 
 impl<'a> RedisFollower<'a> {
     pub(crate) fn new(session: &'a RedisSession, roster: &Roster) -> Self {
-        Self { session, key: session.layout.roster(roster), begun: None }
+        Self { session, key: session.layout().roster(roster), begun: None }
     }
 
-    /// Follows the names that come into use, which are published as changes of a roster. Then call
+    /// Follows the names that come into use in a shard, which are published as changes of a roster. Then call
     /// [`next_name`](Self::next_name).
-    pub(super) fn of_new_names(session: &'a RedisSession) -> Self {
-        Self { session, key: session.layout.new_names(), begun: None }
+    pub(super) fn of_new_names(session: &'a RedisSession, shard: usize) -> Self {
+        Self { session, key: session.layout().new_names(shard), begun: None }
     }
 
     /// The next name that comes into use; [`NewName::Any`] when the follower begins, or begins anew.
@@ -77,7 +81,7 @@ impl<'a> RedisFollower<'a> {
     }
 
     async fn begin(&mut self) -> Result<Update> {
-        let notices = self.session.client.subscriptions.follow(&self.key).await?;
+        let notices = self.session.client.subscriptions.follow(&self.key.name).await?;
         let mut page = self.session.read_page(&self.key, true, None).await?;
         let mut begun = Begun { notices, version: page.version, step: Vec::new() };
         let (declared, mut entries) = (page.declared, Vec::new());
@@ -101,17 +105,23 @@ impl<'a> RedisFollower<'a> {
 impl Follow for RedisFollower<'_> {
     async fn next(&mut self) -> Result<Update> {
         let session = self.session;
-        session.state.until_end(self.next_update()).await
+        session.end.until_end(self.next_update()).await
     }
 }
 
 impl Begun {
-    /// Waits for a notice. Returns the changes that it completes, or `None` if one was missed. Cancel safe.
+    /// Waits for notices. Returns the changes that they complete, or `None` if one was missed. Cancel safe.
+    ///
+    /// It takes a few notices at a time and lets other tasks run in between: a follower that is behind must delay no renewal.
     async fn next_changes(&mut self) -> Result<Option<Vec<Change>>> {
-        match self.notices.recv().await {
-            Some(notice) => self.changes(&notice),
-            None => Ok(None),
+        yield_now().await;
+        let (mut notices, mut completed) = (Vec::new(), Vec::new());
+        self.notices.recv_many(&mut notices, BATCH).await;
+        for notice in &notices {
+            let Some(changes) = self.changes(notice)? else { return Ok(None) };
+            completed.extend(changes);
         }
+        Ok((!notices.is_empty()).then_some(completed))
     }
 
     fn changes(&mut self, notice: &Notice) -> Result<Option<Vec<Change>>> {

@@ -112,7 +112,7 @@ async fn rosters_lists_what_has_entries(context: Context) -> Result<(), Failure>
     }
     ensure_eq!(set_of(&b, Kind::Election).await?, names(&["of another kind"]));
     ensure!(set_of(&b, Kind::Semaphore).await?.is_empty());
-    // The one that waits for "one" remains there.
+    // The client that waits for "one" remains there.
     ensure!(a.leave(&tickets[0].0, &tickets[0].1).await?);
     ensure!(a.leave(&tickets[1].0, &tickets[1].1).await?);
     a.withdraw(&tickets[2].0, tickets[2].1.nonce).await?;

@@ -1,5 +1,9 @@
-//! A program that ends, in whatever order, leaves nothing held on any backend: each example, and a program that ends
-//! normally, by an error, by a panic and by SIGTERM. The TTL is longer than a trial, so it hides nothing.
+//! A program that ends leaves nothing held on any backend: each example, and the programs that everybody writes, whose work
+//! ends normally, by an error, by a panic and by SIGTERM. On Redis, three replicas of an example hand over to each other.
+//! The TTL is longer than a trial, so it hides nothing.
+
+mod programs;
+mod replicas;
 
 use std::path::PathBuf;
 use std::process::{ExitCode, Stdio};
@@ -12,8 +16,10 @@ use rustix::process::{Pid, Signal, kill_process};
 use tokio::process::{Child, Command};
 use tokio::runtime::Runtime;
 use tokio::time::{sleep, timeout};
-use tooz::{Coordinator, Error, ErrorKind, Names};
+use tooz::{Coordinator, Names};
 use tooz_conformance::servers::{Deployment, DeploymentSpec, etcd, postgres, redis, zookeeper};
+
+use self::programs::{PROGRAMS, WAYS, Way};
 
 /// How long anything may take on a busy machine.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -35,13 +41,6 @@ const ENDING: [&str; 3] = ["quickstart", "lock_with_fencing", "pubsub"];
 /// The examples that run until they are asked to end.
 const STAYING: [&str; 7] =
     ["leader_service", "locked_command", "shards", "job_queue", "scheduled_job", "watch_members", "metrics"];
-/// The ways in which the program `end` ends.
-const WAYS: [(&str, Stop); 4] = [
-    ("normally", Stop::AtEndOfInput),
-    ("by_an_error", Stop::AtEndOfInput),
-    ("by_a_panic", Stop::AtEndOfInput),
-    ("by_sigterm", Stop::BySigterm),
-];
 
 /// What makes a program end.
 #[derive(Clone, Copy, PartialEq)]
@@ -51,14 +50,20 @@ enum Stop {
     BySigterm,
 }
 
+impl From<Way> for Stop {
+    fn from(way: Way) -> Self {
+        if way == Way::BySigterm { Self::BySigterm } else { Self::AtEndOfInput }
+    }
+}
+
 type Outcome<T = ()> = Result<T, Failed>;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().collect();
-    if let [_, word, way] = arguments.as_slice()
+    if let [_, word, program, way] = arguments.as_slice()
         && word == "end"
     {
-        return end(way);
+        return programs::run(program, way);
     }
     let mut arguments = Arguments::from_args();
     // Some examples meet each other by a port.
@@ -89,22 +94,31 @@ fn main() -> ExitCode {
 
 fn trials_on(runtime: &Arc<Runtime>, backend: &str, url: String) -> Vec<Trial> {
     static COUNT: AtomicU64 = AtomicU64::new(0);
-    let trial = |name: &str, program: fn(&str) -> Command, word: &'static str, stop: Stop| {
-        let (runtime, url) = (runtime.clone(), url.clone());
+    let own_url = move || format!("{url}?{TTL}&namespace=trial-{}", COUNT.fetch_add(1, Ordering::Relaxed));
+    let trial = |name: String, words: &[&str], stop: Stop| {
+        let (runtime, own_url, mut program) = (runtime.clone(), own_url.clone(), program(words));
         Trial::test(format!("{backend}::{name}"), move || {
-            let url = format!("{url}?{TTL}&namespace=trial-{}", COUNT.fetch_add(1, Ordering::Relaxed));
-            runtime.block_on(async { timeout(LIMIT, leaves_nothing(program(word), &url, stop)).await? })
+            runtime.block_on(async { timeout(LIMIT, leaves_nothing(&mut program, &own_url(), stop)).await? })
         })
     };
-    let ending = ENDING.map(|name| trial(&format!("the_example_{name}"), example, name, Stop::ByItself));
-    let staying = STAYING.map(|name| trial(&format!("the_example_{name}"), example, name, Stop::BySigterm));
-    let ways = WAYS.map(|(way, stop)| trial(&format!("a_program_that_ends_{way}"), this_program, way, stop));
-    ending.into_iter().chain(staying).chain(ways).collect()
+    let example = |name, stop| trial(format!("the_example_{name}"), &[name], stop);
+    let mut trials: Vec<_> = ENDING.iter().map(|name| example(name, Stop::ByItself)).collect();
+    trials.extend(STAYING.iter().map(|name| example(name, Stop::BySigterm)));
+    for program in PROGRAMS {
+        let ending = |(name, way): (&str, Way)| {
+            trial(format!("a_{program}_that_ends_{name}"), &["end", program, name], way.into())
+        };
+        trials.extend(WAYS.map(ending));
+    }
+    if backend == "redis" {
+        trials.extend(replicas::trials(runtime, own_url));
+    }
+    trials
 }
 
 /// Runs a program to its end and asserts that nothing is held then. Unless it ends by itself, it is stopped while it holds
 /// something.
-async fn leaves_nothing(mut program: Command, url: &str, stop: Stop) -> Outcome {
+async fn leaves_nothing(program: &mut Command, url: &str, stop: Stop) -> Outcome {
     let coordinator = tooz::connect(url).await?;
     program.env("TOOZ_BACKEND", url).stdin(Stdio::piped()).stdout(Stdio::null()).kill_on_drop(true);
     let mut child = program.spawn().map_err(|error| format!("{error}; run all tests of the package: {program:?}"))?;
@@ -146,47 +160,17 @@ async fn held(coordinator: &Coordinator) -> Outcome<Vec<String>> {
     Ok(held)
 }
 
-fn example(name: &str) -> Command {
-    let mut path = std::env::current_exe().unwrap_or_default();
+/// An example, or this program with its arguments.
+fn program(words: &[&str]) -> Command {
+    let this_program = std::env::current_exe().unwrap_or_default();
+    if let ["end", ..] = words {
+        let mut command = Command::new(this_program);
+        command.args(words);
+        return command;
+    }
     // From target/debug/deps/<this program> to target/debug.
-    path.pop();
-    path.pop();
-    let mut command = Command::new(path.join(PathBuf::from_iter(["examples", name])));
+    let directory = this_program.ancestors().nth(2).map(PathBuf::from).unwrap_or_default();
+    let mut command = Command::new(directory.join("examples").join(words.join(" ")));
     command.args(["sleep", "300"]);
     command
-}
-
-fn this_program(way: &str) -> Command {
-    let mut command = Command::new(std::env::current_exe().unwrap_or_default());
-    command.args(["end", way]);
-    command
-}
-
-/// The program: it holds one of each kind until it is stopped, and then ends in this way.
-#[tokio::main(flavor = "current_thread")]
-async fn end(way: &str) -> ExitCode {
-    let shutdown = tooz::shutdown().expect("signals are received");
-    let ended = tooz::scope(tooz_examples::backend_url(), |coordinator| async move {
-        let _guard = coordinator.lock("l").acquire().await?;
-        let _permit = coordinator.semaphore("s", 1).acquire().await?;
-        let _leadership = coordinator.election("e").campaign().await?;
-        coordinator.group("g").create_if_missing().await?;
-        let _membership = coordinator.group("g").join(()).await?;
-        match way {
-            "by_sigterm" => shutdown.cancelled().await,
-            _ => end_of_input().await,
-        }
-        match way {
-            "by_a_panic" => panic!("as the trial asks"),
-            "by_an_error" => Err(Error::new(ErrorKind::Unexpected, "as the trial asks")),
-            _ => Ok(()),
-        }
-    });
-    ended.await.map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS)
-}
-
-async fn end_of_input() {
-    let read = || std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
-    // Whatever it reads, the input has ended.
-    let _ = tokio::task::spawn_blocking(read).await;
 }
