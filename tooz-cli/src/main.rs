@@ -26,7 +26,7 @@ use tracing::Level;
 use self::cli::{Cli, Command};
 use self::exit::{Failure, INTERNAL, Result};
 use self::inspect::Kind;
-use self::output::{Printer, messages_as_json};
+use self::output::{EventWriter, Printer, messages_as_json};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -86,7 +86,7 @@ fn report_events(cli: &Cli) {
         _ => Level::DEBUG,
     };
     if !matches!(cli.command, Command::Top(_)) {
-        let format = tracing_subscriber::fmt().with_writer(std::io::stderr).with_max_level(level);
-        format.without_time().with_target(false).with_ansi(std::io::stderr().is_terminal()).init();
+        let format = tracing_subscriber::fmt().with_writer(|| EventWriter).with_max_level(level);
+        format.without_time().with_target(false).with_ansi(!cli.json && std::io::stderr().is_terminal()).init();
     }
 }

@@ -15,7 +15,7 @@ const KEEP: u64 = 100;
 pub(super) async fn uncontended(coordinator: &Coordinator, clients: u32, time: Duration) -> Result<Figure> {
     let started = Instant::now();
     let clients = (0..clients).map(|client| {
-        let lock = coordinator.lock(format!("tooz-bench-{}-{client}", std::process::id()));
+        let lock = coordinator.lock(format!("tooz-bench-{}-{client}", coordinator.member()));
         async move {
             let mut times = times()?;
             while started.elapsed() < time {
@@ -33,7 +33,7 @@ pub(super) async fn uncontended(coordinator: &Coordinator, clients: u32, time: D
 
 /// Two clients hand one lock to each other: from the release of one to the grant of the other.
 pub(super) async fn hand_over(first: &Coordinator, second: &Coordinator, time: Duration) -> Result<Figure> {
-    let name = format!("tooz-bench-{}-hand-over", std::process::id());
+    let name = format!("tooz-bench-{}-hand-over", first.member());
     let locks = [first.lock(&name), second.lock(&name)];
     let (mut all, started) = (times()?, Instant::now());
     let mut guard = locks[0].acquire().await?;

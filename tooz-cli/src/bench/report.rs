@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use clap::Args;
+use tokio::sync::OnceCell;
 use tooz::Coordinator;
 
 use super::figure::Figure;
 use super::load;
 use crate::arguments::duration;
 use crate::backend::Backend;
-use crate::commands::session::with_session;
+use crate::commands::session::with_cleanup;
 use crate::exit::{Failure, Result, USAGE};
 use crate::output::{Printer, Table};
 
@@ -35,15 +36,19 @@ impl Bench {
         if self.time > LONGEST {
             return Err(Failure::new(USAGE, "--time is at most 60s"));
         }
-        with_session(backend, async |first| {
-            let second = backend.connect().await?;
-            let figures = self.measure(first, &second).await;
-            second.close().await;
-            let figures = figures?;
+        let second = OnceCell::new();
+        let work = async |first: &Coordinator| {
+            let second = second.get_or_try_init(|| backend.connect()).await?;
+            let figures = self.measure(first, second).await?;
             printer.table(&figures, || table(&figures))?;
             Ok(0)
-        })
-        .await
+        };
+        let clean_up = async |_: &Coordinator| {
+            if let Some(second) = second.get() {
+                second.close().await;
+            }
+        };
+        with_cleanup(backend, work, clean_up).await
     }
 
     async fn measure(&self, first: &Coordinator, second: &Coordinator) -> Result<Vec<Figure>> {

@@ -86,6 +86,11 @@ impl Runner {
         })
     }
 
+    /// Whether the command runs on when the lock is lost.
+    pub(crate) fn only_warns(&self) -> bool {
+        self.on_loss == OnLoss::Warn
+    }
+
     /// Does `work`, unless a signal or the death of the guardian asks for the end while no command runs.
     pub(crate) async fn unless_stopped<T>(&self, work: impl Future<Output = T>) -> Result<T> {
         tokio::select! {

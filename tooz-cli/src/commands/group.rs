@@ -78,8 +78,14 @@ impl Action {
     async fn perform(&self, coordinator: &Coordinator, printer: Printer) -> Result<u8> {
         let group = coordinator.group(self.name());
         match self {
-            Self::Create { .. } => group.create().await?,
-            Self::Delete { .. } => group.delete().await?,
+            Self::Create { name } => {
+                group.create().await?;
+                print_event("created", name, printer)?;
+            }
+            Self::Delete { name } => {
+                group.delete().await?;
+                print_event("deleted", name, printer)?;
+            }
             Self::Show { .. } => return show(&group, printer).await,
             Self::Join { capabilities, .. } => join(&group, capabilities, printer).await?,
             Self::Watch { .. } => watch(&group, printer).await?,
@@ -90,6 +96,10 @@ impl Action {
         }
         Ok(0)
     }
+}
+
+fn print_event(event: &str, name: &str, printer: Printer) -> Result<()> {
+    printer.line(&json!({ "event": event, "name": name }), || format!("{event} {name}"))
 }
 
 async fn show(group: &Group, printer: Printer) -> Result<u8> {

@@ -27,7 +27,16 @@ impl Held {
                 say("warning", format!("the command has ended, but the lock stays held until its TTL: {error}"));
                 Ok(code)
             }
-            Err(error) => Err(Failure::new(LOST, format!("the lock was lost before the command ended: {error}"))),
+            Err(error) => {
+                let text = format!("the lock was lost before the command ended: {error}");
+                match runner.only_warns() {
+                    true => {
+                        say("warning", text);
+                        Ok(code)
+                    }
+                    false => Err(Failure::new(LOST, text)),
+                }
+            }
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use tokio::time::sleep;
 use tooz::{Characteristic, Coordinator, ErrorKind, Result, ServiceUrl};
 
 use super::check::Check;
@@ -11,6 +12,9 @@ use super::server;
 const ROUND_TRIPS: usize = 20;
 /// A round trip that takes longer than this is worth a look.
 const SLOW: Duration = Duration::from_millis(50);
+
+/// The purpose of the objects with which permissions are checked.
+const PERMISSION: &str = "permission";
 
 /// Makes all checks.
 pub(super) async fn examine(coordinator: &Coordinator, url: &ServiceUrl, took: Duration) -> Vec<Check> {
@@ -24,7 +28,7 @@ pub(super) async fn examine(coordinator: &Coordinator, url: &ServiceUrl, took: D
 }
 
 async fn round_trips(coordinator: &Coordinator) -> Check {
-    let lock = coordinator.lock(unique("round-trip"));
+    let lock = coordinator.lock(unique("round-trip", coordinator));
     let mut times = Vec::new();
     for _ in 0..ROUND_TRIPS {
         let sent = Instant::now();
@@ -56,15 +60,14 @@ async fn session(coordinator: &Coordinator) -> Check {
 }
 
 async fn permissions(coordinator: &Coordinator) -> Vec<Check> {
-    let name = unique("permission");
+    let name = unique(PERMISSION, coordinator);
     let lock = async { coordinator.lock(&name).acquire_timeout(Duration::from_secs(5)).await?.release().await };
     let election = async { coordinator.election(&name).campaign_timeout(Duration::from_secs(5)).await?.resign().await };
     let group = async {
         let group = coordinator.group(&name);
         group.create().await?;
-        let joined = async { group.join(()).await?.leave().await }.await;
-        group.delete().await?;
-        joined
+        group.join(()).await?.leave().await?;
+        group.delete().await
     };
     vec![
         permission("locks", "acquired and released one", lock.await),
@@ -76,6 +79,15 @@ async fn permissions(coordinator: &Coordinator) -> Vec<Check> {
             _ => Check::ok("topics", "listed them; nothing was published"),
         },
     ]
+}
+
+/// Deletes the group of the examination, if a failure or a signal has left it.
+pub(super) async fn delete_group(coordinator: &Coordinator) {
+    let group = coordinator.group(unique(PERMISSION, coordinator));
+    // A membership that a signal has ended leaves in the background.
+    while group.delete().await.is_err_and(|error| error.kind() == ErrorKind::GroupNotEmpty) {
+        sleep(Duration::from_millis(20)).await;
+    }
 }
 
 fn permission(subject: &str, result: &str, outcome: Result<()>) -> Check {
@@ -102,6 +114,6 @@ fn guarantees(characteristics: &[Characteristic]) -> Vec<Check> {
 }
 
 /// A name that no other program uses.
-fn unique(purpose: &str) -> String {
-    format!("tooz-doctor-{purpose}-{}", std::process::id())
+fn unique(purpose: &str, coordinator: &Coordinator) -> String {
+    format!("tooz-doctor-{purpose}-{}", coordinator.member())
 }

@@ -3,12 +3,13 @@
 use std::time::Instant;
 
 use clap::Args;
+use tooz::Coordinator;
 
 use super::check::{Check, Verdict};
-use super::examine::examine;
+use super::examine::{delete_group, examine};
 use super::server;
 use crate::backend::Backend;
-use crate::commands::session::with_session;
+use crate::commands::session::with_cleanup;
 use crate::exit::{NO, Result, UNAVAILABLE};
 use crate::output::{Printer, Table, say};
 
@@ -24,9 +25,8 @@ impl Doctor {
         let url = backend.parsed()?;
         say("started", format!("examining {url}"));
         let started = Instant::now();
-        let examined =
-            with_session(backend, async |coordinator| Ok(examine(coordinator, &url, started.elapsed()).await)).await;
-        let (checks, failure) = match examined {
+        let work = async |coordinator: &Coordinator| Ok(examine(coordinator, &url, started.elapsed()).await);
+        let (checks, failure) = match with_cleanup(backend, work, delete_group).await {
             Ok(checks) => (checks, None),
             // What the server says about itself may show why it refuses.
             Err(failure) if failure.code == UNAVAILABLE => (server::examine(&url).await, Some(failure)),

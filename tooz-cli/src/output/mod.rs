@@ -5,7 +5,7 @@ mod printer;
 mod table;
 mod time;
 
-pub(crate) use self::message::{messages_as_json, say};
+pub(crate) use self::message::{EventWriter, messages_as_json, say};
 pub(crate) use self::printer::Printer;
 pub(crate) use self::table::Table;
 pub(crate) use self::time::{age, millis};

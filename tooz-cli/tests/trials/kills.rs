@@ -119,6 +119,57 @@ pub(super) fn both_processes_of_tooz_are_killed(backend: &Backend) {
     backend.assert_free("x");
 }
 
+/// Each command that runs another one, ended in each way.
+pub(super) fn each_command_ends_in_each_way(backend: &Backend) {
+    let kinds: [(&str, &[&str]); 5] = [
+        ("lock", &["run"]),
+        ("lock", &["run", "--shared"]),
+        ("semaphore", &["run", "--semaphore"]),
+        ("election", &["lead"]),
+        ("lock", &["once", "--every", "1000h"]),
+    ];
+    // Whether the program and the command receive the signal, and the exit code of the program.
+    let ways = [
+        (Signal::TERM, true, false, Some(143)),
+        (Signal::TERM, false, true, Some(143)),
+        (Signal::TERM, true, true, Some(143)),
+        (Signal::KILL, true, false, None),
+        (Signal::KILL, false, true, Some(137)),
+        (Signal::KILL, true, true, None),
+    ];
+    for (index, (kind, command)) in kinds.into_iter().enumerate() {
+        for (way, (signal, program_receives, command_receives, code)) in ways.into_iter().enumerate() {
+            let name = format!("x{index}{way}");
+            let argument = if kind == "semaphore" { format!("{name}:1") } else { name.clone() };
+            let beats = Beats::new(backend.directory.path(), &name);
+            let program = backend.start(&[command, &[&argument, "--", "sh", "-c", &beats.forever()]].concat());
+            beats.wait_for_start();
+            let child = program.command();
+            if program_receives {
+                program.signal(signal);
+            }
+            if command_receives {
+                // The program may have ended it already.
+                let _ = kill_process(child, signal);
+            }
+            assert_eq!(program.finish().code, code, "{command:?}: {signal:?} {program_receives} {command_receives}");
+            eventually("nothing is held", || backend.tooz(&[kind, "show", &name]).code == Some(1));
+            beats.assert_ended();
+        }
+    }
+}
+
+pub(super) fn a_command_that_is_only_warned_runs_on(backend: &Backend) {
+    let beats = Beats::new(backend.directory.path(), "first");
+    let script = format!("{}; exit 5", beats.during(Duration::from_secs(2)));
+    let holder = backend.run(&["--on-loss", "warn", "x"], &script);
+    beats.wait_for_start();
+    backend.tooz(&["lock", "break", "x"]).assert_code(0);
+    backend.assert_free("x");
+    let finished = holder.finish().assert_code(5);
+    assert!(finished.stderr.contains("the command continues"), "{}", finished.stderr);
+}
+
 pub(super) fn signals_reach_the_command(backend: &Backend) {
     let signals = [Signal::HUP, Signal::INT, Signal::QUIT, Signal::USR1, Signal::USR2];
     for (code, signal) in (41..).zip(signals) {

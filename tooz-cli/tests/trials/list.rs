@@ -1,6 +1,6 @@
 //! The list of all trials.
 
-use super::{exit_codes, kills, losses, objects, services, top};
+use super::{exit_codes, interrupts, json, kills, losses, objects, services, top};
 use crate::support::Backend;
 
 /// A trial.
@@ -46,6 +46,10 @@ fn commands() -> Vec<NamedTrial> {
         kills::a_waiting_program_is_terminated,
         kills::another_client_breaks_the_lock,
         kills::what_the_command_leaves_running_is_ended,
+        kills::each_command_ends_in_each_way,
+        kills::a_command_that_is_only_warned_runs_on,
+        interrupts::short_commands_leave_nothing,
+        interrupts::commands_under_a_lock_leave_nothing,
     ]
 }
 
@@ -63,7 +67,12 @@ fn objects_and_services() -> Vec<NamedTrial> {
         services::a_killed_service_leaves_nothing_held_and_nothing_running,
         services::a_period_has_one_run,
         services::each_period_has_a_run,
+        json::each_command_prints_json,
+        json::watches_print_a_line_of_json_for_each_change,
+        json::a_loss_is_reported_as_json,
+        json::an_output_that_is_not_a_terminal_has_no_colours,
         top::changes_appear_and_a_lock_is_broken,
+        top::rows_are_sorted_and_ctrl_c_ends_the_view,
         top::a_thousand_locks_are_readable,
     ]
 }
@@ -71,11 +80,16 @@ fn objects_and_services() -> Vec<NamedTrial> {
 fn with_server() -> Vec<NamedTrial> {
     trials![true;
         exit_codes::a_backend_that_is_away_is_unavailable,
+        interrupts::a_slow_doctor_leaves_no_group,
         losses::a_frozen_runner_holds_nothing,
         losses::a_holder_that_is_cut_off_ends_its_command_before_the_next_grant,
         losses::a_frozen_server_ends_the_command,
+        losses::a_frozen_server_ends_each_kind_of_command,
+        losses::a_frozen_server_is_unavailable,
         losses::a_command_that_ignores_sigterm_is_gone_before_the_next_grant,
         services::a_leader_behind_a_frozen_server_leads_again,
+        top::a_frozen_server_shows_and_the_view_goes_on,
         top::an_idle_view_costs_no_more_than_a_session,
+        top::a_new_name_among_many_costs_a_view_few_requests,
     ]
 }

@@ -5,7 +5,8 @@ use std::time::Duration;
 use rustix::process::{Signal, kill_process};
 use tooz_conformance::proxy::Direction;
 
-use crate::support::{Backend, Beats, Program};
+use crate::support::program::is_alive;
+use crate::support::{Backend, Beats, Program, eventually};
 
 pub(super) fn a_frozen_runner_holds_nothing(backend: &Backend) {
     let [first, second] = ["first", "second"].map(|name| Beats::new(backend.directory.path(), name));
@@ -46,6 +47,60 @@ pub(super) fn a_holder_that_is_cut_off_ends_its_command_before_the_next_grant(ba
 
 pub(super) fn a_frozen_server_ends_the_command(backend: &Backend) {
     freeze(backend, "");
+}
+
+/// SIGTERM comes before the deadline, unless `--on-loss kill` leaves it out.
+pub(super) fn a_frozen_server_ends_each_kind_of_command(backend: &Backend) {
+    let commands: [(&str, &[&str]); 4] = [
+        ("term", &["run", "--shared", "a"]),
+        ("kill", &["run", "--on-loss", "kill", "b"]),
+        ("term", &["run", "--semaphore", "c:2"]),
+        ("term", &["once", "d", "--every", "1000h"]),
+    ];
+    let started = commands.map(|(on_loss, command)| {
+        let file = |what: &str| backend.directory.path().join(format!("{}-{what}", command.concat().replace(':', "")));
+        let (started, warned) = (file("started"), file("warned"));
+        let trap = format!("trap 'echo > \"{}\"; exit 3' TERM", warned.display());
+        let script = format!("{trap}; echo > '{}'; while :; do sleep 0.05; done", started.display());
+        let program = backend.start(&[command, &["--", "sh", "-c", &script]].concat());
+        eventually("the command runs", || started.exists());
+        (program.command(), program, warned, on_loss)
+    });
+    backend.freeze();
+    let ended = started.map(|(command, program, warned, on_loss)| (command, program.finish(), warned, on_loss));
+    backend.thaw();
+    for (command, finished, warned, on_loss) in ended {
+        finished.assert_code(76);
+        assert!(!is_alive(command), "the command is gone");
+        assert_eq!(warned.exists(), on_loss == "term", "SIGTERM to a command with --on-loss {on_loss}");
+    }
+}
+
+pub(super) fn a_frozen_server_is_unavailable(backend: &Backend) {
+    let url = format!("{}&timeout=1s", backend.url);
+    let commands: [&[&str]; 8] = [
+        &["run", "x", "--", "true"],
+        &["lead", "x", "--", "true"],
+        &["once", "x", "--every", "1h", "--", "true"],
+        &["ls"],
+        &["lock", "break", "x"],
+        &["topic", "publish", "t", "text"],
+        &["doctor"],
+        &["bench"],
+    ];
+    let waiting = backend.run(&["y"], "sleep 100");
+    backend.wait_for_clients("y", 1);
+    let interrupted = backend.run(&["y"], "true");
+    backend.wait_for_clients("y", 2);
+    backend.freeze();
+    let started = commands.map(|command| Program::start(&url, command));
+    interrupted.signal(Signal::INT);
+    let codes = started.map(|program| program.finish().code);
+    let interrupted = interrupted.finish().code;
+    let waiting = waiting.finish().code;
+    backend.thaw();
+    assert_eq!(codes, [Some(69); 8]);
+    assert_eq!((waiting, interrupted), (Some(76), Some(130)));
 }
 
 pub(super) fn a_command_that_ignores_sigterm_is_gone_before_the_next_grant(backend: &Backend) {

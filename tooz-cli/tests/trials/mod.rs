@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod exit_codes;
+mod interrupts;
+mod json;
 mod kills;
 mod list;
 mod losses;

@@ -86,10 +86,18 @@ pub(super) fn the_doctor_finds_nothing_broken(backend: &Backend) {
         assert!(report.contains(subject), "{report}");
     }
     assert!(!report.contains("FAIL") && !report.contains("not examined"), "{report}");
+    let settings: &[&str] = match backend.url.split(':').next() {
+        Some("redis") => &["maxmemory-policy", "appendonly", "clock"],
+        Some("etcd") => &["health", "quota"],
+        Some("zookeeper") => &["session timeout"],
+        Some("postgres") => {
+            &["max_connections", "fsync on, synchronous_commit on", "standbys", "timeouts", "GRANT USAGE", "clock"]
+        }
+        _ => &[],
+    };
+    settings.iter().for_each(|setting| assert!(report.contains(setting), "no {setting} in {report}"));
+    assert!(!report.contains("PgBouncer"), "{report}");
     if backend.url.starts_with("postgres") {
-        let settings = ["max_connections", "fsync on, synchronous_commit on", "standbys", "timeouts", "GRANT USAGE"];
-        settings.iter().for_each(|setting| assert!(report.contains(setting), "{report}"));
-        assert!(!report.contains("PgBouncer"), "{report}");
         the_doctor_shows_the_sql_for_a_restricted_user(backend);
     }
     assert!(backend.tooz(&["doctor", "--json"]).assert_code(0).stdout.starts_with("[{"));

@@ -1,5 +1,6 @@
 //! What the server says about itself, over a plain connection of its own: the settings that matter are in no client API.
 
+mod clock;
 mod etcd;
 mod examine;
 #[cfg(feature = "postgres")]

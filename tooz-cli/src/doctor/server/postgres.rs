@@ -1,12 +1,14 @@
-//! PostgreSQL: role, connections, the settings that lose locks or end sessions, a pooler in between, and the rights.
+//! PostgreSQL: role, connections, the settings that lose locks or end sessions, the clock, a pooler in between, and the rights.
 
 use std::io;
+use std::time::{Duration, SystemTime};
 
 use tokio::time::timeout;
 use tokio_postgres::{Client, Config, NoTls, Row};
 use tooz::{Host, ServiceUrl};
 
 use super::super::check::Check;
+use super::clock::clock;
 use super::wire::LIMIT;
 
 /// The share of the connections above which a warning comes: each session has one.
@@ -21,6 +23,7 @@ const SETTINGS: &str = "SELECT current_setting('server_version') AS version, pg_
     current_setting('synchronous_standby_names') AS synchronous, (SELECT count(*) FROM pg_stat_replication) AS standbys,
     coalesce(current_setting('idle_session_timeout', true), '0') AS idle,
     current_setting('statement_timeout') AS statement, current_setting('lock_timeout') AS lock,
+    extract(epoch FROM clock_timestamp())::float8 AS clock,
     quote_ident(current_user) AS me, quote_ident($1) AS schema,
     has_database_privilege(current_database(), 'CREATE') AS may_create,
     (SELECT has_schema_privilege(oid, 'USAGE') FROM pg_namespace WHERE nspname = $1) AS may_use";
@@ -38,9 +41,11 @@ pub(super) async fn examine(host: &Host, url: &ServiceUrl) -> io::Result<Vec<Che
     let path = url.path().trim_start_matches('/');
     Some(path).filter(|path| !path.is_empty()).map(str::to_owned).or(option("dbname")).map(|name| config.dbname(name));
     let schema = option("schema").unwrap_or_else(|| "tooz".to_owned());
-    let settings = connect(&config).await?.query_one(SETTINGS, &[&schema]).await.map_err(io::Error::other)?;
+    let client = connect(&config).await?;
+    let asked = SystemTime::now();
+    let settings = client.query_one(SETTINGS, &[&schema]).await.map_err(io::Error::other)?;
     let address = host.with_default_port(5432);
-    let mut checks = checks(&address, &settings).map_err(io::Error::other)?;
+    let mut checks = checks(&address, &settings, asked).map_err(io::Error::other)?;
     let pooler = match connect(config.dbname(POOLER)).await {
         Ok(_) => true,
         // «not allowed»: a server would say that there is no such database.
@@ -59,7 +64,7 @@ async fn connect(config: &Config) -> io::Result<Client> {
     Ok(client)
 }
 
-fn checks(address: &str, row: &Row) -> Result<Vec<Check>, tokio_postgres::Error> {
+fn checks(address: &str, row: &Row, asked: SystemTime) -> Result<Vec<Check>, tokio_postgres::Error> {
     let text = |column: &str| row.try_get::<_, String>(column);
     let role = if row.try_get("is_standby")? { "standby" } else { "primary" };
     let mut checks = vec![Check::ok(format!("server {address}"), format!("PostgreSQL {}, {role}", text("version")?))];
@@ -68,6 +73,7 @@ fn checks(address: &str, row: &Row) -> Result<Vec<Check>, tokio_postgres::Error>
     checks.push(standbys(row.try_get("standbys")?, &text("synchronous")?));
     checks.push(timeouts(&text("idle")?, &text("statement")?, &text("lock")?));
     checks.push(rights(&text("me")?, &text("schema")?, row.try_get("may_create")?, row.try_get("may_use")?));
+    checks.push(clock(Duration::try_from_secs_f64(row.try_get("clock")?).unwrap_or_default(), asked));
     Ok(checks)
 }
 

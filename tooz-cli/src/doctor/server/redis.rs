@@ -1,16 +1,14 @@
 //! Redis and Valkey: version, persistence, eviction, clock.
 
 use std::io;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
 use tooz::ServiceUrl;
 
 use super::super::check::Check;
+use super::clock::clock;
 use super::resp::{command, reply};
 use super::wire::exchange;
-
-/// Clocks that differ by more are worth a look: `tooz once` counts periods by them.
-const DRIFT: Duration = Duration::from_secs(1);
 
 pub(super) async fn examine(address: &str, url: &ServiceUrl) -> io::Result<Vec<Check>> {
     let mut request = Vec::new();
@@ -29,12 +27,15 @@ pub(super) async fn examine(address: &str, url: &ServiceUrl) -> io::Result<Vec<C
         rest = after;
     }
     match replies.as_slice() {
-        [.., time, info, _] => Ok(checks(address, &info.concat(), drift(time, asked))),
+        [.., time, info, _] => {
+            Ok([checks(address, &info.concat()), since_1970(time).map(|time| clock(time, asked)).into_iter().collect()]
+                .concat())
+        }
         _ => Err(io::Error::other("the server did not answer TIME and INFO")),
     }
 }
 
-fn checks(address: &str, info: &str, drift: Option<Duration>) -> Vec<Check> {
+fn checks(address: &str, info: &str) -> Vec<Check> {
     let field = |name: &str| {
         let value = info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
         value.unwrap_or("unknown").trim().to_owned()
@@ -59,20 +60,13 @@ fn checks(address: &str, info: &str, drift: Option<Duration>) -> Vec<Check> {
             "set appendonly to yes: a restart without it loses locks, groups, messages and fencing tokens",
         ),
     });
-    checks.extend(drift.map(|drift| match drift > DRIFT {
-        true => {
-            Check::warn("clock", format!("{drift:.1?} apart"), "run NTP on both hosts: `tooz once` counts by the clock")
-        }
-        false => Check::ok("clock", format!("{drift:.1?} apart, the round trip included")),
-    }));
     checks
 }
 
-/// How far the clock of the server is from that of this host.
-fn drift(time: &[String], asked: SystemTime) -> Option<Duration> {
+/// The reply to TIME.
+fn since_1970(time: &[String]) -> Option<Duration> {
     let [seconds, micros] = time else { return None };
-    let since = Duration::from_secs(seconds.parse().ok()?) + Duration::from_micros(micros.parse().ok()?);
-    Some((UNIX_EPOCH + since).duration_since(asked).unwrap_or_else(|error| error.duration()))
+    Some(Duration::from_secs(seconds.parse().ok()?) + Duration::from_micros(micros.parse().ok()?))
 }
 
 #[cfg(test)]
@@ -84,8 +78,7 @@ mod tests {
     fn settings_that_lose_locks_are_warnings() {
         let info =
             "redis_version:7.0.1\r\nrole:master\r\nmaxmemory:100\r\nmaxmemory_policy:allkeys-lru\r\naof_enabled:0\r\n";
-        let verdicts: Vec<_> =
-            checks("h:1", info, Some(Duration::from_secs(2))).iter().map(|check| check.verdict).collect();
-        assert_eq!(verdicts, [Verdict::Ok, Verdict::Warn, Verdict::Warn, Verdict::Warn]);
+        let verdicts: Vec<_> = checks("h:1", info).iter().map(|check| check.verdict).collect();
+        assert_eq!(verdicts, [Verdict::Ok, Verdict::Warn, Verdict::Warn]);
     }
 }
