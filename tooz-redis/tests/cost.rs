@@ -9,8 +9,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
-use support::{Server, acquire, exclusive, lock};
-use tooz_core::driver::{Nonce, Session, Standing};
+use support::{Server, acquire, exclusive, lock, open};
+use tokio::runtime::Runtime;
+use tooz_core::driver::{Nonce, Session, Standing, Update};
 use tooz_core::{Builder, Capabilities, Coordinator, GroupEvent, Registry};
 
 /// Besides what is measured, each session sends itself a message now and then.
@@ -170,4 +171,54 @@ async fn a_change_is_read_once_for_all_watchers_of_a_coordinator() {
     let spent = calls(&server, "evalsha").await - before;
     assert!(spent <= 2 + CHECKS, "{spent} requests for a change and its watchers");
     drop(membership);
+}
+
+async fn enter_many(url: &str, count: usize) {
+    let (session, roster) = (open(url, "a").await.unwrap(), lock("x"));
+    for _ in 0..count {
+        session.enter(&roster, exclusive(Nonce::random())).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_burst_of_changes_makes_no_follower_read_again_or_keep_other_tasks_waiting() {
+    const FOLLOWERS: usize = 50;
+    const CHANGES: usize = 1000;
+    let server = Server::start(&[]).await;
+    let roster = lock("x");
+    let sessions = join_all((0..FOLLOWERS).map(|_| server.session("b"))).await;
+    let mut followers: Vec<_> = sessions.iter().map(|session| session.follow(&roster)).collect();
+    for follower in &mut followers {
+        assert!(matches!(follower.next().await.unwrap(), Update::Snapshot(_)));
+    }
+    let (before, began) = (calls(&server, "evalsha").await, Instant::now());
+    // In another runtime, while this one stands still, as on a machine that is busy with something else.
+    let url = server.url();
+    let entering = std::thread::spawn(move || Runtime::new().unwrap().block_on(enter_many(&url, CHANGES)));
+    entering.join().unwrap();
+    let turns = Arc::new(AtomicUsize::new(0));
+    let other = tokio::spawn({
+        let turns = turns.clone();
+        async move {
+            loop {
+                turns.fetch_add(1, Ordering::SeqCst);
+                tokio::task::yield_now().await;
+            }
+        }
+    });
+    for follower in &mut followers {
+        let (mut seen, turns_before) = (0, turns.load(Ordering::SeqCst));
+        while seen < CHANGES {
+            match follower.next().await.unwrap() {
+                Update::Changes(changes) => seen += changes.len(),
+                _ => panic!("a follower has read the roster again"),
+            }
+        }
+        let turns = turns.load(Ordering::SeqCst) - turns_before;
+        assert!(turns >= CHANGES / 16, "another task had {turns} turns while a follower took {CHANGES} changes");
+    }
+    other.abort();
+    let checks = 4 + 2 * began.elapsed().as_secs() as usize;
+    let spent = calls(&server, "evalsha").await - before;
+    assert!(spent as usize <= CHANGES + checks, "{spent} requests for {CHANGES} changes");
 }

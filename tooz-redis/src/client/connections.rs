@@ -25,8 +25,9 @@ use crate::config::Config;
 use crate::error::{at_first, from_fred, is_from_elsewhere, timed_out, without_tls, wrong_type};
 use crate::layout::escape;
 
-/// How many notifications may wait to be read. More of them are reported as lost.
-const BACKLOG: usize = 256;
+/// How many notifications may wait to be read. More of them are reported as lost, and every follower reads again, so it
+/// covers a restart of many members while the process has no processor.
+const BACKLOG: usize = 1024;
 /// The same for a connection without notifications. fred reserves the room of eight such queues for each connection.
 const SMALL_BACKLOG: usize = 8;
 

@@ -160,6 +160,13 @@ pub(crate) async fn raw(port: u16, command: &str) -> String {
     reply.trim_end().to_owned()
 }
 
+/// A section of INFO.
+pub(crate) async fn info(port: u16, section: &str) -> String {
+    let client = Client::new(Config::from_url(&format!("redis://127.0.0.1:{port}")).unwrap(), None, None, None);
+    client.init().await.unwrap();
+    client.custom(CustomCommand::new_static("INFO", None, false), vec![section]).await.unwrap()
+}
+
 pub(crate) async fn open(url: &str, member: &str) -> Result<Box<dyn Session>> {
     open_for(url, member, TTL).await
 }

@@ -1,4 +1,5 @@
-//! What the driver knows of one session besides its connections: its entries, its history, and how it ended.
+//! What the driver knows of one session besides its connections: its part in each shard, with its entries and the history of
+//! the shard, and how it ended.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -13,44 +14,23 @@ use crate::error::history_changed;
 use crate::history::History;
 use crate::layout::TOMBSTONE_TTL;
 
-/// The state of a session, which its notifications change.
+/// How a session ended, and the losses that it reports: the same in all its shards.
 #[derive(Debug)]
-pub(crate) struct SessionState {
-    /// Begins with the id of the client. The rest is random, so that a session is never taken for an earlier one.
-    pub(crate) id: String,
-    pub(crate) key: String,
-    pub(crate) entries: OwnEntries,
-    pub(crate) history: Arc<History>,
-    /// The number of the history that the session belongs to.
-    pub(crate) history_number: u64,
+pub(crate) struct SessionEnd {
     losses: mpsc::UnboundedSender<Loss>,
     /// Why the session has ended, if it has.
-    end: watch::Sender<Option<Error>>,
+    reason: watch::Sender<Option<Error>>,
 }
 
-impl SessionState {
-    /// The state of a session that belongs to the history with this number. It reports losses to `losses`.
-    pub(crate) fn new(
-        id: String,
-        key: String,
-        history: Arc<History>,
-        history_number: u64,
-        losses: mpsc::UnboundedSender<Loss>,
-    ) -> Self {
-        let (entries, end) = (OwnEntries::default(), watch::Sender::new(None));
-        Self { id, key, entries, history, history_number, losses, end }
-    }
-
-    /// Records that another client has removed an entry.
-    pub(crate) fn lost_entry(&self, nonce: Nonce) {
-        if self.entries.removed(nonce) {
-            self.report(Loss::Entry(nonce));
-        }
+impl SessionEnd {
+    /// The end of a session that reports losses to `losses`.
+    pub(crate) fn new(losses: mpsc::UnboundedSender<Loss>) -> Self {
+        Self { losses, reason: watch::Sender::new(None) }
     }
 
     /// Ends the session for its client, unless it has ended before.
     pub(crate) fn end(&self, reason: Error) {
-        let is_first = self.end.send_if_modified(|end| end.is_none() && end.replace(reason.clone()).is_none());
+        let is_first = self.reason.send_if_modified(|end| end.is_none() && end.replace(reason.clone()).is_none());
         if is_first {
             self.report(Loss::Session(reason));
         }
@@ -59,15 +39,43 @@ impl SessionState {
     /// # Errors
     /// Why the session has ended, if it has.
     pub(crate) fn check(&self) -> Result<()> {
-        self.end.borrow().clone().map_or(Ok(()), Err)
+        self.reason.borrow().clone().map_or(Ok(()), Err)
     }
 
     /// Completes `request`, or fails when the session ends.
     pub(crate) async fn until_end<T>(&self, request: impl Future<Output = Result<T>>) -> Result<T> {
-        let mut end = self.end.subscribe();
+        let mut end = self.reason.subscribe();
         tokio::select! {
             result = request => result,
             _ = end.wait_for(Option::is_some) => self.check().and_then(|()| Err(session_lost())),
+        }
+    }
+
+    fn report(&self, loss: Loss) {
+        // Without a receiver the session is no longer used.
+        let _ = self.losses.send(loss);
+    }
+}
+
+/// A session in one shard: a key on the server that lives as long as it is renewed.
+#[derive(Debug)]
+pub(crate) struct ShardSession {
+    pub(crate) shard: usize,
+    /// Begins with the id of the client. The rest is random, so that a session is never taken for an earlier one.
+    pub(crate) id: String,
+    pub(crate) key: String,
+    pub(crate) entries: OwnEntries,
+    pub(crate) history: Arc<History>,
+    /// The number of the history that the session belongs to.
+    pub(crate) history_number: u64,
+    pub(crate) end: Arc<SessionEnd>,
+}
+
+impl ShardSession {
+    /// Records that another client has removed an entry.
+    pub(crate) fn lost_entry(&self, nonce: Nonce) {
+        if self.entries.removed(nonce) {
+            self.end.report(Loss::Entry(nonce));
         }
     }
 
@@ -115,10 +123,5 @@ impl SessionState {
                 return Ok(entries);
             }
         }
-    }
-
-    fn report(&self, loss: Loss) {
-        // Without a receiver the session is no longer used.
-        let _ = self.losses.send(loss);
     }
 }
