@@ -120,7 +120,12 @@ fn trials_on(runtime: &Arc<Runtime>, backend: &str, url: String) -> Vec<Trial> {
 /// something.
 async fn leaves_nothing(program: &mut Command, url: &str, stop: Stop) -> Outcome {
     let coordinator = tooz::connect(url).await?;
-    program.env("TOOZ_BACKEND", url).stdin(Stdio::piped()).stdout(Stdio::null()).kill_on_drop(true);
+    program
+        .env("TOOZ_BACKEND", url)
+        .env("RUST_BACKTRACE", "0")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .kill_on_drop(true);
     let mut child = program.spawn().map_err(|error| format!("{error}; run all tests of the package: {program:?}"))?;
     if stop != Stop::ByItself {
         while held(&coordinator).await?.is_empty() {
