@@ -35,11 +35,6 @@ BEGIN
     END LOOP;
 END $$;
 
--- Notifies the sessions that watch which names come into use.
-CREATE FUNCTION name_added(ns bytea) RETURNS void LANGUAGE plpgsql AS $$ BEGIN
-    PERFORM changed(ns, 'names', 'new', '');
-END $$;
-
 -- After a removal: tells the watchers of the change unless it is null, admits waiting entries and notifies their sessions.
 -- It ends at the first entry that no later one can pass: as many exclusive entries are up to it as the greatest capacity of
 -- a waiting entry.
@@ -103,7 +98,7 @@ BEGIN
     INSERT INTO entry (namespace, kind, name, mode, seq, session, nonce, key, capacity, waiting, value)
         VALUES (ns, k, n, m, place, sid, id, unique_key, most, blocked_by IS NOT NULL, content)
         RETURNING EXISTS (SELECT FROM watch WHERE namespace = ns AND kind = 'names') INTO are_names_watched;
-    IF are_names_watched THEN PERFORM name_added(ns); END IF;
+    IF are_names_watched THEN PERFORM changed(ns, 'names', 'new', ''); END IF;
     IF found.watched THEN
         PERFORM changed(ns, k, n, change || entry_text(place, id, m, most, unique_key, content));
     END IF;
@@ -185,7 +180,7 @@ DECLARE ns bytea := begin_change(sid, k, n);
 BEGIN
     INSERT INTO declared (namespace, kind, name) VALUES (ns, k, n) ON CONFLICT DO NOTHING;
     IF NOT FOUND THEN RETURN 'NONE'; END IF;
-    PERFORM changed(ns, k, n, 'declared'), name_added(ns);
+    PERFORM changed(ns, k, n, 'declared'), changed(ns, 'names', 'new', '');
     RETURN 'DONE';
 END $$;
 
