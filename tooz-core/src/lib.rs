@@ -72,7 +72,7 @@ mod url;
 
 pub use self::characteristic::Characteristic;
 pub use self::coordinator::{Builder, Config, Coordinator, Health, Names, NamesWatch, connect, scope};
-pub use self::driver::{DriverEntry, Message, Offset};
+pub use self::driver::{DriverEntry, Message, NewName, Offset};
 pub use self::election::{Election, Leader, Leadership, Observation};
 pub use self::error::{Error, ErrorKind, Result};
 pub use self::group::{Capabilities, Group, GroupEvent, GroupWatch, Incarnation, Member, Membership, Value};

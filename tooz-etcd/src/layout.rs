@@ -15,7 +15,7 @@
 use std::num::NonZeroU32;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, PercentEncode, percent_decode_str, percent_encode};
-use tooz_core::driver::{Entry, Kind, Mode, Nonce, Offset, Roster, Seq};
+use tooz_core::driver::{Entry, Kind, Mode, NewName, Nonce, Offset, Roster, Seq};
 use tooz_core::{Name, Result};
 
 use crate::client::{KeyRange, KeyValue};
@@ -66,15 +66,17 @@ impl Layout {
         KeyRange::under(format!("{}/", self.root))
     }
 
-    /// Whether a name may come into use when this key is created. Sessions and messages are created more often.
-    pub(crate) fn may_be_first_of_name(&self, key: &[u8]) -> bool {
-        let rest = key.strip_prefix(self.root.as_bytes()).unwrap_or_default();
-        let mut parts = rest.split(|byte| *byte == b'/').skip(1);
-        match parts.next() {
-            Some(b"session" | b"evicted") => false,
-            Some(b"topic") => parts.nth(1) == Some(b"segment"),
-            _ => true,
-        }
+    /// The name that comes into use when this key is created, unless it was in use. Each segment of a topic counts, but no
+    /// message.
+    pub(crate) fn new_name(&self, key: &[u8]) -> Option<NewName> {
+        let mut parts = std::str::from_utf8(key).ok()?.strip_prefix(&self.root)?.split('/').skip(1);
+        let (kind, name) = match (parts.next()?, parts.next()?, parts.next()) {
+            ("session" | "evicted", ..) => return None,
+            ("topic", _, Some(part)) if part != "segment" => return None,
+            ("declared", kind, Some(name)) => (kind, name),
+            (kind, name, _) => (kind, name),
+        };
+        Some(NewName::new(kind, Name::new(unescape(name)?).ok()?))
     }
 
     /// The names in use under a [`Kind`], or under [`TOPICS`].

@@ -2,15 +2,15 @@
 
 use std::convert::Infallible;
 use std::ops::Deref;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::time::timeout;
-use tooz_core::driver::support::{Tombstones, no_answer};
+use tooz_core::driver::support::no_answer;
 use tooz_core::driver::{
-    Follow, Kind, Loss, NewEntry, Nonce, Roster, Seq, Session, SessionOptions, Snapshot, Standing, Ticket, Topics,
-    Version, snapshot_newer_than,
+    Follow, Kind, Loss, NewEntry, NewName, Nonce, Roster, Seq, Session, SessionOptions, Snapshot, Standing, Ticket,
+    Topics, Version, snapshot_newer_than,
 };
 use tooz_core::{ErrorKind, Name, Result};
 
@@ -21,9 +21,6 @@ use crate::key_pool::KeyPool;
 use crate::layout::Layout;
 use crate::roster::EtcdFollower;
 use crate::topic_state::TopicState;
-
-/// How many withdrawn nonces a session remembers, more than the requests that it has under way.
-const MAX_TOMBSTONES: usize = 4096;
 
 /// A session. Clones share it.
 #[derive(Clone, Debug)]
@@ -49,7 +46,6 @@ pub(crate) struct SessionState {
     pub(crate) lease: Lease,
     pub(crate) fence: Fence,
     pub(crate) key_pool: KeyPool,
-    pub(crate) withdrawn: Mutex<Tombstones>,
     pub(crate) topics: TopicState,
     pub(crate) watches: Watches,
     /// The watches of topics, whose events contain messages.
@@ -81,7 +77,6 @@ impl EtcdSession {
         Ok(Self(Arc::new(SessionState {
             fence: Fence::new(client.clone(), layout.session(lease.id), revision),
             key_pool: KeyPool::default(),
-            withdrawn: Mutex::new(Tombstones::new(MAX_TOMBSTONES)),
             topics: TopicState::default(),
             watches: Watches::new(client.clone()),
             bulk_watches: Watches::new(bulk.clone()),
@@ -182,8 +177,8 @@ impl Session for EtcdSession {
         self.read_names(&self.layout.names(kind.as_str()), after, limit).await
     }
 
-    async fn watch_names(&self, changed: &(dyn Fn() + Send + Sync)) -> Result<Infallible> {
-        self.watch_new_names(changed).await
+    async fn watch_names(&self, added: &(dyn Fn(NewName) + Send + Sync)) -> Result<Infallible> {
+        self.watch_new_names(added).await
     }
 
     fn server(&self) -> Option<String> {

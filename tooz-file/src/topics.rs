@@ -5,7 +5,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use tooz_core::driver::{Bounds, Message, Offset, Topics, support};
 use tooz_core::{Error, ErrorKind, Name, Result};
 
-use crate::db::objects::{self, NAMES, Target};
+use crate::db::objects::{self, Target};
 use crate::db::transaction::STEP;
 use crate::error::Outcome;
 use crate::layout::TOPIC;
@@ -92,7 +92,7 @@ fn publish(state: &mut State, target: &Target, payload: &[u8], keep: i64) -> Out
         update.execute([row.id, newest, trimmed])?;
         objects::notify_watchers(tx, row.id)?;
         if row.newest == 0 {
-            objects::notify_watchers(tx, NAMES)?;
+            objects::notify_new_name(tx, row.id)?;
         }
         Ok(offset_of(newest))
     })

@@ -12,8 +12,8 @@ use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 use tooz_core::driver::support::{Tombstones, no_answer, session_closed};
 use tooz_core::driver::{
-    Follow, History, Kind, Loss, NewEntry, Nonce, Roster, Seq, Session, SessionOptions, Snapshot, Standing, Ticket,
-    Topics, Version,
+    Follow, History, Kind, Loss, NewEntry, NewName, Nonce, Roster, Seq, Session, SessionOptions, Snapshot, Standing,
+    Ticket, Topics, Version,
 };
 use tooz_core::{Name, Result};
 
@@ -295,8 +295,8 @@ impl Session for PostgresSession {
         self.read_names(kind.as_str(), after, limit).await
     }
 
-    async fn watch_names(&self, changed: &(dyn Fn() + Send + Sync)) -> Result<Infallible> {
-        self.watch_new_names(changed).await
+    async fn watch_names(&self, added: &(dyn Fn(NewName) + Send + Sync)) -> Result<Infallible> {
+        self.watch_new_names(added).await
     }
 
     fn server(&self) -> Option<String> {

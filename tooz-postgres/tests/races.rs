@@ -11,7 +11,7 @@ use tokio_postgres::{Client, NoTls};
 use tooz_conformance::servers::postgres;
 use tooz_conformance::{Context, Failure, Harness, Needs, ensure_eq, fail};
 use tooz_core::Name;
-use tooz_core::driver::{IfBlocked, Key, Kind, Mode, NewEntry, Nonce, Roster, Session};
+use tooz_core::driver::{IfBlocked, Key, Kind, Mode, NewEntry, NewName, Nonce, Roster, Session};
 use tooz_postgres::DRIVER;
 
 const SOON: Duration = Duration::from_secs(10);
@@ -64,7 +64,7 @@ async fn enter(session: &dyn Session, roster: &Roster) -> tooz_core::Result<Nonc
 /// Watches the names of locks until one is listed.
 async fn watch_until(session: &dyn Session, name: &Name) -> Result<(), Failure> {
     let changed = Notify::new();
-    let notify = || changed.notify_one();
+    let notify = |_: NewName| changed.notify_one();
     let listed = async {
         loop {
             changed.notified().await;
@@ -162,7 +162,7 @@ async fn watch_often_until(end: Instant, context: &Context) -> Result<(), Failur
     while Instant::now() < end {
         let session = session(context, LONG).await?;
         let begun = Notify::new();
-        let notify = || begun.notify_one();
+        let notify = |_: NewName| begun.notify_one();
         tokio::select! {
             ended = session.watch_names(&notify) => ended.map(drop)?,
             () = begun.notified() => {}

@@ -8,6 +8,8 @@ use tooz_core::{Error, ErrorKind, OptionReader, Result, ServiceUrl};
 
 const PORT: u16 = 6379;
 const SENTINEL_PORT: u16 = 26379;
+/// A session may have to be renewed in each of them.
+const MAX_SHARDS: u32 = 256;
 
 /// Where the server is.
 #[derive(Debug, PartialEq)]
@@ -48,6 +50,8 @@ pub(crate) struct Config {
     pub(crate) sentinel_login: Login,
     pub(crate) database: Option<u8>,
     pub(crate) tls: Option<Tls>,
+    /// Over how many hash tags the namespace is spread.
+    pub(crate) shards: usize,
     /// How many replicas must have an entry before it counts.
     pub(crate) replicas: u32,
     pub(crate) socket_timeout: Option<Duration>,
@@ -73,6 +77,7 @@ impl Config {
             database: database(url, &topology, &options)?,
             login,
             sentinel_login,
+            shards: shards(&options)?,
             replicas: options.get("replicas")?.unwrap_or(0),
             socket_timeout: options.get("socket_timeout")?,
             connect_timeout: options.get("socket_connect_timeout")?,
@@ -167,6 +172,13 @@ fn sentinel_host(text: &str) -> Result<Vec<(String, u16)>> {
         .parse()
         .map_err(|_| invalid(format!("option \"sentinel_fallback\" is \"{text}\" but must be host:port")))?;
     Ok(url.hosts().iter().map(|host| (host.name.clone(), host.port.unwrap_or(SENTINEL_PORT))).collect())
+}
+
+fn shards(options: &OptionReader<'_>) -> Result<usize> {
+    match options.get("shards")?.unwrap_or(1) {
+        shards @ 1..=MAX_SHARDS => Ok(shards as usize),
+        shards => Err(invalid(format!("option \"shards\" is {shards}, but must be from 1 to {MAX_SHARDS}"))),
+    }
 }
 
 fn database(url: &ServiceUrl, topology: &Topology, options: &OptionReader<'_>) -> Result<Option<u8>> {

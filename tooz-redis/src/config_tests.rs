@@ -57,6 +57,8 @@ fn contradictions_are_refused() {
         "rediss://h?ssl_keyfile=/k.pem",
         "redis://h?encoding=latin1",
         "redis://h?tiemout=1",
+        "redis://h?shards=0",
+        "redis-cluster://h?shards=257",
         "rediss://h?ssl=false",
         "valkeys-cluster://h?ssl=no",
     ] {

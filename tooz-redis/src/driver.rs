@@ -66,8 +66,8 @@ fn open(url: &ServiceUrl) -> Result<Arc<dyn Driver>> {
 #[derive(Debug)]
 struct Redis {
     config: Arc<Config>,
-    /// By namespace.
-    histories: Mutex<HashMap<String, Arc<History>>>,
+    /// By namespace, one for each shard.
+    histories: Mutex<HashMap<String, Vec<Arc<History>>>>,
 }
 
 #[async_trait]
@@ -83,7 +83,8 @@ impl Driver for Redis {
     }
 
     async fn open(&self, options: &SessionOptions) -> Result<Box<dyn Session>> {
-        let history = lock(&self.histories).entry(options.namespace.clone()).or_default().clone();
-        Ok(Box::new(RedisSession::open(&self.config, options, history).await?))
+        let new = || (0..self.config.shards).map(|_| Arc::default()).collect();
+        let histories = lock(&self.histories).entry(options.namespace.clone()).or_insert_with(new).clone();
+        Ok(Box::new(RedisSession::open(&self.config, options, histories).await?))
     }
 }

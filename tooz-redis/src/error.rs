@@ -121,6 +121,14 @@ pub(crate) fn wrong_type(error: Error, found: Option<Reply>) -> Error {
     error.with_context("key", key).with_context("type", is).with_context("expected", expected)
 }
 
+/// The namespace has another number of shards than the client.
+pub(crate) fn other_shards(recorded: u64, own: usize) -> Error {
+    let message = format!(
+        "option \"shards\" is {own}, but the namespace was first used with shards={recorded}; use {recorded}, or another namespace"
+    );
+    Error::new(InvalidOption, message)
+}
+
 /// The server was restored from an older copy, or has lost confirmed writes.
 pub(crate) fn history_changed() -> Error {
     Error::new(SessionLost, "the server has lost data that it had confirmed, so the session has ended")

@@ -1,9 +1,11 @@
-//! The keys of a namespace and the format of their values. Every key has the prefix `{namespace}:`; the braces keep all of
-//! them in one hash slot. `scripts/lib` derives further keys from these.
+//! The keys of a namespace and the format of their values. The keys of a shard have one prefix, `{namespace}:` in the first;
+//! the braces keep them in one hash slot. Each shard has all of these keys, and the rosters and topics that fall to it.
+//! `scripts/lib` derives further keys from these.
 //!
 //! | key | content |
 //! |---|---|
 //! | `{ns}:seq` | the last number of the sequence, which numbers entries and messages |
+//! | `{ns}:shards` | the number of shards, which the first session decides |
 //! | `{ns}:history` | a random name that the first session gives to the data |
 //! | `{ns}:sessions` | sorted set of session ids, by a time before which the session cannot be over |
 //! | `{ns}:session:<id>` | the member's name; the session lives as long as this key. `<id>` begins with the id of the client |
@@ -16,15 +18,19 @@
 //! | `{ns}:<kind>:<name>:version` | the version after the last change; exists while clients follow the roster |
 //! | `{ns}:declared:<kind>` | set of the names of declared rosters |
 //! | `{ns}:names` | the rosters with entries and the topics, `kind:name`: a sorted set with score 0 |
-//! | `{ns}:names:new` | channel of the names that come into use: that of a roster without entries, which each one declares anew |
+//! | `{ns}:names:new` | channel of the names that come into use, `kind:name`: that of a roster whose changes they are |
 //! | `{ns}:topic:<name>`, `:trimmed` | stream of messages, also the channel of the topic; the greatest offset that retention removed |
 
+use std::collections::HashSet;
 use std::num::NonZeroU32;
+use std::ops::Range;
 use std::time::Duration;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode, percent_encode};
-use tooz_core::driver::{Entry, Kind, Mode, NewEntry, Nonce, Roster, Seq, Ticket};
+use tooz_core::driver::{Entry, Kind, Mode, NewEntry, NewName, Nonce, Roster, Seq, Ticket};
 use tooz_core::{Error, ErrorKind, Name, Result};
+
+use crate::client::hash_slot;
 
 /// Colons, braces and spaces separate the parts of keys and records.
 const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'/').remove(b'@');
@@ -32,52 +38,88 @@ const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'
 /// The life of a tombstone: longer than a request may stay in the buffers of a dying connection.
 pub(crate) const TOMBSTONE_TTL: Duration = Duration::from_secs(300);
 
-/// The keys of one namespace.
+/// How many hash slots there are.
+const SLOTS: usize = 16_384;
+
+/// The keys of one namespace, which are spread over shards: a hash tag for each.
 #[derive(Clone, Debug)]
 pub(crate) struct Layout {
-    prefix: String,
+    prefixes: Vec<String>,
+}
+
+/// A key and its shard.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ShardKey {
+    pub(crate) shard: usize,
+    pub(crate) name: String,
 }
 
 impl Layout {
-    pub(crate) fn new(namespace: &str) -> Self {
-        Self { prefix: format!("{{{}}}:", escape(namespace.as_bytes())) }
+    /// The first shard has the name of the namespace as its tag. The others have a number behind it: the first one that leads
+    /// into another of as many equal ranges of slots, since the masters of a cluster have such ranges.
+    pub(crate) fn new(namespace: &str, shards: usize) -> Self {
+        let namespace = escape(namespace.as_bytes());
+        let numbered = (1..).map(|number: u32| format!("{namespace}#{number}"));
+        let mut ranges = HashSet::new();
+        let tags = std::iter::once(namespace.clone()).chain(numbered);
+        let tags = tags.filter(|tag| ranges.insert(usize::from(hash_slot(tag.as_bytes())) * shards / SLOTS));
+        Self { prefixes: tags.take(shards).map(|tag| format!("{{{tag}}}:")).collect() }
     }
 
-    /// A client's channel.
-    pub(crate) fn client(&self, id: &str) -> String {
-        format!("{}client:{id}", self.prefix)
+    /// The numbers of the shards.
+    pub(crate) fn shards(&self) -> Range<usize> {
+        0..self.prefixes.len()
     }
 
-    /// A session's key.
-    pub(crate) fn session(&self, id: &str) -> String {
-        format!("{}session:{id}", self.prefix)
+    /// Whether a key belongs to a shard.
+    pub(crate) fn is_in(&self, shard: usize, key: &str) -> bool {
+        key.starts_with(&self.prefixes[shard])
+    }
+
+    /// A client's channel in a shard.
+    pub(crate) fn client(&self, shard: usize, id: &str) -> String {
+        format!("{}client:{id}", self.prefixes[shard])
+    }
+
+    /// A session's key in a shard.
+    pub(crate) fn session(&self, shard: usize, id: &str) -> String {
+        format!("{}session:{id}", self.prefixes[shard])
     }
 
     /// A roster's key and channel.
-    pub(crate) fn roster(&self, roster: &Roster) -> String {
-        let mut key = [&self.prefix, roster.kind.as_str(), ":"].concat();
-        key.extend(percent_encode(roster.name.as_bytes(), ESCAPED));
-        key
+    pub(crate) fn roster(&self, roster: &Roster) -> ShardKey {
+        self.spread(roster.kind.as_str(), &roster.name)
     }
 
-    /// The key that is followed as a roster to learn of new names.
-    pub(crate) fn new_names(&self) -> String {
-        format!("{}names:new", self.prefix)
+    /// The key that is followed as a roster to learn of new names in a shard.
+    pub(crate) fn new_names(&self, shard: usize) -> ShardKey {
+        self.in_shard(shard, "names:new")
     }
 
-    /// The list of the names in use.
-    pub(crate) fn names(&self) -> String {
-        format!("{}names", self.prefix)
+    /// The list of the names in use in a shard.
+    pub(crate) fn names(&self, shard: usize) -> ShardKey {
+        self.in_shard(shard, "names")
     }
 
     /// A topic's key and channel.
-    pub(crate) fn topic(&self, topic: &Name) -> String {
-        format!("{}topic:{}", self.prefix, escape(topic.as_bytes()))
+    pub(crate) fn topic(&self, topic: &Name) -> ShardKey {
+        self.spread("topic", topic)
     }
 
-    /// The set of declared names.
-    pub(crate) fn declared(&self, kind: Kind) -> String {
-        format!("{}declared:{}", self.prefix, kind.as_str())
+    /// The set of declared names in a shard.
+    pub(crate) fn declared(&self, shard: usize, kind: Kind) -> String {
+        format!("{}declared:{}", self.prefixes[shard], kind.as_str())
+    }
+
+    /// The key of a roster or topic. Its slot, without the tag of the shard, chooses the shard.
+    fn spread(&self, kind: &str, name: &Name) -> ShardKey {
+        let mut key = [kind, ":"].concat();
+        key.extend(percent_encode(name.as_bytes(), ESCAPED));
+        self.in_shard(usize::from(hash_slot(key.as_bytes())) % self.prefixes.len(), &key)
+    }
+
+    fn in_shard(&self, shard: usize, key: &str) -> ShardKey {
+        ShardKey { shard, name: [&self.prefixes[shard], key].concat() }
     }
 }
 
@@ -89,6 +131,13 @@ pub(crate) fn escape(bytes: &[u8]) -> String {
 /// Reads what [`escape`] wrote.
 pub(crate) fn unescape(text: &[u8]) -> Result<Name> {
     Name::new(percent_decode(text).collect::<Vec<_>>())
+}
+
+/// Reads `kind:name`.
+pub(crate) fn new_name(listed: &[u8]) -> Result<NewName> {
+    let mut parts = listed.splitn(2, |byte| *byte == b':');
+    let kind = String::from_utf8_lossy(parts.next().unwrap_or_default());
+    Ok(NewName::new(&kind, unescape(parts.next().unwrap_or_default())?))
 }
 
 /// A record without its seq: `nonce session mode limit key-length `, then the unique key and the value.
@@ -188,8 +237,25 @@ mod tests {
 
     #[test]
     fn a_namespace_cannot_break_out_of_its_hash_tag() {
-        let layout = Layout::new("a}b:c");
-        assert_eq!(layout.session("1"), "{a%7Db%3Ac}:session:1");
+        let layout = Layout::new("a}b:c", 1);
+        assert_eq!(layout.session(0, "1"), "{a%7Db%3Ac}:session:1");
+    }
+
+    #[test]
+    fn the_shards_are_in_equal_ranges_of_slots_and_each_has_its_share_of_the_names() {
+        for shards in [1, 3, 64, 256] {
+            let layout = Layout::new("tooz", shards);
+            assert_eq!(layout.session(0, "1"), "{tooz}:session:1");
+            let slot = |shard| hash_slot(layout.session(shard, "1").as_bytes());
+            let ranges: HashSet<_> = layout.shards().map(|shard| usize::from(slot(shard)) * shards / SLOTS).collect();
+            assert_eq!(ranges.len(), shards);
+            let mut names = vec![0; shards];
+            for number in 0..100 * shards {
+                let name = Name::new(format!("{number}")).unwrap();
+                names[layout.roster(&Roster { kind: Kind::Lock, name }).shard] += 1;
+            }
+            assert!(names.iter().all(|count| (40..200).contains(count)), "{names:?}");
+        }
     }
 
     #[test]

@@ -12,7 +12,7 @@ mod layout;
 mod notify;
 mod roster;
 mod session;
-mod session_state;
+mod shard_session;
 mod shared_client;
 mod topics;
 

@@ -1,4 +1,9 @@
 //! One session: how it begins, is kept alive and ends. The verbs are in `roster/` and `topics.rs`.
+//!
+//! - A session has a key in the first shard, and in each further shard as soon as it uses one.
+//! - A renewal prolongs all of its keys. If one is gone, the session has ended in that shard, and so it ends in all of them.
+//! - When a shard is first used, all keys are prolonged after the new one was written: so a session that is over opens no
+//!   further shard, and its keys expire at about the same time.
 
 use std::convert::Infallible;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -6,31 +11,35 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tokio::sync::mpsc;
+use futures_util::future::try_join_all;
+use tokio::sync::{OnceCell, mpsc};
 use tokio::time::timeout;
 use tooz_core::driver::support::{lock, session_closed, session_lost};
 use tooz_core::driver::{
-    Follow, Kind, Loss, NewEntry, Nonce, Roster, Seq, Session, SessionOptions, Snapshot, Standing, Ticket, Topics,
-    Version,
+    Follow, Kind, Loss, NewEntry, NewName, Nonce, Roster, Seq, Session, SessionOptions, Snapshot, Standing, Ticket,
+    Topics, Version,
 };
 use tooz_core::time::Moment;
 use tooz_core::{Name, Result};
 
-use crate::client::{CLOSE, Connections, OPEN, Reply, Script};
+use crate::client::{CLOSE, Reply, Script};
 use crate::config::Config;
-use crate::error::timed_out;
-use crate::history::{History, Opened, Opening};
-use crate::layout::Layout;
+use crate::error::{history_changed, timed_out};
+use crate::history::History;
+use crate::layout::{Layout, ShardKey};
 use crate::roster::RedisFollower;
-use crate::session_state::SessionState;
+use crate::shard_session::{SessionEnd, ShardSession};
 use crate::shared_client::SharedClient;
 
-/// A session: a key on the server that lives as long as it is renewed.
+/// A session, which is open in the shards that it has used.
 #[derive(Debug)]
 pub(crate) struct RedisSession {
     pub(crate) client: Arc<SharedClient>,
-    pub(crate) state: Arc<SessionState>,
-    pub(crate) layout: Layout,
+    pub(crate) end: Arc<SessionEnd>,
+    shards: Vec<OnceCell<Arc<ShardSession>>>,
+    /// Of the shards, and the numbers that they had when the session began.
+    histories: Vec<(Arc<History>, u64)>,
+    member: Name,
     ttl: Duration,
     /// Until when the session lives at least, on the client's clock: counted from the send of the last renewal.
     alive_until: Mutex<Moment>,
@@ -39,31 +48,77 @@ pub(crate) struct RedisSession {
 }
 
 impl RedisSession {
-    pub(crate) async fn open(config: &Arc<Config>, options: &SessionOptions, history: Arc<History>) -> Result<Self> {
-        let limited = timeout(options.timeout, Self::try_open(config, options, history)).await;
+    pub(crate) async fn open(
+        config: &Arc<Config>,
+        options: &SessionOptions,
+        histories: Vec<Arc<History>>,
+    ) -> Result<Self> {
+        let limited = timeout(options.timeout, Self::try_open(config, options, histories)).await;
         limited.unwrap_or_else(|_| Err(timed_out(options.timeout, &config.address)))
     }
 
-    async fn try_open(config: &Arc<Config>, options: &SessionOptions, history: Arc<History>) -> Result<Self> {
-        let client = SharedClient::get(config, options).await?;
-        let (layout, id) = (Layout::new(&options.namespace), client.new_session_id());
-        let key = layout.session(&id);
-        // The server counts in milliseconds.
-        let ttl = Duration::from_millis(u64::try_from(options.ttl.as_millis()).unwrap_or(u64::MAX).max(1));
-        let alive_until = Mutex::new(Moment::now() + ttl);
-        let history_number = begin(&client.connections, &key, &id, ttl, &options.member, &history).await?;
+    async fn try_open(config: &Arc<Config>, options: &SessionOptions, histories: Vec<Arc<History>>) -> Result<Self> {
         let (sender, losses) = mpsc::unbounded_channel();
-        let state = Arc::new(SessionState::new(id, key, history, history_number, sender));
-        client.subscriptions.add(state.clone());
-        let (closed, losses) = (AtomicBool::new(false), losses.into());
-        Ok(Self { client, state, layout, ttl, alive_until, closed, losses })
+        let mut session = Self {
+            client: SharedClient::get(config, options).await?,
+            end: Arc::new(SessionEnd::new(sender)),
+            shards: histories.iter().map(|_| OnceCell::new()).collect(),
+            histories: histories.into_iter().map(|history| (history.clone(), history.number())).collect(),
+            member: options.member.clone(),
+            // The server counts in milliseconds.
+            ttl: Duration::from_millis(u64::try_from(options.ttl.as_millis()).unwrap_or(u64::MAX).max(1)),
+            alive_until: Mutex::new(Moment::now()),
+            closed: AtomicBool::new(false),
+            losses: losses.into(),
+        };
+        session.alive_until = Mutex::new(Moment::now() + session.ttl);
+        let first = session.open_shard(0).await?;
+        session.histories[0].1 = first.history_number;
+        session.client.subscriptions.add(first.clone());
+        session.shards[0] = OnceCell::new_with(Some(first));
+        Ok(session)
     }
 
-    /// Runs a script on one key, unless the session is closed. The session's key comes first among the arguments.
-    pub(crate) async fn run(&self, script: &'static Script, key: &str, args: &[&[u8]]) -> Result<Reply> {
-        self.state.check()?;
-        let args = [&[self.state.key.as_bytes()], args].concat();
-        let reply = self.client.connections.run(script, key, &args).await?;
+    /// The session in a shard, where it is opened at the first use.
+    pub(crate) async fn shard(&self, shard: usize) -> Result<&Arc<ShardSession>> {
+        self.end.check()?;
+        self.shards[shard].get_or_try_init(|| self.open_further_shard(shard)).await
+    }
+
+    async fn open_further_shard(&self, shard: usize) -> Result<Arc<ShardSession>> {
+        let opened = self.open_shard(shard).await?;
+        if opened.history_number != self.histories[shard].1 {
+            self.end.end(history_changed());
+            return Err(history_changed());
+        }
+        self.renew().await?;
+        self.client.subscriptions.add(opened.clone());
+        Ok(opened)
+    }
+
+    async fn open_shard(&self, shard: usize) -> Result<Arc<ShardSession>> {
+        let id = self.client.new_session_id();
+        let key = self.layout().session(shard, &id);
+        let (history, end) = (self.histories[shard].0.clone(), self.end.clone());
+        let (place, properties) = ((shard, self.shards.len()), (&self.member, self.ttl));
+        let opened = ShardSession::open(&self.client.connections, place, (id, key), properties, history, end);
+        opened.await.map(Arc::new)
+    }
+
+    /// The shards in which the session is open.
+    fn open_shards(&self) -> impl Iterator<Item = &Arc<ShardSession>> {
+        self.shards.iter().filter_map(OnceCell::get)
+    }
+
+    pub(crate) fn layout(&self) -> &Layout {
+        &self.client.layout
+    }
+
+    /// Runs a script on one key, unless the session has ended. The session's key comes first among the arguments.
+    pub(crate) async fn run(&self, script: &'static Script, key: &ShardKey, args: &[&[u8]]) -> Result<Reply> {
+        let own = self.shard(key.shard).await?;
+        let args = [&[own.key.as_bytes()], args].concat();
+        let reply = self.client.connections.run(script, &key.name, &args).await?;
         if reply.status() == "LOST" { Err(session_lost()) } else { Ok(reply) }
     }
 
@@ -71,33 +126,17 @@ impl RedisSession {
     pub(crate) fn is_certainly_alive(&self) -> bool {
         !lock(&self.alive_until).has_passed()
     }
-}
 
-/// Writes the session's key, which also shows that the user may run all commands. Returns the number of the history.
-async fn begin(
-    connections: &Connections,
-    key: &str,
-    id: &str,
-    ttl: Duration,
-    member: &Name,
-    history: &History,
-) -> Result<u64> {
-    let (ttl, greatest) = (ttl.as_millis().to_string(), history.greatest());
-    let (name, seen) = (Nonce::random().to_string(), greatest.to_string());
-    let earlier = history.latest_opening().map(|earlier| (earlier.number.to_string(), earlier.session));
-    let mut args = vec![id.as_bytes(), ttl.as_bytes(), member.as_bytes(), name.as_bytes(), seen.as_bytes()];
-    args.extend(earlier.iter().flat_map(|(number, session)| [number.as_bytes(), session.as_bytes()]));
-    let mut reply = connections.run(&OPEN, key, &args).await?;
-    let name = String::from_utf8_lossy(&reply.bytes().unwrap_or_default()).into_owned();
-    let (last, number, knows_earlier) = (reply.natural()?, reply.natural()?, reply.natural()? == 1);
-    let opening = Opening { number, session: id.to_owned() };
-    Ok(history.opened(Opened { name, last, opening, knows_earlier }, greatest))
+    /// Ends the session for its client.
+    fn forget(&self) {
+        self.open_shards().for_each(|shard| self.client.subscriptions.remove(shard));
+        self.end.end(session_closed());
+    }
 }
 
 impl Drop for RedisSession {
     fn drop(&mut self) {
-        self.client.subscriptions.remove(&self.state);
-        self.state.end(session_closed());
+        self.forget();
     }
 }
 
@@ -108,13 +147,15 @@ impl Session for RedisSession {
     }
 
     fn history(&self) -> u64 {
-        self.state.history_number
+        self.histories.iter().map(|(_, number)| number).sum()
     }
 
     async fn renew(&self) -> Result<()> {
-        self.state.check()?;
+        self.end.check()?;
         let until = Moment::now() + self.ttl;
-        if !self.client.connections.prolong(&self.state.key, self.ttl).await? {
+        let connections = &self.client.connections;
+        let prolonged = self.open_shards().map(|shard| connections.prolong(&shard.key, self.ttl));
+        if try_join_all(prolonged).await?.contains(&false) {
             return Err(session_lost());
         }
         let mut alive_until = lock(&self.alive_until);
@@ -128,12 +169,14 @@ impl Session for RedisSession {
         if self.closed.swap(true, Ordering::SeqCst) {
             return Ok(());
         }
-        self.state.end(session_closed());
-        self.client.subscriptions.remove(&self.state);
+        self.forget();
         let connections = &self.client.connections;
         let limit = connections.timeout();
-        let ended = timeout(limit, connections.run(&CLOSE, &self.state.key, &[self.state.id.as_bytes()])).await;
-        ended.unwrap_or_else(|_| Err(connections.timeout_error(limit))).map(drop)
+        let closing = self
+            .open_shards()
+            .map(|shard| async move { connections.run(&CLOSE, &shard.key, &[shard.id.as_bytes()]).await });
+        let closed = timeout(limit, try_join_all(closing)).await;
+        closed.unwrap_or_else(|_| Err(connections.timeout_error(limit))).map(drop)
     }
 
     async fn lost(&self) -> Loss {
@@ -164,7 +207,7 @@ impl Session for RedisSession {
     }
 
     async fn snapshot(&self, roster: &Roster, newer_than: Option<Version>) -> Result<Snapshot> {
-        self.state.until_end(self.read_roster(roster, newer_than)).await
+        self.end.until_end(self.read_roster(roster, newer_than)).await
     }
 
     fn follow<'a>(&'a self, roster: &'a Roster) -> Box<dyn Follow + 'a> {
@@ -172,7 +215,7 @@ impl Session for RedisSession {
     }
 
     async fn await_turn(&self, roster: &Roster, ticket: &Ticket) -> Result<()> {
-        self.state.until_end(self.wait_for_admission(roster, ticket)).await
+        self.end.until_end(self.wait_for_admission(roster, ticket)).await
     }
 
     async fn declare(&self, roster: &Roster) -> Result<bool> {
@@ -191,8 +234,8 @@ impl Session for RedisSession {
         self.read_names(kind.as_str(), after, limit).await
     }
 
-    async fn watch_names(&self, changed: &(dyn Fn() + Send + Sync)) -> Result<Infallible> {
-        self.watch_new_names(changed).await
+    async fn watch_names(&self, added: &(dyn Fn(NewName) + Send + Sync)) -> Result<Infallible> {
+        self.watch_new_names(added).await
     }
 
     fn server(&self) -> Option<String> {

@@ -25,6 +25,7 @@ use crate::notify::Subscriptions;
 pub(crate) struct SharedClient {
     /// Random, so that it is never taken for another client.
     id: String,
+    pub(crate) layout: Layout,
     pub(crate) connections: Arc<Connections>,
     pub(crate) subscriptions: Arc<Subscriptions>,
     tasks: [JoinHandle<()>; 2],
@@ -71,11 +72,11 @@ impl SharedClient {
     async fn connect(config: &Config, options: &SessionOptions) -> Result<Self> {
         let connections = Arc::new(Connections::open(config, options).await?);
         let id = random_id();
-        let channel = Layout::new(&options.namespace).client(&id);
+        let layout = Layout::new(&options.namespace, config.shards);
         let interval = config.health_check_interval.unwrap_or(options.timeout / 2).min(CHECK_INTERVAL);
-        let subscriptions = Arc::new(Subscriptions::new(connections.clone(), channel, interval));
+        let subscriptions = Arc::new(Subscriptions::new(connections.clone(), layout.clone(), &id, interval));
         let tasks = [tokio::spawn(subscriptions.clone().receive()), tokio::spawn(subscriptions.clone().maintain())];
-        let client = Self { id, connections, subscriptions, tasks };
+        let client = Self { id, layout, connections, subscriptions, tasks };
         client.subscriptions.start().await?;
         Ok(client)
     }

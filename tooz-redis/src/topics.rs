@@ -9,6 +9,7 @@ use tooz_core::driver::{Bounds, Message, Offset, Topics};
 use tooz_core::{Error, ErrorKind, Name, Result};
 
 use crate::client::{BOUNDS, PUBLISH, READ, TRIM};
+use crate::layout::ShardKey;
 use crate::session::RedisSession;
 
 /// The longest time without a look at the topic while a message is waited for.
@@ -25,10 +26,10 @@ impl Topics for RedisSession {
             let message = format!("a message has at most {MAX_PAYLOAD} bytes, but this one has {}", payload.len());
             return Err(Error::new(ErrorKind::InvalidOption, message));
         }
-        let (key, keep) = (self.layout.topic(topic), keep.max(1).to_string());
+        let (key, keep) = (self.layout().topic(topic), keep.max(1).to_string());
         let mut reply = self.run(&PUBLISH, &key, &[payload, keep.as_bytes()]).await?;
         let offset = reply.natural()?;
-        self.state.history.saw(offset);
+        self.shard(key.shard).await?.history.saw(offset);
         if reply.bytes().is_some() {
             // The message is published, whatever becomes of the retention: the next publisher goes on with it.
             let _ = self.run(&TRIM, &key, &[keep.as_bytes()]).await;
@@ -37,7 +38,7 @@ impl Topics for RedisSession {
     }
 
     async fn read(&self, topic: &Name, after: Offset, limit: usize) -> Result<Vec<Message>> {
-        self.state.until_end(self.read_when_there(&self.layout.topic(topic), after, limit)).await
+        self.end.until_end(self.read_when_there(&self.layout().topic(topic), after, limit)).await
     }
 
     async fn names(&self, after: Option<&Name>, limit: usize) -> Result<Vec<Name>> {
@@ -45,18 +46,18 @@ impl Topics for RedisSession {
     }
 
     async fn bounds(&self, topic: &Name) -> Result<Bounds> {
-        let mut reply = self.run(&BOUNDS, &self.layout.topic(topic), &[]).await?;
+        let mut reply = self.run(&BOUNDS, &self.layout().topic(topic), &[]).await?;
         Ok(Bounds { trimmed: Offset(reply.natural()?), newest: Offset(reply.natural()?) })
     }
 }
 
 impl RedisSession {
     /// The messages after `after`, as soon as there is one.
-    async fn read_when_there(&self, key: &str, after: Offset, limit: usize) -> Result<Vec<Message>> {
+    async fn read_when_there(&self, key: &ShardKey, after: Offset, limit: usize) -> Result<Vec<Message>> {
         if let Some(messages) = self.read_now(key, after, limit).await? {
             return Ok(messages);
         }
-        let mut receiver = self.client.subscriptions.subscribe(key).await?;
+        let mut receiver = self.client.subscriptions.subscribe(&key.name).await?;
         loop {
             if let Some(messages) = self.read_now(key, after, limit).await? {
                 return Ok(messages);
@@ -67,7 +68,7 @@ impl RedisSession {
     }
 
     /// The messages after `after`, or `None` if there is none yet.
-    async fn read_now(&self, key: &str, after: Offset, limit: usize) -> Result<Option<Vec<Message>>> {
+    async fn read_now(&self, key: &ShardKey, after: Offset, limit: usize) -> Result<Option<Vec<Message>>> {
         let (offset, next) = (after.to_string(), after.0.saturating_add(1).to_string());
         let limit = limit.clamp(1, MAX_BATCH).to_string();
         let args = [offset.as_bytes(), next.as_bytes(), limit.as_bytes()];

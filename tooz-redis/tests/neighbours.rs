@@ -35,7 +35,7 @@ async fn a_foreign_key_is_named() {
 
 #[tokio::test]
 async fn a_key_of_all_sessions_that_is_foreign_is_named_when_a_session_opens() {
-    for key in ["{test}:sessions", "{test}:history"] {
+    for key in ["{test}:sessions", "{test}:history", "{test}:shards"] {
         let server = Server::start(&[]).await;
         server.ask(&["HSET", key, "field", "value"]).await.unwrap();
         names(&open(&server.url(), "a").await.unwrap_err(), key);

@@ -108,7 +108,7 @@ impl Failed {
         Self { job, reason: format!("{}\n{text}", output.status).trim_end().to_owned(), tests }
     }
 
-    /// Whether all its tests that failed pass alone, which is said.
+    /// Runs its failed tests alone. Returns whether all pass, and prints that.
     fn passes_alone(&self) -> bool {
         let may_repeat = (1..=MOST_REPEATED).contains(&self.tests.len());
         let passes = may_repeat && self.tests.iter().all(|test| self.job.of_test(test).run().is_ok());

@@ -1,6 +1,6 @@
 //! Answers with a fault: what a correct driver has returned, falsified before the caller sees it.
 
-use tooz_core::driver::{Entry, IfTaken, Key, NewEntry, Nonce, Roster, Snapshot, Standing, Version};
+use tooz_core::driver::{Entry, IfTaken, Key, NewEntry, NewName, Nonce, Roster, Snapshot, Standing, Version};
 use tooz_core::{Error, ErrorKind, Name, Result};
 
 use super::fault::FaultKind as F;
@@ -54,6 +54,14 @@ pub(super) fn without_error(fault: Option<F>, hides: F, kind: ErrorKind, outcome
 /// The error of a second `close`.
 pub(super) fn closed_twice() -> Error {
     Error::new(ErrorKind::SessionLost, "the session was closed before")
+}
+
+/// What is reported when a lock comes into use: an election of its name.
+pub(super) fn of_another_kind(name: NewName) -> NewName {
+    match name {
+        NewName::Lock(name) => NewName::Election(name),
+        name => name,
+    }
 }
 
 /// The declared names that the caller sees.

@@ -47,7 +47,7 @@ faults! {
     /// `await_turn` succeeds although the entry is gone.
     AdmitsTheRemoved = "admits-the-removed":
         "driver::await_turn_fails_when_the_entry_is_gone";
-    /// A wait ends with an error after the time that a request may take.
+    /// A wait fails after the request timeout.
     WaitsTimeOut = "waits-time-out":
         "driver::waits_have_no_time_limit";
     /// Two consecutive entries have the same seq.
@@ -70,6 +70,9 @@ faults! {
         "driver::follow_reports_the_end_of_a_session";
     /// A watch of the names reports no name that comes into use after it has begun.
     ForgetsNames = "forgets-names":
+        "driver::a_watch_of_names_misses_none";
+    /// A watch of the names reports an election when a lock comes into use.
+    ConfusesNames = "confuses-names":
         "driver::a_watch_of_names_misses_none";
     /// `leave` removes the first entry of the roster.
     IgnoresTickets = "ignores-tickets":
@@ -113,7 +116,7 @@ faults! {
     /// An entry that waits cannot be evicted.
     EvictsHoldersOnly = "evicts-holders-only":
         "driver::evict_wakes_the_next";
-    /// A report of a loss is gone if the call that was to return it is dropped.
+    /// A dropped call of `lost` loses the report that it would have returned.
     DropsReports = "drops-reports":
         "driver::a_report_survives_dropped_calls";
     /// Keys need not be unique.

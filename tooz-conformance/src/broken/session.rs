@@ -12,8 +12,8 @@ use async_trait::async_trait;
 use tokio::sync::Notify;
 use tooz_core::driver::support::{lock, member_already_exists, not_held, withdrawn};
 use tooz_core::driver::{
-    Follow, FollowBySnapshots, IfBlocked, IfTaken, Key, Kind, Loss, Mode, NewEntry, Nonce, Roster, Seq, Session,
-    Snapshot, Standing, Ticket, Topics, Version,
+    Follow, FollowBySnapshots, IfBlocked, IfTaken, Key, Kind, Loss, Mode, NewEntry, NewName, Nonce, Roster, Seq,
+    Session, Snapshot, Standing, Ticket, Topics, Version,
 };
 use tooz_core::{ErrorKind, Name, Result};
 
@@ -322,12 +322,15 @@ impl Session for BrokenSession {
         Ok(names.into_iter().skip(skipped).collect())
     }
 
-    async fn watch_names(&self, changed: &(dyn Fn() + Send + Sync)) -> Result<Infallible> {
-        if self.fault == Some(F::ForgetsNames) {
-            changed();
-            return pending().await;
+    async fn watch_names(&self, added: &(dyn Fn(NewName) + Send + Sync)) -> Result<Infallible> {
+        match self.fault {
+            Some(F::ForgetsNames) => {
+                added(NewName::Any);
+                pending().await
+            }
+            Some(F::ConfusesNames) => self.inner.watch_names(&|name| added(answers::of_another_kind(name))).await,
+            _ => self.inner.watch_names(added).await,
         }
-        self.inner.watch_names(changed).await
     }
 
     fn topics(&self) -> Option<&dyn Topics> {

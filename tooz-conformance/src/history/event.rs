@@ -40,6 +40,7 @@ pub struct Request {
 
 /// What happened.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub enum Act {
     /// The client requests a lock, permit or leadership.
     Ask(Op, Request),
@@ -99,6 +100,7 @@ pub enum Act {
 
 /// A change of a group.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub enum Change {
     /// This incarnation of this member joined.
     Joined(String, String),

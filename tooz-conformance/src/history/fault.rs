@@ -12,6 +12,7 @@ use super::client_id::{Client, GENERATION, is_observer};
 
 /// A kind of fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[non_exhaustive]
 pub enum FaultKind {
     /// The backend ends a live session.
     Expire,
@@ -41,7 +42,7 @@ pub enum FaultKind {
     RestartClients,
     /// A client process is frozen.
     FreezeClient,
-    /// The host of a client process is suspended, so that its monotonic clock stands still.
+    /// The host of a client process is suspended, so that its monotonic clock stops.
     Suspend,
     /// A client process forks, and further clients connect in its copies.
     Fork,

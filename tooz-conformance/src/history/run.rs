@@ -15,8 +15,7 @@ use super::recorder::Recorder;
 use super::remove::remove;
 use super::workload::{OBJECTS, PERMITS, ProcessPlan, Workload, object_name};
 
-/// How long the run itself waits for an answer. Longer than any client: here an answer that comes late says nothing about
-/// the driver, and rules about promptness hold for the clients.
+/// How long the run itself waits for an answer: longer than any client. The rules about promptness hold for clients only.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The pause before the run asks again.

@@ -43,7 +43,7 @@ pub struct Product {
     /// Asks a running node for what it has done, so that `cargo bench -- --only scale` and
     /// [`Harness::with_scale_trials`](crate::Harness::with_scale_trials) count requests.
     pub statistics: Option<ReadStatistics>,
-    /// Whether the server may lose a notification while its connection goes on, as the publish/subscribe of Redis may. The
+    /// Whether the server may lose a notification while its connection continues, as Redis publish/subscribe may. The
     /// histories then lose some, too.
     pub may_lose_notifications: bool,
 }
@@ -75,6 +75,7 @@ pub(super) const TERM: &str = "TERM";
 
 /// Ports and directory of a node, known before any node starts.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Location {
     /// The node's ports; the first is the one that clients use.
     pub ports: Vec<u16>,

@@ -77,7 +77,8 @@ impl<S: Session + ?Sized> Follow for FollowBySnapshots<'_, S> {
     }
 }
 
-/// [`Session::snapshot`] with `newer_than`, for a driver whose own [`Session::follow`] tells changes: reads again after each.
+/// Implements [`Session::snapshot`] with `newer_than` for a driver that overrides [`Session::follow`]: waits for a change, and
+/// then reads again.
 ///
 /// # Errors
 /// Those of [`Follow::next`].

@@ -9,8 +9,8 @@ use async_trait::async_trait;
 use tokio::time::sleep;
 
 use super::{
-    Follow, FollowBySnapshots, Kind, NewEntry, Nonce, Roster, Seq, Snapshot, Standing, Ticket, Topics, Version,
-    admission,
+    Follow, FollowBySnapshots, Kind, NewEntry, NewName, Nonce, Roster, Seq, Snapshot, Standing, Ticket, Topics,
+    Version, admission,
 };
 use crate::time::Moment;
 use crate::{Error, Name, Result};
@@ -37,8 +37,8 @@ pub enum Loss {
 /// - **R4 Cancel safety.** Core may drop a returned future at any await. The request may still arrive at the backend and
 ///   take effect. A dropped call leaves nothing else behind: no local state that a later call depends on.
 /// - **R5 Errors.** A request that may or may not have reached the backend fails with `Unavailable` within the timeout of
-///   the session. Core repeats it; a driver does not repeat requests by itself. A call that waits for a change, a turn, a
-///   message or a loss waits without a limit.
+///   the session. Core repeats it; a driver does not. A call that waits for a change, a turn, a message or a loss has no
+///   time limit.
 /// - **R6 Ended sessions.** When the backend no longer knows the session, `enter`, `leave`, `withdraw`, `replace` and
 ///   `renew` fail with `SessionLost`. An ended session never adds an entry, however late its request arrives.
 /// - **R7 Expiry.** When a session ends by its TTL, its entries are removed as by `leave`: the waiters that this admits
@@ -262,22 +262,24 @@ pub trait Session: Debug + Send + Sync + 'static {
     /// `SessionLost`, `Unavailable`.
     async fn rosters(&self, kind: Kind, after: Option<&Name>, limit: usize) -> Result<Vec<Name>>;
 
-    /// Calls `changed` as soon as it watches the namespace, and again whenever a name comes into use. It returns only on
-    /// an error.
+    /// Calls `added` with [`NewName::Any`] as soon as it watches the namespace, and then with each name that comes into use.
+    /// It returns only on an error.
     ///
     /// R29: a name comes into use when a roster without entries gets one, when a roster is declared, and with the first
-    /// message of a topic. A listing that begins after the call of `changed` contains the name. One call may stand for
-    /// several names or for none. Names that go out of use need no call.
+    /// message of a topic. A read of the roster or topic, or a listing, that begins after the call finds it, unless it is out
+    /// of use again. A driver that does not know the name, or may have missed one, calls with `Any`, which says that any
+    /// names may have come into use. A name that was in use may be repeated. Names that go out of use need no call.
     ///
     /// **Cancel safety:** complete. Dropping the future ends the watch.
     ///
-    /// Provided: calls `changed` every second. A driver overrides it so that the watch of an idle backend costs nothing.
+    /// Provided: calls with `Any` every second. A driver overrides it so that the watch of an idle backend costs nothing, and
+    /// a new name costs no listing.
     ///
     /// # Errors
     /// `SessionLost`, `Unavailable`. Core begins another watch.
-    async fn watch_names(&self, changed: &(dyn Fn() + Send + Sync)) -> Result<Infallible> {
+    async fn watch_names(&self, added: &(dyn Fn(NewName) + Send + Sync)) -> Result<Infallible> {
         loop {
-            changed();
+            added(NewName::Any);
             sleep(LISTING_INTERVAL).await;
         }
     }

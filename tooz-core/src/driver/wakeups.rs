@@ -8,6 +8,7 @@ use tokio::sync::watch;
 
 /// Why a waiter was woken.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Wakeup {
     /// Something may have changed.
     #[default]

@@ -18,13 +18,16 @@ use tokio::time::{Instant, sleep_until, timeout};
 use super::roster::{RosterState, SessionId};
 use super::topics::Log;
 use crate::driver::support::{Tombstones, exhausted, lock, no_answer, session_lost};
-use crate::driver::{Nonce, Roster, SessionOptions, Version};
+use crate::driver::{NewName, Nonce, Roster, SessionOptions, Version};
 use crate::{Name, Result};
 
 static SERVERS: LazyLock<Mutex<HashMap<String, Server>>> = LazyLock::new(Mutex::default);
 
 /// How many withdrawn nonces a session remembers: more than it has requests under way.
 const TOMBSTONES: usize = 128;
+
+/// How many names that have come into use are kept for sessions that watch them.
+const KEPT_NAMES: usize = 256;
 
 /// A longer TTL, which only a direct user of the driver can ask for, could exceed the clock.
 const LONGEST_TTL: Duration = Duration::from_secs(u32::MAX as u64);
@@ -72,6 +75,8 @@ pub(super) struct Namespace {
 #[derive(Debug, Default)]
 pub(super) struct NewNames {
     count: u64,
+    /// The latest of them, at most [`KEPT_NAMES`].
+    latest: VecDeque<NewName>,
     added: Arc<Notify>,
 }
 
@@ -95,15 +100,22 @@ pub(super) struct ServerSession {
 }
 
 impl NewNames {
-    /// Counts a name that comes into use, and wakes the watchers.
-    pub(super) fn add(&mut self) {
+    /// Adds a name that comes into use, and wakes the watchers.
+    pub(super) fn add(&mut self, name: NewName) {
         self.count += 1;
+        self.latest.push_back(name);
+        self.latest.drain(..self.latest.len().saturating_sub(KEPT_NAMES));
         self.added.notify_waiters();
     }
 
-    /// How many names have come into use, and a future that resolves at the next one.
-    pub(super) fn watch(&self) -> (u64, OwnedNotified) {
-        (self.count, self.added.clone().notified_owned())
+    /// The names after the first `seen` ones, or [`NewName::Any`]; and a future that resolves at the next name.
+    pub(super) fn watch(&self, seen: &mut Option<u64>) -> (Vec<NewName>, OwnedNotified) {
+        let kept = self.count - self.latest.len() as u64;
+        let names = match seen.replace(self.count).and_then(|seen| seen.checked_sub(kept)) {
+            Some(known) => self.latest.iter().skip(known as usize).cloned().collect(),
+            None => vec![NewName::Any],
+        };
+        (names, self.added.clone().notified_owned())
     }
 }
 
@@ -296,7 +308,7 @@ impl ServerState {
         let before = roster.uses();
         let outcome = change(roster, revision);
         if roster.uses().iter().zip(before).any(|(is_used, was_used)| *is_used && !was_used) {
-            new_names.add();
+            new_names.add(NewName::new(name.kind.as_str(), name.name.clone()));
         }
         let evicted = std::mem::take(&mut roster.evicted);
         let is_used = roster.version == Version(revision);

@@ -7,7 +7,7 @@
 use std::convert::Infallible;
 
 use tooz_core::driver::support::{group_not_created, group_not_empty};
-use tooz_core::driver::{Kind, Roster};
+use tooz_core::driver::{Kind, NewName, Roster};
 use tooz_core::{Name, Result};
 
 use crate::client::{Filter, GetOptions, KeyValue, absent, delete, exists, get_key, is_empty, put};
@@ -17,14 +17,14 @@ use crate::session::EtcdSession;
 impl EtcdSession {
     pub(crate) async fn declare_roster(&self, roster: &Roster) -> Result<bool> {
         let key = self.layout.declared(roster);
-        let answer = self.fence.txn(vec![absent(&key)], vec![put(&key, b"", None)], Vec::new()).await?;
+        let answer = self.fence.txn(None, &[absent(&key)], &[put(&key, b"", None)], &[]).await?;
         Ok(answer.succeeded)
     }
 
     pub(crate) async fn retract_roster(&self, roster: &Roster) -> Result<()> {
         let key = self.layout.declared(roster);
         let empty = is_empty(self.layout.roster(roster).entries());
-        let mut answer = self.fence.txn(vec![exists(&key), empty], vec![delete(&key)], vec![get_key(&key)]).await?;
+        let mut answer = self.fence.txn(None, &[exists(&key), empty], &[delete(&key)], &[get_key(&key)]).await?;
         if answer.succeeded {
             return Ok(());
         }
@@ -39,12 +39,12 @@ impl EtcdSession {
     }
 
     /// One watch of the whole namespace: new names are new keys.
-    pub(crate) async fn watch_new_names(&self, changed: &(dyn Fn() + Send + Sync)) -> Result<Infallible> {
+    pub(crate) async fn watch_new_names(&self, added: &(dyn Fn(NewName) + Send + Sync)) -> Result<Infallible> {
         let mut subscription = self.watches.subscribe(vec![self.layout.all()], Some(Filter::NoDelete)).await?;
-        let is_name = |stored: &KeyValue| stored.version() == 1 && self.layout.may_be_first_of_name(stored.key());
+        let name = |stored: &KeyValue| self.layout.new_name(stored.key()).filter(|_| stored.version() == 1);
+        added(NewName::Any);
         loop {
-            changed();
-            while !subscription.events().await?.iter().any(is_name) {}
+            subscription.events().await?.iter().filter_map(name).for_each(added);
         }
     }
 

@@ -9,14 +9,14 @@ use std::ops::ControlFlow;
 
 use tokio::time::Instant;
 use tooz_core::Result;
-use tooz_core::driver::support::{group_not_created, lock, member_already_exists, withdrawn};
+use tooz_core::driver::support::{group_not_created, member_already_exists};
 use tooz_core::driver::{IfBlocked, IfTaken, NewEntry, Roster, Seq, Standing, Ticket};
 
 use super::position::read_earlier;
 use crate::blockers::{Blockers, EntryKey};
 use crate::client::{
-    Answer, Compare, GetOptions, KeyValue, Txn, TxnOp, absent, created_at, exists, get_key, is_empty,
-    none_created_after, put,
+    Answer, Compare, GetOptions, KeyValue, TxnOp, absent, created_at, exists, get_key, is_empty, none_created_after,
+    put,
 };
 use crate::error::other_clients_came_between;
 use crate::layout::{RosterKeys, entry_value};
@@ -54,7 +54,7 @@ impl EtcdSession {
             entry,
             keys,
         };
-        let outcome = self.fence.run(entering.attempt()).await;
+        let outcome = entering.attempt().await;
         let has_not_entered = match &outcome {
             Ok(standing) => matches!(standing, Standing::Withdrawn { .. }),
             Err(error) => !error.is_retryable(),
@@ -72,15 +72,12 @@ impl Entering<'_> {
         let (session, entry, mut seen) = (self.session, &self.entry, Seen::default());
         let deadline = Instant::now() + session.client.timeout;
         while Instant::now() < deadline {
-            if lock(&session.withdrawn).contains(entry.nonce) {
-                return Err(withdrawn());
-            }
-            let mut answer = session.client.txn(self.txn(&seen)).await?;
+            let (compares, operations, otherwise) = (self.compares(&seen), self.operations(&seen), self.reads());
+            let mut answer = session.fence.txn(Some(entry.nonce), &compares, &operations, &otherwise).await?;
             if answer.succeeded {
                 let ticket = entry.ticket(Seq(answer.revision.unsigned_abs()));
                 return Ok(self.standing(ticket, self.blockers(answer.next_read()?)));
             }
-            session.fence.session_lives(&mut answer)?;
             if let Some(own) = answer.next_read()?.pop().map(EntryKey::of) {
                 let ticket = entry.ticket(own.seq);
                 let blockers = session.blockers(&self.keys, &own, &ticket, Blockers::default()).await?;
@@ -104,17 +101,8 @@ impl Entering<'_> {
         standing
     }
 
-    fn txn(&self, seen: &Seen) -> Txn {
-        let NewEntry { nonce, value, .. } = self.entry;
-        let mut operations: Vec<_> = seen.taken_by.iter().flat_map(|old| self.session.removal(old)).collect();
-        // Before the write, so that etcd need not read the new entry again.
-        operations.push(self.read_conflicting());
-        operations.push(put(&self.key, &entry_value(nonce, value), Some(self.session.lease.id)));
-        Txn::new().when(self.compares(seen)).and_then(operations).or_else(self.reads_after_failure())
-    }
-
     fn compares(&self, seen: &Seen) -> Vec<Compare> {
-        let mut compares = vec![absent(&self.key), self.session.fence.holds()];
+        let mut compares = vec![absent(&self.key)];
         compares.extend(self.declared.iter().map(|declared| exists(declared)));
         match (&seen.taken_by, self.entry.unique_key()) {
             (Some(old), _) => compares.push(created_at(old.key(), old.create_revision())),
@@ -127,9 +115,18 @@ impl Entering<'_> {
         compares
     }
 
-    /// The session's key and the own key, and what [`after_failure`](Self::after_failure) takes.
-    fn reads_after_failure(&self) -> Vec<TxnOp> {
-        let mut reads = vec![self.session.fence.read(), get_key(&self.key)];
+    fn operations(&self, seen: &Seen) -> Vec<TxnOp> {
+        let NewEntry { nonce, value, .. } = self.entry;
+        let mut operations: Vec<_> = seen.taken_by.iter().flat_map(|old| self.session.removal(old)).collect();
+        // Before the write, so that etcd need not read the new entry again.
+        operations.push(self.read_conflicting());
+        operations.push(put(&self.key, &entry_value(nonce, value), Some(self.session.lease.id)));
+        operations
+    }
+
+    /// The own key, and what [`after_failure`](Self::after_failure) takes.
+    fn reads(&self) -> Vec<TxnOp> {
+        let mut reads = vec![get_key(&self.key)];
         reads.extend(self.declared.iter().map(|declared| get_key(declared)));
         if let Some((unique, _)) = self.entry.unique_key() {
             reads.extend(self.keys.with_unique_key(unique).map(|range| range.get(GetOptions::new())));

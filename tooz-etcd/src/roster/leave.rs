@@ -1,7 +1,6 @@
 //! Removing entries: `leave` and `withdraw` for the session's own, `evict` for any.
 
 use tooz_core::Result;
-use tooz_core::driver::support::lock;
 use tooz_core::driver::{Nonce, Roster, Seq, Ticket};
 
 use crate::client::{GetOptions, KeyValue, Txn, TxnOp, created_at, delete, get_key, put};
@@ -26,10 +25,9 @@ impl EtcdSession {
     }
 
     pub(crate) async fn withdraw_entry(&self, roster: &Roster, nonce: Nonce) -> Result<()> {
-        lock(&self.withdrawn).insert(nonce);
         let keys = self.layout.roster(roster);
         let key = self.key_pool.key_to_withdraw(nonce).filter(|key| keys.contains(key));
-        self.fence.raise(key.iter().map(|key| delete(key)).collect()).await?;
+        self.fence.withdraw(nonce, key.iter().map(|key| delete(key)).collect()).await?;
         self.key_pool.remove(nonce);
         Ok(())
     }

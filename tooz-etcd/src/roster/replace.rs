@@ -14,7 +14,7 @@ impl EtcdSession {
             return self.fence.check_session().await.and(Err(not_held()));
         };
         let put = put(&own.key, &entry_value(ticket.nonce, value), Some(self.lease.id));
-        let answer = self.fence.txn(vec![own.exists()], vec![put], Vec::new()).await?;
+        let answer = self.fence.txn(None, &[own.exists()], &[put], &[]).await?;
         if answer.succeeded { Ok(()) } else { Err(not_held()) }
     }
 }

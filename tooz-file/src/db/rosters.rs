@@ -10,7 +10,7 @@ use std::num::NonZeroU32;
 use rusqlite::{Connection, OptionalExtension, Row, ToSql, params};
 use tooz_core::driver::{Mode, Nonce, Seq, Standing, Ticket};
 
-use super::objects::{self, NAMES, Target};
+use super::objects::{self, Target};
 use super::transaction::Transaction;
 use crate::error::Outcome;
 use crate::peers::notify::Notification;
@@ -200,7 +200,7 @@ impl RosterRow {
         let mut update = tx.db.prepare_cached("UPDATE objects SET declared = ?2 WHERE id = ?1")?;
         update.execute(params![self.id, declared])?;
         if declared {
-            objects::notify_watchers(tx, NAMES)?;
+            objects::notify_new_name(tx, self.id)?;
         }
         self.changed(tx, Changed::Declared(declared))
     }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use rusqlite::Connection;
 use tokio::sync::mpsc::UnboundedSender;
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, broadcast, watch};
 use tooz_core::driver::support::{Tombstones, session_lost};
 use tooz_core::driver::{Loss, Mode, Nonce, Ticket, Wakeup, Wakeups};
 
@@ -40,6 +40,8 @@ pub(crate) struct State {
     pub(super) ending: Vec<(i64, Mode, i64)>,
     /// The tasks that wait, by the [names](Notification::name) of notifications.
     pub(crate) wakeups: Wakeups,
+    /// The ids of objects that come into use, for the tasks that watch for names.
+    pub(super) new_names: broadcast::Sender<i64>,
     /// The objects that this process watches.
     pub(super) watched: HashSet<i64>,
     pub(super) notifier: Notifier,
@@ -174,13 +176,14 @@ impl State {
         Ok((id, self.wakeups.subscribe(&Notification::Object(id).name())))
     }
 
-    /// Watches for names that come into use, as long as a task has the receiver.
-    pub(crate) fn watch_names(&mut self) -> Outcome<watch::Receiver<Wakeup>> {
+    /// Watches for names that come into use, as long as a task has the receivers: of the objects that come into use, and of
+    /// a notification that others may have been missed.
+    pub(crate) fn watch_names(&mut self) -> Outcome<(broadcast::Receiver<i64>, watch::Receiver<Wakeup>)> {
         if !self.watched.contains(&NAMES) {
             self.write(|tx| objects::add_watcher(tx, NAMES))?;
             self.watched.insert(NAMES);
         }
-        Ok(self.wakeups.subscribe(&Notification::Object(NAMES).name()))
+        Ok((self.new_names.subscribe(), self.wakeups.subscribe(&Notification::Object(NAMES).name())))
     }
 
     /// Removes the dead ones among the peers. Returns whether there were any.
@@ -251,6 +254,8 @@ impl State {
         self.evictions |= matches!(notification, Notification::Evictions | Notification::All);
         match notification {
             Notification::All => self.wakeups.wake_all(),
+            // Without a receiver there is no watch any more.
+            Notification::Name(id) => drop(self.new_names.send(id)),
             one => self.wakeups.wake(&one.name(), Wakeup::Changed),
         }
     }

@@ -11,7 +11,7 @@ use rusqlite::params;
 use tooz_core::driver::support::{group_not_created, member_already_exists, withdrawn};
 use tooz_core::driver::{IfBlocked, IfTaken, Mode, NewEntry, Nonce, Seq, Standing, Ticket};
 
-use crate::db::objects::{self, NAMES, Target};
+use crate::db::objects::{self, Target};
 use crate::db::rosters::{Changed, EntryRow, RosterRow, seq_of};
 use crate::db::sequence;
 use crate::db::transaction::Transaction;
@@ -139,7 +139,7 @@ fn insert(tx: &mut Transaction<'_>, row: &RosterRow, new: &OwnedEntry, admitted:
     ])?;
     row.changed(tx, Changed::Entered(mode, seq))?;
     if !row.occupied {
-        objects::notify_watchers(tx, NAMES)?;
+        objects::notify_new_name(tx, row.id)?;
     }
     Ok(Ticket { seq: seq_of(seq), nonce, mode, limit })
 }

@@ -35,6 +35,11 @@ BEGIN
     END LOOP;
 END $$;
 
+-- Notifies the sessions that watch which names come into use.
+CREATE FUNCTION name_added(ns bytea, k text, n bytea) RETURNS void LANGUAGE plpgsql AS $$ BEGIN
+    PERFORM changed(ns, 'names', 'new', concat_ws(' ', k, encode(n, 'hex')));
+END $$;
+
 -- After a removal: tells the watchers of the change unless it is null, admits waiting entries and notifies their sessions.
 -- It ends at the first entry that no later one can pass: as many exclusive entries are up to it as the greatest capacity of
 -- a waiting entry.
@@ -98,7 +103,7 @@ BEGIN
     INSERT INTO entry (namespace, kind, name, mode, seq, session, nonce, key, capacity, waiting, value)
         VALUES (ns, k, n, m, place, sid, id, unique_key, most, blocked_by IS NOT NULL, content)
         RETURNING EXISTS (SELECT FROM watch WHERE namespace = ns AND kind = 'names') INTO are_names_watched;
-    IF are_names_watched THEN PERFORM changed(ns, 'names', 'new', ''); END IF;
+    IF are_names_watched THEN PERFORM name_added(ns, k, n); END IF;
     IF found.watched THEN
         PERFORM changed(ns, k, n, change || entry_text(place, id, m, most, unique_key, content));
     END IF;
@@ -152,13 +157,12 @@ CREATE FUNCTION read_roster(
 ) LANGUAGE plpgsql AS $$
 DECLARE ns bytea := alive(sid);
 BEGIN
-    status := CASE WHEN has_expired(ns) THEN 'EXPIRED' ELSE 'READ' END;
-    IF status <> 'READ' THEN RETURN; END IF;
-    rest := until_expiry(ns);
-    SELECT pg_current_snapshot(), EXISTS (SELECT FROM declared WHERE namespace = ns AND kind = k AND name = n),
+    IF has_expired(ns) THEN status := 'EXPIRED'; RETURN; END IF;
+    SELECT 'READ', until_expiry(ns), pg_current_snapshot(),
+        EXISTS (SELECT FROM declared WHERE namespace = ns AND kind = k AND name = n),
         ARRAY (SELECT entry_text(seq, nonce, mode, capacity, key, value) FROM entry
             WHERE namespace = ns AND kind = k AND name = n ORDER BY seq)
-        INTO seen, is_declared, entries;
+        INTO status, rest, seen, is_declared, entries;
 END $$;
 
 CREATE FUNCTION turn(sid bigint, k text, n bytea, place bigint, id bytea, OUT status text, OUT rest float8)
@@ -167,8 +171,7 @@ DECLARE
     ns bytea := alive(sid);
     is_waiting boolean;
 BEGIN
-    status := 'EXPIRED';
-    IF has_expired(ns) THEN RETURN; END IF;
+    IF has_expired(ns) THEN status := 'EXPIRED'; RETURN; END IF;
     SELECT waiting INTO is_waiting FROM entry
         WHERE session = sid AND nonce = id AND seq = place AND kind = k AND name = n;
     status := CASE is_waiting WHEN true THEN 'WAITING' WHEN false THEN 'ADMITTED' ELSE 'NONE' END;
@@ -180,7 +183,7 @@ DECLARE ns bytea := begin_change(sid, k, n);
 BEGIN
     INSERT INTO declared (namespace, kind, name) VALUES (ns, k, n) ON CONFLICT DO NOTHING;
     IF NOT FOUND THEN RETURN 'NONE'; END IF;
-    PERFORM changed(ns, k, n, 'declared'), changed(ns, 'names', 'new', '');
+    PERFORM changed(ns, k, n, 'declared'), name_added(ns, k, n);
     RETURN 'DONE';
 END $$;
 

@@ -1,5 +1,7 @@
 //! The connections of a client and the Lua scripts that run over them: everything that depends on fred.
 
+pub(crate) use fred::util::redis_keyslot as hash_slot;
+
 mod connection;
 mod connections;
 mod probe;

@@ -2,7 +2,7 @@
 //!
 //! - fred does not wait for the server's reply to SUBSCRIBE, so the driver subscribes to one channel more, which is used
 //!   once, and publishes to that until it receives a message. No other client hears of it.
-//! - The client publishes to its own channel now and then. If the message does not arrive, it connects again.
+//! - The client publishes to its own channel of each shard that it uses now and then. If the message does not arrive, it connects again.
 //! - After a reconnection the client subscribes again and has every waiter look at the server. Each session compares its
 //!   entries with those on the server.
 //! - The same request asks for the versions of the followed rosters, so that a lost notification is noticed.
@@ -15,6 +15,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use fred::bytes::Bytes;
+use futures_util::future::join_all;
 use tokio::sync::{Notify, broadcast, mpsc, watch};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tooz_core::Result;
@@ -23,7 +24,8 @@ use tooz_core::driver::{Nonce, Wakeup, Wakeups};
 
 use super::followers::{Followers, Notice};
 use crate::client::{Connections, ECHO};
-use crate::session_state::SessionState;
+use crate::layout::Layout;
+use crate::shard_session::ShardSession;
 
 /// How long a channel stays subscribed after the last waiter asked for it.
 const LINGER: Duration = Duration::from_secs(60);
@@ -38,33 +40,35 @@ const MARGIN: Duration = Duration::from_millis(20);
 #[derive(Debug)]
 pub(crate) struct Subscriptions {
     connections: Arc<Connections>,
-    /// The client's own channel, to which the server sends what concerns the entries of its sessions.
-    own_channel: String,
-    /// The longest time between two messages to the own channel.
+    layout: Layout,
+    /// The client's own channels, one for each shard, to which the server sends what concerns the entries of its sessions.
+    own_channels: Vec<String>,
+    /// The longest time between two messages to an own channel.
     interval: Duration,
     /// By channel, and by the nonces of entries.
     wakeups: Wakeups,
     followers: Followers,
     /// By their ids.
-    sessions: Mutex<HashMap<String, Arc<SessionState>>>,
+    sessions: Mutex<HashMap<String, Arc<ShardSession>>>,
     /// How many channels were used once.
     confirmations: AtomicU64,
-    /// The subscribed channels besides the own one, and when a waiter last asked for them.
+    /// The subscribed channels besides the own ones, and when a waiter last asked for them.
     channels: tokio::sync::Mutex<HashMap<String, Instant>>,
     /// The channels that waiters wish to be subscribed, so that one confirmation serves all of them.
     wanted: Mutex<HashSet<String>>,
     /// Notifications were missed.
     missed: Notify,
-    /// When the client next sends a message to its own channel, and that this has become earlier.
+    /// When the client next sends messages to its own channels, and that this has become earlier.
     next_check: Mutex<Instant>,
     earlier: Notify,
 }
 
 impl Subscriptions {
-    pub(crate) fn new(connections: Arc<Connections>, own_channel: String, interval: Duration) -> Self {
+    pub(crate) fn new(connections: Arc<Connections>, layout: Layout, client: &str, interval: Duration) -> Self {
         Self {
             connections,
-            own_channel,
+            own_channels: layout.shards().map(|shard| layout.client(shard, client)).collect(),
+            layout,
             interval,
             wakeups: Wakeups::default(),
             followers: Followers::default(),
@@ -78,9 +82,9 @@ impl Subscriptions {
         }
     }
 
-    /// Subscribes to the own channel.
+    /// Subscribes to the own channels.
     pub(crate) async fn start(&self) -> Result<()> {
-        self.limited(self.confirm(vec![self.own_channel.clone()])).await
+        self.limited(self.confirm(self.own_channels.clone())).await
     }
 
     /// Subscribes to a channel. The receiver is woken by whatever is published after this returns.
@@ -129,12 +133,12 @@ impl Subscriptions {
     }
 
     /// Passes on what concerns the entries of a session, from now on.
-    pub(crate) fn add(&self, session: Arc<SessionState>) {
+    pub(crate) fn add(&self, session: Arc<ShardSession>) {
         lock(&self.sessions).insert(session.id.clone(), session);
     }
 
     /// Forgets a session that has ended.
-    pub(crate) fn remove(&self, session: &SessionState) {
+    pub(crate) fn remove(&self, session: &ShardSession) {
         lock(&self.sessions).remove(&session.id);
     }
 
@@ -158,10 +162,10 @@ impl Subscriptions {
     fn dispatch(&self, channel: &str, content: Bytes) {
         let mut words = content.split(|byte| *byte == b' ').map(|word| std::str::from_utf8(word).unwrap_or_default());
         match (words.next(), words.next(), words.next()) {
-            (Some("admitted"), Some(nonce), _) if channel == self.own_channel => {
+            (Some("admitted"), Some(nonce), _) if self.is_own(channel) => {
                 self.wakeups.wake(nonce, Wakeup::Admitted);
             }
-            (Some("removed"), Some(nonce), Some(session)) if channel == self.own_channel => {
+            (Some("removed"), Some(nonce), Some(session)) if self.is_own(channel) => {
                 let session = lock(&self.sessions).get(session).cloned();
                 if let (Some(session), Some(nonce)) = (session, Nonce::parse(nonce)) {
                     session.lost_entry(nonce);
@@ -175,6 +179,10 @@ impl Subscriptions {
         }
     }
 
+    fn is_own(&self, channel: &str) -> bool {
+        self.own_channels.iter().any(|own| own == channel)
+    }
+
     /// Restores the subscriptions after every reconnection, and checks that notifications arrive, while the client has sessions.
     pub(crate) async fn maintain(self: Arc<Self>) {
         let mut reconnections = self.connections.reconnections();
@@ -183,7 +191,7 @@ impl Subscriptions {
                 _ = reconnections.recv() => self.restore().await,
                 () = self.missed.notified() => self.restore().await,
                 arrive = self.check() => if !arrive {
-                    tracing::warn!(channel = self.own_channel, "no notifications arrive; connecting again");
+                    tracing::warn!(channels = ?self.own_channels, "no notifications arrive; connecting again");
                     self.connections.reconnect_notifications();
                     // The connection must have time to be made before it is checked again.
                     sleep(self.connections.timeout()).await;
@@ -192,8 +200,7 @@ impl Subscriptions {
         }
     }
 
-    /// Waits until the next check is due, publishes to the own channel, and says whether the message arrives. If the server
-    /// does not take the message, that proves nothing.
+    /// Waits until the next check is due, and makes it in every shard that the sessions use. Says whether notifications arrive.
     async fn check(&self) -> bool {
         loop {
             let next = *lock(&self.next_check);
@@ -205,10 +212,22 @@ impl Subscriptions {
         *lock(&self.next_check) = Instant::now() + self.interval;
         self.connections.restart();
         let has_waiters = self.remove_unused().await;
-        let mut receiver = self.wakeups.subscribe(&self.own_channel);
-        let rosters = self.followers.rosters();
+        let shards: HashSet<_> = lock(&self.sessions).values().map(|session| session.shard).collect();
+        join_all(shards.into_iter().map(|shard| self.check_shard(shard, has_waiters)))
+            .await
+            .into_iter()
+            .all(|arrive| arrive)
+    }
+
+    /// Publishes to the own channel of a shard, and says whether the message arrives. If the server does not take the message,
+    /// that proves nothing.
+    async fn check_shard(&self, shard: usize, has_waiters: bool) -> bool {
+        let own_channel = &self.own_channels[shard];
+        let mut receiver = self.wakeups.subscribe(own_channel);
+        let mut rosters = self.followers.rosters();
+        rosters.retain(|roster| self.layout.is_in(shard, roster));
         let args: Vec<_> = rosters.iter().map(String::as_bytes).collect();
-        let Ok(mut reply) = self.connections.run(&ECHO, &self.own_channel, &args).await else { return true };
+        let Ok(mut reply) = self.connections.run(&ECHO, own_channel, &args).await else { return true };
         let milliseconds = reply.number().unwrap_or(-1);
         if has_waiters {
             self.expect_expiry(milliseconds);
@@ -225,7 +244,7 @@ impl Subscriptions {
     /// Subscribes again, and has all waiters look at the server and all sessions compare their entries.
     async fn restore(&self) {
         let mut channels: Vec<_> = self.channels.lock().await.keys().cloned().collect();
-        channels.push(self.own_channel.clone());
+        channels.extend(self.own_channels.iter().cloned());
         while let Err(error) = self.limited(self.confirm(channels.clone())).await {
             tracing::debug!(%error, "failed to restore the subscriptions; trying again");
             self.connections.restart();
@@ -241,7 +260,7 @@ impl Subscriptions {
     /// Subscribes to channels, and to one more until a message to that arrives: then the others, which were sent first, are
     /// subscribed too. The message may be sent several times, since a node of a cluster may overtake another.
     async fn confirm(&self, mut channels: Vec<String>) -> Result<()> {
-        let confirmation = format!("{}:{}", self.own_channel, self.confirmations.fetch_add(1, Ordering::Relaxed));
+        let confirmation = format!("{}:{}", self.own_channels[0], self.confirmations.fetch_add(1, Ordering::Relaxed));
         let mut receiver = self.wakeups.subscribe(&confirmation);
         channels.push(confirmation.clone());
         let mut pause = FIRST_PAUSE;
@@ -277,10 +296,10 @@ impl Subscriptions {
 }
 
 /// Has a session compare its entries with those on the server, again and again until it succeeds or the session ends.
-async fn compare_entries(session: Arc<SessionState>, connections: Arc<Connections>) {
-    while let Err(error) = session.until_end(session.compare_entries(&connections)).await {
+async fn compare_entries(session: Arc<ShardSession>, connections: Arc<Connections>) {
+    while let Err(error) = session.end.until_end(session.compare_entries(&connections)).await {
         if error.is_session_lost() {
-            return session.end(error);
+            return session.end.end(error);
         }
         tracing::debug!(%error, "failed to compare the entries of a session; trying again");
         sleep(PAUSE).await;

@@ -2,8 +2,9 @@
 
 use std::convert::Infallible;
 
+use futures_util::future::{select_all, try_join_all};
 use tooz_core::driver::support::{group_not_created, group_not_empty};
-use tooz_core::driver::{Follow, Kind, Roster};
+use tooz_core::driver::{Kind, NewName, Roster};
 use tooz_core::{Name, Result};
 
 use super::follow::RedisFollower;
@@ -13,13 +14,15 @@ use crate::session::RedisSession;
 
 impl RedisSession {
     pub(crate) async fn declare_roster(&self, roster: &Roster) -> Result<bool> {
-        let (set, name) = (self.layout.declared(roster.kind), escape(roster.name.as_bytes()));
-        self.run(&DECLARE, &self.layout.roster(roster), &[set.as_bytes(), name.as_bytes()]).await?.is_done()
+        let (key, name) = (self.layout().roster(roster), escape(roster.name.as_bytes()));
+        let set = self.layout().declared(key.shard, roster.kind);
+        self.run(&DECLARE, &key, &[set.as_bytes(), name.as_bytes()]).await?.is_done()
     }
 
     pub(crate) async fn retract_roster(&self, roster: &Roster) -> Result<()> {
-        let (set, name) = (self.layout.declared(roster.kind), escape(roster.name.as_bytes()));
-        let reply = self.run(&RETRACT, &self.layout.roster(roster), &[set.as_bytes(), name.as_bytes()]).await?;
+        let (key, name) = (self.layout().roster(roster), escape(roster.name.as_bytes()));
+        let set = self.layout().declared(key.shard, roster.kind);
+        let reply = self.run(&RETRACT, &key, &[set.as_bytes(), name.as_bytes()]).await?;
         match reply.status() {
             "UNDECLARED" => Err(group_not_created()),
             "NOT_EMPTY" => Err(group_not_empty()),
@@ -28,27 +31,37 @@ impl RedisSession {
     }
 
     pub(crate) async fn declared_rosters(&self, kind: Kind) -> Result<Vec<Name>> {
-        self.state.check()?;
-        let members = self.client.connections.members(&self.layout.declared(kind)).await?;
+        self.end.check()?;
+        let sets = self.layout().shards().map(|shard| self.layout().declared(shard, kind));
+        let members = sets.map(|set| async move { self.client.connections.members(&set).await });
+        let members = try_join_all(members).await?.concat();
         let mut names = members.iter().map(|name| unescape(name)).collect::<Result<Vec<_>>>()?;
         names.sort_unstable();
         Ok(names)
     }
 
-    pub(crate) async fn watch_new_names(&self, changed: &(dyn Fn() + Send + Sync)) -> Result<Infallible> {
-        let mut names = RedisFollower::of_new_names(self);
+    /// Watches all shards. It is begun when all of them are followed.
+    pub(crate) async fn watch_new_names(&self, added: &(dyn Fn(NewName) + Send + Sync)) -> Result<Infallible> {
+        let mut shards: Vec<_> = self.layout().shards().map(|shard| RedisFollower::of_new_names(self, shard)).collect();
+        self.end.until_end(try_join_all(shards.iter_mut().map(RedisFollower::next_name))).await?;
+        added(NewName::Any);
         loop {
-            names.next().await?;
-            changed();
+            let next = select_all(shards.iter_mut().map(|shard| Box::pin(shard.next_name())));
+            added(self.end.until_end(async { next.await.0 }).await?);
         }
     }
 
     /// One page of the names in use of a kind of roster or of topics, in the order of their escaped forms.
     pub(crate) async fn read_names(&self, kind: &str, after: Option<&Name>, limit: usize) -> Result<Vec<Name>> {
         let after = after.map(|name| escape(name.as_bytes())).unwrap_or_default();
-        let limit = limit.to_string();
-        let mut reply =
-            self.run(&NAMES, &self.layout.names(), &[kind.as_bytes(), after.as_bytes(), limit.as_bytes()]).await?;
-        std::iter::from_fn(|| reply.bytes()).map(|name| unescape(&name)).collect()
+        let greatest = limit.to_string();
+        let args = [kind.as_bytes(), after.as_bytes(), greatest.as_bytes()];
+        let pages = self.layout().shards().map(|shard| async move {
+            let mut page = self.run(&NAMES, &self.layout().names(shard), &args).await?;
+            Ok(std::iter::from_fn(move || page.bytes()).collect::<Vec<_>>())
+        });
+        let mut names = try_join_all(pages).await?.concat();
+        names.sort_unstable();
+        names.iter().take(limit).map(|name| unescape(name)).collect()
     }
 }

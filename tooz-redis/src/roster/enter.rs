@@ -9,28 +9,30 @@ use tooz_core::driver::support::{group_not_created, member_already_exists, sessi
 use tooz_core::driver::{IfBlocked, IfTaken, NewEntry, Roster, Seq, Standing};
 
 use crate::client::{ENTER, Reply};
-use crate::layout::record;
+use crate::layout::{ShardKey, record};
 use crate::session::RedisSession;
+use crate::shard_session::ShardSession;
 
 impl RedisSession {
     pub(crate) async fn enter_roster(&self, roster: &Roster, entry: NewEntry<'_>) -> Result<Standing> {
-        self.state.check()?;
-        self.state.entries.entering(entry.nonce);
-        let standing = self.try_enter(roster, &entry).await;
+        let key = self.layout().roster(roster);
+        let own = self.shard(key.shard).await?;
+        own.entries.entering(entry.nonce);
+        let standing = self.try_enter(own, &key, &entry).await;
         match &standing {
             Ok(Standing::Admitted(ticket) | Standing::Waiting { ticket, .. }) => {
-                self.state.history.saw(ticket.seq.0);
-                self.state.entries.entered(entry.nonce);
+                own.history.saw(ticket.seq.0);
+                own.entries.entered(entry.nonce);
             }
             // The entry may be there. Core repeats or withdraws it.
             Err(error) if error.is_retryable() => {}
-            Ok(_) | Err(_) => self.left(entry.nonce),
+            Ok(_) | Err(_) => self.left(own, entry.nonce),
         }
         standing
     }
 
-    async fn try_enter(&self, roster: &Roster, entry: &NewEntry<'_>) -> Result<Standing> {
-        let (if_taken, key): (&str, &[u8]) = match entry.unique_key() {
+    async fn try_enter(&self, own: &ShardSession, key: &ShardKey, entry: &NewEntry<'_>) -> Result<Standing> {
+        let (if_taken, unique_key): (&str, &[u8]) = match entry.unique_key() {
             None => ("", b""),
             Some((key, IfTaken::TakeOver)) => ("take-over", key),
             Some((key, _)) => ("refuse", key),
@@ -39,18 +41,18 @@ impl RedisSession {
         let must_be_declared = if entry.needs_declared { "declared" } else { "" };
         let (nonce, limit) = (entry.nonce.to_string(), entry.limit.to_string());
         let args = [
-            self.state.key.as_bytes(),
+            own.key.as_bytes(),
             nonce.as_bytes(),
             entry.mode.as_str().as_bytes(),
             limit.as_bytes(),
-            &record(entry, &self.state.id),
+            &record(entry, &own.id),
             if_blocked.as_bytes(),
             must_be_declared.as_bytes(),
             if_taken.as_bytes(),
-            key,
+            unique_key,
         ];
         let given = args.iter().rposition(|arg| !arg.is_empty()).map_or(0, |last| last + 1);
-        let reply = self.client.connections.run_replicated(&ENTER, &self.layout.roster(roster), &args[..given]).await?;
+        let reply = self.client.connections.run_replicated(&ENTER, &key.name, &args[..given]).await?;
         standing(reply, entry)
     }
 }

@@ -4,7 +4,7 @@ use tooz_core::Result;
 use tooz_core::driver::Entry;
 
 use crate::client::SNAPSHOT;
-use crate::layout::parse_record;
+use crate::layout::{ShardKey, parse_record};
 use crate::session::RedisSession;
 
 /// A page of a roster.
@@ -19,7 +19,7 @@ pub(super) struct Page {
 
 impl RedisSession {
     /// Reads the first page, or the one after an entry. While a roster is followed, its changes are published.
-    pub(super) async fn read_page(&self, key: &str, follows: bool, after: Option<&Entry>) -> Result<Page> {
+    pub(super) async fn read_page(&self, key: &ShardKey, follows: bool, after: Option<&Entry>) -> Result<Page> {
         let mut args: Vec<&[u8]> = vec![if follows { b"follow" } else { b"" }];
         let place = after.map(|entry| (entry.mode.as_str(), entry.seq.to_string()));
         args.extend(place.iter().flat_map(|(mode, seq)| [mode.as_bytes(), seq.as_bytes()]));

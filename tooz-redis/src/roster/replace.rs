@@ -10,8 +10,9 @@ use crate::session::RedisSession;
 
 impl RedisSession {
     pub(crate) async fn replace_value(&self, roster: &Roster, ticket: &Ticket, value: &[u8]) -> Result<()> {
-        let fits = layout::ticket(ticket, &self.state.id);
-        match self.run(&REPLACE, &self.layout.roster(roster), &[fits.as_bytes(), value]).await?.is_done()? {
+        let key = self.layout().roster(roster);
+        let fits = layout::ticket(ticket, &self.shard(key.shard).await?.id);
+        match self.run(&REPLACE, &key, &[fits.as_bytes(), value]).await?.is_done()? {
             true => Ok(()),
             false => Err(not_held()),
         }

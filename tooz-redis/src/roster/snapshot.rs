@@ -12,7 +12,7 @@ use crate::session::RedisSession;
 impl RedisSession {
     pub(crate) async fn read_roster(&self, roster: &Roster, newer_than: Option<Version>) -> Result<Snapshot> {
         if newer_than.is_none() {
-            let page = self.read_page(&self.layout.roster(roster), false, None).await?;
+            let page = self.read_page(&self.layout().roster(roster), false, None).await?;
             if page.is_last {
                 return Ok(snapshot(page.declared, page.entries));
             }

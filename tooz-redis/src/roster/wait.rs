@@ -19,7 +19,8 @@ const BACKUP: Duration = Duration::from_secs(30);
 
 impl RedisSession {
     pub(crate) async fn wait_for_admission(&self, roster: &Roster, ticket: &Ticket) -> Result<()> {
-        let (key, fits) = (self.layout.roster(roster), layout::ticket(ticket, &self.state.id));
+        let key = self.layout().roster(roster);
+        let fits = layout::ticket(ticket, &self.shard(key.shard).await?.id);
         let mut receiver = self.client.subscriptions.subscribe_entry(ticket.nonce);
         loop {
             let mut reply = self.run(&WAIT, &key, &[fits.as_bytes()]).await?;

@@ -1,7 +1,8 @@
 -- Opens a session. KEYS[1] is the session's key.
 -- ARGV: session, TTL in milliseconds, member, name for the history of the namespace if it needs one, the greatest number of
--- the sequence that the client has seen, number and id of an earlier session that it has opened, if there is one
--- Returns the name of the history, the last number of its sequence, the number of the session, and whether the earlier
+-- the sequence that the client has seen, number of shards, number and id of an earlier session that it has opened, if there
+-- is one
+-- Returns 'SHARDS' and the number of shards of the namespace if that is another one. Else the name of the history, the last number of its sequence, the number of the session, and whether the earlier
 -- session is known.
 
 -- Every command of the scripts, on a key of its own. A user that may not run one of them learns it now, and no script ever
@@ -18,6 +19,11 @@ for _, command in ipairs({
   redis.call(unpack(command))
 end
 
+-- The first session decides the number of shards.
+local shards = redis.call('GET', space .. 'shards')
+if shards and shards ~= ARGV[6] then return 'SHARDS ' .. shards end
+if not shards then redis.call('SET', space .. 'shards', ARGV[6]) end
+
 -- The data is older than what the client has seen, and no other client has written since: it learns from the name. The
 -- sequence goes on where the client has seen it, so that the other clients that have seen as much keep this name.
 local history, seq = redis.call('GET', space .. 'history'), redis.call('GET', space .. 'seq') or '0'
@@ -32,7 +38,7 @@ local openings, kept = space .. 'openings', 1000
 local number = (tonumber(redis.call('HGET', openings, 'last')) or 0) + 1
 redis.call('HSET', openings, 'last', number, number, ARGV[1])
 redis.call('HDEL', openings, number - kept)
-local is_known = not ARGV[6] or tonumber(ARGV[6]) <= number - kept or redis.call('HGET', openings, ARGV[6]) == ARGV[7]
+local is_known = not ARGV[7] or tonumber(ARGV[7]) <= number - kept or redis.call('HGET', openings, ARGV[7]) == ARGV[8]
 
 redis.call('ZADD', space .. 'sessions', clock() + ARGV[2], ARGV[1])
 redis.call('SET', KEYS[1], ARGV[3], 'PX', ARGV[2])

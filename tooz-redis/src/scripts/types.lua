@@ -4,7 +4,7 @@
 local of_session = string.find(KEYS[1], space .. 'session:', 1, true) == 1
 local own = of_session and KEYS[1] or ARGV[1]
 local expected = {
-  [space .. 'seq'] = 'string', [space .. 'history'] = 'string', [space .. 'sessions'] = 'zset',
+  [space .. 'seq'] = 'string', [space .. 'history'] = 'string', [space .. 'shards'] = 'string', [space .. 'sessions'] = 'zset',
   [space .. 'openings'] = 'hash', [space .. 'names'] = 'zset',
   [own] = 'string', [own .. ':entries'] = 'hash',
 }

@@ -67,7 +67,7 @@ impl Fixture {
     }
 
     pub(crate) async fn open(&self, session: &str, ttl: u64) {
-        let args = [session, &ttl.to_string(), "member", "history", "0"];
+        let args = [session, &ttl.to_string(), "member", "history", "0", "1"];
         let reply = self.run(source!(open), &key(session), &args).await;
         assert_eq!(reply[0], "DONE");
     }

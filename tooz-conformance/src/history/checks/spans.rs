@@ -9,6 +9,7 @@ use crate::history::fault::{Fault, FaultKind};
 
 /// How an attempt ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Ending {
     /// The record contains no end.
     Open,
@@ -24,6 +25,7 @@ pub enum Ending {
 
 /// One attempt to acquire something, and the time for which it was held.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Span {
     /// The client, and the number of its operation.
     pub id: (Client, Op),

@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use futures_util::future::{join_all, try_join_all};
 use tooz_core::Guard;
-use tooz_core::driver::Session;
 
 use crate::scale::meter::{Values, per};
-use crate::scale::population::{NAME, Pattern, close, coordinator, coordinators_with_ttl, receive, session, watch};
+use crate::scale::population::{
+    NAME, Pattern, RenewedSession, close, coordinator, coordinators_with_ttl, receive, session, watch,
+};
 use crate::scale::setting::Setting;
 use crate::{Context, Failure};
 
@@ -55,7 +56,7 @@ async fn start_members(
     pattern: &Pattern,
     count: u64,
     from: u64,
-) -> Result<Vec<Box<dyn Session>>, Failure> {
+) -> Result<Vec<RenewedSession>, Failure> {
     let share = count.div_ceil(SESSIONS);
     let starting = (0..SESSIONS).map(|index| async move {
         let client = session(context, &format!("members-{index}")).await?;

@@ -183,7 +183,7 @@ async fn declared_lists_every_name(context: Context) -> Result<(), Failure> {
     Ok(())
 }
 
-/// More than a page of any backend that reads in pages of 100.
+/// The names fill more than two pages, for backends that read pages of 100.
 async fn declared_lists_many_names(context: Context) -> Result<(), Failure> {
     let (a, b) = (Client::open(&context, "a").await?, Client::open(&context, "b").await?);
     let names: Vec<_> = (0..230).map(|index| Name::new(format!("group {index:03}"))).collect::<Result<_, _>>()?;

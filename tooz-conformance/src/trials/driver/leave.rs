@@ -151,7 +151,7 @@ async fn withdraw_rejects_a_late_enter(context: Context) -> Result<(), Failure> 
     Ok(())
 }
 
-/// As many as a session may have under way at a time.
+/// There are as many requests as a session may have under way at a time.
 async fn withdraw_rejects_many_late_enters(context: Context) -> Result<(), Failure> {
     let (a, roster) = (Client::open(&context, "a").await?, lock());
     let late: Vec<_> = (0..50).map(|_| exclusive()).collect();

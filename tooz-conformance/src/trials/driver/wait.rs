@@ -35,7 +35,7 @@ rule_trials! {
     a_thousand_waiters_are_served_in_order;
 }
 
-/// The timeout of a session limits its requests.
+/// The timeout of a session limits requests, and not calls that wait for something.
 async fn waits_have_no_time_limit(context: Context) -> Result<(), Failure> {
     const TIMEOUT: Duration = Duration::from_secs(2);
     let (a, b, roster) = (Client::open(&context, "a").await?, Client::open_for(&context, TIMEOUT).await?, lock());
