@@ -27,6 +27,8 @@ struct Raw {
     delete: Statement,
     read: Statement,
     append: Statement,
+    lock: Statement,
+    unlock: Statement,
     turns: Mutex<mpsc::UnboundedReceiver<()>>,
     _listening: Client,
 }
@@ -43,6 +45,8 @@ impl Raw {
             delete: statements.prepare("DELETE FROM floor_lock WHERE task = $1 AND owner = 'me'").await?,
             read: statements.prepare("SELECT owner FROM floor_lock WHERE task = $1").await?,
             append: statements.prepare("INSERT INTO floor_log (payload) VALUES ($1)").await?,
+            lock: statements.prepare("SELECT pg_advisory_lock($1)").await?,
+            unlock: statements.prepare("SELECT pg_advisory_unlock($1)").await?,
             statements,
             turns: turns.into(),
             _listening: listening,
@@ -78,6 +82,15 @@ impl Floor for Raw {
         self.statements.execute(&self.insert, &[&task]).await?;
         self.statements.execute(&self.delete, &[&task]).await?;
         Ok(())
+    }
+
+    fn native_lock(&self) -> Option<&'static str> {
+        Some("pg_advisory_lock and pg_advisory_unlock")
+    }
+
+    async fn native_pair(&self) -> Result<(), Failure> {
+        self.statements.query(&self.lock, &[&0i64]).await?;
+        Ok(self.statements.query(&self.unlock, &[&0i64]).await.map(drop)?)
     }
 
     async fn look(&self) -> Result<(), Failure> {

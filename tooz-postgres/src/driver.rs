@@ -44,8 +44,7 @@ struct Postgres {
 #[async_trait]
 impl Driver for Postgres {
     fn info(&self) -> DriverInfo {
-        let (least, greatest) = TTL_RANGE;
-        DriverInfo::new(DRIVER.name, CHARACTERISTICS).with_topics().with_ttl_range(least, greatest)
+        DriverInfo::new(DRIVER.name, CHARACTERISTICS).with_topics().with_ttl_range(TTL_RANGE.0, TTL_RANGE.1)
     }
 
     async fn open(&self, options: &SessionOptions) -> Result<Box<dyn Session>> {

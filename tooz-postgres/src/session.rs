@@ -99,28 +99,30 @@ impl SessionCore {
     /// removed, and it is called again.
     pub(crate) async fn call(&self, sql: &'static str, params: &[Param<'_>]) -> Result<Reply> {
         let params = [&[&self.id as Param<'_>], params].concat();
-        let limit = self.connections.timeout();
-        let repeated = timeout(limit, async {
+        let repeated = async {
             loop {
-                self.check_open()?;
+                if self.closed.load(Ordering::SeqCst) {
+                    return Err(session_closed());
+                }
                 let reply = self.connections.query(sql, &params).await?;
                 if reply.status() != "EXPIRED" {
                     return Ok(reply);
                 }
                 self.reap().await?;
             }
-        });
-        repeated.await.unwrap_or_else(|_| Err(no_answer("PostgreSQL", limit)))
+        };
+        self.within_timeout(repeated).await
+    }
+
+    async fn within_timeout<T>(&self, requests: impl Future<Output = Result<T>>) -> Result<T> {
+        let limit = self.connections.timeout;
+        timeout(limit, requests).await.unwrap_or_else(|_| Err(no_answer("PostgreSQL", limit)))
     }
 
     /// The same for a function whose next parameters are the kind and the name of a roster.
     pub(crate) async fn call_on(&self, sql: &'static str, roster: &Roster, params: &[Param<'_>]) -> Result<Reply> {
         let (kind, name) = (roster.kind.as_str(), roster.name.as_bytes());
         self.call(sql, &[&[&kind as Param<'_>, &name], params].concat()).await
-    }
-
-    pub(crate) fn check_open(&self) -> Result<()> {
-        if self.closed.load(Ordering::SeqCst) { Err(session_closed()) } else { Ok(()) }
     }
 
     /// Has the server notify the session of changes. The receiver gets each change that is committed after this returns, and
@@ -226,12 +228,11 @@ impl Session for PostgresSession {
         }
         self.tasks.iter().for_each(JoinHandle::abort);
         self.core.inbox.interrupt();
-        let limit = self.core.connections.timeout();
         let ending = async {
             while self.core.connections.query(CLOSE, &[&self.core.id]).await?.status() == "MORE" {}
             Ok(())
         };
-        let ended = timeout(limit, ending).await.unwrap_or_else(|_| Err(no_answer("PostgreSQL", limit)));
+        let ended = self.core.within_timeout(ending).await;
         self.core.connections.close();
         match ended {
             Err(error) if error.is_session_lost() => Ok(()),

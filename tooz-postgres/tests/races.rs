@@ -15,6 +15,7 @@ use tooz_core::driver::{IfBlocked, Key, Kind, Mode, NewEntry, NewName, Nonce, Ro
 use tooz_postgres::DRIVER;
 
 const SOON: Duration = Duration::from_secs(10);
+const LONG: Duration = Duration::from_secs(60);
 
 fn main() -> ExitCode {
     let url = |hosts: &[String]| format!("postgres://postgres@{}/postgres", hosts[0]);
@@ -33,6 +34,13 @@ async fn admin(context: &Context) -> Result<Client, Failure> {
     let (client, mut connection) = tokio_postgres::connect(context.url(), NoTls).await?;
     tokio::spawn(async move { while let Some(Ok(_)) = poll_fn(|context| connection.poll_message(context)).await {} });
     Ok(client)
+}
+
+/// A session with generous times, so that only a circle of waits exceeds them.
+async fn session(context: &Context, ttl: Duration) -> Result<Box<dyn Session>, Failure> {
+    let mut options = context.session_options("member")?;
+    (options.ttl, options.timeout) = (ttl, SOON);
+    Ok(context.driver()?.open(&options).await?)
 }
 
 fn lock(name: String) -> Result<Roster, Failure> {
@@ -79,16 +87,16 @@ async fn watch_until(session: &dyn Session, name: &Name) -> Result<(), Failure> 
 
 /// Triggers make each transaction that adds a name take 300 ms after it has looked for watches.
 async fn a_name_that_is_being_added(context: Context) -> Result<(), Failure> {
-    let (admin, _installed) = (admin(&context).await?, context.session("a").await?);
+    let (admin, _installed) = (admin(&context).await?, session(&context, LONG).await?);
     let slow =
         "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(0.3); RETURN NULL; END';
                 CREATE TRIGGER slow AFTER INSERT ON tooz.entry EXECUTE FUNCTION slow()";
     admin.batch_execute(slow).await?;
     let mut rounds = JoinSet::new();
     for round in 0..10 {
-        let context = context.in_another_namespace().with_ttl(Duration::from_secs(60));
+        let context = context.in_another_namespace();
         rounds.spawn(async move {
-            let (a, b) = (context.session("a").await?, context.session("b").await?);
+            let (a, b) = (session(&context, LONG).await?, session(&context, LONG).await?);
             let roster = lock(format!("l{round}"))?;
             let begun = async {
                 sleep(Duration::from_millis(30) * round).await;
@@ -106,7 +114,7 @@ async fn a_name_that_is_being_added(context: Context) -> Result<(), Failure> {
 }
 
 async fn a_watch_waits_for_no_vacuum(context: Context) -> Result<(), Failure> {
-    let (admin, a) = (admin(&context).await?, context.session("a").await?);
+    let (admin, a) = (admin(&context).await?, session(&context, LONG).await?);
     // The lock that a vacuum holds while it runs.
     admin.batch_execute("BEGIN; LOCK TABLE tooz.entry, tooz.declared IN SHARE UPDATE EXCLUSIVE MODE").await?;
     let roster = lock("l".to_owned())?;
@@ -117,7 +125,7 @@ async fn a_watch_waits_for_no_vacuum(context: Context) -> Result<(), Failure> {
 /// The server looks for no deadlock here, so transactions that wait for each other in a circle fail by their timeout.
 async fn nothing_blocks(context: Context) -> Result<(), Failure> {
     const CLIENTS: usize = 4;
-    let (admin, _installed) = (admin(&context).await?, context.session("a").await?);
+    let (admin, _installed) = (admin(&context).await?, session(&context, LONG).await?);
     admin.batch_execute("ALTER SYSTEM SET deadlock_timeout = '10min'").await?;
     admin.batch_execute("SELECT pg_reload_conf()").await?;
     let end = Instant::now() + Duration::from_secs(6);
@@ -140,7 +148,7 @@ async fn nothing_blocks(context: Context) -> Result<(), Failure> {
 
 /// Enters and leaves locks that dead sessions hold, too.
 async fn join_until(end: Instant, context: &Context, number: usize) -> Result<(), Failure> {
-    let session = context.clone().with_ttl(Duration::from_secs(60)).session("joining").await?;
+    let session = session(context, LONG).await?;
     for turn in (number..).take_while(|_| Instant::now() < end) {
         let roster = lock(format!("l{}", turn % 20))?;
         let nonce = enter(&*session, &roster).await?;
@@ -152,7 +160,7 @@ async fn join_until(end: Instant, context: &Context, number: usize) -> Result<()
 /// Begins a watch of the names again and again, each in a session of its own.
 async fn watch_often_until(end: Instant, context: &Context) -> Result<(), Failure> {
     while Instant::now() < end {
-        let session = context.clone().with_ttl(Duration::from_secs(60)).session("watching").await?;
+        let session = session(context, LONG).await?;
         let begun = Notify::new();
         let notify = |_: NewName| begun.notify_one();
         tokio::select! {
@@ -167,7 +175,7 @@ async fn watch_often_until(end: Instant, context: &Context) -> Result<(), Failur
 /// Leaves sessions with 20 entries behind, which the other clients remove.
 async fn die_until(end: Instant, context: &Context) -> Result<(), Failure> {
     while Instant::now() < end {
-        let session = context.clone().with_ttl(Duration::from_millis(500)).session("dying").await?;
+        let session = session(context, Duration::from_millis(500)).await?;
         for number in (0..20).rev() {
             // The session may be over before it has all.
             enter(&*session, &lock(format!("l{number}"))?).await.ok();

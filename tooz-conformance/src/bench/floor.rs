@@ -19,6 +19,16 @@ pub trait Floor: Send + Sync + 'static {
     /// Acquires and releases an object that only `task` uses.
     async fn pair(&self, task: usize) -> Result<(), Failure>;
 
+    /// What [`native_pair`](Self::native_pair) consists of, if the backend has locks of its own.
+    fn native_lock(&self) -> Option<&'static str> {
+        None
+    }
+
+    /// Acquires and releases a lock of the backend's own, whatever it lacks: a queue, a TTL, a fencing token.
+    async fn native_pair(&self) -> Result<(), Failure> {
+        Ok(())
+    }
+
     /// Reads one object, as a try on a held lock must.
     async fn look(&self) -> Result<(), Failure>;
 

@@ -32,6 +32,9 @@ pub(super) async fn figures(bench: &Bench) -> Result<(), Failure> {
         );
         bench.add(figure.await?);
     }
+    if let Some(words) = floor.native_lock() {
+        bench.add(beside_native(bench, &coordinator, &floor, words).await?);
+    }
     let shared = Figure::new("acquire + release, shared lock").beside(words, None).measure(
         bench.rounds(),
         || repeat(round, 1, |_| pair(coordinator.lock("shared").shared())),
@@ -49,6 +52,22 @@ pub(super) async fn figures(bench: &Bench) -> Result<(), Failure> {
     drop(held);
     close(&[&coordinator, &other]).await;
     Ok(())
+}
+
+/// Acquire and release beside a lock of the backend's own.
+async fn beside_native(
+    bench: &Bench,
+    coordinator: &Coordinator,
+    floor: &Arc<dyn Floor>,
+    words: &str,
+) -> Result<Figure, Failure> {
+    let round = bench.slice(250);
+    let native = Figure::new("acquire + release").beside(words, None).measure(
+        bench.rounds(),
+        || repeat(round, 1, |_| pair(coordinator.lock("native"))),
+        || repeat(round, 1, |_| native_pair(floor.clone())),
+    );
+    native.await
 }
 
 /// Repeats an operation in `tasks` tasks until the time is over.
@@ -88,6 +107,13 @@ fn floor_pair(floor: Arc<dyn Floor>, task: usize) -> impl Fn() -> Step {
     move || {
         let floor = floor.clone();
         Box::pin(async move { floor.pair(task).await })
+    }
+}
+
+fn native_pair(floor: Arc<dyn Floor>) -> impl Fn() -> Step {
+    move || {
+        let floor = floor.clone();
+        Box::pin(async move { floor.native_pair().await })
     }
 }
 

@@ -33,7 +33,8 @@ struct Attachment {
 /// The connection of one session.
 pub(crate) struct Connections {
     config: Config,
-    timeout: Duration,
+    /// How long a request may take.
+    pub(crate) timeout: Duration,
     inbox: Arc<Inbox>,
     attachment: OnceLock<Attachment>,
     current: Mutex<Option<Arc<Connection>>>,
@@ -50,11 +51,6 @@ impl Connections {
     /// Sets the session that every further connection continues.
     pub(crate) fn continue_session(&self, session: i64, history: Arc<History>, history_number: u64) {
         self.attachment.get_or_init(|| Attachment { session, history, history_number });
-    }
-
-    /// How long a request may take.
-    pub(crate) fn timeout(&self) -> Duration {
-        self.timeout
     }
 
     /// Runs one statement within the timeout.

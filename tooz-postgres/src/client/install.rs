@@ -42,19 +42,17 @@ pub(super) async fn install(client: &Client, config: &Config) -> Result<()> {
 }
 
 async fn run_steps(client: &Client, config: &Config) -> Result<(), Native> {
-    // Without IF NOT EXISTS, which asks for the right to create a schema that exists.
-    let create = format!("CREATE SCHEMA {}", config.quoted_schema());
     client.batch_execute(&format!("BEGIN; {LOCK}")).await?;
     if client.query("SELECT FROM pg_namespace WHERE nspname = $1", &[&config.schema]).await?.is_empty() {
-        client.batch_execute(&create).await?;
+        // Without IF NOT EXISTS, which asks for the right to create a schema that exists.
+        client.batch_execute(&format!("CREATE SCHEMA {}", config.quoted_schema())).await?;
     }
     let exists: bool = client.query_one("SELECT to_regclass('installation') IS NOT NULL", &[]).await?.get(0);
     let version = if exists { version(client).await? } else { 0 };
     for step in STEPS.iter().skip(version) {
         client.batch_execute(step).await?;
     }
-    let done = format!("UPDATE installation SET version = greatest(version, {}); COMMIT", STEPS.len());
-    client.batch_execute(&done).await
+    client.batch_execute(&format!("UPDATE installation SET version = greatest(version, {}); COMMIT", STEPS.len())).await
 }
 
 /// The version of the schema; 0 if there is none.

@@ -23,20 +23,14 @@ impl Reply {
 
     /// The value of a column.
     pub(crate) fn get<'a, T: FromSql<'a>>(&'a self, row: usize, column: &str) -> Result<T> {
-        let found = self.0.get(row).map(|row| row.try_get(column));
-        match found {
-            Some(Ok(value)) => Ok(value),
-            Some(Err(error)) => Err(self.unexpected().with_context("column", column).with_source(error)),
-            None => Err(self.unexpected().with_context("column", column)),
-        }
+        let row = self.0.get(row).ok_or_else(|| self.unexpected().with_context("column", column))?;
+        row.try_get(column).map_err(|error| self.unexpected().with_context("column", column).with_source(error))
     }
 
     /// A number that is never negative.
     pub(crate) fn number(&self, row: usize, column: &str) -> Result<Option<u64>> {
-        let number: Option<i64> = self.get(row, column)?;
-        number
-            .map(|number| u64::try_from(number).map_err(|_| self.unexpected().with_context("column", column)))
-            .transpose()
+        let negative = |_| self.unexpected().with_context("column", column);
+        self.get::<Option<i64>>(row, column)?.map(u64::try_from).transpose().map_err(negative)
     }
 
     /// Whether the status is DONE and not NONE.

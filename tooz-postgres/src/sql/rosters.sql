@@ -157,13 +157,12 @@ CREATE FUNCTION read_roster(
 ) LANGUAGE plpgsql AS $$
 DECLARE ns bytea := alive(sid);
 BEGIN
-    status := CASE WHEN has_expired(ns) THEN 'EXPIRED' ELSE 'READ' END;
-    IF status <> 'READ' THEN RETURN; END IF;
-    rest := until_expiry(ns);
-    SELECT pg_current_snapshot(), EXISTS (SELECT FROM declared WHERE namespace = ns AND kind = k AND name = n),
+    IF has_expired(ns) THEN status := 'EXPIRED'; RETURN; END IF;
+    SELECT 'READ', until_expiry(ns), pg_current_snapshot(),
+        EXISTS (SELECT FROM declared WHERE namespace = ns AND kind = k AND name = n),
         ARRAY (SELECT entry_text(seq, nonce, mode, capacity, key, value) FROM entry
             WHERE namespace = ns AND kind = k AND name = n ORDER BY seq)
-        INTO seen, is_declared, entries;
+        INTO status, rest, seen, is_declared, entries;
 END $$;
 
 CREATE FUNCTION turn(sid bigint, k text, n bytea, place bigint, id bytea, OUT status text, OUT rest float8)
@@ -172,8 +171,7 @@ DECLARE
     ns bytea := alive(sid);
     is_waiting boolean;
 BEGIN
-    status := 'EXPIRED';
-    IF has_expired(ns) THEN RETURN; END IF;
+    IF has_expired(ns) THEN status := 'EXPIRED'; RETURN; END IF;
     SELECT waiting INTO is_waiting FROM entry
         WHERE session = sid AND nonce = id AND seq = place AND kind = k AND name = n;
     status := CASE is_waiting WHEN true THEN 'WAITING' WHEN false THEN 'ADMITTED' ELSE 'NONE' END;
