@@ -132,6 +132,8 @@ pub(crate) async fn a_wide_semaphore_wakes_its_waiter(context: Context) -> Outco
 
 /// If one transaction removes all entries, the waiter's is gone too, whichever event comes first.
 pub(crate) async fn entries_removed_together_admit_no_waiter(context: Context) -> Outcome {
+    // Nothing renews these sessions.
+    let context = context.with_ttl(Duration::from_secs(120));
     let (holder, waiter, roster) = (context.session("a").await?, context.session("b").await?, lock());
     let mut client = operator(&context).await?;
     for _ in 0..20 {
