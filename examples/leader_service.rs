@@ -1,5 +1,5 @@
-//! A service that works on one replica at a time. Start several; kill the leader, or stop it with Ctrl-C or SIGTERM: another
-//! one takes over, after SIGTERM at once.
+//! A service that works on one replica at a time. Start several. Stop the leader with Ctrl-C or SIGTERM, and another one takes
+//! over at once; kill it with SIGKILL, and another one takes over after the TTL (on files, at once).
 
 use std::time::Duration;
 

@@ -1,7 +1,7 @@
-//! The backend of the examples: the one that the variable `TOOZ_BACKEND` names, or a directory of the user.
+//! The backend of the examples: that of the URL in `TOOZ_BACKEND`, or a directory of the user.
 
-/// The URL in `TOOZ_BACKEND`, or a directory of this user, so that the user's examples meet each other. Where the file driver
-/// does not build, it is the memory of the process.
+/// The URL in `TOOZ_BACKEND`, or a directory of this user, so that all examples of the user share their objects. Where the
+/// file driver does not build, it is the memory of the process.
 ///
 /// The server drivers are features: `cargo run -p tooz-examples --features redis --example quickstart`.
 pub fn backend_url() -> String {

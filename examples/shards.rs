@@ -1,5 +1,5 @@
 //! Divides twenty shards among the members of a group. Start several, and stop some: the shards move. A shard has one owner at
-//! a time, and its owner finishes first.
+//! a time, which finishes its work before the shard moves.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! The memory driver beside the locks and notifications of tokio, in one process.
+//! Compares the memory driver with the locks and notifications of Tokio, in one process.
 
 use std::collections::HashMap;
 use std::process::ExitCode;

@@ -37,11 +37,11 @@
 //! 3. the server's own program on the PATH.
 //!
 //! `TOOZ_TEST_PROVISION=program` skips containers. `TOOZ_TEST_REPORT=<directory>` writes the outcome to a file.
-//! Servers end with the test process, also when it is killed: programs at once, containers when the suite runs next.
+//! Servers end with the test process, even if it is killed: programs at once, containers when the suite runs next.
 //!
 //! # How to read a failure
 //! A failure shows what was expected, what the driver did, where the trial checked it, and the rule. A trial that failed
-//! while it or its server did not get the processor is repeated, at most three times, and the run says so.
+//! while it or its server was starved of processor time is repeated, at most three times, and the run says so.
 
 mod harness;
 

@@ -44,7 +44,7 @@ fn main() -> ExitCode {
             .trial("run::repeats_a_trial_whose_server_is_starved", Needs::NOTHING, |_| {
                 repeats_a_trial_whose_server_is_starved()
             })
-            .trial("children::talk_and_freeze_and_die", Needs::NOTHING, children_talk_and_freeze_and_die)
+            .trial("children::talk_freeze_and_die", Needs::NOTHING, children_talk_freeze_and_die)
             .trial("children::and_servers_end_with_a_killed_parent", Needs::NOTHING, all_end_with_a_killed_parent),
     })
 }
@@ -57,7 +57,7 @@ async fn fails(case: &str, words: &str) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Takes the processor away from the trial, which then fails, in the first `times` runs.
+/// In the first `times` runs, starves the trial of processor time and fails it.
 async fn starve(times: usize) -> Result<(), Failure> {
     static RUNS: AtomicUsize = AtomicUsize::new(0);
     if RUNS.fetch_add(1, Ordering::SeqCst) >= times {
@@ -127,7 +127,7 @@ async fn echo(context: ChildContext) -> Result<(), Failure> {
     }
 }
 
-async fn children_talk_and_freeze_and_die(context: Context) -> Result<(), Failure> {
+async fn children_talk_freeze_and_die(context: Context) -> Result<(), Failure> {
     let mut child = context.spawn("echo", &7)?;
     ensure_eq!(child.receive::<u32>().await?, 7);
     child.send(&"ab").await?;

@@ -12,15 +12,15 @@
 //!     guard.run(work()).await?; // dropped as soon as the lock is lost
 //!     guard.release().await
 //! })
-//! .await // the coordinator is closed, also after an error or a panic
+//! .await // the coordinator is closed, even after an error or a panic
 //! # }
 //! # async fn work() -> Result<(), tooz_core::Error> { Ok(()) }
 //! ```
 //!
 //! # Tour
 //!
-//! A [`Coordinator`] is one session with a backend. [`scope`] closes it on every way out; [`connect`] leaves that to you. It
-//! makes
+//! A [`Coordinator`] is one session with a backend. [`scope`] closes it on every way out; [`connect`] leaves that to you. A
+//! coordinator makes
 //! - [`Lock`] and [`Semaphore`]: acquire a [`Guard`], which carries a [`FencingToken`] and reports its loss;
 //! - [`LockSet`]: acquire several locks at once;
 //! - [`Election`]: campaign for a [`Leadership`], or observe the leader; [`Election::lead`] works while this client leads;
@@ -72,7 +72,7 @@ mod url;
 
 pub use self::characteristic::Characteristic;
 pub use self::coordinator::{Builder, Config, Coordinator, Health, Names, NamesWatch, connect, scope};
-pub use self::driver::{DriverEntry, Message, Offset};
+pub use self::driver::{DriverEntry, Message, NewName, Offset};
 pub use self::election::{Election, Leader, Leadership, Observation};
 pub use self::error::{Error, ErrorKind, Result};
 pub use self::group::{Capabilities, Group, GroupEvent, GroupWatch, Incarnation, Member, Membership, Value};

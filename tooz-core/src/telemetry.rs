@@ -4,14 +4,14 @@
 //!
 //! # Spans
 //!
-//! Each operation runs in a span of the level `info` with the fields `operation`, `member`, and for an operation on an object
-//! its `kind` and `name`. The fields of OpenTelemetry are set too: `otel.name` (such as `lock.acquire`), `otel.kind`
+//! Each operation runs in a span of the level `info` with the fields `operation` and `member`. An operation on an object
+//! adds the fields `kind` and `name`. The fields of OpenTelemetry are `otel.name` (such as `lock.acquire`), `otel.kind`
 //! (`client`) and, if the operation fails, `error.type` (an [`ErrorKind`](crate::ErrorKind)) and `otel.status_code`.
 //!
 //! # Events
 //!
-//! State changes of the session, elections, resignations and losses have the level `info`, the loss of a session `warn`.
-//! Everything else has the level `debug`, such as admissions, failed renewals and repeated requests.
+//! State changes of the session, elections, resignations and losses have the level `info`; the loss of a session has the
+//! level `warn`. All others, such as admissions, failed renewals and repeated requests, have the level `debug`.
 //!
 //! # Metrics
 //!

@@ -1,5 +1,5 @@
-//! Bytes for serde: text where they are UTF-8 and the format is for people, such as JSON; else a list of numbers there, and
-//! bytes in binary formats.
+//! Bytes for serde. In formats for people, such as JSON, they are text if they are UTF-8, and else a list of numbers. In
+//! binary formats they are bytes.
 
 use std::fmt;
 

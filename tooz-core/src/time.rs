@@ -1,8 +1,8 @@
-//! A clock for deadlines that goes on while the host is suspended.
+//! A clock for deadlines that continues while the host is suspended.
 //!
 //! A backend counts a session's TTL while a laptop sleeps or a virtual machine is paused; the monotonic clock of most
-//! operating systems does not. A [`Moment`] therefore adds the time that the host has spent suspended to Tokio's clock,
-//! so that tests may still pause and advance the latter.
+//! operating systems does not. A [`Moment`] therefore adds the time that the host has spent suspended to Tokio's clock.
+//! Tests may still pause and advance Tokio's clock.
 
 use std::ops::Add;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -53,7 +53,7 @@ impl Moment {
         self.remaining().is_zero()
     }
 
-    /// This moment on Tokio's clock, if the host is not suspended in between: for timers.
+    /// This moment on Tokio's clock, for timers. It is too late if the host is suspended in between.
     pub fn as_instant(self) -> Instant {
         let slept_since = suspended().saturating_sub(self.suspended);
         self.instant.checked_sub(if slept_since < NOISE { Duration::ZERO } else { slept_since }).unwrap_or(self.instant)
@@ -71,8 +71,8 @@ impl Add<Duration> for Moment {
     }
 }
 
-/// Waits for `moment`. Tokio's timers stop while the host is suspended, so this one looks at the clock at least once in
-/// each period of `check` (at least 50 ms), and a wait that ends during a suspend returns within that time after it.
+/// Waits for `moment`. Tokio's timers stop while the host is suspended, so this function looks at the clock again after
+/// each `check` (at least 50 ms). If `moment` falls into a suspend, it returns within `check` after the suspend.
 pub async fn sleep_until(moment: Moment, check: Duration) {
     let check = check.max(Duration::from_millis(50));
     loop {
@@ -111,7 +111,7 @@ pub(crate) mod serde_millis {
     }
 }
 
-/// How long this host has been suspended since it started, and how long a test says that it was.
+/// How long this host has been suspended since it started, including the suspends that a test simulates.
 fn suspended() -> Duration {
     #[cfg(test)]
     return time_suspended() + tests::SUSPENDED.get();
@@ -166,7 +166,7 @@ pub(crate) mod tests {
         pub(crate) static SUSPENDED: Cell<Duration> = const { Cell::new(Duration::ZERO) };
     }
 
-    /// Suspends the host for this thread: Tokio's clock stands still meanwhile.
+    /// Simulates a suspend of the host for this thread: Tokio's clock does not advance.
     pub(crate) fn suspend(duration: Duration) {
         SUSPENDED.set(SUSPENDED.get() + duration);
     }

@@ -262,7 +262,7 @@ impl Fetcher {
 
     async fn read_batch(&mut self, live: &LiveSession) -> Result<Vec<Message>> {
         let (name, after) = (self.topic.name()?, self.after);
-        // Kept until the next read, so that what it has read last is not lost.
+        // The reader is kept until the next read, so that the messages that it has read are not lost.
         let reader = self.reader.insert(live.reader(name, after));
         if let Some(messages) = live.wait(async |_| Ok(reader.next(after).await)).await? {
             return Ok(messages);

@@ -70,7 +70,7 @@ async fn group_with_unreadable_entries(server: &str) -> Result<(Coordinator, Gro
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_partitioner_ended_for_ever_when_the_group_was_gone_for_a_moment() -> Result<(), Error> {
+async fn a_partitioner_ended_for_good_when_the_group_was_briefly_gone() -> Result<(), Error> {
     let (a, b) = (connect("gone", "a").await?, connect("gone", "b").await?);
     let (of_a, of_b) = (a.group("g"), b.group("g"));
     of_a.create().await?;

@@ -1,9 +1,9 @@
 //! The URL and its options, typed: `etcd://user:password@host:2379,host:2379/prefix?ca_cert=…`.
 
 use std::fmt;
-use std::path::PathBuf;
 use std::time::Duration;
 
+use tooz_core::driver::TlsFiles;
 use tooz_core::{Error, ErrorKind, Result, ServiceUrl};
 
 const DEFAULT_HOST: &str = "localhost";
@@ -20,21 +20,14 @@ pub(crate) struct Config {
     pub(crate) ttl: Option<Duration>,
     /// Name and password.
     pub(crate) user: Option<(String, String)>,
-    pub(crate) tls: Option<Tls>,
-}
-
-/// Files in PEM format: the CA to trust (without one, those of the system), and the client's certificate and key.
-#[derive(Clone, Debug)]
-#[allow(dead_code, reason = "a build without TLS reads no files")]
-pub(crate) struct Tls {
-    pub(crate) ca_cert: Option<PathBuf>,
-    pub(crate) identity: Option<(PathBuf, PathBuf)>,
+    /// The files for TLS. Without a CA, those of the system count.
+    pub(crate) tls: Option<TlsFiles>,
 }
 
 impl Config {
     pub(crate) fn new(url: &ServiceUrl) -> Result<Self> {
         let options = url.options();
-        let tls = Tls::new(options.get("ca_cert")?, options.get("cert_cert")?, options.get("cert_key")?)?;
+        let tls = TlsFiles::from_options(&options, ["ca_cert", "cert_cert", "cert_key"])?;
         let lock_timeout: Option<Duration> = options.get("lock_timeout")?;
         let membership_timeout: Option<Duration> = options.get("membership_timeout")?;
         let legacy = url.scheme().starts_with("etcd3+");
@@ -47,16 +40,15 @@ impl Config {
             return Err(invalid(format!("option \"api_version\" is \"{version}\", but this driver speaks v3 only")));
         }
         let encrypted = matches!(url.scheme(), "etcds" | "etcd3+https");
-        if !encrypted && tls.is_some() {
-            let message = "ca_cert, cert_cert and cert_key need TLS: write etcds:// or etcd3+https://";
-            return Err(invalid(message));
+        if !encrypted && !tls.is_empty() {
+            return Err(invalid("ca_cert, cert_cert and cert_key need TLS: write etcds:// or etcd3+https://"));
         }
         let addresses = match url.hosts() {
             [] => vec![format!("{DEFAULT_HOST}:{DEFAULT_PORT}")],
             hosts => hosts.iter().map(|host| host.with_default_port(DEFAULT_PORT)).collect(),
         };
-        let tls = encrypted.then(|| tls.unwrap_or(Tls { ca_cert: None, identity: None }));
-        Ok(Self { addresses, path: url.path().to_owned(), ttl, user: user(url)?, tls })
+        let user = url.credentials()?.map(|(name, password)| (name.to_owned(), password.to_owned()));
+        Ok(Self { addresses, path: url.path().to_owned(), ttl, user, tls: encrypted.then_some(tls) })
     }
 
     /// The URI of an endpoint.
@@ -67,36 +59,7 @@ impl Config {
 
 impl fmt::Debug for Config {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let user = self.user.as_ref().map(|(name, _)| name);
-        f.debug_struct("Config")
-            .field("addresses", &self.addresses)
-            .field("path", &self.path)
-            .field("user", &user)
-            .field("tls", &self.tls)
-            .finish_non_exhaustive()
-    }
-}
-
-impl Tls {
-    /// `None` if no file is named.
-    fn new(ca_cert: Option<PathBuf>, cert: Option<PathBuf>, key: Option<PathBuf>) -> Result<Option<Self>> {
-        let identity = match (cert, key) {
-            (Some(cert), Some(key)) => Some((cert, key)),
-            (None, None) => None,
-            _ => return Err(invalid("cert_cert and cert_key belong together: the client's certificate and its key")),
-        };
-        Ok((ca_cert.is_some() || identity.is_some()).then_some(Self { ca_cert, identity }))
-    }
-}
-
-fn user(url: &ServiceUrl) -> Result<Option<(String, String)>> {
-    match (url.username(), url.password()) {
-        (Some(name), Some(password)) => Ok(Some((name.to_owned(), password.to_owned()))),
-        (None, None) => Ok(None),
-        _ => {
-            let message = "etcd needs a user name and a password, or neither: etcd://user:password@host";
-            Err(Error::new(ErrorKind::InvalidUrl, message))
-        }
+        f.debug_struct("Config").field("addresses", &self.addresses).field("path", &self.path).finish_non_exhaustive()
     }
 }
 

@@ -6,45 +6,42 @@
 //! - Before the first such transaction after a request of unknown outcome, the driver writes that key anew: what it sent
 //!   before has either taken effect by then or never will. A withdrawal does the same for the `enter` that it withdraws.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::SeqCst};
+use std::sync::{Arc, Mutex};
 
-use tokio::sync::Mutex;
 use tooz_core::Result;
-use tooz_core::driver::support::session_lost;
+use tooz_core::driver::Nonce;
+use tooz_core::driver::support::{Tombstones, lock, session_lost, withdrawn};
 
-use crate::client::{Answer, Client, Compare, Txn, TxnOp, exists, get_key, put, unmodified_since};
+use crate::client::{Answer, Client, Compare, Txn, TxnOp, exists, get_key, rewrite, unmodified_since};
+
+/// How many withdrawn nonces a session remembers, more than the requests that it has under way.
+const MAX_TOMBSTONES: usize = 4096;
 
 /// The session's key, its revision, and the number of requests of unknown outcome.
 #[derive(Debug)]
 pub(crate) struct Fence {
     client: Arc<Client>,
-    /// The session's key. It is bound to the lease: when the lease ends, the key is gone.
+    /// The session's key, whose value is the member's name. When the lease ends, the key is gone.
     pub(crate) key: Vec<u8>,
-    /// The member's name, for operators.
-    pub(crate) value: Vec<u8>,
-    lease: i64,
     revision: AtomicI64,
     in_doubt: AtomicU64,
     resolved: AtomicU64,
-    resolving: Mutex<()>,
+    resolving: tokio::sync::Mutex<()>,
+    withdrawn: Mutex<Tombstones>,
 }
 
 impl Fence {
     /// The fence of a session whose key was written at `revision`.
-    pub(crate) fn new(client: Arc<Client>, key: Vec<u8>, value: Vec<u8>, lease: i64, revision: i64) -> Self {
+    pub(crate) fn new(client: Arc<Client>, key: Vec<u8>, revision: i64) -> Self {
         let (in_doubt, resolved, resolving) = Default::default();
-        Self { client, key, value, lease, revision: AtomicI64::new(revision), in_doubt, resolved, resolving }
+        let (revision, withdrawn) = (AtomicI64::new(revision), Mutex::new(Tombstones::new(MAX_TOMBSTONES)));
+        Self { client, key, revision, in_doubt, resolved, resolving, withdrawn }
     }
 
     /// True while the session lives.
     pub(crate) fn session_exists(&self) -> Compare {
         exists(&self.key)
-    }
-
-    /// True if nothing was given up since the driver last saw the session's key.
-    pub(crate) fn holds(&self) -> Compare {
-        unmodified_since(&self.key, self.revision.load(SeqCst))
     }
 
     /// Reads the session's key, for [`session_lives`](Self::session_lives).
@@ -68,12 +65,36 @@ impl Fence {
         self.session_lives(&mut answer).map(drop)
     }
 
-    /// Runs requests behind the fence: before them, no request that was given up earlier can take effect any more. Unless
-    /// they have a definite outcome, success or a final error, they count as given up.
-    pub(crate) async fn run<T>(&self, requests: impl Future<Output = Result<T>>) -> Result<T> {
+    /// Runs a transaction behind the fence: before it, no request that was given up earlier can take effect any more. If a
+    /// comparison fails, the answer contains the reads `otherwise`. A transaction for an entry names its nonce.
+    ///
+    /// # Errors
+    /// `NotHeld` if the nonce was withdrawn, `SessionLost` if the session is over.
+    pub(crate) async fn txn(
+        &self,
+        nonce: Option<Nonce>,
+        compares: &[Compare],
+        operations: &[TxnOp],
+        otherwise: &[TxnOp],
+    ) -> Result<Answer> {
         self.resolve_in_doubt().await?;
         let mut in_doubt = InDoubt { fence: self, definite: false };
-        let outcome = requests.await;
+        let attempts = async {
+            loop {
+                if nonce.is_some_and(|nonce| lock(&self.withdrawn).contains(nonce)) {
+                    return Err(withdrawn());
+                }
+                let revision = self.revision.load(SeqCst);
+                let compares = [&[unmodified_since(&self.key, revision)][..], compares].concat();
+                let txn = Txn::new().when(compares).and_then(operations);
+                let mut answer = self.client.txn(txn.or_else([&[self.read()][..], otherwise].concat())).await?;
+                // A withdrawal that came in between raised the fence, so this attempt did nothing and is repeated.
+                if answer.succeeded || self.session_lives(&mut answer)? <= revision {
+                    return Ok(answer);
+                }
+            }
+        };
+        let outcome = attempts.await;
         in_doubt.definite = !matches!(&outcome, Err(error) if error.is_retryable());
         outcome
     }
@@ -87,10 +108,16 @@ impl Fence {
         if is_resolved() { Ok(()) } else { self.raise(Vec::new()).await }
     }
 
+    /// Excludes the nonce: no transaction with it takes effect from now on. Carries out `operations` in the same step.
+    pub(crate) async fn withdraw(&self, nonce: Nonce, operations: Vec<TxnOp>) -> Result<()> {
+        lock(&self.withdrawn).insert(nonce);
+        self.raise(operations).await
+    }
+
     /// Writes the session's key anew, together with `operations`.
-    pub(crate) async fn raise(&self, mut operations: Vec<TxnOp>) -> Result<()> {
+    async fn raise(&self, mut operations: Vec<TxnOp>) -> Result<()> {
         let in_doubt = self.in_doubt.load(SeqCst);
-        operations.push(put(&self.key, &self.value, Some(self.lease)));
+        operations.push(rewrite(&self.key));
         let txn = Txn::new().when([self.session_exists()]).and_then(operations);
         let answer = self.client.txn(txn).await?;
         if !answer.succeeded {
@@ -100,32 +127,9 @@ impl Fence {
         self.resolved.fetch_max(in_doubt, SeqCst);
         Ok(())
     }
-
-    /// Runs a transaction behind the fence. If a comparison fails, the answer contains the reads `otherwise`.
-    pub(crate) async fn txn(
-        &self,
-        compares: Vec<Compare>,
-        operations: Vec<TxnOp>,
-        mut otherwise: Vec<TxnOp>,
-    ) -> Result<Answer> {
-        otherwise.insert(0, self.read());
-        let requests = async {
-            loop {
-                let revision = self.revision.load(SeqCst);
-                let compares = compares.iter().cloned().chain([unmodified_since(&self.key, revision)]);
-                let txn = Txn::new().when(compares.collect::<Vec<_>>()).and_then(operations.clone());
-                let mut answer = self.client.txn(txn.or_else(otherwise.clone())).await?;
-                // A withdrawal that came in between raised the fence, so this attempt did nothing and is repeated.
-                if answer.succeeded || self.session_lives(&mut answer)? <= revision {
-                    return Ok(answer);
-                }
-            }
-        };
-        self.run(requests).await
-    }
 }
 
-/// Counts requests as given up when they end without a definite outcome.
+/// Counts a transaction as given up when it ends without a definite outcome, which is success or a final error.
 struct InDoubt<'a> {
     fence: &'a Fence,
     definite: bool,

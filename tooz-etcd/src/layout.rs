@@ -15,11 +15,14 @@
 use std::num::NonZeroU32;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, PercentEncode, percent_decode_str, percent_encode};
-use tooz_core::driver::{Entry, Kind, Mode, Nonce, Offset, Roster, Seq};
+use tooz_core::driver::{Entry, Kind, Mode, NewName, Nonce, Offset, Roster, Seq};
 use tooz_core::{Name, Result};
 
 use crate::client::{KeyRange, KeyValue};
 use crate::error::{NOT_WRITTEN_BY_DRIVER, corrupt};
+
+/// The folder of topics.
+pub(crate) const TOPICS: &str = "topic";
 
 /// The keys of one namespace.
 #[derive(Clone, Debug)]
@@ -63,29 +66,26 @@ impl Layout {
         KeyRange::under(format!("{}/", self.root))
     }
 
-    /// Whether a name may come into use when this key is created. Sessions and messages are created more often.
-    pub(crate) fn may_be_first_of_name(&self, key: &[u8]) -> bool {
-        let rest = key.strip_prefix(self.root.as_bytes()).unwrap_or_default();
-        let mut parts = rest.split(|byte| *byte == b'/').skip(1);
-        match parts.next() {
-            Some(b"session" | b"evicted") => false,
-            Some(b"topic") => parts.nth(1) == Some(b"segment"),
-            _ => true,
-        }
+    /// The name that comes into use when this key is created, unless it was in use. Each segment of a topic counts, but no
+    /// message.
+    pub(crate) fn new_name(&self, key: &[u8]) -> Option<NewName> {
+        let mut parts = std::str::from_utf8(key).ok()?.strip_prefix(&self.root)?.split('/').skip(1);
+        let (kind, name) = match (parts.next()?, parts.next()?, parts.next()) {
+            ("session" | "evicted", ..) => return None,
+            ("topic", _, Some(part)) if part != "segment" => return None,
+            ("declared", kind, Some(name)) => (kind, name),
+            (kind, name, _) => (kind, name),
+        };
+        Some(NewName::new(kind, Name::new(unescape(name)?).ok()?))
     }
 
-    /// The names of rosters of a kind.
-    pub(crate) fn rosters(&self, kind: Kind) -> NamePrefix {
-        NamePrefix { prefix: format!("{}/{kind}/", self.root) }
-    }
-
-    /// The names of topics.
-    pub(crate) fn topics(&self) -> NamePrefix {
-        NamePrefix { prefix: format!("{}/topic/", self.root) }
+    /// The names in use under a [`Kind`], or under [`TOPICS`].
+    pub(crate) fn names(&self, folder: &str) -> NamePrefix {
+        NamePrefix { prefix: format!("{}/{folder}/", self.root) }
     }
 
     pub(crate) fn topic(&self, topic: &Name) -> TopicKeys {
-        TopicKeys { prefix: format!("{}/topic/{}", self.root, escape(topic.as_bytes())) }
+        TopicKeys { prefix: format!("{}/{TOPICS}/{}", self.root, escape(topic.as_bytes())) }
     }
 }
 
@@ -267,16 +267,6 @@ impl TopicKeys {
     pub(crate) fn all_messages(&self) -> KeyRange {
         KeyRange::under(format!("{}/message/", self.prefix))
     }
-
-    /// The number of the segment with this key; skips a key that no segment can have.
-    pub(crate) fn parse_segment(key: &[u8]) -> Option<u64> {
-        parse_last(key, |digits| digits.parse().ok())
-    }
-}
-
-/// The create revision, which is the offset of a message.
-pub(crate) fn offset(stored: &KeyValue) -> Offset {
-    Offset(stored.create_revision().unsigned_abs())
 }
 
 /// The revision that an offset stands for. No message comes after the greatest one.
@@ -296,13 +286,8 @@ pub(crate) fn declared_name(stored: &KeyValue) -> Option<Name> {
     parse_last(stored.key(), |name| Name::new(unescape(name)?).ok())
 }
 
-/// The nonce that the key of a note about an eviction ends with; skips a key that ends with none.
-pub(crate) fn evicted_nonce(note: &KeyValue) -> Option<Nonce> {
-    parse_last(note.key(), Nonce::parse)
-}
-
-/// Parses the part of a key behind the last slash.
-fn parse_last<T>(key: &[u8], parse: impl FnOnce(&str) -> Option<T>) -> Option<T> {
+/// Parses the part of a key behind the last slash; skips a key that does not end so.
+pub(crate) fn parse_last<T>(key: &[u8], parse: impl FnOnce(&str) -> Option<T>) -> Option<T> {
     let last = key.rsplit(|byte| *byte == b'/').next()?;
     let parsed = std::str::from_utf8(last).ok().and_then(parse);
     if parsed.is_none() {

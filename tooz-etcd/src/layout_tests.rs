@@ -16,7 +16,7 @@ proptest! {
         for rest in [&key[..], text.as_bytes()] {
             let under = [b"/ns/lock/n/", rest].concat();
             for key in [rest, &under] {
-                let _ = (keys.parse_key(key), TopicKeys::parse_segment(key), keys.contains(key));
+                let _ = (keys.parse_key(key), parse_last(key, |digits| digits.parse::<u64>().ok()), keys.contains(key));
                 let _ = (parse_last(key, Nonce::parse), parse_last(key, |name| Name::new(unescape(name)?).ok()));
             }
             let _ = std::str::from_utf8(rest).map(unescape);
@@ -41,7 +41,7 @@ proptest! {
     fn numbers_and_names_come_back(number: u64, name in prop::collection::vec(any::<u8>(), 1..64)) {
         let (layout, name) = (Layout::new("", "ns"), Name::new(name).unwrap());
         let topic = layout.topic(&name);
-        prop_assert_eq!(TopicKeys::parse_segment(&topic.segment(number)), Some(number));
+        prop_assert_eq!(parse_last(&topic.segment(number), |digits| digits.parse().ok()), Some(number));
         let key = layout.declared(&Roster { kind: Kind::Group, name: name.clone() });
         prop_assert_eq!(parse_last(&key, |name| Name::new(unescape(name)?).ok()), Some(name));
         prop_assert_eq!(parse_last(&layout.eviction(9, Nonce(7)), Nonce::parse), Some(Nonce(7)));
@@ -84,7 +84,7 @@ fn values_are_read_back() {
 #[test]
 fn a_list_of_names_skips_all_keys_of_a_name() {
     let (layout, x) = (Layout::new("", "ns"), Name::new("x/y").unwrap());
-    let names = layout.rosters(Kind::Lock);
+    let names = layout.names(Kind::Lock.as_str());
     let key = layout.roster(&roster(b"x/y")).key_prefix(Mode::Shared, None, 1, NonZeroU32::MIN);
     assert_eq!(names.name_of(&key), Some(x.clone()));
     assert_eq!(names.next_start(&key), b"/ns/lock/x%2Fy0");

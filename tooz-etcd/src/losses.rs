@@ -11,8 +11,8 @@ use tooz_core::Result;
 use tooz_core::driver::support::session_lost;
 use tooz_core::driver::{Loss, Nonce};
 
-use crate::client::{KeyRange, Report, Subscription, Txn, delete, get_key, get_keys};
-use crate::layout::{evicted_nonce, seq};
+use crate::client::{KeyRange, Subscription, Txn, delete, get_key};
+use crate::layout::{parse_last, seq};
 use crate::session::EtcdSession;
 
 /// How often the reader tries again while etcd is away.
@@ -40,29 +40,28 @@ impl EtcdSession {
     /// Returns an entry that was removed, or `None` after an event.
     async fn read_losses(&self, subscription: &mut Option<Subscription>) -> Result<Option<Nonce>> {
         let notes = self.layout.evictions(self.lease.id);
-        let new = match subscription {
-            Some(_) => None,
-            None => {
-                Some(self.watches.subscribe(vec![KeyRange::key(&*self.fence.key), notes.clone()], Report::All).await?)
-            }
-        };
-        let txn = Txn::new().when([self.fence.session_exists()]).and_then([get_keys(notes)]);
+        let mut begun = None;
+        if subscription.is_none() {
+            let watched = vec![KeyRange::key(&*self.fence.key), notes.clone()];
+            begun = Some(self.watches.subscribe(watched, None).await?);
+        }
+        let txn = Txn::new().when([self.fence.session_exists()]).and_then([notes.get_keys()]);
         let mut answer = self.client.txn(txn).await?;
         if !answer.succeeded {
             return Err(session_lost());
         }
         for note in answer.next_read()? {
             // An entry that the session does not know has left or was withdrawn, or the last call has reported it.
-            match evicted_nonce(&note).filter(|nonce| self.key_pool.abandon(*nonce)) {
+            match parse_last(note.key(), Nonce::parse).filter(|nonce| self.key_pool.remove(*nonce)) {
                 Some(nonce) => return Ok(Some(nonce)),
                 None => self.client.txn(Txn::new().and_then([delete(note.key())])).await?,
             };
         }
-        if let Some(new) = new {
+        if begun.is_some() {
             if let Some(missing) = self.missing_entry().await? {
                 return Ok(Some(missing));
             }
-            *subscription = Some(new);
+            *subscription = begun;
         }
         if let Some(subscription) = subscription {
             subscription.events().await?;
@@ -76,7 +75,7 @@ impl EtcdSession {
             let reads: Vec<_> = entries.iter().map(|(_, own)| get_key(&own.key)).collect();
             let mut answer = self.client.txn(Txn::new().and_then(reads)).await?;
             for (nonce, own) in entries {
-                if answer.next_read()?.first().map(seq) != Some(own.seq) && self.key_pool.abandon(*nonce) {
+                if answer.next_read()?.first().map(seq) != Some(own.seq) && self.key_pool.remove(*nonce) {
                     return Ok(Some(*nonce));
                 }
             }

@@ -2,15 +2,15 @@
 
 use std::convert::Infallible;
 use std::ops::Deref;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tokio::time::Instant;
-use tooz_core::driver::support::Tombstones;
+use tokio::time::timeout;
+use tooz_core::driver::support::no_answer;
 use tooz_core::driver::{
-    Follow, Kind, Loss, NewEntry, Nonce, Roster, Seq, Session, SessionOptions, Snapshot, Standing, Ticket, Topics,
-    Version,
+    Follow, Kind, Loss, NewEntry, NewName, Nonce, Roster, Seq, Session, SessionOptions, Snapshot, Standing, Ticket,
+    Topics, Version, snapshot_newer_than,
 };
 use tooz_core::{ErrorKind, Name, Result};
 
@@ -21,9 +21,6 @@ use crate::key_pool::KeyPool;
 use crate::layout::Layout;
 use crate::roster::EtcdFollower;
 use crate::topic_state::TopicState;
-
-/// How many withdrawn nonces a session remembers, more than the requests that it has under way.
-const MAX_TOMBSTONES: usize = 4096;
 
 /// A session. Clones share it.
 #[derive(Clone, Debug)]
@@ -44,10 +41,11 @@ pub(crate) struct SessionState {
     /// Another connection, for messages and snapshots: renewals and locks never wait behind large data.
     pub(crate) bulk: Arc<Client>,
     pub(crate) layout: Layout,
+    /// The member's name, for operators.
+    pub(crate) member: Vec<u8>,
     pub(crate) lease: Lease,
     pub(crate) fence: Fence,
     pub(crate) key_pool: KeyPool,
-    pub(crate) withdrawn: Mutex<Tombstones>,
     pub(crate) topics: TopicState,
     pub(crate) watches: Watches,
     /// The watches of topics, whose events contain messages.
@@ -61,24 +59,24 @@ impl EtcdSession {
     pub(crate) async fn open(config: &Config, history: Arc<History>, options: &SessionOptions) -> Result<Self> {
         let client = Arc::new(Client::new(config, history.clone(), options.timeout)?);
         let bulk = Arc::new(Client::new(config, history, options.timeout)?);
-        let layout = Layout::new(&config.path, &options.namespace);
-        let mut attempts = 1;
+        let (layout, member) = (Layout::new(&config.path, &options.namespace), options.member.as_bytes().to_vec());
+        let (mut others, limit) = (client.others(), options.timeout / (client.others() + 1));
         let (lease, revision) = loop {
-            match establish(&client, &layout, options).await {
-                Err(error) if error.kind() == ErrorKind::Unavailable && attempts < client.len() => {
-                    tracing::debug!(%error, "trying the next endpoint");
-                    attempts += 1;
-                }
+            let established = timeout(limit, establish(&client, &layout, &member, options.ttl)).await;
+            let outcome = established.unwrap_or_else(|_| {
+                client.disconnect();
+                Err(no_answer("etcd", limit))
+            });
+            match outcome {
+                Err(error) if error.kind() == ErrorKind::Unavailable && others > 0 => others -= 1,
                 outcome => break outcome?,
             }
         };
-        client.begin_session();
-        bulk.begin_session();
-        let (session_key, member) = (layout.session(lease.id), options.member.as_bytes().to_vec());
+        client.session_history();
+        bulk.session_history();
         Ok(Self(Arc::new(SessionState {
-            fence: Fence::new(client.clone(), session_key, member, lease.id, revision),
+            fence: Fence::new(client.clone(), layout.session(lease.id), revision),
             key_pool: KeyPool::default(),
-            withdrawn: Mutex::new(Tombstones::new(MAX_TOMBSTONES)),
             topics: TopicState::default(),
             watches: Watches::new(client.clone()),
             bulk_watches: Watches::new(bulk.clone()),
@@ -86,20 +84,17 @@ impl EtcdSession {
             client,
             bulk,
             layout,
+            member,
             lease,
         })))
     }
 }
 
 /// Returns the lease and the revision of the session's key.
-async fn establish(client: &Client, layout: &Layout, options: &SessionOptions) -> Result<(Lease, i64)> {
-    // Both requests share the time that one endpoint has.
-    let limit = options.timeout / u32::try_from(client.len()).unwrap_or(u32::MAX);
-    let deadline = Instant::now() + limit;
-    let lease = Lease::grant(client, options.ttl, limit).await?;
-    let put = put(&layout.session(lease.id), options.member.as_bytes(), Some(lease.id));
-    let rest = deadline.saturating_duration_since(Instant::now());
-    let answer = client.txn_within(rest, Txn::new().and_then([put])).await?;
+async fn establish(client: &Client, layout: &Layout, member: &[u8], ttl: Duration) -> Result<(Lease, i64)> {
+    let lease = Lease::grant(client, ttl).await?;
+    let put = put(&layout.session(lease.id), member, Some(lease.id));
+    let answer = client.txn(Txn::new().and_then([put])).await?;
     Ok((lease, answer.revision))
 }
 
@@ -120,9 +115,11 @@ impl Session for EtcdSession {
     async fn close(&self) -> Result<()> {
         self.client.close();
         self.bulk.close();
-        self.bulk_watches.close();
-        self.watches.close();
-        self.lease.revoke(&self.client).await
+        let revoked = self.lease.revoke(&self.client).await;
+        // With the connections, the watches end.
+        self.client.disconnect();
+        self.bulk.disconnect();
+        revoked
     }
 
     async fn lost(&self) -> Loss {
@@ -150,7 +147,10 @@ impl Session for EtcdSession {
     }
 
     async fn snapshot(&self, roster: &Roster, newer_than: Option<Version>) -> Result<Snapshot> {
-        self.newer_snapshot(roster, newer_than).await
+        match newer_than {
+            None => Ok(self.read_stored(roster).await?.snapshot(&self.layout.roster(roster))),
+            Some(version) => snapshot_newer_than(self, roster, version).await,
+        }
     }
 
     fn follow<'a>(&'a self, roster: &'a Roster) -> Box<dyn Follow + 'a> {
@@ -174,11 +174,11 @@ impl Session for EtcdSession {
     }
 
     async fn rosters(&self, kind: Kind, after: Option<&Name>, limit: usize) -> Result<Vec<Name>> {
-        self.read_names(&self.layout.rosters(kind), after, limit).await
+        self.read_names(&self.layout.names(kind.as_str()), after, limit).await
     }
 
-    async fn watch_names(&self, changed: &(dyn Fn() + Send + Sync)) -> Result<Infallible> {
-        self.watch_new_names(changed).await
+    async fn watch_names(&self, added: &(dyn Fn(NewName) + Send + Sync)) -> Result<Infallible> {
+        self.watch_new_names(added).await
     }
 
     fn server(&self) -> Option<String> {

@@ -8,8 +8,8 @@ use std::sync::atomic::AtomicU64;
 use tooz_core::driver::{Message, Offset};
 use tooz_core::{Name, Result};
 
-use crate::client::{KeyEvent, KeyValue, Subscription};
-use crate::layout::{TopicKeys, offset};
+use crate::client::{KeyValue, Subscription};
+use crate::layout::{parse_last, seq};
 
 /// A segment is full with as many messages as the topic keeps, but within these limits: with few, publishers often meet a
 /// full one, and with many, etcd reads much for each request of a reader that is behind.
@@ -46,11 +46,7 @@ pub(crate) struct Tail {
 impl Tail {
     /// Waits for events, and returns the messages after the position. They may be none.
     pub(crate) async fn next(&mut self) -> Result<Vec<Message>> {
-        let events = self.subscription.events().await?.into_iter();
-        let messages = events.filter_map(|event| match event {
-            KeyEvent::Put(stored) => Some(message(stored)),
-            KeyEvent::Deleted(_) => None,
-        });
+        let messages = self.subscription.events().await?.into_iter().map(message);
         Ok(messages.filter(|message| message.offset > self.position).collect())
     }
 }
@@ -65,12 +61,12 @@ impl Segment {
 
 pub(crate) fn segments(stored: Vec<KeyValue>) -> Vec<Segment> {
     let segment = |key: KeyValue| {
-        let (number, messages) = (TopicKeys::parse_segment(key.key())?, key.version().unsigned_abs());
+        let (number, messages) = (parse_last(key.key(), |digits| digits.parse().ok())?, key.version().unsigned_abs());
         Some(Segment { number, newest: Offset(key.mod_revision().unsigned_abs()), messages })
     };
     stored.into_iter().filter_map(segment).collect()
 }
 
 pub(crate) fn message(stored: KeyValue) -> Message {
-    Message { offset: offset(&stored), payload: stored.into_key_value().1 }
+    Message { offset: Offset(seq(&stored).0), payload: stored.into_key_value().1 }
 }

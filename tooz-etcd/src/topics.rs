@@ -20,10 +20,10 @@ use tooz_core::driver::{Bounds, Message, Offset, Topics};
 use tooz_core::{Error, ErrorKind, Name, Result};
 
 use crate::client::{
-    KeyRange, Report, Txn, absent, delete_range, exists, get, get_created_after, get_key, get_keys, is_empty, put,
+    Filter, GetOptions, KeyRange, SortOrder, SortTarget, Txn, absent, delete_range, exists, get_key, is_empty, put,
 };
 use crate::error::{corrupt, other_clients_came_between};
-use crate::layout::{TopicKeys, parse_trimmed, revision_of};
+use crate::layout::{TOPICS, TopicKeys, parse_trimmed, revision_of};
 use crate::session::EtcdSession;
 use crate::topic_state::{Segment, Tail, message, segments};
 
@@ -58,20 +58,21 @@ impl Topics for EtcdSession {
     async fn read(&self, topic: &Name, after: Offset, limit: usize) -> Result<Vec<Message>> {
         let keys = self.layout.topic(topic);
         let kept = lock(&self.topics.tails).remove(topic);
-        let mut tail = match kept.filter(|tail| tail.position == after && tail.subscription.is_open()) {
+        let mut tail = match kept.filter(|tail| tail.position == after) {
             Some(tail) => tail,
             None => {
-                let stored = self.read_segments(&keys, after, limit).await?;
-                if !stored.is_empty() {
-                    return Ok(stored);
+                let mut begun = None;
+                loop {
+                    let stored = self.read_segments(&keys, after, limit).await?;
+                    if !stored.is_empty() {
+                        return Ok(stored);
+                    }
+                    if let Some(subscription) = begun {
+                        break Tail { position: after, subscription };
+                    }
+                    // Then read again, since a message may have come before the watch begins.
+                    begun = Some(self.bulk_watches.subscribe(vec![keys.all_messages()], Some(Filter::NoDelete)).await?);
                 }
-                let subscription = self.bulk_watches.subscribe(vec![keys.all_messages()], Report::Puts).await?;
-                // Again, since a message may have come before the watch began.
-                let stored = self.read_segments(&keys, after, limit).await?;
-                if !stored.is_empty() {
-                    return Ok(stored);
-                }
-                Tail { position: after, subscription }
             }
         };
         loop {
@@ -87,7 +88,7 @@ impl Topics for EtcdSession {
     }
 
     async fn names(&self, after: Option<&Name>, limit: usize) -> Result<Vec<Name>> {
-        self.read_names(&self.layout.topics(), after, limit).await
+        self.read_names(&self.layout.names(TOPICS), after, limit).await
     }
 
     async fn bounds(&self, topic: &Name) -> Result<Bounds> {
@@ -113,7 +114,7 @@ impl EtcdSession {
         let txn = Txn::new()
             .when(compares)
             .and_then([put(&message, payload, None), put(&segment, b"", None), get_key(&segment)])
-            .or_else([get_keys(keys.segments())]);
+            .or_else([keys.segments().get_keys()]);
         Ok(txn)
     }
 
@@ -138,7 +139,7 @@ impl EtcdSession {
 
     /// The greatest offset that retention has removed, and the segments in ascending order.
     async fn read_log(&self, keys: &TopicKeys) -> Result<(Offset, Vec<Segment>)> {
-        let reads = [get_keys(keys.segments()), get(KeyRange::key(keys.trimmed()))];
+        let reads = [keys.segments().get_keys(), KeyRange::key(keys.trimmed()).get(GetOptions::new())];
         let mut answer = self.bulk.txn(Txn::new().and_then(reads)).await?;
         let segments = segments(answer.next_read()?);
         Ok((parse_trimmed(answer.next_read()?.first())?, segments))
@@ -153,7 +154,11 @@ impl EtcdSession {
             }
             let unread = segments.iter().find(|segment| segment.newest > after);
             let Some(&Segment { number, .. }) = unread else { return Ok(Vec::new()) };
-            let read = get_created_after(keys.messages(number, number), revision_of(after), limit.clamp(1, MAX_READ));
+            let first = GetOptions::new()
+                .with_min_create_revision(revision_of(after).saturating_add(1))
+                .with_sort(SortTarget::Create, SortOrder::Ascend)
+                .with_limit(limit.clamp(1, MAX_READ) as i64);
+            let read = keys.messages(number, number).get(first);
             let mut answer = self.bulk.txn(Txn::new().when([exists(&keys.segment(number))]).and_then([read])).await?;
             // Otherwise retention has removed the segment meanwhile.
             if answer.succeeded {

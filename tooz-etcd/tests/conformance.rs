@@ -15,7 +15,7 @@ fn main() -> ExitCode {
     let url = |addresses: &[String]| format!("etcd://{}", addresses.join(","));
     let harness = Harness::new("etcd", tooz_etcd::DRIVER, etcd::single(), url);
     let harness = tls_trials(restore_trials(cost_trials(access_trials(failure_trials(harness)))));
-    tooz_conformance::main(harness)
+    tooz_conformance::main(harness.with_scale_trials())
 }
 
 fn failure_trials(harness: Harness) -> Harness {

@@ -1,7 +1,7 @@
-//! The driver beside a raw SQLite transaction, and beside a file lock that is waited for.
+//! Compares the driver with raw SQLite transactions, and with a blocking file lock.
 //!
-//! The pair of the floor writes what the driver's must: one row in, one row out, on two transactions of one connection. Its
-//! append is safe on disk when it returns, as a message is.
+//! The pair of the floor writes what the driver must write: it adds a row and removes it, in two transactions of one
+//! connection. When its append returns, the row is on disk, as a message is.
 
 use std::collections::HashMap;
 use std::fs::{self, File};
@@ -34,7 +34,7 @@ impl Raw {
         let url = target.url().trim_start_matches("file://").split('?').next().unwrap_or_default().to_owned();
         let directory = PathBuf::from(url).join(format!("floor-{}", target.namespace()));
         fs::create_dir_all(&directory)?;
-        // The switch to WAL fails at once while another process is at the same.
+        // The switch to WAL fails at once while another process is switching.
         let opening = File::create(directory.join("opening"))?;
         flock(&opening, FlockOperation::LockExclusive)?;
         let table = |name: &str, synchronous: &str| {

@@ -53,7 +53,8 @@ impl Directory {
         DirBuilder::new().recursive(true).mode(0o700).create(path)?;
         let path = fs::canonicalize(path)?;
         if path.as_os_str().len() > DATABASE_PATH {
-            let reason = format!("SQLite opens no database below a path of more than {DATABASE_PATH} bytes");
+            let reason =
+                format!("the path is too long for SQLite, which allows {DATABASE_PATH} bytes; use a shorter one");
             return Err(Error::new(ErrorKind::InvalidUrl, reason).with_context("directory", path.display()).into());
         }
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
@@ -127,7 +128,7 @@ impl Directory {
 
     /// The device and inode of the database file that the path leads to at this moment.
     pub(crate) fn identity(&self) -> io::Result<(u64, u64)> {
-        // Every write asks, and the standard library would ask for more, which takes half as long again.
+        // Every write calls this. The standard library reads more than these two fields, which takes half as long again.
         let found = stat(&self.database)?;
         Ok((found.st_dev, found.st_ino))
     }
@@ -162,7 +163,7 @@ impl Directory {
             let now = Timespec { tv_sec: 0, tv_nsec: UTIME_NOW };
             let times = Timestamps { last_access: now, last_modification: now };
             if old && let Err(error) = utimensat(&self.handle, name, &times, AtFlags::SYMLINK_NOFOLLOW) {
-                tracing::debug!(%error, name, "failed to touch a file in use; a cleaner may take it for unused");
+                tracing::debug!(%error, name, "failed to update the times of a file in use; a cleaner of temporary files may remove it");
             }
         }
     }
@@ -179,7 +180,7 @@ impl Directory {
     fn check_file(&self, name: &str, found: &fs::Metadata) -> Outcome<()> {
         let ours = found.uid() == geteuid().as_raw() || Some(found.gid()) == self.group;
         if !found.is_file() || found.nlink() > 1 {
-            return Err(self.refusal(format!("{name} is not a regular file of its own; remove it")).into());
+            return Err(self.refusal(format!("{name} is not a regular file, or has hard links; remove it")).into());
         }
         if !ours || found.mode() & OTHERS_WRITABLE != 0 {
             let owner = format!("{name} belongs to user {} and has mode {:o}", found.uid(), found.mode() & 0o7777);

@@ -6,7 +6,7 @@ use std::path::Path;
 use rusqlite::ErrorCode;
 use tooz_core::{Error, ErrorKind};
 
-/// What can go wrong inside a verb: a native error, still to be mapped, or one that is ready.
+/// What can go wrong inside a verb: an error of tooz, or a native error that is still to be mapped.
 #[derive(Debug)]
 pub(crate) enum Fault {
     Sqlite(rusqlite::Error),
@@ -76,9 +76,9 @@ fn from_sqlite(error: rusqlite::Error) -> Error {
             (Kind::AuthFailed, "this user may not write to the database; check the owner and mode of its files")
         }
         Some(Code::DatabaseCorrupt | Code::NotADatabase) => {
-            (Kind::Corrupt, "the database is damaged; it was left as it is, move it away to start afresh")
+            (Kind::Corrupt, "the database is damaged and was left as it is; move it away to start again")
         }
-        _ => (Kind::Unexpected, "the database answered something unexpected"),
+        _ => (Kind::Unexpected, "the database returned something unexpected"),
     };
     Error::new(kind, message).with_source(error)
 }

@@ -42,7 +42,7 @@ pub(crate) fn refuse_network(handle: &File, path: &Path) -> Outcome<()> {
     Err(Error::new(ErrorKind::Unsupported, reason).with_context("directory", path.display()).into())
 }
 
-/// The name of the network file system with this magic number; `kind` tells the many that are FUSE apart.
+/// The name of the network file system with this magic number. All FUSE file systems share one; `kind` distinguishes them.
 fn network_of(magic: u32, kind: impl FnOnce() -> Option<String>) -> Option<&'static str> {
     let (_, name) = NETWORK.iter().find(|(known, _)| *known == magic)?;
     let local = *name == "FUSE" && kind().is_some_and(|kind| LOCAL_FUSE.contains(&kind.as_str()));

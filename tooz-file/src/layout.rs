@@ -1,5 +1,5 @@
-//! The names of the files in the directory, the numbers in the header of the database, the kind of topics in its tables,
-//! and the byte that a process locks.
+//! What identifies things in the directory: the names of files, the numbers in the header of the database, the kind of
+//! topics in its tables, and the byte that a process locks.
 
 /// The database. SQLite keeps `tooz.db-wal` and `tooz.db-shm` beside it.
 pub(crate) const DATABASE: &str = "tooz.db";
@@ -19,7 +19,7 @@ pub(crate) const TOPIC: &str = "topic";
 /// The greatest id of a peer.
 pub(crate) const MAX_ID: i64 = (1 << 62) - 1;
 
-/// The first byte of the database file that peers lock, far behind its end and behind the bytes that SQLite locks.
+/// The first byte of the database file that peers lock, far beyond its end and beyond the bytes that SQLite locks.
 const FIRST_LOCKED_BYTE: i64 = 1 << 62;
 
 /// The byte of the database file that a peer locks as long as it lives.

@@ -11,8 +11,8 @@ use tokio::task::{AbortHandle, spawn_blocking};
 use tokio::time::timeout;
 use tooz_core::driver::support::session_lost;
 use tooz_core::driver::{
-    Follow, Kind, Loss, NewEntry, Nonce, Roster, Seq, Session, SessionOptions, Snapshot, Standing, Ticket, Topics,
-    Update, Version,
+    Follow, Kind, Loss, NewEntry, NewName, Nonce, Roster, Seq, Session, SessionOptions, Snapshot, Standing, Ticket,
+    Topics, Update, Version,
 };
 use tooz_core::{Error, ErrorKind, Name, Result};
 
@@ -44,7 +44,7 @@ impl FileSession {
     pub(crate) async fn open(directory: PathBuf, options: &SessionOptions) -> Result<Self> {
         let (limit, namespace) = (options.timeout, Arc::from(options.namespace.as_str()));
         let deadline = busy::deadline(limit);
-        // The session is made in the thread, so that a caller that has given up drops it, which ends it.
+        // The thread makes the session. If the caller has given up, the session is dropped, which ends it.
         let opening = spawn_blocking(move || {
             let (reports, losses) = mpsc::unbounded_channel();
             let over = Arc::new(Notify::new());
@@ -198,13 +198,24 @@ impl Session for FileSession {
         self.names_of(kind.as_str(), "occupied", after, limit).await
     }
 
-    async fn watch_names(&self, changed: &(dyn Fn() + Send + Sync)) -> Result<Infallible> {
+    async fn watch_names(&self, added: &(dyn Fn(NewName) + Send + Sync)) -> Result<Infallible> {
         loop {
             let over = self.over.clone().notified_owned();
-            let mut named = self.run(State::watch_names).await?;
-            changed();
+            let (mut names, mut missed) = self.run(State::watch_names).await?;
+            added(NewName::Any);
+            let add = async {
+                while let Ok(id) = names.recv().await {
+                    let namespace = self.namespace.clone();
+                    self.run(move |state| objects::name_of(&state.db, id, &namespace))
+                        .await?
+                        .into_iter()
+                        .for_each(added);
+                }
+                Ok(())
+            };
             tokio::select! {
-                _ = named.changed() => {}
+                outcome = add => outcome?,
+                _ = missed.changed() => {}
                 () = over => {}
             }
         }

@@ -5,7 +5,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use tooz_core::driver::{Bounds, Message, Offset, Topics, support};
 use tooz_core::{Error, ErrorKind, Name, Result};
 
-use crate::db::objects::{self, NAMES, Target};
+use crate::db::objects::{self, Target};
 use crate::db::transaction::STEP;
 use crate::error::Outcome;
 use crate::layout::TOPIC;
@@ -75,13 +75,14 @@ fn publish(state: &mut State, target: &Target, payload: &[u8], keep: i64) -> Out
             Some(row) => row,
             None => TopicRow { id: objects::insert(tx.db, target)?, newest: 0, trimmed: 0 },
         };
-        let newest = row.newest.checked_add(1).ok_or_else(|| {
-            Error::new(ErrorKind::Corrupt, "the topic has given out its last offset; use another topic")
-        })?;
+        let newest = row
+            .newest
+            .checked_add(1)
+            .ok_or_else(|| Error::new(ErrorKind::Corrupt, "the topic has used its last offset; use another topic"))?;
         let trimmed = row.trimmed.max(newest.saturating_sub(keep));
         let mut insert = tx.db.prepare_cached("INSERT INTO messages VALUES (?1, ?2, ?3)")?;
         insert.execute(params![row.id, newest, payload])?;
-        // More than one publication removes, so that a smaller `keep` takes effect little by little.
+        // Each publication removes more than one message, so that a smaller `keep` takes effect little by little.
         let mut delete = tx.db.prepare_cached(
             "DELETE FROM messages WHERE topic = ?1 AND offset IN
              (SELECT offset FROM messages WHERE topic = ?1 AND offset <= ?2 ORDER BY offset LIMIT ?3)",
@@ -91,7 +92,7 @@ fn publish(state: &mut State, target: &Target, payload: &[u8], keep: i64) -> Out
         update.execute([row.id, newest, trimmed])?;
         objects::notify_watchers(tx, row.id)?;
         if row.newest == 0 {
-            objects::notify_watchers(tx, NAMES)?;
+            objects::notify_new_name(tx, row.id)?;
         }
         Ok(offset_of(newest))
     })

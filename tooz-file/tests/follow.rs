@@ -1,4 +1,4 @@
-//! Followers: a change costs a read of what has changed, whatever the size of the roster and whichever process made it.
+//! Followers: a change costs one read of that change, whatever the size of the roster and whichever process made it.
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
@@ -82,7 +82,7 @@ async fn changes_are_recorded_while_a_follower_lives_only() {
     assert_eq!(count("changes"), 0);
     let mut follower = session.follow(&roster);
     update(&mut *follower).await;
-    // Longer than the worker takes to remove what is not used.
+    // The worker takes less time to remove unused rows.
     tokio::time::sleep(Duration::from_millis(3500)).await;
     join(&*session, &roster, b"while").await;
     assert_eq!(changes(&mut *follower).await.len(), 1);

@@ -120,7 +120,7 @@ fn leaves_a_child_behind() {
     let session = parent.block_on(open(&directory()));
     parent.block_on(async { admitted(session.enter(&lock("l"), exclusive()).await.unwrap()) });
     let pid = fork_and(|| {
-        // Until the test closes the pipe.
+        // The child lives until the test closes the pipe.
         read_line();
     });
     println!("forked {pid}");

@@ -84,7 +84,7 @@ async fn the_longest_timeout_is_accepted() {
 }
 
 #[tokio::test]
-async fn the_greatest_numbers_are_only_not_found() {
+async fn the_greatest_numbers_match_nothing_and_do_no_harm() {
     let directory = tempfile::tempdir().unwrap();
     let session = open(directory.path()).await;
     let ticket = admitted(session.enter(&lock("l"), exclusive()).await.unwrap());

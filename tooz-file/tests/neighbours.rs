@@ -182,7 +182,7 @@ fn a_neighbour_that_swaps_sockets_for_links_changes_no_mode() {
     assert_eq!(fs::metadata(&victim).unwrap().mode() & 0o7777, 0o600);
 }
 
-/// Whether this test runs as a user that can act for others; says so if not.
+/// Whether this test runs as a user that can switch to others; prints a message if not.
 fn can_act_for_others() -> bool {
     let root = rustix::process::geteuid().is_root() && Command::new("setpriv").arg("--version").output().is_ok();
     if !root {
@@ -217,7 +217,7 @@ async fn a_directory_or_database_of_another_user_is_refused() {
     assert!(refusal(directory.path()).await.contains("user 65534"));
 }
 
-/// A directory that root and another user share as documented, and a copy of this program that the latter can execute.
+/// A directory that root and another user share as documented, and a copy of this program that the other user can execute.
 fn shared_directory(parent: &Path, mode: u32) -> (PathBuf, PathBuf) {
     fs::set_permissions(parent, Permissions::from_mode(0o755)).unwrap();
     let (directory, program) = (parent.join("shared"), parent.join("program"));

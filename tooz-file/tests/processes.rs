@@ -1,4 +1,5 @@
-//! Several processes on one directory: crashes free at once, wake-ups cross processes, frozen processes keep what they hold.
+//! Several processes on one directory: a crash frees locks at once, a release wakes other processes, and a frozen process
+//! keeps its locks.
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
@@ -228,7 +229,7 @@ async fn a_reader_in_another_process_is_woken() {
     }
     took.sort_unstable();
     println!("publish to read µs: median {}, max {}", took[25], took[49]);
-    // Most of it is the disk, which has the message first; without a wake-up it would be half a second.
+    // Most of this is the write to disk before the notification. Without a wake-up it would be half a second.
     assert!(took[25] < 100_000, "the median is {} µs", took[25]);
 }
 
@@ -238,7 +239,7 @@ async fn a_process_that_others_take_for_dead_enters_nothing() {
     let session = open(directory.path()).await;
     let held = admitted(session.enter(&lock("held"), exclusive()).await.unwrap());
     let db = Connection::open(directory.path().join("tooz.db")).unwrap();
-    // As a process does that takes this one for dead.
+    // What a process does that considers this one dead.
     db.execute_batch("BEGIN; DELETE FROM entries; DELETE FROM peers; COMMIT").unwrap();
     let entry = NewEntry { if_blocked: IfBlocked::Withdraw, ..exclusive() };
     assert!(session.enter(&lock("free"), entry).await.unwrap_err().is_session_lost());
@@ -253,7 +254,7 @@ async fn an_uncontended_lock_writes_two_pages_to_acquire_and_one_to_release() {
     let session = open(directory.path()).await;
     let log = || std::fs::metadata(directory.path().join("tooz.db-wal")).unwrap().len();
     let mut written = Vec::new();
-    // Several times: the first adds the row of the roster, and once a second the worker removes what is unused.
+    // Repeated, because the first time adds the row of the roster, and once a second the worker removes unused rows.
     for _ in 0..5 {
         let before = log();
         let ticket = admitted(session.enter(&lock("l"), exclusive()).await.unwrap());
@@ -262,7 +263,7 @@ async fn an_uncontended_lock_writes_two_pages_to_acquire_and_one_to_release() {
         written.push((taken - before, log() - taken));
     }
     let page = 24 + 1024;
-    // The sequence and the entry; the entry.
+    // To acquire: the pages of the sequence and of the entry. To release: that of the entry.
     assert_eq!(written.iter().min(), Some(&(2 * page, page)), "{written:?}");
 }
 
@@ -274,7 +275,7 @@ async fn a_single_entry_leaves_with_its_own_ticket_only() {
     assert!(!session.leave(&lock("other"), &ticket).await.unwrap());
     assert!(session.leave(&lock("l"), &ticket).await.unwrap());
     let removed = admitted(session.enter(&lock("l"), exclusive()).await.unwrap());
-    // By another program, of which the session has not been notified.
+    // Another program writes, and does not notify the session.
     let db = Connection::open(directory.path().join("tooz.db")).unwrap();
     db.execute_batch("DELETE FROM entries").unwrap();
     let ticket = admitted(session.enter(&lock("l"), exclusive()).await.unwrap());
@@ -301,7 +302,7 @@ async fn a_watcher_of_a_lock_is_notified_at_once_when_its_only_holder_leaves() {
         took.push(left.elapsed());
     }
     took.sort_unstable();
-    // Without a wake-up it would be what is left of a second.
+    // Without a wake-up it would be up to a second.
     assert!(took[2] < Duration::from_millis(200), "{took:?}");
 }
 

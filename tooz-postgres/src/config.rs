@@ -85,9 +85,7 @@ impl Config {
         options.finish()?;
         Ok(config)
     }
-}
 
-impl Config {
     /// The schema, as SQL names it.
     pub(crate) fn quoted_schema(&self) -> String {
         format!("\"{}\"", self.schema.replace('"', "\"\""))

@@ -6,8 +6,10 @@ use tokio_postgres::error::{Error as Native, SqlState};
 use tooz_core::ErrorKind::{AuthFailed, Corrupt, InvalidOption, SessionLost, Unavailable, Unexpected, Unsupported};
 use tooz_core::{Error, ErrorKind};
 
+use crate::config::Config;
+
 const UNREACHABLE: &str = "failed to reach the server";
-const RIGHTS: &str = "the user has no right to do this; see docs/drivers/postgres.md for what is needed";
+const RIGHTS: &str = "the user has no right to do this; `tooz doctor` shows the SQL that grants what is needed";
 const READ_ONLY: &str =
     "the server takes no writes; name the primary, or several hosts with target_session_attrs=read-write";
 const MISSING: &str = "the tables or functions of tooz are not found: the schema is damaged, and is installed again after it was \
@@ -71,15 +73,26 @@ fn local(error: &Native) -> (ErrorKind, &'static str) {
     }
 }
 
-/// The schema is not there and cannot be installed.
-pub(crate) fn not_installed(error: Native, schema: &str, address: &str) -> Error {
-    let lacks_rights = matches!(error.code(), Some(code) if [SqlState::INSUFFICIENT_PRIVILEGE, SqlState::INVALID_SCHEMA_NAME].contains(code));
-    if !lacks_rights {
-        return from_native(error, address);
-    }
-    let message = "the user may not install the schema; connect once as a user who may create schemas, and grant the rights \
-                   that docs/drivers/postgres.md lists";
-    Error::new(AuthFailed, message).with_context("schema", schema).with_context("address", address).with_source(error)
+/// Whether the user may not do something, or not see the schema.
+pub(crate) fn lacks_rights(error: &Native) -> bool {
+    error.code().is_some_and(|code| [SqlState::INSUFFICIENT_PRIVILEGE, SqlState::INVALID_SCHEMA_NAME].contains(code))
+}
+
+/// The user may not use the schema if it exists, or not create it.
+pub(crate) fn not_installed(error: Native, config: &Config, user: &str, exists: bool) -> Error {
+    let schema = config.quoted_schema();
+    let message = match exists {
+        true => format!(
+            "the user may not use the tables of tooz; let their owner run: GRANT USAGE ON SCHEMA {schema} TO {user}; \
+             GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {schema} TO {user}; \
+             GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA {schema} TO {user};"
+        ),
+        false => format!(
+            "the user may not install the tables of tooz; let the owner of the database run: \
+             CREATE SCHEMA {schema} AUTHORIZATION {user};"
+        ),
+    };
+    Error::new(AuthFailed, message).with_context("address", &config.address).with_source(error)
 }
 
 /// Whether the server takes no writes.

@@ -1,6 +1,6 @@
 //! What the driver writes and reads as text or rows: notifications, changes of rosters, and lines of a password file.
 
-use tooz_core::driver::{Change, Entry, Mode, Nonce, Seq};
+use tooz_core::driver::{Change, Entry, Mode, NewName, Nonce, Seq};
 use tooz_core::{Error, ErrorKind, Name};
 
 /// The kind of topics among the watched names.
@@ -55,6 +55,13 @@ pub(crate) fn change_of(line: &str) -> Option<Change> {
         ["retracted"] => Change::Declared(false),
         _ => return None,
     })
+}
+
+/// The name in a notification of a new one.
+pub(crate) fn new_name(notification: &str) -> Option<NewName> {
+    let mut words = notification.split(' ').skip(2);
+    let (kind, name) = (words.next()?, bytes_of(words.next()?)?);
+    Some(NewName::new(kind, Name::new(name).ok()?))
 }
 
 /// A row or a notification that [`change_of`] does not know.

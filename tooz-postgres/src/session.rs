@@ -12,8 +12,8 @@ use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 use tooz_core::driver::support::{Tombstones, no_answer, session_closed};
 use tooz_core::driver::{
-    Follow, History, Kind, Loss, NewEntry, Nonce, Roster, Seq, Session, SessionOptions, Snapshot, Standing, Ticket,
-    Topics, Version,
+    Follow, History, Kind, Loss, NewEntry, NewName, Nonce, Roster, Seq, Session, SessionOptions, Snapshot, Standing,
+    Ticket, Topics, Version,
 };
 use tooz_core::{Name, Result};
 
@@ -71,27 +71,22 @@ impl PostgresSession {
         if config.server.get_application_name().is_none() {
             config.server.application_name(format!("tooz {}", options.member).chars().take(60).collect::<String>());
         }
-        let (by_connection, address) = (config.by_connection, config.address.clone());
-        let second = config.clone();
-        let connections = Connections::new(config, options.timeout, inbox.clone());
+        let connections = Connections::new(config.clone(), options.timeout, inbox.clone());
         let (namespace, member) = (options.namespace.as_bytes().to_vec(), options.member.as_bytes());
         let greatest = history.greatest();
-        let params: [Param<'_>; 4] = [&namespace, &member, &options.ttl.as_secs_f64(), &by_connection];
+        let params: [Param<'_>; 4] = [&namespace, &member, &options.ttl.as_secs_f64(), &config.by_connection];
         let reply = connections.query(OPEN, &params).await?;
         let id = reply.get(0, "sid")?;
-        let server = format!("{} at {address}", reply.get::<String>(0, "server")?);
+        let server = format!("{} at {}", reply.get::<String>(0, "server")?, config.address);
         let last = reply.number(0, "last_number")?.unwrap_or_default();
         let history_number = history.opened(reply.get(0, "history")?, last, greatest);
         connections.continue_session(id, history.clone(), history_number);
         let (closed, watches) = <_>::default();
         let core = Arc::new(SessionCore { connections, inbox, id, namespace, ttl: options.ttl, closed, watches });
         let mut tasks = vec![tokio::spawn(core.clone().maintain())];
-        if by_connection {
-            let second = Connections::new(
-                second,
-                options.ttl.max(options.timeout),
-                Arc::new(Inbox::new(mpsc::unbounded_channel().0)),
-            );
+        if config.by_connection {
+            let inbox = Arc::new(Inbox::new(mpsc::unbounded_channel().0));
+            let second = Connections::new(config, options.ttl.max(options.timeout), inbox);
             tasks.push(tokio::spawn(core.clone().watch_neighbour(second)));
         }
         let (tombstones, losses) = (Tombstones::new(TOMBSTONES).into(), losses.into());
@@ -299,8 +294,8 @@ impl Session for PostgresSession {
         self.read_names(kind.as_str(), after, limit).await
     }
 
-    async fn watch_names(&self, changed: &(dyn Fn() + Send + Sync)) -> Result<Infallible> {
-        self.watch_new_names(changed).await
+    async fn watch_names(&self, added: &(dyn Fn(NewName) + Send + Sync)) -> Result<Infallible> {
+        self.watch_new_names(added).await
     }
 
     fn server(&self) -> Option<String> {

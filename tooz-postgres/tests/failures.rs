@@ -74,20 +74,31 @@ async fn a_wrong_password_is_an_error(context: Context) -> Result<(), Failure> {
     fails(&context.at(without), ErrorKind::AuthFailed, "asks for a password").await
 }
 
+/// The errors show the SQL that the owner of the database has to run.
 async fn missing_rights_are_an_error(context: Context) -> Result<(), Failure> {
     let admin = admin(&context).await?;
-    admin.batch_execute("CREATE ROLE app LOGIN").await?;
-    let app = context.at(as_app(&context, ""));
-    fails(&app, ErrorKind::AuthFailed, "may not install the schema").await?;
-    context.session("a").await?.close().await?;
-    fails(&app, ErrorKind::AuthFailed, "may not install the schema").await?;
-    admin.batch_execute("GRANT USAGE ON SCHEMA tooz TO app").await?;
-    fails(&app, ErrorKind::AuthFailed, "no right").await?;
-    let grants = "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA tooz TO app;
-                  GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA tooz TO app";
-    admin.batch_execute(grants).await?;
+    admin.batch_execute("CREATE ROLE app LOGIN; CREATE ROLE \"App 2\" LOGIN").await?;
+    let app = context.at(as_app(&context, "?schema=of%20app"));
+    fails(&app, ErrorKind::AuthFailed, "may not install the tables").await?;
+    admin.batch_execute(&shown_sql(&app).await?).await?;
     drop(app.coordinator("a").await?.lock("l").acquire().await?);
-    Ok(())
+    let other = context.at(context.url().replace("postgres@", "App%202@") + "?schema=of%20app");
+    fails(&other, ErrorKind::AuthFailed, "may not use the tables").await?;
+    admin.batch_execute("GRANT USAGE ON SCHEMA \"of app\" TO \"App 2\"").await?;
+    fails(&other, ErrorKind::AuthFailed, "may not use the tables").await?;
+    admin.batch_execute(&shown_sql(&other).await?).await?;
+    drop(other.coordinator("a").await?.lock("l").acquire().await?);
+    admin.batch_execute("REVOKE INSERT ON ALL TABLES IN SCHEMA \"of app\" FROM \"App 2\"").await?;
+    fails(&other, ErrorKind::AuthFailed, "tooz doctor").await
+}
+
+/// The SQL in the error of a user who lacks rights.
+async fn shown_sql(context: &Context) -> Result<String, Failure> {
+    let error = context.session("a").await.err().map(|failure| failure.to_string()).unwrap_or_default();
+    match (error.split_once(" run: "), error.rfind(';')) {
+        (Some((message, _)), Some(end)) => Ok(error[message.len() + 6..end].to_owned()),
+        _ => fail!("no SQL in: {error}"),
+    }
 }
 
 async fn a_missing_database_is_an_error(context: Context) -> Result<(), Failure> {

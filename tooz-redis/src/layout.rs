@@ -18,7 +18,7 @@
 //! | `{ns}:<kind>:<name>:version` | the version after the last change; exists while clients follow the roster |
 //! | `{ns}:declared:<kind>` | set of the names of declared rosters |
 //! | `{ns}:names` | the rosters with entries and the topics, `kind:name`: a sorted set with score 0 |
-//! | `{ns}:names:new` | channel of the names that come into use: that of a roster without entries, which each one declares anew |
+//! | `{ns}:names:new` | channel of the names that come into use, `kind:name`: that of a roster whose changes they are |
 //! | `{ns}:topic:<name>`, `:trimmed` | stream of messages, also the channel of the topic; the greatest offset that retention removed |
 
 use std::collections::HashSet;
@@ -27,7 +27,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode, percent_encode};
-use tooz_core::driver::{Entry, Kind, Mode, NewEntry, Nonce, Roster, Seq, Ticket};
+use tooz_core::driver::{Entry, Kind, Mode, NewEntry, NewName, Nonce, Roster, Seq, Ticket};
 use tooz_core::{Error, ErrorKind, Name, Result};
 
 use crate::client::hash_slot;
@@ -131,6 +131,13 @@ pub(crate) fn escape(bytes: &[u8]) -> String {
 /// Reads what [`escape`] wrote.
 pub(crate) fn unescape(text: &[u8]) -> Result<Name> {
     Name::new(percent_decode(text).collect::<Vec<_>>())
+}
+
+/// Reads `kind:name`.
+pub(crate) fn new_name(listed: &[u8]) -> Result<NewName> {
+    let mut parts = listed.splitn(2, |byte| *byte == b':');
+    let kind = String::from_utf8_lossy(parts.next().unwrap_or_default());
+    Ok(NewName::new(&kind, unescape(parts.next().unwrap_or_default())?))
 }
 
 /// A record without its seq: `nonce session mode limit key-length `, then the unique key and the value.

@@ -16,8 +16,8 @@ use tokio::sync::{OnceCell, mpsc};
 use tokio::time::timeout;
 use tooz_core::driver::support::{lock, session_closed, session_lost};
 use tooz_core::driver::{
-    Follow, Kind, Loss, NewEntry, Nonce, OwnEntries, Roster, Seq, Session, SessionOptions, Snapshot, Standing, Ticket,
-    Topics, Version,
+    Follow, Kind, Loss, NewEntry, NewName, Nonce, OwnEntries, Roster, Seq, Session, SessionOptions, Snapshot, Standing,
+    Ticket, Topics, Version,
 };
 use tooz_core::time::Moment;
 use tooz_core::{Name, Result};
@@ -248,8 +248,8 @@ impl Session for RedisSession {
         self.read_names(kind.as_str(), after, limit).await
     }
 
-    async fn watch_names(&self, changed: &(dyn Fn() + Send + Sync)) -> Result<Infallible> {
-        self.watch_new_names(changed).await
+    async fn watch_names(&self, added: &(dyn Fn(NewName) + Send + Sync)) -> Result<Infallible> {
+        self.watch_new_names(added).await
     }
 
     fn server(&self) -> Option<String> {

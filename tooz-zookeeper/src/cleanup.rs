@@ -43,11 +43,7 @@ impl Cleanup {
 
     /// Records that a roster is used now.
     pub(crate) fn used(&self, roster: &str) {
-        let mut used = lock(&self.used);
-        match used.get_mut(roster) {
-            Some(at) => *at = Instant::now(),
-            None => drop(used.insert(roster.to_owned(), Instant::now())),
-        }
+        lock(&self.used).insert(roster.to_owned(), Instant::now());
     }
 
     /// Removes the session's entries, and the rosters that are empty then, as far as time allows. Entries of unknown outcome

@@ -75,13 +75,7 @@ impl Config {
         let tls = tls_files(&options)?;
         let client = client_crate(&options, tls.is_some())?;
         options.finish()?;
-        let digest = match (url.username(), url.password()) {
-            (Some(user), Some(password)) => Some(format!("{user}:{password}")),
-            (None, None) => None,
-            _ => {
-                return Err(Error::new(ErrorKind::InvalidUrl, "credentials are a user and a password: user:password@"));
-            }
-        };
+        let digest = url.credentials()?.map(|(user, password)| format!("{user}:{password}"));
         Ok(Self { hosts, chroot: chroot(url.path())?, digest, tls, client, randomize })
     }
 

@@ -33,14 +33,16 @@ const CHARACTERISTICS: &[Characteristic] = &[
 
 fn open(url: &ServiceUrl) -> Result<Arc<dyn Driver>> {
     let config = Config::from_url(url)?;
-    if config.tls.is_some() && !SUPPORTS_TLS {
-        return Err(built_without_tls("tooz-zookeeper"));
+    match config.client {
+        ClientCrate::ZookeeperClient if !SUPPORTS_TLS && config.tls.is_some() => {
+            Err(built_without_tls("tooz-zookeeper"))
+        }
+        ClientCrate::ZookeeperClient if !SUPPORTS_TLS => Err(Error::new(
+            ErrorKind::Unsupported,
+            "option \"client\" names zookeeper-client, which needs the cargo feature `tls` of tooz-zookeeper",
+        )),
+        _ => Ok(Arc::new(ZooKeeper { config, history: Arc::default() })),
     }
-    if config.client == ClientCrate::ZookeeperClient && !SUPPORTS_TLS {
-        let message = "option \"client\" names zookeeper-client, which needs the cargo feature `tls` of tooz-zookeeper";
-        return Err(Error::new(ErrorKind::Unsupported, message));
-    }
-    Ok(Arc::new(ZooKeeper { config, history: Arc::default() }))
 }
 
 #[derive(Debug)]

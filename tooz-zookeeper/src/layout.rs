@@ -9,6 +9,9 @@ use tooz_core::driver::{Kind, Mode, NewEntry, Nonce, Offset, Roster};
 /// The characters that are escaped as `%XX` in the name of a znode, among them `/`, NUL and `:`.
 const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~').remove(b'@');
 
+/// What stands for topics where rosters have their kind.
+pub(crate) const TOPIC: &str = "topic";
+
 /// The paths of one namespace.
 #[derive(Debug)]
 pub(crate) struct Layout {
@@ -37,12 +40,12 @@ impl Layout {
 
     /// The parent of all topics.
     pub(crate) fn topics(&self) -> String {
-        format!("{}/topic", self.root)
+        format!("{}/{TOPIC}", self.root)
     }
 
     /// The parent of a topic's messages.
     pub(crate) fn topic(&self, topic: &Name) -> String {
-        format!("{}/topic/{}", self.root, escape(topic.as_bytes()))
+        format!("{}/{TOPIC}/{}", self.root, escape(topic.as_bytes()))
     }
 }
 

@@ -143,14 +143,9 @@ impl OwnEntries {
         self.with(nonce, |entry| (entry.wakeup.clone(), entry.predecessor.take()))
     }
 
-    pub(crate) fn forget(&self, nonce: Nonce) {
-        lock(&self.entries).remove(nonce);
-    }
-
-    /// Forgets an entry that is gone, and returns whether another client removed it.
-    pub(crate) fn forget_removed(&self, nonce: Nonce) -> bool {
-        let entry = lock(&self.entries).remove(nonce);
-        entry.is_some_and(|entry| !entry.leaving)
+    /// Forgets an entry, and returns whether its absence is a loss: the session itself has not removed it.
+    pub(crate) fn forget(&self, nonce: Nonce) -> bool {
+        lock(&self.entries).remove(nonce).is_some_and(|entry| !entry.leaving)
     }
 
     /// Records that no entry with this nonce may be created any more.

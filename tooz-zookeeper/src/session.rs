@@ -8,8 +8,8 @@ use async_trait::async_trait;
 use tokio::sync::{Mutex, mpsc};
 use tokio::task::AbortHandle;
 use tooz_core::driver::{
-    Follow, Kind, Loss, NewEntry, Nonce, Roster, Seq, Session, SessionOptions, Snapshot, Standing, Ticket, Topics,
-    Version,
+    Follow, Kind, Loss, NewEntry, NewName, Nonce, Roster, Seq, Session, SessionOptions, Snapshot, Standing, Ticket,
+    Topics, Version,
 };
 use tooz_core::time::{Moment, sleep_until};
 use tooz_core::{Name, Result};
@@ -188,8 +188,8 @@ impl Session for ZooKeeperSession {
         self.rosters.used(kind, after, limit).await.map_err(Fault::into_error)
     }
 
-    async fn watch_names(&self, changed: &(dyn Fn() + Send + Sync)) -> Result<Infallible> {
-        self.rosters.watch_names(changed).await.map_err(Fault::into_error)
+    async fn watch_names(&self, added: &(dyn Fn(NewName) + Send + Sync)) -> Result<Infallible> {
+        self.rosters.watch_names(added).await.map_err(Fault::into_error)
     }
 
     fn server(&self) -> Option<String> {

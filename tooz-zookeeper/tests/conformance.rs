@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use tooz_conformance::{Harness, servers::zookeeper};
 
 fn main() -> ExitCode {
-    tooz_conformance::main(Harness::new("zookeeper", tooz_zookeeper::DRIVER, zookeeper::single(), |hosts| {
-        format!("zookeeper://{}", hosts.join(","))
-    }))
+    let url = |hosts: &[String]| format!("zookeeper://{}", hosts.join(","));
+    let harness = Harness::new("zookeeper", tooz_zookeeper::DRIVER, zookeeper::single(), url);
+    tooz_conformance::main(harness.with_scale_trials_by_listings())
 }

@@ -42,6 +42,11 @@ fn main() -> ExitCode {
                 own,
                 the_loss_is_reported_before_the_server_returns,
             )
+            .trial(
+                "a_connection_that_is_lost_while_a_session_opens_is_replaced",
+                Needs::NOTHING,
+                a_connection_that_is_lost_while_a_session_opens_is_replaced,
+            )
             .trial("a_host_that_never_answers_is_skipped", Needs::NOTHING, a_host_that_never_answers)
             .trial("an_entry_that_leaves_at_once_costs_no_watch", own, an_entry_that_leaves_at_once_costs_no_watch)
             .trial("credentials_are_sent_again_after_a_restart", own, credentials_are_sent_again_after_a_restart)
@@ -273,6 +278,21 @@ async fn a_runtime_that_ends(context: Context) -> Result<(), Failure> {
     drop(a);
     sleep(Duration::from_millis(200)).await;
     assert_eq!(PANICS.load(Ordering::SeqCst), 0, "a client crate panicked");
+    Ok(())
+}
+
+async fn a_connection_that_is_lost_while_a_session_opens_is_replaced(context: Context) -> Result<(), Failure> {
+    let proxy = Proxy::start(support::hosts(&context)).await?;
+    proxy.delay(Duration::from_millis(300));
+    let proxied = context.at(support::url(&[proxy.address()]));
+    let opening = tokio::spawn(async move { Client::open(&proxied, TTL, 5 * LIMIT).await });
+    // The first two connections ask the server. The third one is that of the session, and its first reply is on the way.
+    while proxy.traffic().connections < 3 {
+        sleep(Duration::from_millis(10)).await;
+    }
+    proxy.cut();
+    proxy.heal().await?;
+    soon("the session", opening).await.unwrap()?.hold(&lock("lock")).await?;
     Ok(())
 }
 

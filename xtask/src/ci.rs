@@ -21,8 +21,8 @@ pub(crate) fn ci() -> Outcome {
     test::test(&test::Options::default())
 }
 
-/// Checks the dependencies by the rules of `deny.toml`, if cargo-deny is installed: to build it here takes longer than the
-/// tests. Without the database of advisories, which is not part of a change.
+/// Checks the dependencies by the rules of `deny.toml`, if cargo-deny is installed; building it would take longer than the
+/// tests. Leaves out the database of advisories, which does not depend on the change.
 fn licences() -> Outcome {
     if !is_installed("cargo-deny") {
         println!("xtask: NOT CHECKED: licences and sources of dependencies; `cargo install cargo-deny` adds the check");

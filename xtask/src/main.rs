@@ -5,6 +5,7 @@ mod bench;
 mod book;
 mod ci;
 mod images;
+mod jobs;
 mod programs;
 mod publish;
 mod run;

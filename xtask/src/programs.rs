@@ -1,26 +1,12 @@
-//! Builds the test programs of packages, and runs several at once: most trials wait for servers most of the time.
+//! Builds the test programs of packages.
 
-use std::collections::VecDeque;
-use std::io::{Write, stderr, stdout};
 use std::path::PathBuf;
 use std::process::Command;
-use std::sync::{Mutex, PoisonError};
-use std::thread;
-use std::time::Instant;
 
 use serde_json::Value;
 
+use crate::jobs::Job;
 use crate::run::{Outcome, cargo, read};
-
-/// How many programs run at once. Each runs several trials at once itself.
-const AT_ONCE: usize = 2;
-
-/// Something to run, with the name that announces it.
-#[derive(Debug)]
-pub(crate) struct Job {
-    pub(crate) name: String,
-    pub(crate) command: Command,
-}
 
 /// A test program that cargo built.
 #[derive(Clone, Debug)]
@@ -61,73 +47,4 @@ fn program(message: &Value) -> Option<Program> {
     directory.pop();
     let package = directory.file_name()?.to_str()?.to_owned();
     Some(Program { package, target: message["target"]["name"].as_str()?.to_owned(), directory, executable })
-}
-
-/// Runs all jobs, several at once, and prints the output of each when it has ended. Fails if one of them failed.
-pub(crate) fn run_all(jobs: Vec<Job>) -> Outcome {
-    let waiting = Mutex::new(VecDeque::from(jobs));
-    let failed = Mutex::new(Vec::new());
-    let work = || {
-        while let Some(job) = next(&waiting) {
-            let name = job.name.clone();
-            if let Err(reason) = run_one(job) {
-                failed.lock().unwrap_or_else(PoisonError::into_inner).push(format!("{name} ({reason})"));
-            }
-        }
-    };
-    thread::scope(|scope| (0..AT_ONCE).for_each(|_| drop(scope.spawn(work))));
-    let failed = failed.into_inner().unwrap_or_else(PoisonError::into_inner);
-    if failed.is_empty() { Ok(()) } else { Err(format!("these tests failed: {}", failed.join(", ")).into()) }
-}
-
-fn next(waiting: &Mutex<VecDeque<Job>>) -> Option<Job> {
-    waiting.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
-}
-
-fn run_one(mut job: Job) -> Result<(), String> {
-    eprintln!("> {}", job.name);
-    let start = Instant::now();
-    let output = job.command.output().map_err(|error| format!("it cannot be run: {error}"))?;
-    // One lock for both streams, so that the outputs of two jobs do not mix.
-    let mut shown = stdout().lock();
-    // A reader that went away does not end the tests.
-    writeln!(shown, "\n> {} took {:.0?}", job.name, start.elapsed()).ok();
-    shown.write_all(&output.stdout).ok();
-    stderr().write_all(&output.stderr).ok();
-    if output.status.success() { Ok(()) } else { Err(output.status.to_string()) }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn shell(script: &str) -> Job {
-        let mut command = Command::new("sh");
-        command.args(["-c", script]);
-        Job { name: script.to_owned(), command }
-    }
-
-    #[test]
-    fn all_jobs_run_and_those_that_fail_are_named() {
-        let error = run_all(["exit 3", "true", "exit 4", "true"].map(shell).into()).expect_err("two jobs fail");
-        let error = error.to_string();
-        assert!(error.contains("exit 3 (exit status: 3)") && error.contains("exit 4 (exit status: 4)"), "{error}");
-        assert!(!error.contains("true"), "{error}");
-    }
-
-    #[test]
-    fn jobs_run_side_by_side() {
-        let directory = std::env::temp_dir().join(format!("tooz-jobs-{}", std::process::id()));
-        std::fs::create_dir_all(&directory).expect("a directory for the test");
-        // Each waits for the file that the other makes.
-        let meet = |own: &str, other: &str| {
-            let path = directory.display();
-            shell(&format!(
-                "touch {path}/{own}; for i in $(seq 100); do test -e {path}/{other} && exit; sleep 0.1; done; exit 1"
-            ))
-        };
-        let outcome = run_all(vec![meet("a", "b"), meet("b", "a")]);
-        std::fs::remove_dir_all(&directory).ok();
-        outcome.expect("both jobs met");
-    }
 }

@@ -7,7 +7,8 @@ use clap::Args;
 use serde_json::Value;
 
 use crate::backends::{Backend, chosen, set_up, set_up_valkey};
-use crate::programs::{Job, Program, build, run_all};
+use crate::jobs::{Job, run_all};
+use crate::programs::{Program, build};
 use crate::run::{Outcome, cargo, root};
 
 /// The tests, each with its package, that a plain `cargo test` leaves out.

@@ -6,14 +6,16 @@ use clap::Args;
 
 use super::check::{Check, Verdict};
 use super::examine::examine;
+use super::server;
 use crate::backend::Backend;
 use crate::commands::session::with_session;
-use crate::exit::{NO, Result};
+use crate::exit::{NO, Result, UNAVAILABLE};
 use crate::output::{Printer, Table, say};
 
 /// Examines the backend: connection, round trips, permissions, settings of the server, clock, guarantees.
 ///
-/// It says what to change. The exit code is 1 if something does not work; a warning changes nothing.
+/// It says what to change. The exit code is 1 if something does not work; a warning changes nothing. If no session can be
+/// opened, only the server is examined.
 #[derive(Args, Debug)]
 pub(crate) struct Doctor {}
 
@@ -22,13 +24,17 @@ impl Doctor {
         let url = backend.parsed()?;
         say("started", format!("examining {url}"));
         let started = Instant::now();
-        with_session(backend, async |coordinator| {
-            let checks = examine(coordinator, &url, started.elapsed()).await;
-            printer.table(&checks, || table(&checks))?;
-            let has_failed = checks.iter().any(|check| check.verdict == Verdict::Fail);
-            Ok(if has_failed { NO } else { 0 })
-        })
-        .await
+        let examined =
+            with_session(backend, async |coordinator| Ok(examine(coordinator, &url, started.elapsed()).await)).await;
+        let (checks, failure) = match examined {
+            Ok(checks) => (checks, None),
+            // What the server says about itself may show why it refuses.
+            Err(failure) if failure.code == UNAVAILABLE => (server::examine(&url).await, Some(failure)),
+            Err(failure) => return Err(failure),
+        };
+        printer.table(&checks, || table(&checks))?;
+        let has_failed = checks.iter().any(|check| check.verdict == Verdict::Fail);
+        failure.map_or(Ok(if has_failed { NO } else { 0 }), Err)
     }
 }
 

@@ -1,7 +1,7 @@
 //! One object of the backend: reading it, and breaking what holds it.
 
 use serde::Serialize;
-use tooz::{Coordinator, ErrorKind, Name, Participant, Queue, QueueWatch, Result, StartAt};
+use tooz::{Coordinator, ErrorKind, Name, NewName, Participant, Queue, QueueWatch, Result, StartAt};
 
 use super::kind::Kind;
 use super::view::ParticipantView;
@@ -29,6 +29,19 @@ pub(crate) struct Summary {
 }
 
 impl Object {
+    /// The object with a name that has come into use, if the backend says which it is.
+    pub(crate) fn of(name: NewName) -> Option<Self> {
+        let (kind, name) = match name {
+            NewName::Lock(name) => (Kind::Lock, name),
+            NewName::Semaphore(name) => (Kind::Semaphore, name),
+            NewName::Election(name) => (Kind::Election, name),
+            NewName::Group(name) => (Kind::Group, name),
+            NewName::Topic(name) => (Kind::Topic, name),
+            _ => return None,
+        };
+        Some(Self { kind, name })
+    }
+
     /// Reads the holders and waiters of a lock, semaphore or election.
     pub(crate) async fn queue(&self, coordinator: &Coordinator) -> Result<Queue> {
         match self.kind {

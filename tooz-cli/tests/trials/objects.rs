@@ -90,10 +90,27 @@ pub(super) fn the_doctor_finds_nothing_broken(backend: &Backend) {
         let settings = ["max_connections", "fsync on, synchronous_commit on", "standbys", "timeouts", "GRANT USAGE"];
         settings.iter().for_each(|setting| assert!(report.contains(setting), "{report}"));
         assert!(!report.contains("PgBouncer"), "{report}");
+        the_doctor_shows_the_sql_for_a_restricted_user(backend);
     }
     assert!(backend.tooz(&["doctor", "--json"]).assert_code(0).stdout.starts_with("[{"));
     let listed = backend.tooz(&["ls", "--json"]).assert_code(0).stdout;
     assert_eq!(listed, "[]\n", "the doctor leaves nothing behind");
+}
+
+/// The user has a role on the server, but may not create the schema.
+fn the_doctor_shows_the_sql_for_a_restricted_user(backend: &Backend) {
+    let server = backend.url.split('?').next().unwrap();
+    let creates_role = async {
+        let (client, connection) = tokio_postgres::connect(server, tokio_postgres::NoTls).await.unwrap();
+        tokio::spawn(connection);
+        client.batch_execute("CREATE ROLE restricted LOGIN").await.unwrap();
+    };
+    tokio::runtime::Runtime::new().unwrap().block_on(creates_role);
+    let url = backend.url.replace("postgres@", "restricted@") + "&schema=apart";
+    let finished = Program::start(&url, ["doctor"]).finish().assert_code(69);
+    for text in [finished.stdout, finished.stderr] {
+        assert!(text.contains("run: CREATE SCHEMA") && text.contains("AUTHORIZATION restricted;"), "{text}");
+    }
 }
 
 pub(super) fn the_benchmark_has_three_figures(backend: &Backend) {

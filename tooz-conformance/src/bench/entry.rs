@@ -15,7 +15,7 @@ use crate::harness::RunningBackend;
 use crate::scale::{COORDINATORS_ROLE, connect_coordinators};
 use crate::{Failure, Harness, Target, children};
 
-/// Measures a driver beside its floor, prints a table, and writes the files that the arguments name.
+/// Compares a driver with its floor, prints a table, and writes the files that the arguments name.
 pub fn main<L, F>(harness: Harness, open: impl Fn(Target) -> F + Send + Sync + 'static) -> ExitCode
 where
     L: Floor,

@@ -130,7 +130,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_round_tells_percentiles_in_microseconds() {
+    fn a_round_has_percentiles_in_microseconds() {
         let round = Round::of_times((0..=100).rev().map(|n| n * 1000).collect(), None).unwrap();
         assert_eq!((round.p50, round.p99), (50.0, 99.0));
         assert!(Round::of_times(vec![], None).is_err());

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 
 use crate::Failure;
 
-/// Raw calls of a client, which the driver is compared with. They show the cost without a library: no retries, no crash
+/// Raw calls of a client, with which the driver is compared. They show the cost without a library: no retries, no crash
 /// safety, no queue.
 #[async_trait]
 pub trait Floor: Send + Sync + 'static {

@@ -19,8 +19,8 @@ pub(super) const LEADER: &str = "bench-leader";
 /// The longest time that any measurement here takes.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// From join to the event at the last watcher, the same beside many members, from resign to the next leader, and from
-/// `kill -9` to the next leader at several TTLs.
+/// The time from a join to the event at the last watcher, alone and beside many members. The time to the next leader, from
+/// a resignation and, at several TTLs, from `kill -9`.
 pub(super) async fn figures(bench: &Bench) -> Result<(), Failure> {
     for watchers in [1, 10, 100] {
         let mut figure = Figure::new(format!("join to event, the last of {watchers} watchers"));

@@ -18,7 +18,7 @@ pub(super) const MEASURER: &str = "bench-memory";
 
 /// What is measured.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-enum Thing {
+enum Resource {
     Lock,
     Waiter,
     Coordinator,
@@ -26,13 +26,15 @@ enum Thing {
 
 /// Memory per held lock, per waiter of one lock, and per coordinator.
 pub(super) async fn figures(bench: &Bench) -> Result<(), Failure> {
-    for (thing, what, count) in
-        [(Thing::Lock, "held lock", 10_000), (Thing::Waiter, "waiter", 1000), (Thing::Coordinator, "coordinator", 50)]
-    {
+    for (resource, what, count) in [
+        (Resource::Lock, "held lock", 10_000),
+        (Resource::Waiter, "waiter", 1000),
+        (Resource::Coordinator, "coordinator", 50),
+    ] {
         let count = bench.count(count);
         let mut figure = Figure { unit: "kB", ..Figure::new(format!("memory of a {what} in the client")) };
         for _ in 0..bench.rounds().min(3) {
-            let mut child = bench.fresh().spawn(MEASURER, &(thing, count))?;
+            let mut child = bench.fresh().spawn(MEASURER, &(resource, count))?;
             let grown: u64 = child.receive().await?;
             figure.ours.push(Round::of_value(grown as f64 / count as f64 / 1000.0));
         }
@@ -43,19 +45,19 @@ pub(super) async fn figures(bench: &Bench) -> Result<(), Failure> {
 
 /// The child: creates many of one thing and reports how many bytes its memory grew.
 pub(super) async fn measure(child: ChildContext) -> Result<(), Failure> {
-    let (thing, count): (Thing, u64) = child.args()?;
-    // The cost of the first one is not part of the cost of each.
+    let (resource, count): (Resource, u64) = child.args()?;
+    // The first one costs more than each further one, so it is not measured.
     let first = child.coordinator("first").await?;
     let held = first.lock("wanted").acquire().await?;
     let before = resident();
     let grown = || resident().saturating_sub(before);
-    match thing {
-        Thing::Lock => {
+    match resource {
+        Resource::Lock => {
             let guards = hold(&first, count).await?;
             child.send(&grown())?;
             drop(guards);
         }
-        Thing::Waiter => {
+        Resource::Waiter => {
             let lock = first.lock("wanted");
             let waiting = (0..count).map(|_| {
                 let lock = lock.clone();
@@ -68,7 +70,7 @@ pub(super) async fn measure(child: ChildContext) -> Result<(), Failure> {
             child.send(&grown())?;
             waiting.iter().for_each(tokio::task::JoinHandle::abort);
         }
-        Thing::Coordinator => {
+        Resource::Coordinator => {
             let opened = stream::iter(0..count).map(|index| {
                 let target = &child;
                 async move { target.coordinator(&format!("coordinator-{index}")).await }

@@ -1,6 +1,6 @@
 //! Answers with a fault: what a correct driver has returned, falsified before the caller sees it.
 
-use tooz_core::driver::{Entry, IfTaken, Key, NewEntry, Nonce, Roster, Snapshot, Standing, Version};
+use tooz_core::driver::{Entry, IfTaken, Key, NewEntry, NewName, Nonce, Roster, Snapshot, Standing, Version};
 use tooz_core::{Error, ErrorKind, Name, Result};
 
 use super::fault::FaultKind as F;
@@ -19,7 +19,7 @@ pub(super) fn snapshot(fault: Option<F>, mut snapshot: Snapshot) -> Snapshot {
     snapshot
 }
 
-/// The entry that is entered in place of the one that the caller wants.
+/// The key that is entered in place of the caller's.
 pub(super) fn key<'a>(fault: Option<F>, key: Key<'a>) -> Key<'a> {
     match (fault, key) {
         (Some(F::RefusesTakeOvers), Key::Unique(key, _)) => Key::Unique(key, IfTaken::Refuse),
@@ -43,7 +43,7 @@ pub(super) fn was_done(fault: Option<F>, always: F, done: bool) -> bool {
     done || fault == Some(always)
 }
 
-/// An outcome of which the fault `hides` an error of this kind.
+/// The outcome, without an error of this kind if the fault is `hides`.
 pub(super) fn without_error(fault: Option<F>, hides: F, kind: ErrorKind, outcome: Result<()>) -> Result<()> {
     match outcome {
         Err(error) if fault == Some(hides) && error.kind() == kind => Ok(()),
@@ -56,15 +56,25 @@ pub(super) fn closed_twice() -> Error {
     Error::new(ErrorKind::SessionLost, "the session was closed before")
 }
 
-/// Names in another order.
+/// What is reported when a lock comes into use: an election of its name.
+pub(super) fn of_another_kind(name: NewName) -> NewName {
+    match name {
+        NewName::Lock(name) => NewName::Election(name),
+        name => name,
+    }
+}
+
+/// The declared names that the caller sees.
 pub(super) fn names(fault: Option<F>, mut names: Vec<Name>) -> Vec<Name> {
-    if fault == Some(F::ListsUnsorted) {
-        names.reverse();
+    match fault {
+        Some(F::ListsUnsorted) => names.reverse(),
+        Some(F::DeclaresAPage) => names.truncate(100),
+        _ => {}
     }
     names
 }
 
-/// A new entry's nonce and roster, by which an earlier standing is found.
+/// The roster and the nonce of a new entry, by which its earlier standing is found.
 pub(super) fn identity(roster: &Roster, entry: &NewEntry<'_>) -> (Roster, Nonce) {
     (roster.clone(), entry.nonce)
 }

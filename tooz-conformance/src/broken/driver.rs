@@ -42,6 +42,6 @@ impl Driver for Broken {
             options.namespace = "shared".to_owned();
         }
         let inner = self.inner.open(&options).await?;
-        Ok(Box::new(BrokenSession::new(inner.into(), self.fault)))
+        Ok(Box::new(BrokenSession::new(inner.into(), self.fault, options.timeout)))
     }
 }

@@ -47,6 +47,9 @@ faults! {
     /// `await_turn` succeeds although the entry is gone.
     AdmitsTheRemoved = "admits-the-removed":
         "driver::await_turn_fails_when_the_entry_is_gone";
+    /// A wait fails after the request timeout.
+    WaitsTimeOut = "waits-time-out":
+        "driver::waits_have_no_time_limit";
     /// Two consecutive entries have the same seq.
     ReusesTokens = "reuses-tokens":
         "driver::seq_rises_after_the_roster_was_empty", "lock::tokens_rise_from_holder_to_holder";
@@ -59,11 +62,17 @@ faults! {
     /// A follower receives each change twice.
     RepeatsChanges = "repeats-changes":
         "driver::follow_agrees_with_the_provided_one";
-    /// A follower receives a change after the one that followed it.
+    /// A follower receives two changes in the wrong order.
     ReordersChanges = "reorders-changes":
         "driver::follow_agrees_with_the_provided_one";
+    /// A follower does not receive a removal directly after its snapshot.
+    ForgetsADeparture = "forgets-a-departure":
+        "driver::follow_reports_the_end_of_a_session";
     /// A watch of the names reports no name that comes into use after it has begun.
     ForgetsNames = "forgets-names":
+        "driver::a_watch_of_names_misses_none";
+    /// A watch of the names reports an election when a lock comes into use.
+    ConfusesNames = "confuses-names":
         "driver::a_watch_of_names_misses_none";
     /// `leave` removes the first entry of the roster.
     IgnoresTickets = "ignores-tickets":
@@ -74,6 +83,9 @@ faults! {
     /// `withdraw` leaves no tombstone, so a later `enter` succeeds.
     AdmitsTheWithdrawn = "admits-the-withdrawn":
         "driver::withdraw_rejects_a_late_enter";
+    /// Only the last withdrawal leaves a tombstone.
+    RemembersOneTombstone = "remembers-one-tombstone":
+        "driver::withdraw_rejects_many_late_enters";
     /// A repeated `enter` adds another entry.
     EntersTwice = "enters-twice":
         "driver::enter_is_idempotent_by_nonce", "driver::enter_is_idempotent_while_it_runs_twice";
@@ -89,21 +101,36 @@ faults! {
     /// A session lives although nothing renews it.
     NeverExpires = "never-expires":
         "driver::a_session_that_is_not_renewed_expires", "driver::a_dropped_session_ends_by_itself";
+    /// The session ends after half of the TTL that it reports.
+    PromisesTooMuch = "promises-too-much":
+        "driver::a_session_lives_for_its_ttl";
     /// The entries of a closed session remain.
     KeepsTheClosed = "keeps-the-closed":
         "driver::close_removes_every_entry", "guard::closing_the_coordinator_notifies_the_guard";
     /// The owner of an evicted entry is not notified.
     EvictsSilently = "evicts-silently":
         "driver::evict_notifies_the_owner_once", "lock::break_lock_notifies_the_holder_and_admits_the_next";
+    /// A session is not notified of the entries that it evicts by itself.
+    HidesOwnEvictions = "hides-own-evictions":
+        "driver::evict_notifies_its_own_session";
+    /// An entry that waits cannot be evicted.
+    EvictsHoldersOnly = "evicts-holders-only":
+        "driver::evict_wakes_the_next";
+    /// A dropped call of `lost` loses the report that it would have returned.
+    DropsReports = "drops-reports":
+        "driver::a_report_survives_dropped_calls";
     /// Keys need not be unique.
     IgnoresKeys = "ignores-keys":
         "driver::a_unique_key_refuses_a_second_entry", "driver::a_unique_key_is_taken_once_by_many_at_a_time";
+    /// A repeated `enter` finds its key taken by its own entry.
+    RefusesItsOwnKey = "refuses-its-own-key":
+        "driver::a_unique_key_refuses_a_second_entry";
     /// Rosters that were not declared accept entries.
     IgnoresDeclarations = "ignores-declarations":
         "driver::needs_declared_is_checked", "group::what_is_not_created_cannot_be_used";
     /// A roster with entries is retracted.
     RetractsTheUsed = "retracts-the-used":
-        "driver::retract_wants_an_empty_roster", "group::delete_wants_an_empty_group";
+        "driver::retract_requires_an_empty_roster", "group::delete_requires_an_empty_group";
     /// Rosters of different kinds are the same.
     MixesKinds = "mixes-kinds":
         "driver::kinds_are_separate", "semaphore::a_semaphore_and_a_lock_of_one_name_are_separate";
@@ -113,6 +140,9 @@ faults! {
     /// Names that differ only in case are the same.
     FoldsCase = "folds-case":
         "driver::rosters_have_any_name", "driver::declared_lists_every_name", "lock::any_name_is_a_lock";
+    /// Names are cut off after 63 bytes.
+    TruncatesNames = "truncates-names":
+        "driver::rosters_have_any_name", "driver::topic_names_are_any_bytes";
     /// A page of names that follows another begins one name too late.
     SkipsNames = "skips-names":
         "driver::rosters_lists_what_has_entries", "coordinator::many_names_are_listed_in_pages";
@@ -122,6 +152,12 @@ faults! {
     /// A taken key is refused although the new entry takes it over.
     RefusesTakeOvers = "refuses-take-overs":
         "driver::a_unique_key_is_taken_over";
+    /// The owner of an entry that is taken over is not notified.
+    TakesOverSilently = "takes-over-silently":
+        "driver::a_unique_key_is_taken_over";
+    /// A take-over does not wake the waiters that it admits.
+    TakesOverAsleep = "takes-over-asleep":
+        "driver::a_take_over_wakes_the_next";
     /// A taken key is taken over although the new entry does not ask for it.
     TakesOverUnasked = "takes-over-unasked":
         "driver::a_unique_key_refuses_a_second_entry";
@@ -143,6 +179,9 @@ faults! {
     /// Declared names come in another order.
     ListsUnsorted = "lists-unsorted":
         "driver::declared_lists_every_name";
+    /// At most 100 declared names are listed.
+    DeclaresAPage = "declares-a-page":
+        "driver::declared_lists_many_names";
     /// A roster that was retracted is still in the list of declared ones.
     RemembersRetracted = "remembers-retracted":
         "driver::a_namespace_can_be_emptied";
@@ -191,12 +230,18 @@ faults! {
     /// A new value is not stored.
     ForgetsValues = "forgets-values":
         "driver::replace_changes_the_value_and_nothing_else", "group::update_changes_the_capabilities";
+    /// The value of an entry that waits cannot be replaced.
+    ReplacesHoldersOnly = "replaces-holders-only":
+        "driver::standing_agrees_with_admission";
     /// Of several messages only the last is read.
     SkipsMessages = "skips-messages":
         "driver::topic_order_is_the_same_for_all", "topic::earliest_begins_with_the_oldest";
     /// A message is published twice.
     RepeatsMessages = "repeats-messages":
         "driver::topic_order_is_the_same_for_all", "topic::earliest_begins_with_the_oldest";
+    /// Of several readers in one session only the first is woken.
+    WakesOneReader = "wakes-one-reader":
+        "driver::topic_readers_are_all_woken";
     /// A reader is not notified that it missed messages.
     HidesGaps = "hides-gaps":
         "driver::topic_reader_that_fell_behind_gets_a_gap_error", "topic::a_subscriber_that_fell_behind_gets_one_gap_error";

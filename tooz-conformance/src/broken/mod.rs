@@ -6,8 +6,10 @@ mod answers;
 mod driver;
 mod fault;
 mod follower;
+mod marked;
 mod session;
 mod topics;
+mod waits;
 
 pub use self::driver::DRIVER;
 pub use self::fault::Fault;

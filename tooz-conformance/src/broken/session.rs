@@ -4,22 +4,23 @@ use std::collections::HashMap;
 use std::convert::Infallible;
 use std::future::pending;
 use std::num::NonZeroU32;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::sync::Notify;
-use tooz_core::driver::support::lock;
+use tooz_core::driver::support::{lock, member_already_exists, not_held, withdrawn};
 use tooz_core::driver::{
-    Follow, FollowBySnapshots, IfBlocked, Key, Kind, Loss, Mode, NewEntry, Nonce, Roster, Seq, Session, Snapshot,
-    Standing, Ticket, Topics, Version, admission,
+    Follow, FollowBySnapshots, IfBlocked, IfTaken, Key, Kind, Loss, Mode, NewEntry, NewName, Nonce, Roster, Seq,
+    Session, Snapshot, Standing, Ticket, Topics, Version,
 };
 use tooz_core::{ErrorKind, Name, Result};
 
 use super::answers;
 use super::fault::FaultKind as F;
 use super::follower::BrokenFollower;
+use super::marked::{UNREPORTED, UNWOKEN};
 
 #[derive(Debug)]
 pub(super) struct BrokenSession {
@@ -28,12 +29,17 @@ pub(super) struct BrokenSession {
     /// Standings by roster and nonce, for a driver that remembers them.
     standings: Mutex<HashMap<(Roster, Nonce), Standing>>,
     retracted: Mutex<Vec<Roster>>,
-    renewed: Notify,
+    /// The last nonce that was withdrawn.
+    withdrawn: Mutex<Option<Nonce>>,
+    pub(super) timeout: Duration,
+    pub(super) renewed: Notify,
+    /// How many reads wait for a message.
+    pub(super) readers: AtomicUsize,
     closed: AtomicBool,
 }
 
 impl BrokenSession {
-    pub(super) fn new(inner: Arc<dyn Session>, fault: Option<F>) -> Self {
+    pub(super) fn new(inner: Arc<dyn Session>, fault: Option<F>, timeout: Duration) -> Self {
         if fault == Some(F::NeverExpires) {
             let inner = inner.clone();
             tokio::spawn(async move {
@@ -42,8 +48,8 @@ impl BrokenSession {
                 }
             });
         }
-        let (standings, retracted, renewed, closed) = <_>::default();
-        Self { inner, fault, standings, retracted, renewed, closed }
+        let (standings, retracted, withdrawn, renewed, readers, closed) = <_>::default();
+        Self { inner, fault, standings, retracted, withdrawn, timeout, renewed, readers, closed }
     }
 
     /// The roster that is used in place of `roster`.
@@ -51,12 +57,21 @@ impl BrokenSession {
         let mut roster = roster.clone();
         match self.fault {
             Some(F::MixesKinds) => roster.kind = Kind::Lock,
-            Some(F::FoldsCase) => {
-                roster.name = Name::new(roster.name.as_bytes().to_ascii_lowercase()).unwrap_or(roster.name);
-            }
+            Some(F::FoldsCase | F::TruncatesNames) => roster.name = self.name(&roster.name),
             _ => {}
         }
         roster
+    }
+
+    /// The name that is used in place of `name`.
+    pub(super) fn name(&self, name: &Name) -> Name {
+        let bytes = name.as_bytes();
+        let used = match self.fault {
+            Some(F::FoldsCase) => Name::new(bytes.to_ascii_lowercase()),
+            Some(F::TruncatesNames) => Name::new(&bytes[..bytes.len().min(63)]),
+            _ => Ok(name.clone()),
+        };
+        used.unwrap_or_else(|_| name.clone())
     }
 
     /// The ticket of the memory driver for a ticket that the caller has.
@@ -118,14 +133,32 @@ impl BrokenSession {
         Ok(())
     }
 
-    /// Waits until the entry that blocks at present is gone.
-    async fn await_one_blocker(&self, roster: &Roster, ticket: &Ticket) -> Result<()> {
-        let mut snapshot = self.inner.snapshot(roster, None).await?;
-        let Some(blocker) = admission::blocker_of(&snapshot.entries, ticket)? else { return Ok(()) };
-        while snapshot.entries.iter().any(|entry| entry.seq == blocker) {
-            snapshot = self.inner.snapshot(roster, Some(snapshot.version)).await?;
+    /// Refuses an entry, or marks those that it concerns.
+    async fn before_enter(&self, roster: &Roster, entry: &NewEntry<'_>) -> Result<()> {
+        if self.fault == Some(F::RemembersOneTombstone) && *lock(&self.withdrawn) == Some(entry.nonce) {
+            return Err(withdrawn());
+        }
+        let Key::Unique(key, if_taken) = entry.key else { return Ok(()) };
+        let entries = self.inner.snapshot(roster, None).await?.entries;
+        let Some(owner) = entries.iter().find(|entry| entry.key.as_deref() == Some(key)) else { return Ok(()) };
+        match (self.fault, if_taken) {
+            (Some(F::RefusesItsOwnKey), IfTaken::Refuse) => return Err(member_already_exists()),
+            (Some(F::TakesOverSilently), IfTaken::TakeOver) => UNREPORTED.extend([owner.nonce]),
+            (Some(F::TakesOverAsleep), IfTaken::TakeOver) => UNWOKEN.extend(entries.iter().map(|entry| entry.nonce)),
+            _ => {}
         }
         Ok(())
+    }
+
+    /// Whether an eviction is refused. Marks the entry if its removal is not reported.
+    async fn refuses_to_evict(&self, roster: &Roster, seq: Seq) -> Result<bool> {
+        let entries = self.inner.snapshot(roster, None).await?.entries;
+        let Some(entry) = entries.iter().find(|entry| entry.seq == seq) else { return Ok(false) };
+        let ticket = Ticket { seq, nonce: entry.nonce, mode: entry.mode, limit: entry.limit };
+        if self.fault == Some(F::HidesOwnEvictions) && self.inner.replace(roster, &ticket, &entry.value).await.is_ok() {
+            UNREPORTED.extend([entry.nonce]);
+        }
+        Ok(self.fault == Some(F::EvictsHoldersOnly) && self.is_blocked(roster, &ticket).await?)
     }
 
     async fn retract_with_entries(&self, roster: &Roster) -> Result<()> {
@@ -137,7 +170,8 @@ impl BrokenSession {
 #[async_trait]
 impl Session for BrokenSession {
     fn ttl(&self) -> Option<Duration> {
-        self.inner.ttl()
+        let granted = self.inner.ttl();
+        if self.fault == Some(F::PromisesTooMuch) { granted.map(|ttl| ttl * 2) } else { granted }
     }
 
     async fn renew(&self) -> Result<()> {
@@ -156,16 +190,7 @@ impl Session for BrokenSession {
     }
 
     async fn lost(&self) -> Loss {
-        loop {
-            match self.inner.lost().await {
-                Loss::Entry(_) if self.fault == Some(F::EvictsSilently) => {}
-                Loss::Entry(nonce) if self.fault == Some(F::ReportsLossesLate) => {
-                    self.renewed.notified().await;
-                    return Loss::Entry(nonce);
-                }
-                loss => return loss,
-            }
-        }
+        self.loss().await
     }
 
     async fn enter(&self, roster: &Roster, entry: NewEntry<'_>) -> Result<Standing> {
@@ -180,6 +205,7 @@ impl Session for BrokenSession {
             Some(F::IgnoresDeclarations) => entry.needs_declared = false,
             _ => {}
         }
+        self.before_enter(&self.roster(roster), &entry).await?;
         let standing = self.inner.enter(&self.roster(roster), entry).await?;
         let standing = self.remembered(roster, &entry, standing).await?;
         match (self.fault, standing) {
@@ -203,7 +229,10 @@ impl Session for BrokenSession {
         let roster = self.roster(roster);
         match self.fault {
             Some(F::WithdrawsNothing) => Ok(()),
-            Some(F::AdmitsTheWithdrawn) => self.withdraw_without_tombstone(&roster, nonce).await,
+            Some(F::AdmitsTheWithdrawn | F::RemembersOneTombstone) => {
+                *lock(&self.withdrawn) = Some(nonce);
+                self.withdraw_without_tombstone(&roster, nonce).await
+            }
             _ => self.inner.withdraw(&roster, nonce).await,
         }
     }
@@ -212,6 +241,7 @@ impl Session for BrokenSession {
         let roster = self.roster(roster);
         match self.fault {
             Some(F::ForgetsValues) => Ok(()),
+            Some(F::ReplacesHoldersOnly) if self.is_blocked(&roster, ticket).await? => Err(not_held()),
             _ => {
                 let replaced = self.inner.replace(&roster, &self.ticket(&roster, ticket).await?, value).await;
                 answers::without_error(self.fault, F::ReplacesTheGone, ErrorKind::NotHeld, replaced)
@@ -220,7 +250,11 @@ impl Session for BrokenSession {
     }
 
     async fn evict(&self, roster: &Roster, seq: Seq) -> Result<bool> {
-        let evicted = self.inner.evict(&self.roster(roster), seq).await?;
+        let roster = self.roster(roster);
+        if self.refuses_to_evict(&roster, seq).await? {
+            return Ok(false);
+        }
+        let evicted = self.inner.evict(&roster, seq).await?;
         Ok(answers::was_done(self.fault, F::EvictsTheGone, evicted))
     }
 
@@ -233,14 +267,14 @@ impl Session for BrokenSession {
         if self.fault == Some(F::ReadsAfterClose) && self.closed.load(Ordering::SeqCst) {
             return Ok(Snapshot::default());
         }
-        let mut snapshot = answers::snapshot(self.fault, self.inner.snapshot(&roster, newer_than).await?);
+        let mut snapshot = answers::snapshot(self.fault, self.waiting(self.inner.snapshot(&roster, newer_than)).await?);
         snapshot.entries.iter_mut().for_each(|entry| entry.seq = self.shown(entry.seq));
         Ok(snapshot)
     }
 
     fn follow<'a>(&'a self, roster: &'a Roster) -> Box<dyn Follow + 'a> {
         match self.fault {
-            Some(fault @ (F::MissesChanges | F::RepeatsChanges | F::ReordersChanges)) => {
+            Some(fault @ (F::MissesChanges | F::RepeatsChanges | F::ReordersChanges | F::ForgetsADeparture)) => {
                 Box::new(BrokenFollower::new(self.inner.follow(roster), fault))
             }
             _ => Box::new(FollowBySnapshots::new(self, roster)),
@@ -250,19 +284,7 @@ impl Session for BrokenSession {
     async fn await_turn(&self, roster: &Roster, ticket: &Ticket) -> Result<()> {
         let roster = self.roster(roster);
         let ticket = self.ticket(&roster, ticket).await?;
-        match self.fault {
-            Some(F::GrantsOutOfTurn) => Ok(()),
-            Some(F::WatchesOneBlocker) => self.await_one_blocker(&roster, &ticket).await,
-            Some(F::ForgetsWakeUps) => {
-                let entries = self.inner.snapshot(&roster, None).await?.entries;
-                if admission::blocker_of(&entries, &ticket)?.is_some() { pending().await } else { Ok(()) }
-            }
-            Some(F::AdmitsTheRemoved) => match self.inner.await_turn(&roster, &ticket).await {
-                Err(error) if error.kind() == ErrorKind::NotHeld => Ok(()),
-                outcome => outcome,
-            },
-            _ => self.inner.await_turn(&roster, &ticket).await,
-        }
+        self.waiting(self.turn(&roster, &ticket)).await
     }
 
     async fn declare(&self, roster: &Roster) -> Result<bool> {
@@ -300,12 +322,15 @@ impl Session for BrokenSession {
         Ok(names.into_iter().skip(skipped).collect())
     }
 
-    async fn watch_names(&self, changed: &(dyn Fn() + Send + Sync)) -> Result<Infallible> {
-        if self.fault == Some(F::ForgetsNames) {
-            changed();
-            return pending().await;
+    async fn watch_names(&self, added: &(dyn Fn(NewName) + Send + Sync)) -> Result<Infallible> {
+        match self.fault {
+            Some(F::ForgetsNames) => {
+                added(NewName::Any);
+                pending().await
+            }
+            Some(F::ConfusesNames) => self.inner.watch_names(&|name| added(answers::of_another_kind(name))).await,
+            _ => self.inner.watch_names(added).await,
         }
-        self.inner.watch_names(changed).await
     }
 
     fn topics(&self) -> Option<&dyn Topics> {

@@ -1,5 +1,8 @@
 //! Topics with a fault.
 
+use std::future::pending;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use async_trait::async_trait;
 use tooz_core::driver::{Bounds, Message, Offset, Topics};
 use tooz_core::{Error, ErrorKind, Name, Result};
@@ -13,9 +16,28 @@ impl BrokenSession {
     }
 }
 
+/// A read that waits for a message.
+struct Reader<'a> {
+    waiting: &'a AtomicUsize,
+    is_first: bool,
+}
+
+impl<'a> Reader<'a> {
+    fn new(waiting: &'a AtomicUsize) -> Self {
+        Self { waiting, is_first: waiting.fetch_add(1, Ordering::SeqCst) == 0 }
+    }
+}
+
+impl Drop for Reader<'_> {
+    fn drop(&mut self) {
+        self.waiting.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
 #[async_trait]
 impl Topics for BrokenSession {
     async fn publish(&self, topic: &Name, payload: &[u8], keep: u64) -> Result<Offset> {
+        let topic = &self.name(topic);
         let keep = if self.fault == Some(F::KeepsTooFew) { keep.min(2) } else { keep };
         if self.fault == Some(F::RepeatsMessages) {
             self.inner_topics()?.publish(topic, payload, keep).await?;
@@ -25,13 +47,18 @@ impl Topics for BrokenSession {
     }
 
     async fn read(&self, topic: &Name, after: Offset, limit: usize) -> Result<Vec<Message>> {
-        let topics = self.inner_topics()?;
+        let (topics, topic) = (self.inner_topics()?, &self.name(topic));
         let after = match self.fault {
             Some(F::HidesGaps) => after.max(topics.bounds(topic).await?.trimmed),
             _ => after,
         };
         let limit = if self.fault == Some(F::ReadsTooMany) { 1000 } else { limit };
-        let mut messages = topics.read(topic, after, limit).await?;
+        let has_to_wait = topics.bounds(topic).await?.newest <= after;
+        let reader = has_to_wait.then(|| Reader::new(&self.readers));
+        let mut messages = self.waiting(topics.read(topic, after, limit)).await?;
+        if self.fault == Some(F::WakesOneReader) && reader.is_some_and(|reader| !reader.is_first) {
+            return pending().await;
+        }
         if self.fault == Some(F::SkipsMessages) {
             messages.drain(..messages.len() - 1);
         }

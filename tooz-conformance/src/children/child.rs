@@ -107,7 +107,7 @@ impl Child {
         self.signal(Signal::CONT)
     }
 
-    /// Suspends the host for this child: it stands still, and so does its monotonic clock, while all others go on. See
+    /// Suspends the host for this child: the child and its monotonic clock stop, while all others continue. See
     /// [`Context::spawn_suspendable`](crate::Context::spawn_suspendable).
     ///
     /// # Errors

@@ -2,7 +2,7 @@
 //!
 //! A child is the same test program; its environment tells it to play a [`Role`] instead of running trials. Parent and
 //! child exchange lines of JSON. A child ends with its parent: its standard input is closed then, and where `setpriv`
-//! is installed the kernel kills it, also when it is frozen.
+//! is installed the kernel kills it, even if it is frozen.
 
 mod child;
 mod play;

@@ -1,8 +1,8 @@
 //! Suspends of the host, as one child process sees them.
 //!
-//! While a host is suspended, its processes and `CLOCK_MONOTONIC` stand still, and `CLOCK_BOOTTIME` goes on, as does the
-//! clock of the server. To give that to a child alone, the parent freezes it, and moves its monotonic clock back by that
-//! time before it goes on. A small C library, which is loaded into the child before all others, does the latter.
+//! While a host is suspended, its processes and `CLOCK_MONOTONIC` stop; `CLOCK_BOOTTIME` and the clock of the server
+//! continue. To simulate this for one child, the parent freezes it. Before the child continues, its monotonic clock is
+//! set back by the time that it was frozen. A small C library, which is preloaded into the child, does that.
 
 use std::env;
 use std::fs::{self, File};
@@ -90,12 +90,12 @@ impl SuspendableClock {
         [("LD_PRELOAD", self.library.path.clone()), (VARIABLE, self.path.to_path_buf())]
     }
 
-    /// The clock stands still from now on. The child must not run.
+    /// Stops the clock. The child must not run.
     pub(super) fn stop(&mut self) {
         self.since = Some(Instant::now());
     }
 
-    /// The clock continues from where it stood.
+    /// Lets the clock continue where it has stopped.
     pub(super) fn go_on(&mut self) -> Result<(), Failure> {
         if let Some(since) = self.since.take() {
             self.suspended += since.elapsed();

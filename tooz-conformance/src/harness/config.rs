@@ -12,7 +12,7 @@ use super::driver_under_test::{Backend, DriverUnderTest};
 use super::{Context, Failure, Needs, Trial};
 use crate::children::{ChildContext, Role};
 use crate::servers::DeploymentSpec;
-use crate::trials::scale_trials;
+use crate::trials::{scale_by_changes, scale_by_listings};
 
 /// Everything that [`main`](crate::main) needs to test a driver.
 pub struct Harness {
@@ -94,11 +94,19 @@ impl Harness {
         self
     }
 
-    /// Adds the trials `scale::*`, for a driver whose watchers receive what has changed and never read the whole roster again.
+    /// Adds the trials `scale::*`, for a driver that [follows](tooz_core::driver::Session::follow) rosters by their changes.
     /// They count requests by the [`Statistics`](crate::servers::Statistics) of one server.
     #[must_use]
     pub fn with_scale_trials(mut self) -> Self {
-        self.own_trials.extend(scale_trials());
+        self.own_trials.extend(scale_by_changes());
+        self
+    }
+
+    /// Adds the trials `scale::*`, for a driver whose watchers list the names of all entries after a change, and read only the
+    /// entries that are new.
+    #[must_use]
+    pub fn with_scale_trials_by_listings(mut self) -> Self {
+        self.own_trials.extend(scale_by_listings());
         self
     }
 

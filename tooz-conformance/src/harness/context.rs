@@ -72,7 +72,7 @@ impl Context {
         deployment.ok_or_else(|| Failure::new("the trial has no server of its own: it must ask for Needs::OWN_SERVER"))
     }
 
-    /// Whether notifications of the servers may be lost while their connections go on.
+    /// Whether the servers may lose notifications while their connections continue.
     pub(crate) fn may_lose_notifications(&self) -> bool {
         self.backend.deployment.as_ref().is_some_and(Deployment::may_lose_notifications)
     }

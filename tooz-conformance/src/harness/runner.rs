@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Instant;
 
 use libtest_mimic::{Arguments, Completion, Failed};
 use tokio::runtime::{Builder, Runtime};
@@ -21,7 +22,7 @@ use crate::{children, history, trials};
 const THREADS: usize = 4;
 /// How many trials that own servers run at once.
 const WITH_OWN_SERVER: usize = 2;
-/// How often a trial is repeated that failed while it was starved.
+/// How often a trial that failed while it was starved is repeated.
 const REPEATS: usize = 3;
 
 /// Runs the suite, and the harness's own trials, as libtest does: with its arguments, output and exit code.
@@ -62,7 +63,7 @@ pub fn main(mut harness: Harness) -> ExitCode {
 /// Runs one trial of `harness` on a backend of its own and returns its outcome: for tests of the suite itself.
 ///
 /// # Errors
-/// Those of the trial; also if the harness has no trial of this name.
+/// Those of the trial, and one if the harness has no trial of this name.
 pub fn outcome(harness: Harness, trial: &str) -> Result<(), Failure> {
     let found = all(harness.with_suite, harness.own_trials).find(|other| other.name == trial);
     let trial = found.ok_or_else(|| Failure::new(format!("the harness has no trial {trial}")))?;
@@ -144,15 +145,20 @@ impl Suite {
     async fn run_on_backend(&self, trial: &Trial, watchdog: &Watchdog) -> Result<(), Failure> {
         if !trial.needs.own_server {
             let backend = self.shared().await?;
+            let start = Instant::now();
             watchdog.watch(backend.deployment.as_ref());
-            return attempt(trial, Context::new(self.subject.clone(), backend)).await;
+            let outcome = attempt(trial, Context::new(self.subject.clone(), backend)).await;
+            self.report.took(&trial.name, start.elapsed());
+            return outcome;
         }
         let _permit = self.with_own_server.acquire().await?;
+        let start = Instant::now();
         let backend = Arc::new(RunningBackend::start(&self.subject, true).await?);
         self.report.provided_by(backend.provision(&self.subject), &self.subject.name);
         watchdog.watch(backend.deployment.as_ref());
         let outcome = attempt(trial, Context::new(self.subject.clone(), backend.clone())).await;
         let removed = backend.remove().await;
+        self.report.took(&trial.name, start.elapsed());
         outcome.and(removed)
     }
 

@@ -1,8 +1,8 @@
-//! Notices that a trial was starved: that its process or one of its servers did not get the processor.
+//! Notices that a trial was starved of processor time, in its own process or in one of its servers.
 //!
 //! - The process: a ticker every 10 ms ran more than 200 ms late.
-//! - A server: it took more than 200 ms to answer a trivial request, which it is sent every 250 ms. A request counts for
-//!   nothing if the trial kills or freezes the server meanwhile.
+//! - A server: it took more than 200 ms to answer a trivial request, which is sent every 250 ms. A request does not count
+//!   if the trial kills or freezes the server meanwhile.
 //!
 //! A trial that fails while it is starved says nothing about the driver, so the runner repeats it.
 

@@ -71,7 +71,7 @@ pub struct Trial {
 }
 
 impl Trial {
-    /// A trial. The name is a plain sentence behind a subject, such as `lock::waiters_are_served_in_order`.
+    /// A trial. The name is a subject and a plain sentence, such as `lock::waiters_are_served_in_order`.
     pub fn new<F>(name: impl Into<String>, needs: Needs, run: impl Fn(Context) -> F + Send + Sync + 'static) -> Self
     where
         F: Future<Output = Result<(), Failure>> + Send + 'static,

@@ -43,13 +43,13 @@ pub(crate) async fn play_role(context: ChildContext) -> Result<(), Failure> {
     };
     tokio::select! { () = clients => {}, () = forks => {} }
     for copy in copies.into_iter().collect::<Result<Vec<_>, _>>()?.concat() {
-        wait_for_copy(copy, recorder.instant(over) + RELUCTANCE).await;
+        wait_for_copy(copy, recorder.instant(over) + COPY_GRACE).await;
     }
     Ok(())
 }
 
-/// How long after the end of the run a copy of a client process may take to end.
-const RELUCTANCE: Duration = Duration::from_secs(5);
+/// How long a copy of a client process may take to end after the run.
+const COPY_GRACE: Duration = Duration::from_secs(5);
 
 #[derive(Debug, Serialize, Deserialize)]
 struct Assignment {

@@ -9,8 +9,8 @@ pub const OUTSIDE: Client = Client::MAX;
 /// The client number of the hostile neighbour. Its entries cannot be read, so others see it without a member name.
 pub(super) const NEIGHBOUR: Client = 400;
 
-/// The replacement of a killed client, and the copy of a client whose process forks, has the number of that client plus a
-/// multiple of this.
+/// If a client is killed, its replacement has the number of the client plus a multiple of this. So have the copies of a
+/// client whose process forks.
 pub(super) const GENERATION: Client = 1000;
 
 /// Clients with this number or a greater one only observe: they watch, read or follow an election.

@@ -13,8 +13,8 @@ use super::timing::Timing;
 /// The number of an operation among those of its client.
 pub type Op = u32;
 
-/// One event. Recorded times are safe bounds: a hold certainly begins no earlier and ends no later than its events say,
-/// even if the process was stopped between an action and its record.
+/// One event. Recorded times are safe bounds: a recorded hold begins no earlier and ends no later than the real one, even
+/// if the process was stopped between an action and its record.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Event {
     /// The time in nanoseconds of the clock of the host.
@@ -40,6 +40,7 @@ pub struct Request {
 
 /// What happened.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub enum Act {
     /// The client requests a lock, permit or leadership.
     Ask(Op, Request),
@@ -67,7 +68,7 @@ pub enum Act {
     LeftGroup(Op),
     /// A watcher received a change.
     Notified(Change),
-    /// The incarnations of the members when no fault had been active for a while.
+    /// The incarnations of the members after a time without faults.
     Members(Vec<String>),
     /// The client begins to publish this payload.
     Publish(String),
@@ -77,9 +78,9 @@ pub enum Act {
     Read(u64, String),
     /// A reader subscribes after this offset.
     Resumed(u64),
-    /// An observer received an error: its view is not continuous: a gap in a topic, or a group that does not exist.
+    /// An observer received an error because its view is not continuous: a gap in a topic, or a group that does not exist.
     Interrupted(String),
-    /// The run itself leads since then, in this term, until all observers have ended.
+    /// From now on the run itself leads, in this term, until all observers have ended.
     Leads(u64),
     /// An observer observed until the end of the settling time.
     ObservedToTheEnd,
@@ -99,6 +100,7 @@ pub enum Act {
 
 /// A change of a group.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub enum Change {
     /// This incarnation of this member joined.
     Joined(String, String),

@@ -12,6 +12,7 @@ use super::client_id::{Client, GENERATION, is_observer};
 
 /// A kind of fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[non_exhaustive]
 pub enum FaultKind {
     /// The backend ends a live session.
     Expire,
@@ -41,7 +42,7 @@ pub enum FaultKind {
     RestartClients,
     /// A client process is frozen.
     FreezeClient,
-    /// The host of a client process is suspended, so that its monotonic clock stands still.
+    /// The host of a client process is suspended, so that its monotonic clock stops.
     Suspend,
     /// A client process forks, and further clients connect in its copies.
     Fork,
@@ -57,12 +58,12 @@ pub enum FaultKind {
 }
 
 impl FaultKind {
-    /// Whether the server has another history after it: all sessions end, and numbers may start again.
+    /// Whether it begins a new history of the server: all sessions end, and numbers may start again.
     pub fn begins_a_history(self) -> bool {
         matches!(self, Self::Restore | Self::EmptyServer)
     }
 
-    /// Whether no client may notice it, so that it excuses nothing.
+    /// Whether no client may notice it, so that it is no excuse for a loss.
     pub fn must_not_disturb(self) -> bool {
         matches!(self, Self::Fork | Self::Neighbour)
     }
@@ -135,7 +136,7 @@ pub(crate) enum Faults {
     Servers,
     /// Servers are emptied and restored, while clients are killed.
     Data,
-    /// Most clients restart at once, and notifications are lost. There are many clients then.
+    /// Most clients restart at once, and notifications are lost. Such a run has many clients.
     Restarts,
 }
 
@@ -239,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn a_restart_of_clients_spares_the_observers() {
+    fn a_restart_of_clients_does_not_hit_observers() {
         let groups = [vec![0, 1, observer(0)], vec![2, 3], vec![4]];
         let plan = schedule(7, &[FaultKind::RestartClients], &groups, Duration::from_secs(60), Duration::from_secs(3));
         assert!(plan.iter().all(|planned| planned.fault.victims() == Some(&[2, 3, 4][..])), "{plan:?}");

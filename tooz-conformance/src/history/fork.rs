@@ -1,8 +1,8 @@
 //! The fault that forks a client process: its copies connect anew and run further clients beside their parent, as the
 //! workers of a pre-forking server do.
 //!
-//! A copy has the thread that forked and no other. It never uses the runtime of its parent, which would wait for the
-//! missing threads, but has one of its own in a new thread.
+//! A copy has only the thread that forked. It never uses the runtime of its parent, which would wait for the missing
+//! threads. It starts its own runtime in a new thread.
 
 use std::path::PathBuf;
 use std::process::exit;

@@ -19,7 +19,7 @@ use super::workload::{OBJECTS, PERMITS, Workload, object_name};
 /// How many entries a dead session leaves, and how many values are written at once.
 const MANY: usize = 20;
 
-/// Below the limit of every driver.
+/// The size of a large value, below the limit of every driver.
 const LARGE: usize = 30 * 1024;
 
 /// Values that are no entry of tooz: nothing, bytes that are no text, lists nested too deeply to be read, and many zeros.

@@ -1,7 +1,6 @@
 //! Records events: in memory or, in a process that may be killed at any moment, as lines of a file.
 //!
-//! All processes of a run share the clock of the host, the one that goes on while a process believes that its host was
-//! suspended.
+//! All processes of a run share one clock of the host. It continues while a process believes that its host is suspended.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Write};
@@ -43,7 +42,7 @@ enum Sink {
 }
 
 impl Recorder {
-    /// Records in memory, on the clock of the host or, if `real_time` is false, on that of a runtime that is paused.
+    /// Records in memory, on the clock of the host or, if `real_time` is false, on the clock of a paused runtime.
     pub fn in_memory(real_time: bool) -> Self {
         let clock = if real_time { Clock::Host } else { Clock::Paused(Instant::now()) };
         Self::new(clock, Sink::Memory(Vec::new()))
@@ -108,7 +107,7 @@ impl Recorder {
         }
     }
 
-    /// Records each stall of this process: a time in which it was frozen or did not get the processor. Runs until it is
+    /// Records each stall of this process: a time in which it was frozen or starved of processor time. Runs until it is
     /// dropped.
     pub async fn watch_stalls(&self) {
         loop {

@@ -78,7 +78,7 @@ mod tests {
     use crate::history::test_support::{history, request};
 
     #[test]
-    fn what_is_beside_the_point_is_cut_away() {
+    fn irrelevant_events_are_removed() {
         let mut events = Vec::new();
         for op in 0..50 {
             let at = 10 * u64::from(op);

@@ -16,13 +16,16 @@ use crate::{Context, Failure, Needs, Trial};
 /// How long the clients of a trial work, without the settling time at the end.
 const LENGTH: Duration = Duration::from_secs(6);
 
+/// The time limit of a trial. Servers may take long to start again, and a run is given time to settle.
+const LIMIT: Duration = Duration::from_secs(180);
+
 /// The seed of the trials. `cargo xtask soak` draws others.
 const SEED: u64 = 1;
 
 pub(crate) fn trials() -> Vec<Trial> {
     use Workload::{Election, Group, Lock, Topic};
-    let trial = |name: String, workload: Workload, needs, faults| {
-        Trial::new(format!("history::{name}"), needs, move |context| short(context, workload, faults))
+    let trial = |name: String, workload: Workload, needs: Needs, faults| {
+        Trial::new(format!("history::{name}"), needs.within(LIMIT), move |context| short(context, workload, faults))
     };
     let of_clients =
         Workload::ALL.map(|workload| trial(workload.as_str().to_owned(), workload, Needs::NOTHING, Faults::Clients));

@@ -14,6 +14,7 @@ const PRINTED: usize = 60;
 
 /// The result of a run.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Verdict {
     /// The plan that was carried out.
     pub plan: Plan,

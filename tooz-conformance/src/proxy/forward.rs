@@ -16,7 +16,7 @@ use super::traffic::Direction;
 /// How long a server may take to answer the chunk after which the connection is cut.
 const GRACE: Duration = Duration::from_millis(500);
 
-/// A server that sends something so long after the last request of the connection does not answer, but notifies.
+/// What a server sends so long after the last request of the connection is a notification and not an answer.
 const QUIET: Duration = Duration::from_millis(100);
 
 /// What the two directions of one connection share.

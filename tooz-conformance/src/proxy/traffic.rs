@@ -2,6 +2,7 @@
 
 /// The direction in which bytes travel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Direction {
     /// From the client to the server.
     ToServer,
@@ -13,6 +14,7 @@ pub enum Direction {
 
 /// What has passed through a proxy, without the bytes that it discarded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Traffic {
     /// Bytes from clients to the server.
     pub bytes_to_server: u64,

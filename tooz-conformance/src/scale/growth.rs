@@ -1,6 +1,6 @@
 //! How a quantity grows with the size.
 
-/// The exponent `e` of the power `c * size^e` that fits the points best: the slope of the least squares of the logarithms.
+/// The exponent `e` of the power `c * size^e` that fits the points best: the slope of a least-squares line on logarithms.
 /// `None` if fewer than two points are above zero.
 pub(super) fn exponent(points: impl Iterator<Item = (u64, f64)>) -> Option<f64> {
     let points: Vec<_> =

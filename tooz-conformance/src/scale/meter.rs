@@ -1,7 +1,7 @@
 //! What work costs: requests by the statistics of the servers, bytes by a proxy, and time.
 //!
-//! Sessions cause requests even if nothing happens. The meter counts these for a while before and after the work, and subtracts
-//! from its cost what they would have caused in the same time.
+//! Sessions cause requests even if nothing happens. The meter counts these for a while before and after the work, and
+//! subtracts their share from the cost of the work.
 
 use std::time::{Duration, Instant};
 
@@ -19,7 +19,7 @@ const ELAPSED: &str = "elapsed µs";
 /// How long idle sessions are counted. Some drivers send something every 2 s.
 const IDLE: Duration = Duration::from_millis(2100);
 
-/// Counts what the clients of a context cause.
+/// Counts the requests, bytes and time of the clients of a context.
 #[derive(Debug)]
 pub(crate) struct Meter {
     /// Clients that connect here are counted.
@@ -39,7 +39,7 @@ impl Meter {
         Ok(Self { context, proxies, start: Instant::now() })
     }
 
-    /// What the work costs more than the same time without it.
+    /// What the work costs in addition to the same time without it.
     pub(crate) async fn cost(&self, work: impl Future<Output = Result<(), Failure>>) -> Result<Values, Failure> {
         let idle_before = self.rate().await?;
         let before = self.read().await?;
@@ -49,7 +49,7 @@ impl Meter {
         let seconds = cost.iter().find(|(name, _)| *name == ELAPSED).map_or(0.0, |(_, elapsed)| elapsed / 1e6);
         for (((name, value), (_, earlier)), (_, later)) in cost.iter_mut().zip(idle_before).zip(idle_after) {
             if *name != ELAPSED {
-                // The preparation, or a renewal, may have fallen into one of the two.
+                // The smaller one, since the preparation or a renewal may have fallen into the other.
                 *value = (*value - earlier.min(later) * seconds).max(0.0);
             }
         }

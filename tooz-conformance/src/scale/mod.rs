@@ -1,4 +1,4 @@
-//! What an event costs as clients, entries or messages are added: one [`Row`] for each kind of event.
+//! How the cost of an event grows with the number of clients, entries or messages: one [`Row`] for each kind of event.
 //!
 //! A row prepares a number of clients or entries, its size, and measures one event in their presence: requests by the
 //! statistics of the servers, bytes by a proxy between clients and servers, and time. `cargo bench -- --only scale`

@@ -1,10 +1,12 @@
 //! Clients and entries in large numbers.
 
-use std::ops::Range;
+use std::ops::{Deref, Range};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
-use tokio::time::timeout;
+use tokio::task::AbortHandle;
+use tokio::time::{sleep, timeout};
 use tooz_core::driver::{
     Entry, IfBlocked, IfTaken, Key, Kind, Mode, NewEntry, Nonce, Roster, Session, SessionOptions, Standing, Ticket,
 };
@@ -51,10 +53,47 @@ pub(super) async fn coordinators_with_ttl(
     several_at_once(connecting.collect()).await
 }
 
-/// A session of the driver itself, for entries in large numbers. Nothing renews it, and it outlives the measurement.
-pub(super) async fn session(target: &Target, member: &str) -> Result<Box<dyn Session>, Failure> {
+/// A session of the driver itself, for entries in large numbers.
+pub(super) async fn session(target: &Target, member: &str) -> Result<RenewedSession, Failure> {
     let options = SessionOptions::new(target.namespace(), Name::new(member)?, TTL, TIMEOUT);
-    Ok(target.driver()?.open(&options).await?)
+    Ok(RenewedSession::new(target.driver()?.open(&options).await?))
+}
+
+/// A session of a driver that is renewed until it is dropped. So it outlives a slow measurement even if the server granted a
+/// short TTL.
+#[derive(Debug)]
+pub(super) struct RenewedSession {
+    session: Arc<dyn Session>,
+    renewing: AbortHandle,
+}
+
+impl RenewedSession {
+    fn new(session: Box<dyn Session>) -> Self {
+        let session: Arc<dyn Session> = session.into();
+        let renewed = session.clone();
+        let renewing = tokio::spawn(async move {
+            while let Some(ttl) = renewed.ttl() {
+                sleep(ttl / 3).await;
+                // A session that has ended fails the measurement by the entries that it has lost.
+                let _ = renewed.renew().await;
+            }
+        });
+        Self { session, renewing: renewing.abort_handle() }
+    }
+}
+
+impl Deref for RenewedSession {
+    type Target = dyn Session;
+
+    fn deref(&self) -> &Self::Target {
+        &*self.session
+    }
+}
+
+impl Drop for RenewedSession {
+    fn drop(&mut self) {
+        self.renewing.abort();
+    }
 }
 
 /// Closes coordinators.
@@ -64,7 +103,7 @@ pub(super) async fn close(coordinators: Vec<Coordinator>) {
         .await;
 }
 
-/// An entry as a coordinator enters it, of which a driver's session makes many.
+/// An entry of a coordinator, as a pattern for many entries of a driver's session.
 #[derive(Debug)]
 pub(crate) struct Pattern {
     roster: Roster,
@@ -159,4 +198,32 @@ pub(super) async fn receive(watch: &mut GroupWatch, mut joined: u64, mut left: u
 
 fn too_many() -> Failure {
     Failure::new("a watcher received more events than there were changes")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroU32;
+
+    use tooz_core::{Registry, memory};
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_session_outlives_its_ttl() -> Result<(), Failure> {
+        let driver = Registry::with([memory::DRIVER]).driver(&"memory://population".parse()?)?;
+        let options = SessionOptions::new("scale".into(), Name::new("members")?, TTL, TIMEOUT);
+        let session = RenewedSession::new(driver.open(&options).await?);
+        let entry = Entry {
+            seq: tooz_core::driver::Seq(0),
+            nonce: Nonce::random(),
+            key: None,
+            mode: Mode::Exclusive,
+            limit: NonZeroU32::MIN,
+            value: Vec::new(),
+        };
+        let pattern = Pattern { roster: roster(Kind::Lock)?, entry };
+        let ticket = pattern.enter_one(&*session, 0).await?;
+        sleep(3 * TTL).await;
+        pattern.leave(&*session, &ticket).await
+    }
 }

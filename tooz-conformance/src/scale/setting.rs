@@ -3,7 +3,7 @@
 use super::meter::Meter;
 use crate::{Context, Failure};
 
-/// Where a row measures.
+/// The backend and the size with which a row is measured.
 #[derive(Debug)]
 pub(crate) struct Setting {
     /// A backend that nothing else uses meanwhile.

@@ -14,7 +14,7 @@ use crate::Context;
 /// What one size may take.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// A size that takes longer is the last one: ten times as many clients would overload the machine.
+/// If a size takes longer than this, larger ones are not measured: ten times as many clients would overload the machine.
 const LAST: Duration = Duration::from_secs(12);
 
 /// A row with its points.

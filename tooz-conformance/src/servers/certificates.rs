@@ -1,4 +1,4 @@
-//! Certificates for one run: an authority, a server and a client that it signed, and a self-signed stranger.
+//! Certificates for one run: an authority, a server and a client that it signed, and a stranger that it did not sign.
 
 use std::io;
 use std::path::Path;

@@ -145,7 +145,7 @@ pub(crate) async fn remove_stale() -> io::Result<()> {
     .await
 }
 
-/// Removes every container of this process, for an end without destructors.
+/// Removes every container of this process, for an exit that runs no destructors.
 pub(crate) async fn remove_own() -> io::Result<()> {
     let ours = owner(std::process::id());
     remove_where(|label| Some(label) == ours.as_deref()).await

@@ -1,15 +1,15 @@
-//! What happens to the data of a server while it is stopped: it is copied aside, brought back, or removed.
+//! Operations on the data of a stopped server: it is copied, restored from the copy, or removed.
 //!
-//! Each operation is a shell script that runs in the data directory of the node. The copy lies in a subdirectory, which
+//! Each operation is a shell script that runs in the data directory of the node. The copy is in a subdirectory, which
 //! servers ignore.
 
 /// The subdirectory of the copy. Patterns such as `*` leave it out because of the dot.
 const COPY: &str = ".copy";
 
-/// What belongs to the suite and not to the server.
+/// The log file, which belongs to the suite and not to the server.
 const LOG: &str = "server.log";
 
-/// Copies everything aside, in place of an earlier copy.
+/// Copies everything, and replaces an earlier copy.
 pub(super) fn save() -> String {
     format!(
         "rm -rf {COPY} && mkdir {COPY} && for file in *; do \

@@ -77,7 +77,7 @@ impl Node {
         self.with(|unit| unit.kill().boxed()).await
     }
 
-    /// Freezes the server: connections stay open and nothing acknowledgements.
+    /// Freezes the server: connections stay open, and nothing is answered.
     ///
     /// # Errors
     /// The server does not run.

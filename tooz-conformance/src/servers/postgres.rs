@@ -38,7 +38,7 @@ pub fn single() -> DeploymentSpec {
     DeploymentSpec::new(&PRODUCT, vec![NodeSpec::new("server", |locations, index| server(&locations[index]), ready)])
 }
 
-/// One server that speaks TLS, also to clients that do not ask for it. It takes a client certificate that `ca` has signed.
+/// One server with TLS, which it does not require. It accepts client certificates that `ca` has signed.
 pub fn secure(certificates: Arc<LazyLock<Certificates>>) -> DeploymentSpec {
     let plan = move |locations: &[Location], index: usize| {
         let mut launch = server(&locations[index]);
@@ -59,8 +59,8 @@ pub fn secure(certificates: Arc<LazyLock<Certificates>>) -> DeploymentSpec {
     DeploymentSpec::new(&PRODUCT, vec![NodeSpec::new("server", plan, ready)])
 }
 
-/// A primary that confirms a commit when the standby has it too, and the standby. A client finds the one of both that takes
-/// writes. Nothing promotes the standby by itself: `SELECT pg_promote()` does.
+/// A primary and a standby. The primary confirms a commit when the standby has it, too. A client connects to the one that
+/// takes writes. The standby is promoted only by `SELECT pg_promote()`.
 pub fn with_standby() -> DeploymentSpec {
     let primary = NodeSpec::new("primary", |locations, index| primary(&locations[index]), ready);
     let standby = NodeSpec::new("standby", |locations, index| standby(&locations[0], &locations[index]), ready)
@@ -76,9 +76,9 @@ fn server(location: &Location) -> Launch {
         "unix_socket_directories=",
         "max_connections=300",
         "shared_buffers=32MB",
-        // For the statistics that the suite reads.
+        // The suite reads statistics from this extension.
         "shared_preload_libraries=pg_stat_statements",
-        // In the data directory, so that a killed server leaves nothing behind.
+        // The memory is mapped in the data directory, so that a killed server leaves nothing behind.
         "dynamic_shared_memory_type=mmap",
     ];
     let mut launch = Launch {
@@ -92,17 +92,17 @@ fn server(location: &Location) -> Launch {
 
 fn primary(location: &Location) -> Launch {
     let mut launch = server(location);
-    // After a crash of both, the standby may still need what the primary has written before.
+    // After a crash of both, the standby may still need older log files of the primary.
     launch.args.extend(["-c", "synchronous_standby_names=standby", "-c", "wal_keep_size=64MB"].map(str::to_owned));
     launch
 }
 
 fn standby(primary: &Location, location: &Location) -> Launch {
     let mut launch = server(location);
-    // Instead of 5 s, in which the primary confirms no commit.
+    // The default is 5 s, in which the primary would confirm no commit.
     launch.args.extend(["-c", "wal_retrieve_retry_interval=100ms"].map(str::to_owned));
     let from = format!("host=127.0.0.1 port={} user={USER} application_name=standby", primary.port());
-    // The primary may be on its way up.
+    // The primary may still be starting.
     launch.prepare =
         format!("until pg_basebackup -D {{data}}/db -R -N -X stream -c fast -d '{from}'; do sleep 0.2; done");
     launch

@@ -14,8 +14,8 @@ use tokio::time::timeout;
 
 use super::spec::Launch;
 
-/// The shell starts the program, then reads signal names from its standard input and sends them to the program, until
-/// it reads `end` or the end of the input. Then it kills the program.
+/// The shell starts the program. It reads signal names from its standard input and sends these signals to the program. When
+/// it reads `end` or the end of the input, it kills the program.
 ///
 /// - A server may be many processes, so STOP, CONT and KILL go to all that descend from the program. The first one stops
 ///   first, so that it starts no others meanwhile.

@@ -18,6 +18,7 @@ use super::spec::Product;
 
 /// How the servers of a product are provided.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Provision {
     /// A server that runs already, named by this variable. The suite must not disturb it.
     Url(String),

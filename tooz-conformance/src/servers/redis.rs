@@ -48,7 +48,7 @@ fn one(product: &'static Product) -> DeploymentSpec {
     DeploymentSpec::new(product, vec![NodeSpec::new("server", |locations, index| server(&locations[index]), ready)])
 }
 
-/// One server that writes every command to disk before it acknowledgements, so that its data survives `kill -9`.
+/// One server that writes every command to disk before it replies, so that its data survives `kill -9`.
 pub fn persistent() -> DeploymentSpec {
     single().args(PERSISTENT)
 }

@@ -35,15 +35,15 @@ pub struct Product {
     pub package: Option<&'static str>,
     /// The user that runs the server where the tests run as root, for a server that refuses root.
     pub user: Option<&'static str>,
-    /// The signal that asks the server to stop, without `SIG`: `TERM`, unless it means something else to the server. A
-    /// server with another one is also removed by it, so that it can give back what would outlive its process.
+    /// The signal that asks the server to stop, without `SIG`: `TERM`, unless that means something else to the server. With
+    /// another signal, the server is also stopped by it before it is removed, so that it can free what would outlive it.
     pub stop_signal: &'static str,
     /// Asks a running node for its version.
     pub version: fn(u16) -> BoxFuture<'static, io::Result<String>>,
     /// Asks a running node for what it has done, so that `cargo bench -- --only scale` and
     /// [`Harness::with_scale_trials`](crate::Harness::with_scale_trials) count requests.
     pub statistics: Option<ReadStatistics>,
-    /// Whether the server may lose a notification while its connection goes on, as the publish/subscribe of Redis may. The
+    /// Whether the server may lose a notification while its connection continues, as Redis publish/subscribe may. The
     /// histories then lose some, too.
     pub may_lose_notifications: bool,
 }
@@ -75,6 +75,7 @@ pub(super) const TERM: &str = "TERM";
 
 /// Ports and directory of a node, known before any node starts.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Location {
     /// The node's ports; the first is the one that clients use.
     pub ports: Vec<u16>,
@@ -156,21 +157,21 @@ impl NodeSpec {
         }
     }
 
-    /// How many ports it needs; the first is the one that clients use.
+    /// Sets how many ports the node needs; the first is the one that clients use.
     #[must_use]
     pub fn ports(mut self, count: usize) -> Self {
         self.ports = count;
         self
     }
 
-    /// The port, by its index, that is asked in the clear whether the node serves, where the one for clients is not.
+    /// Sets the index of the port that answers health checks without TLS, if the port for clients needs TLS.
     #[must_use]
     pub fn health_port(mut self, index: usize) -> Self {
         self.health = index;
         self
     }
 
-    /// What must succeed too, at the port for clients, before the node serves.
+    /// Adds a check that must succeed at the port for clients before the node counts as serving.
     #[must_use]
     pub fn also_ready_when(
         mut self,
@@ -180,14 +181,14 @@ impl NodeSpec {
         self
     }
 
-    /// Leaves it out of the addresses that URLs are made of.
+    /// Leaves the node out of the addresses that URLs are made of.
     #[must_use]
     pub fn not_for_clients(mut self) -> Self {
         self.for_clients = false;
         self
     }
 
-    /// Launches it only when all nodes before it serve.
+    /// Launches the node only when all nodes before it serve.
     #[must_use]
     pub fn after_others(mut self) -> Self {
         self.after_others = true;

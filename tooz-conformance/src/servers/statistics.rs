@@ -1,4 +1,4 @@
-//! What the servers have done, by their own statistics: the one place that knows where each product keeps them.
+//! What the servers have done, by their own statistics. Only this file knows where each product has them.
 
 use std::io;
 use std::iter::Sum;
@@ -12,7 +12,7 @@ use super::wire;
 pub struct Statistics {
     /// The requests of clients. The messages of a stream count one by one.
     pub requests: u64,
-    /// Everything that the server has carried out, also what a script did inside a request.
+    /// Everything that the server has carried out, including the commands of scripts.
     pub commands: u64,
     /// The time that it has spent, if it measures that.
     pub busy: Option<Duration>,
@@ -33,7 +33,7 @@ impl Sum for Statistics {
     }
 }
 
-/// Redis: `INFO`. It does not tell the commands of clients from those inside scripts, so requests are the commands that no
+/// Redis: `INFO`. It does not distinguish commands of clients from those inside scripts, so requests are the commands that no
 /// script contains.
 pub(super) async fn redis(port: u16) -> io::Result<Statistics> {
     const OF_CLIENTS: [&str; 15] = [
@@ -81,7 +81,7 @@ pub(super) async fn etcd(port: u16) -> io::Result<Statistics> {
     Ok(Statistics { requests: received, commands: received, busy })
 }
 
-/// ZooKeeper: `mntr`. It counts packets, those of its own commands too, and measures no time.
+/// ZooKeeper: `mntr`. It counts packets, including those of four-letter words, and measures no time.
 pub(super) async fn zookeeper(port: u16) -> io::Result<Statistics> {
     let answer = wire::four_letters(port, "mntr").await?;
     let received = answer.lines().find_map(|line| line.strip_prefix("zk_packets_received")?.trim().parse().ok());

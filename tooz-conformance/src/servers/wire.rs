@@ -33,7 +33,7 @@ pub(crate) async fn postgres(port: u16, user: &str, sql: &str) -> io::Result<Str
     let request = [&startup[..], b"Q", &length(query.len())?, query.as_bytes()].concat();
     let asks_for_password =
         |reply: &[u8]| reply.starts_with(b"R") && !reply[1..].starts_with(&[0, 0, 0, 8, 0, 0, 0, 0]);
-    // Once after the startup, and once after the query.
+    // The server is ready once after the startup, and once after the query.
     let is_answered = |reply: &[u8]| reply.windows(6).filter(|bytes| bytes == b"Z\0\0\0\x05I").count() == 2;
     let done =
         |reply: &[u8]| reply.len() > 8 && (is_answered(reply) || reply.starts_with(b"E") || asks_for_password(reply));

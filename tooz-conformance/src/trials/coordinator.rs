@@ -1,4 +1,4 @@
-//! Coordinators: connecting, every refusal, session states, and closing.
+//! Coordinators: connecting, refused options, session states, and closing.
 
 use std::time::{Duration, Instant};
 
@@ -25,7 +25,7 @@ trials! { "coordinator"
     closing_twice_is_fine,
     states_begin_with_the_present_one_and_end,
     dropping_the_last_clone_ends_the_session,
-    two_with_the_same_member_id_are_two,
+    coordinators_with_the_same_member_id_exclude_each_other,
     namespaces_are_separate;
 }
 
@@ -254,7 +254,7 @@ async fn dropping_the_last_clone_ends_the_session(context: Context) -> Result<()
     Ok(())
 }
 
-async fn two_with_the_same_member_id_are_two(context: Context) -> Result<(), Failure> {
+async fn coordinators_with_the_same_member_id_exclude_each_other(context: Context) -> Result<(), Failure> {
     let (one, other) = (steady(&context, "a").await?, steady(&context, "a").await?);
     let guard = one.lock("l").acquire().await?;
     ensure!(other.lock("l").try_acquire().await?.is_none());

@@ -52,8 +52,18 @@ impl Client {
 
     /// Opens a session in another namespace and keeps it alive.
     pub(crate) async fn open_in(context: &Context, namespace: &str, member: &str) -> Result<Self, Failure> {
-        let driver = context.driver()?;
-        let session: Arc<dyn Session> = driver.open(&options(namespace, member, LONG_TTL)).await?.into();
+        Self::renewed(context, &options(namespace, member, LONG_TTL)).await
+    }
+
+    /// Opens a session whose requests have this timeout, and keeps it alive.
+    pub(crate) async fn open_for(context: &Context, timeout: Duration) -> Result<Self, Failure> {
+        let mut options = options(context.namespace(), "member", LONG_TTL);
+        options.timeout = timeout;
+        Self::renewed(context, &options).await
+    }
+
+    async fn renewed(context: &Context, options: &SessionOptions) -> Result<Self, Failure> {
+        let session: Arc<dyn Session> = context.driver()?.open(options).await?.into();
         let renewed = session.clone();
         let renewing = tokio::spawn(async move {
             loop {

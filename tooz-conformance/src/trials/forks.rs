@@ -39,7 +39,7 @@ enum Message {
     Done { copies_failed: usize, held: bool },
 }
 
-/// Runs a role in a thread without a runtime, as a program forks that is about to start its workers. Then waits for the
+/// Runs a role in a thread without a runtime, like a program that forks before it starts its workers. Then waits for the
 /// parent.
 async fn in_a_thread(child: ChildContext, play: fn(&ChildContext) -> Result<(), Failure>) -> Result<(), Failure> {
     let context = child.clone();
@@ -51,7 +51,7 @@ async fn in_a_thread(child: ChildContext, play: fn(&ChildContext) -> Result<(), 
     child.receive().await
 }
 
-/// Its tasks run in the thread that uses it, so a fork of that thread copies no lock that another thread holds.
+/// A runtime whose tasks run in the thread that uses it. So a fork of that thread copies no lock that another thread holds.
 fn runtime() -> Result<Runtime, Failure> {
     Ok(tokio::runtime::Builder::new_current_thread().enable_all().build()?)
 }
@@ -197,7 +197,7 @@ fn leave_a_copy(child: &ChildContext) -> Result<(), Failure> {
         Ok::<_, Failure>((coordinator, guard, membership))
     })?;
     let copy = fork_and(|| {
-        // Longer than the trial takes. The copy has all descriptors of its parent.
+        // This is longer than the trial takes. The copy has all descriptors of its parent.
         std::thread::sleep(PATIENCE * 4);
         Ok(())
     })?;

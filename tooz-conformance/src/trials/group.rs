@@ -15,7 +15,7 @@ trials! { "group"
     NOTHING:
     create_is_refused_the_second_time,
     groups_lists_what_was_created,
-    delete_wants_an_empty_group,
+    delete_requires_an_empty_group,
     what_is_not_created_cannot_be_used,
     join_and_leave,
     join_is_refused_while_the_member_is_there,
@@ -71,7 +71,7 @@ async fn groups_lists_what_was_created(context: Context) -> Result<(), Failure> 
     Ok(())
 }
 
-async fn delete_wants_an_empty_group(context: Context) -> Result<(), Failure> {
+async fn delete_requires_an_empty_group(context: Context) -> Result<(), Failure> {
     let (a, b) = pair(&context).await?;
     let group = created(&a).await?;
     let membership = b.group("g").join(()).await?;

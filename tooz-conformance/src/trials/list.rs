@@ -16,6 +16,7 @@ pub(crate) fn all() -> Vec<Trial> {
         driver::wait::trials(),
         driver::snapshot::trials(),
         driver::follow::trials(),
+        driver::names_watch::trials(),
         driver::rosters::trials(),
         driver::session::trials(),
         driver::topics::trials(),

@@ -1,6 +1,6 @@
 //! The list of a file's trials.
 
-/// Makes `fn trials()` for a file: its functions, each behind what it [needs](crate::Needs), as trials named
+/// Makes `fn trials()` for a file: its functions, each listed after what it [needs](crate::Needs), as trials named
 /// `prefix::function`.
 macro_rules! trials {
     ($prefix:literal $($needs:ident: $($function:ident),* ;)*) => {
@@ -12,7 +12,7 @@ macro_rules! trials {
     };
 }
 
-/// As `trials!`, for trials of the driver contract: each stands behind the number of the rule that it checks, as in the
+/// As `trials!`, for trials of the driver contract: each is listed after the number of the rule that it checks, as in the
 /// documentation of `tooz_core::driver`. None needs anything.
 macro_rules! rule_trials {
     ($($rule:ident: $($function:ident),* ;)*) => {

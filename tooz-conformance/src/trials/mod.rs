@@ -34,4 +34,4 @@ mod suspends;
 mod topic;
 
 pub(crate) use self::list::{all, roles};
-pub(crate) use self::scale::trials as scale_trials;
+pub(crate) use self::scale::{by_changes as scale_by_changes, by_listings as scale_by_listings};

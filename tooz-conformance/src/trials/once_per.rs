@@ -1,4 +1,4 @@
-//! A job that runs once in a period over all clients, also if the client that ran it crashes.
+//! A job that runs once in a period over all clients, even if the client that ran it crashes.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -21,7 +21,7 @@ trials! { "once_per"
     the_greatest_hold_time_drops_the_job,
     the_least_hold_time_keeps_the_lock,
     a_shutdown_releases_the_lock,
-    a_single_turn_says_whether_it_ran,
+    once_in_returns_whether_it_ran,
     invalid_periods_are_refused;
 }
 
@@ -192,7 +192,7 @@ async fn invalid_periods_are_refused(context: Context) -> Result<(), Failure> {
     Ok(())
 }
 
-async fn a_single_turn_says_whether_it_ran(context: Context) -> Result<(), Failure> {
+async fn once_in_returns_whether_it_ran(context: Context) -> Result<(), Failure> {
     needs_topics(&context)?;
     let (a, b) = pair(&context).await?;
     let job = |_: Arc<Guard>| async { Ok::<_, Error>(()) };

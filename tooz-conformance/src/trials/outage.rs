@@ -1,5 +1,5 @@
 //! Failures of the network or of a server as users see them: no object is granted twice, nothing is left behind, and
-//! every loss is reported. They also check R5 of the driver contract.
+//! every loss is reported. These trials also check R5 of the driver contract.
 
 use std::time::{Duration, Instant};
 

@@ -1,5 +1,5 @@
-//! Servers that come back with other data: emptied, or restored from a backup. Their numbers may start again, and sessions
-//! of before must end. They also check R8 of the driver contract.
+//! Servers that come back with other data: emptied, or restored from a backup. Their numbers may start again, and the
+//! sessions of the old server must end. These trials also check R8 of the driver contract.
 
 use std::time::Duration;
 
@@ -14,8 +14,8 @@ use crate::{Context, Failure, ensure, ensure_eq};
 
 trials! { "replaced"
     OWN_SERVER:
-    after_an_emptied_server_nothing_of_before_is_held,
-    after_a_restored_server_nothing_of_since_the_backup_is_held,
+    an_emptied_server_ends_all_earlier_grants,
+    a_restored_server_ends_all_grants_since_the_backup,
     followers_go_on_with_an_emptied_server,
     followers_go_on_with_a_restored_server;
 }
@@ -28,7 +28,7 @@ enum Replacement {
 }
 
 impl Replacement {
-    /// Makes the backup. Clients connect afterwards, as their sessions would be in it otherwise.
+    /// Makes the backup. Clients connect afterwards, so that the backup does not contain their sessions.
     async fn prepare(self, context: &Context) -> Result<(), Failure> {
         let a = connect(context, "before").await?;
         a.group("g").create_if_missing().await?;
@@ -85,8 +85,8 @@ async fn hold(context: &Context, member: &str) -> Result<Held, Failure> {
 
 /// A membership is restored if its group still exists; else `joined` says that the group is gone.
 ///
-/// Each of the two holders must learn of its loss within a TTL after the server is back. Only then are there next holders:
-/// what the server has forgotten, it may grant at once.
+/// Each of the two holders must learn of its loss within a TTL after the server is back. The trial waits for that before the
+/// next holders acquire, because the server may grant at once what it has forgotten.
 async fn nothing_is_held(context: &Context, replacement: Replacement) -> Result<(), Failure> {
     replacement.prepare(context).await?;
     let Held { coordinator, guard: held, leadership: led, membership } = hold(context, "old").await?;
@@ -128,11 +128,11 @@ async fn is_member(coordinator: &Coordinator, incarnation: Incarnation) -> Resul
     Ok(())
 }
 
-async fn after_an_emptied_server_nothing_of_before_is_held(context: Context) -> Result<(), Failure> {
+async fn an_emptied_server_ends_all_earlier_grants(context: Context) -> Result<(), Failure> {
     nothing_is_held(&context, Replacement::Emptied).await
 }
 
-async fn after_a_restored_server_nothing_of_since_the_backup_is_held(context: Context) -> Result<(), Failure> {
+async fn a_restored_server_ends_all_grants_since_the_backup(context: Context) -> Result<(), Failure> {
     nothing_is_held(&context, Replacement::Restored).await
 }
 

@@ -119,7 +119,7 @@ async fn it_never_admits_too_many_under_contention(context: Context) -> Result<(
                 let now = inside.fetch_add(1, Ordering::SeqCst) + 1;
                 ensure!(now <= PERMITS, "{now} hold {PERMITS} permits");
                 most.fetch_max(now, Ordering::SeqCst);
-                // Longer than a hand-over, so that all permits come to be used at one time.
+                // This is longer than a hand-over, so that at some time all permits are in use.
                 tokio::time::sleep(Duration::from_millis(20)).await;
                 inside.fetch_sub(1, Ordering::SeqCst);
                 guard.release().await?;

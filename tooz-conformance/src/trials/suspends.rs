@@ -1,5 +1,5 @@
-//! A host that is suspended while its process holds something. The clock of the server goes on, the monotonic clock of the
-//! process stands still.
+//! A host that is suspended while its process holds something. The clock of the server continues; the monotonic clock of
+//! the process stops.
 
 use std::time::Duration;
 
@@ -30,8 +30,8 @@ enum Message {
     Lost,
 }
 
-/// Looks at its guard in a thread that sleeps meanwhile, so the first look after the suspend comes before any timer of the
-/// runtime.
+/// Checks its guard in a thread that sleeps during the suspend. So the first check after the suspend comes before any timer
+/// of the runtime.
 async fn hold_and_look(child: ChildContext) -> Result<(), Failure> {
     let coordinator = child.coordinator("child").await?;
     let guard = coordinator.lock("l").acquire().await?;
@@ -89,8 +89,8 @@ async fn a_holder_that_slept_beyond_its_ttl_does_not_believe_that_it_holds(conte
 }
 
 async fn a_short_sleep_loses_nothing(context: Context) -> Result<(), Failure> {
-    // The renewal before may be a third of the TTL old, and a tenth is the margin of the deadline. The server may grant less
-    // than is asked for here.
+    // The last renewal may be a third of the TTL old, and a tenth of it is the margin of the deadline. The server may grant a
+    // shorter TTL than this.
     let context = context.with_ttl(context.ttl() * 3);
     let (mut child, _) = sleeper(&context).await?;
     let a = steady(&context, "a").await?;

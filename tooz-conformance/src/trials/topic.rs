@@ -125,7 +125,7 @@ async fn subscribers_see_one_order(context: Context) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Each subscription reads a few messages of the past and soon meets the end, while messages are published there.
+/// Each subscription reads a few old messages and soon reaches the end, while new ones are published.
 async fn a_reader_that_catches_up_again_and_again_misses_nothing(context: Context) -> Result<(), Failure> {
     const MESSAGES: usize = 400;
     let (a, b) = with_topics(&context).await?;

@@ -51,7 +51,7 @@ bugs! {
     WithdrawsNothing = "withdraws-nothing";
     /// A woken waiter does not check whether its entry exists, and nothing else reports the removal.
     SkipsTheRecheck = "skips-the-recheck";
-    /// `close` does nothing, the session is renewed for ever, and withdrawn waiters stay in the queue.
+    /// `close` does nothing, the session is renewed without end, and withdrawn waiters stay in the queue.
     NeverCloses = "never-closes";
     /// A snapshot skips one change.
     LosesEvents = "loses-events";
@@ -67,7 +67,7 @@ bugs! {
     HidesItsHistory = "hides-its-history";
     /// Neither a renewal nor a push reports that the server has lost the session.
     OutlivesTheServer = "outlives-the-server";
-    /// A roster with a value that cannot be read cannot be read.
+    /// A roster cannot be read if it contains an unreadable value.
     ChokesOnForeignValues = "chokes-on-foreign-values";
     /// Offsets depend on the position of the reader.
     Renumbers = "renumbers";

@@ -1,8 +1,8 @@
 //! Calling back from an asynchronous operation into the thread that waits for it.
 //!
-//! The operation is polled by the calling thread. When it calls its work, the thread leaves the runtime, calls the closure of
-//! the user, in which it may wait for other blocking calls, and then polls on. The session is renewed by the runtime's own
-//! thread meanwhile.
+//! The calling thread polls the operation. When the operation calls its work, the thread leaves the runtime and calls the
+//! user's closure, which may make other blocking calls. Then it continues to poll. Meanwhile the runtime's own thread
+//! renews the session.
 
 use std::pin::pin;
 use std::sync::Arc;

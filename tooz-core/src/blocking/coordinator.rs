@@ -23,7 +23,7 @@ impl Coordinator {
         self.runtime.coordinator()
     }
 
-    /// Waits for any operation of the async API.
+    /// Runs any operation of the async API, and waits for its result.
     ///
     /// ```
     /// # fn main() -> Result<(), tooz_core::Error> {

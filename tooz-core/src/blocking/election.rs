@@ -44,8 +44,9 @@ impl Election {
     /// Campaigns, and calls `work` whenever this client leads, until it returns while it leads, or `shutdown` is cancelled.
     /// Then it resigns, so that the next candidate leads at once; see [`Election::lead`](crate::Election::lead).
     ///
-    /// A thread cannot be interrupted, so let `work` ask [`is_held`](Leadership::is_held) and `shutdown` before each step,
-    /// and return if one says no. After a loss its result is dropped, and the client campaigns again.
+    /// A thread cannot be interrupted, so let `work` check [`is_held`](Leadership::is_held) and `shutdown` before each
+    /// step, and return when the leadership is lost or `shutdown` is cancelled. After a loss the result of `work` is
+    /// dropped, and the client campaigns again.
     ///
     /// ```
     /// # fn main() -> Result<(), tooz_core::Error> {
@@ -96,7 +97,7 @@ impl Election {
 #[derive(Debug)]
 #[must_use = "dropping a leadership resigns"]
 pub struct Leadership {
-    // In this order: the runtime ends last.
+    // Fields are dropped in this order: the runtime ends last.
     leadership: Arc<crate::Leadership>,
     runtime: Runtime,
 }
@@ -112,7 +113,7 @@ impl Leadership {
         self.leadership.is_held()
     }
 
-    /// Waits until the leadership is lost and returns the cause; or the error of a thread that must not wait.
+    /// Waits until the leadership is lost and returns the cause; `Unsupported` in a thread of an async runtime.
     pub fn lost(&self) -> Error {
         let Err(cause) = self.runtime.run(async { Err::<Infallible, _>(self.leadership.lost().await) });
         cause
@@ -131,7 +132,7 @@ impl Leadership {
 #[derive(Debug)]
 #[must_use = "leaders are received with `next`"]
 pub struct Observation {
-    // In this order: the runtime ends last.
+    // Fields are dropped in this order: the runtime ends last.
     observation: crate::Observation,
     runtime: Runtime,
 }

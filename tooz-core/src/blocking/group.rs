@@ -79,7 +79,7 @@ impl Group {
 #[derive(Debug)]
 #[must_use = "dropping a membership leaves the group"]
 pub struct Membership {
-    // In this order: the runtime ends last.
+    // Fields are dropped in this order: the runtime ends last.
     membership: crate::Membership,
     runtime: Runtime,
 }
@@ -93,7 +93,7 @@ impl Membership {
         self.runtime.run(self.membership.update(capabilities))
     }
 
-    /// Waits until the present incarnation is lost and returns the cause; or the error of a thread that must not wait.
+    /// Waits until the present incarnation is lost and returns the cause; `Unsupported` in a thread of an async runtime.
     pub fn lost(&self) -> Error {
         let Err(cause) = self.runtime.run(async { Err::<Infallible, _>(self.membership.lost().await) });
         cause
@@ -113,7 +113,7 @@ impl Membership {
 #[derive(Debug)]
 #[must_use = "events are received with `next`"]
 pub struct GroupWatch {
-    // In this order: the runtime ends last.
+    // Fields are dropped in this order: the runtime ends last.
     watch: crate::GroupWatch,
     runtime: Runtime,
 }

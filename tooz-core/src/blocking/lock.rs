@@ -30,13 +30,13 @@ impl Lock {
         Self { lock: self.lock.shared(), ..self.clone() }
     }
 
-    /// The same lock with bytes for others; see [`Lock::with_info`](crate::Lock::with_info).
+    /// The same lock; its entries show `info` to every client. See [`Lock::with_info`](crate::Lock::with_info).
     #[must_use]
     pub fn with_info(&self, info: impl AsRef<[u8]>) -> Self {
         Self { lock: self.lock.with_info(info), ..self.clone() }
     }
 
-    /// The same lock with a limit; see [`Lock::with_greatest_hold`](crate::Lock::with_greatest_hold).
+    /// The same lock with a greatest hold time; see [`Lock::with_greatest_hold`](crate::Lock::with_greatest_hold).
     #[must_use]
     pub fn with_greatest_hold(&self, time: Duration) -> Self {
         Self { lock: self.lock.with_greatest_hold(time), ..self.clone() }
@@ -88,7 +88,7 @@ impl Lock {
 #[derive(Debug)]
 #[must_use = "dropping a guard releases what it holds"]
 pub struct Guard {
-    // In this order: the runtime ends last.
+    // Fields are dropped in this order: the runtime ends last.
     guard: Arc<crate::Guard>,
     runtime: Runtime,
 }
@@ -118,7 +118,7 @@ impl Guard {
         self.guard.remaining()
     }
 
-    /// Waits until the guard is lost and returns the cause; or the error of a thread that must not wait.
+    /// Waits until the guard is lost and returns the cause; `Unsupported` in a thread of an async runtime.
     pub fn lost(&self) -> Error {
         let Err(cause) = self.runtime.run(async { Err::<Infallible, _>(self.guard.lost().await) });
         cause

@@ -23,13 +23,13 @@ pub struct LockSet {
 }
 
 impl LockSet {
-    /// The same locks with bytes for others; see [`Lock::with_info`](crate::Lock::with_info).
+    /// The same locks; their entries show `info` to every client. See [`Lock::with_info`](crate::Lock::with_info).
     #[must_use]
     pub fn with_info(&self, info: impl AsRef<[u8]>) -> Self {
         Self { locks: self.locks.with_info(info), ..self.clone() }
     }
 
-    /// The same locks with a limit; see [`Lock::with_greatest_hold`](crate::Lock::with_greatest_hold).
+    /// The same locks with a greatest hold time; see [`Lock::with_greatest_hold`](crate::Lock::with_greatest_hold).
     #[must_use]
     pub fn with_greatest_hold(&self, time: Duration) -> Self {
         Self { locks: self.locks.with_greatest_hold(time), ..self.clone() }
@@ -70,7 +70,7 @@ impl LockSet {
 #[derive(Debug)]
 #[must_use = "dropping a guard releases what it holds"]
 pub struct GuardSet {
-    // In this order: the runtime ends last.
+    // Fields are dropped in this order: the runtime ends last.
     guards: crate::GuardSet,
     runtime: Runtime,
 }
@@ -91,7 +91,7 @@ impl GuardSet {
         self.guards.remaining()
     }
 
-    /// Waits until one of the locks is lost and returns the cause; or the error of a thread that must not wait.
+    /// Waits until one of the locks is lost and returns the cause; `Unsupported` in a thread of an async runtime.
     pub fn lost(&self) -> Error {
         let Err(cause) = self.runtime.run(async { Err::<Infallible, _>(self.guards.lost().await) });
         cause

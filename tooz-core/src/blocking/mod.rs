@@ -1,8 +1,8 @@
 //! The same API for programs without async: each call waits in the calling thread. Needs the feature `blocking`.
 //!
-//! A [`Coordinator`] has a runtime of its own, with one thread that renews the session meanwhile. The types have the
-//! methods of their namesakes at the root of the crate, which document behaviour and errors. What they do not have is
-//! reached through [`Coordinator::inner`] and [`Coordinator::block_on`].
+//! A [`Coordinator`] has a runtime of its own, with one thread that renews the session. The types have the most important
+//! methods of their namesakes at the root of the crate, which document behaviour and errors. Use all others through
+//! [`Coordinator::inner`] and [`Coordinator::block_on`].
 //!
 //! Dropping the last clone of a coordinator, and of everything made from it, closes the session and waits for the answer.
 //! A program that leaves `main` in the usual way therefore leaves nothing behind.

@@ -10,8 +10,8 @@ impl Lock {
     /// Calls `job` once in each period over all clients that call this, until `shutdown` is cancelled; see
     /// [`Lock::once_per`](crate::Lock::once_per).
     ///
-    /// A thread cannot be interrupted, so let `job` ask [`is_held`](Guard::is_held) and `shutdown` before each step, and
-    /// return if one says no. After a loss of the lock, its result is dropped.
+    /// A thread cannot be interrupted, so let `job` check [`is_held`](Guard::is_held) and `shutdown` before each step, and
+    /// return when the lock is lost or `shutdown` is cancelled. After a loss the result of `job` is dropped.
     ///
     /// # Errors
     /// As [`Lock::once_per`](crate::Lock::once_per), and `Unsupported` in a thread of an async runtime.

@@ -13,7 +13,7 @@ pub(super) struct Runtime(Arc<RuntimeParts>);
 #[derive(Debug)]
 struct RuntimeParts {
     coordinator: Coordinator,
-    /// Taken when it is dropped.
+    /// `None` only while this is being dropped.
     tokio: Option<Tokio>,
 }
 

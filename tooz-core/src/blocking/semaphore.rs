@@ -23,13 +23,13 @@ pub struct Semaphore {
 }
 
 impl Semaphore {
-    /// The same semaphore with bytes for others; see [`Semaphore::with_info`](crate::Semaphore::with_info).
+    /// The same semaphore; its entries show `info` to every client. See [`Semaphore::with_info`](crate::Semaphore::with_info).
     #[must_use]
     pub fn with_info(&self, info: impl AsRef<[u8]>) -> Self {
         Self { semaphore: self.semaphore.with_info(info), ..self.clone() }
     }
 
-    /// The same semaphore with a limit; see [`Semaphore::with_greatest_hold`](crate::Semaphore::with_greatest_hold).
+    /// The same semaphore with a greatest hold time; see [`Semaphore::with_greatest_hold`](crate::Semaphore::with_greatest_hold).
     #[must_use]
     pub fn with_greatest_hold(&self, time: Duration) -> Self {
         Self { semaphore: self.semaphore.with_greatest_hold(time), ..self.clone() }

@@ -48,7 +48,7 @@ impl Topic {
 #[derive(Debug)]
 #[must_use = "messages are received with `next`"]
 pub struct Subscription {
-    // In this order: the runtime ends last.
+    // Fields are dropped in this order: the runtime ends last.
     subscription: crate::Subscription,
     runtime: Runtime,
 }

@@ -98,7 +98,7 @@ impl Builder {
     /// Default: 10 s. Each driver has a least and a greatest TTL; `connect` refuses any other.
     ///
     /// A short TTL means quick failover, but also a loss whenever the network or the process stalls that long. The
-    /// backend may grant another TTL than it was asked for.
+    /// backend may grant a different TTL.
     pub fn ttl(mut self, ttl: Duration) -> Self {
         self.ttl = Some(ttl);
         self

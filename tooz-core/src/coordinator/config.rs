@@ -12,9 +12,8 @@ use crate::{Result, ServiceUrl};
 /// A URL and its options as serde reads them from a file, for example in TOML, YAML or JSON.
 ///
 /// Each field but `url` is an option, with the name and the meaning that it has in a URL: `member`, `namespace`, `ttl`,
-/// `heartbeat`, `timeout`, `max_value_size` and those of the driver. `connect` refuses an option that is unknown, or that
-/// the URL has, too. So a password may be in a field of its own, and need not be percent-encoded. `Debug` shows no
-/// password.
+/// `heartbeat`, `timeout`, `max_value_size` and those of the driver. `connect` refuses an option that is unknown or is
+/// also in the URL. An option such as a password need not be percent-encoded here. `Debug` shows no password.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]

@@ -16,7 +16,7 @@ use crate::{Characteristic, Name, Result};
 /// Clones are cheap and share the session. It ends with [`close`](Coordinator::close), or when the last clone and every
 /// object made from one (a [`Guard`](crate::Guard), a [`Membership`](crate::Membership), …) are dropped.
 ///
-/// A task renews the session. If the session is lost all the same, everything that it held is lost, and the holders are
+/// A task renews the session. If the session is lost nevertheless, everything that it held is lost, and the holders are
 /// notified. The coordinator then opens a new session by itself and enters its groups again. Locks and leaderships are
 /// not acquired again: what they protected may have changed meanwhile.
 ///
@@ -83,8 +83,8 @@ impl Coordinator {
 
     /// Releases everything that this coordinator holds, leaves all groups and ends the session.
     ///
-    /// Returns when the backend has answered. If it does not answer within the request timeout, it drops the session by
-    /// its TTL. Closing twice has no further effect.
+    /// Returns when the backend has answered. If the backend does not answer within the request timeout, the session ends
+    /// by its TTL. Closing twice has no further effect.
     ///
     /// Cancel safe: once begun, closing continues in the background.
     pub async fn close(&self) {
@@ -96,7 +96,7 @@ impl Coordinator {
         let _ = timeout(limit, join_all(supervisors().map(Supervisor::ended))).await;
     }
 
-    /// Has [`close`](Self::close) close a further session, too.
+    /// Makes [`close`](Self::close) close a further session, too.
     pub(super) fn add_lease(&self, lease: Weak<Supervisor>) {
         let mut leases = lock(&self.handle.leases);
         leases.retain(|lease| lease.strong_count() > 0);

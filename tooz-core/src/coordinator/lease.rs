@@ -11,9 +11,9 @@ use crate::driver::SessionOptions;
 impl Coordinator {
     /// Opens a further session of this client with another TTL, and returns a coordinator that uses it.
     ///
-    /// What that coordinator holds has a lease of its own: after a crash, the backend gives a lock to the next client when
-    /// this TTL has passed, although the first session counts for longer. [`close`](Self::close) closes both. On a backend
-    /// that notices a crash without a timeout, the TTL has no effect.
+    /// What that coordinator holds has a lease of its own: after a crash, the backend grants its locks to other clients
+    /// when this TTL has passed, even if the first session has a longer one. [`close`](Self::close) closes both. On a
+    /// backend that notices a crash without a timeout, the TTL has no effect.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")]

@@ -16,14 +16,14 @@ use crate::{Name, Result};
 /// How many names one request reads.
 pub(crate) const PAGE: usize = 100;
 
-/// Reads the page of names that follows a name, or the first one.
+/// Reads the page of names that follows a name, or the first page.
 pub(crate) type ReadPage = for<'a> fn(&'a dyn Session, Option<&'a Name>) -> BoxFuture<'a, Result<Vec<Name>>>;
 
 /// Names that are in use, such as those of [all locks](Coordinator::locks) that a client holds or awaits.
 ///
-/// It reads a page of 100 names when the one before is used up. The order is the backend's own. A name is listed once if
-/// it is in use during the whole listing; one whose use begins or ends meanwhile may be listed or not. A name whose last
-/// user has crashed may be listed until its TTL has passed.
+/// Names are read in pages of 100, each when the previous one is used up. The order is the backend's own. A name is listed
+/// once if it is in use during the whole listing; if its use begins or ends meanwhile, it may be missing. A name whose
+/// last user has crashed may be listed until the TTL of that session has passed.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]

@@ -1,65 +1,84 @@
 //! Watching for names that come into use.
 
+use std::collections::BTreeSet;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use futures_util::future::BoxFuture;
 use tokio::sync::Notify;
 
 use super::handle::Coordinator;
 use super::target::run_operation;
+use crate::driver::NewName;
+use crate::driver::support::lock;
 use crate::{Error, Result};
 
-/// Says when a name comes into use, so that a list of names need not be read again and again.
+/// How many names are kept for a watch that is not polled. With more it lists them.
+const KEPT: usize = 1024;
+
+/// Says which names come into use, so that a list of names need not be read again and again.
 ///
-/// A name comes into use with the first holder or waiter of a lock, semaphore or election, with the creation or the first
-/// member of a group, and with the first message of a topic.
+/// When a name comes into use:
+/// - a lock, semaphore or election: with the first holder or waiter,
+/// - a group: with its creation or its first member,
+/// - a topic: with its first message.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), tooz_core::Error> {
+/// # use tooz_core::NewName;
 /// # let coordinator = tooz_core::connect("memory://names-watch-doc").await?;
 /// let mut watch = coordinator.watch_names();
-/// watch.changed().await?; // the watch has begun, so the list below misses no later name
+/// // The watch has begun, so the list below misses no later name.
+/// assert_eq!(watch.next().await?, NewName::Any);
 /// assert!(coordinator.locks().all().await?.is_empty());
-/// let _guard = coordinator.lock("nightly").acquire().await?;
-/// watch.changed().await?;
-/// assert_eq!(coordinator.locks().all().await?, ["nightly"]);
+/// let guard = coordinator.lock("nightly").acquire().await?;
+/// assert_eq!(watch.next().await?, NewName::Lock(guard.name().clone()));
 /// # Ok(()) }
 /// ```
 pub struct NamesWatch {
     coordinator: Coordinator,
-    changed: Arc<Notify>,
-    /// Notifies `changed` while it is polled.
+    pending: Arc<Pending>,
+    /// Adds to `pending` while it is polled.
     watching: BoxFuture<'static, Error>,
+}
+
+/// The names that the caller has not taken yet.
+#[derive(Debug, Default)]
+struct Pending {
+    names: Mutex<BTreeSet<NewName>>,
+    added: Notify,
 }
 
 impl Coordinator {
     /// Watches for names that come into use.
     ///
-    /// All drivers of this project are notified by the backend, which sends nothing while no name comes into use. Another
-    /// driver may ask for a listing in an interval.
+    /// For all drivers of this project, the backend sends a notification when a name comes into use, and otherwise
+    /// nothing. Other drivers may list the names at an interval.
     pub fn watch_names(&self) -> NamesWatch {
-        let changed = Arc::<Notify>::default();
-        NamesWatch { coordinator: self.clone(), watching: watch(self.clone(), changed.clone()), changed }
+        let pending = Arc::<Pending>::default();
+        NamesWatch { coordinator: self.clone(), watching: watch(self.clone(), pending.clone()), pending }
     }
 }
 
 impl NamesWatch {
-    /// Waits until a name may have come into use since the last call. The first call returns as soon as the watch has
-    /// begun, and so does the next one after the session was replaced: list the names then.
+    /// Waits for a name that has come into use since it was last returned. A name that was in use may be returned, too.
+    ///
+    /// [`NewName::Any`] asks for a listing of all names. The first call returns it as soon as the watch has begun. It is
+    /// returned again after the session was replaced, when the backend may have missed a name or does not say which it is,
+    /// and when too many names came into use between two calls.
     ///
     /// Cancel safe.
     ///
     /// # Errors
     /// `Closed`; any error of the backend but `Unavailable` and `SessionLost`, which the watch survives. After an error,
     /// the next call begins another watch.
-    pub async fn changed(&mut self) -> Result<()> {
-        let Self { coordinator, changed, watching } = self;
+    pub async fn next(&mut self) -> Result<NewName> {
+        let Self { coordinator, pending, watching } = self;
         let next = async {
             tokio::select! {
                 biased;
-                () = changed.notified() => Ok(()),
+                name = pending.next() => Ok(name),
                 error = watching => Err(error),
             }
         };
@@ -71,17 +90,43 @@ impl NamesWatch {
     }
 }
 
-/// Watches through all sessions of the coordinator, and returns what ends that.
-fn watch(coordinator: Coordinator, changed: Arc<Notify>) -> BoxFuture<'static, Error> {
+impl Pending {
+    /// Adds a name. [`NewName::Any`] stands for all others.
+    fn add(&self, name: NewName) {
+        let mut names = lock(&self.names);
+        let name = if names.len() < KEPT { name } else { NewName::Any };
+        if name == NewName::Any {
+            names.clear();
+        }
+        if !names.contains(&NewName::Any) {
+            names.insert(name);
+        }
+        self.added.notify_one();
+    }
+
+    /// Takes a name as soon as there is one.
+    async fn next(&self) -> NewName {
+        loop {
+            let name = lock(&self.names).pop_first();
+            match name {
+                Some(name) => return name,
+                None => self.added.notified().await,
+            }
+        }
+    }
+}
+
+/// Watches through all sessions of the coordinator, and returns the error that ends the watch.
+fn watch(coordinator: Coordinator, pending: Arc<Pending>) -> BoxFuture<'static, Error> {
     Box::pin(async move {
-        let notify = move || changed.notify_one();
+        let add = move |name| pending.add(name);
         loop {
             let live = match coordinator.live().await {
                 Ok(live) => live,
                 Err(error) if error.is_retryable() => continue,
                 Err(error) => return error,
             };
-            let Err(error) = live.wait(|session| session.watch_names(&notify)).await;
+            let Err(error) = live.wait(|session| session.watch_names(&add)).await;
             if !error.is_session_lost() {
                 return error;
             }

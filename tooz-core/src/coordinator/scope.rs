@@ -2,7 +2,7 @@
 //!
 //! - The future ends, with a value or an error: the coordinator is closed before the result is returned.
 //! - It panics: the coordinator is closed, then the panic continues.
-//! - The caller drops it: the coordinator closes in the background, as far as the runtime continues to run.
+//! - The caller drops it: the coordinator closes in the background, provided that the runtime continues to run.
 
 use std::panic::{AssertUnwindSafe, resume_unwind};
 

@@ -50,7 +50,8 @@ impl RosterTarget {
     }
 }
 
-/// Runs `work` in a span of its own and in the process that connected only, and adds to its error the operation and the kind and name of the object.
+/// Runs `work` in a span of its own, and only in the process that connected. Adds the operation, and the kind and name of
+/// the object, to its error.
 pub(crate) async fn run_operation<T>(
     coordinator: &Coordinator,
     operation: &'static str,

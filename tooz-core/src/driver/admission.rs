@@ -17,7 +17,7 @@ pub fn conflicts(new: Mode, earlier: Mode) -> bool {
     new.conflicting().contains(&earlier)
 }
 
-/// What blocks an entry of `mode` and `limit` behind the entries `before` it, which are in ascending order. Returns the
+/// What blocks an entry of `mode` and `limit` after the entries `before`, which are in ascending order. Returns the
 /// nearest conflicting entry, or `None` if the new entry is admitted.
 pub fn blocker(before: &[Entry], mode: Mode, limit: NonZeroU32) -> Option<Seq> {
     let mut conflicting = before.iter().rev().filter(|earlier| conflicts(mode, earlier.mode));

@@ -1,4 +1,4 @@
-//! The driver contract for drivers: how they register, their properties, and how they open sessions.
+//! The driver contract: how drivers register, which properties they declare, and how they open sessions.
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -87,7 +87,7 @@ pub trait Driver: Debug + Send + Sync + 'static {
     /// The properties of the driver. Constant.
     fn info(&self) -> DriverInfo;
 
-    /// Connects and opens a session, which shares at most connections with other sessions.
+    /// Connects and opens a session. Sessions may share connections, and nothing else.
     ///
     /// R1: the driver checks that the backend answers. If the server is away, does not reply or is a different product,
     /// `open` fails within `options.timeout`.

@@ -66,7 +66,7 @@ impl fmt::Debug for Nonce {
     }
 }
 
-/// Determines with which earlier entries an entry conflicts; see [`admission`](super::admission).
+/// Which earlier entries an entry conflicts with; see [`admission`](super::admission).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Mode {
@@ -145,7 +145,7 @@ pub struct NewEntry<'a> {
     pub nonce: Nonce,
     /// Whether further bytes must be unique in the roster.
     pub key: Key<'a>,
-    /// With which earlier entries the entry conflicts.
+    /// Which earlier entries the entry conflicts with.
     pub mode: Mode,
     /// The entry is admitted when fewer than this many conflicting entries are before it.
     pub limit: NonZeroU32,
@@ -189,7 +189,7 @@ pub struct Ticket {
 }
 
 impl Ticket {
-    /// The standing of this entry behind `blocked_by`, or as an admitted one.
+    /// The standing of this entry: waiting for `blocked_by`, or admitted if there is none.
     pub const fn standing(self, blocked_by: Option<Seq>) -> Standing {
         match blocked_by {
             None => Standing::Admitted(self),

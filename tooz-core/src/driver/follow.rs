@@ -24,7 +24,7 @@ pub trait Follow: Send {
     async fn next(&mut self) -> Result<Update>;
 }
 
-/// What has become of a roster since the last update.
+/// What has changed in a roster since the last update.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Update {
@@ -53,7 +53,7 @@ pub enum Change {
     Declared(bool),
 }
 
-/// The provided [`Session::follow`]: each update is a snapshot, which [`Session::snapshot`] returns after a change.
+/// The provided [`Session::follow`]: each update is a whole snapshot, read by [`Session::snapshot`] after a change.
 #[derive(Debug)]
 pub struct FollowBySnapshots<'a, S: ?Sized> {
     session: &'a S,
@@ -74,5 +74,22 @@ impl<S: Session + ?Sized> Follow for FollowBySnapshots<'_, S> {
         let snapshot = self.session.snapshot(self.roster, self.seen).await?;
         self.seen = Some(snapshot.version);
         Ok(Update::Snapshot(snapshot))
+    }
+}
+
+/// Implements [`Session::snapshot`] with `newer_than` for a driver that overrides [`Session::follow`]: waits for a change, and
+/// then reads again.
+///
+/// # Errors
+/// Those of [`Follow::next`].
+pub async fn snapshot_newer_than(session: &dyn Session, roster: &Roster, version: Version) -> Result<Snapshot> {
+    loop {
+        let mut follower = session.follow(roster);
+        if let Update::Snapshot(snapshot) = follower.next().await?
+            && snapshot.version != version
+        {
+            return Ok(snapshot);
+        }
+        follower.next().await?;
     }
 }

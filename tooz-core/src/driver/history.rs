@@ -1,8 +1,8 @@
 //! The history of a namespace: whether the server still has the data that the driver has seen.
 //!
-//! - The first session in a namespace gives its history a random name. A server that was emptied has it no more.
-//! - The sequence of the namespace only rises. If its last number is smaller than one that the driver has seen, the server
-//!   was restored from an older copy, or has lost confirmed writes in a failover.
+//! - The first session in a namespace gives its history a random name. A server that was emptied no longer has it.
+//! - The sequence of the namespace only rises. Its last number may be smaller than one that the driver has seen. Then the
+//!   server was restored from an older copy, or has lost confirmed writes in a failover.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -23,7 +23,7 @@ impl History {
         self.greatest.load(Ordering::SeqCst)
     }
 
-    /// How many other histories the driver has met.
+    /// The number of the present history: how often the driver has found a new one.
     pub fn number(&self) -> u64 {
         self.number.load(Ordering::SeqCst)
     }
@@ -33,8 +33,8 @@ impl History {
         self.greatest.fetch_max(number, Ordering::SeqCst);
     }
 
-    /// Records what a new session has read, after a request that was sent when `greatest` was the greatest number. Returns
-    /// the number of the history.
+    /// Records what a new session has read: the name of the history, and the last number of the sequence. `greatest` is
+    /// what [`greatest`](Self::greatest) returned before the read. Returns the number of the history.
     pub fn opened(&self, name: String, last: u64, greatest: u64) -> u64 {
         let mut known = lock(&self.name);
         let is_other = known.as_ref().is_some_and(|known| *known != name) || last < greatest;
@@ -46,7 +46,7 @@ impl History {
         self.number()
     }
 
-    /// Records that the history is another one, whose last number is `last`.
+    /// Records that a new history has begun, whose last number is `last`.
     pub fn is_another(&self, last: u64) {
         self.greatest.store(last, Ordering::SeqCst);
         self.number.fetch_add(1, Ordering::SeqCst);

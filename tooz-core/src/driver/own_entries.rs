@@ -16,11 +16,11 @@ enum State {
     Leaving,
 }
 
-/// The entries that the client has asked for and has not seen leave.
+/// The entries that the client has requested and that have not left, as far as it knows.
 ///
-/// A driver with push calls [`entering`](Self::entering) and [`leaving`](Self::leaving) before it sends a request, and
-/// reports a removal that the backend announces if [`removed`](Self::removed) says so. After a reconnection it compares
-/// [`confirmed`](Self::confirmed) with the entries on the server. So each loss is reported once.
+/// A driver with push calls [`entering`](Self::entering) and [`leaving`](Self::leaving) before it sends a request. When
+/// the backend announces a removal, it reports a loss if [`removed`](Self::removed) returns true. After a reconnection it
+/// compares [`confirmed`](Self::confirmed) with the entries on the server. So each loss is reported once.
 #[derive(Debug, Default)]
 pub struct OwnEntries(Mutex<HashMap<Nonce, State>>);
 
@@ -42,7 +42,7 @@ impl OwnEntries {
         lock(&self.0).insert(nonce, State::Leaving);
     }
 
-    /// Forgets an entry, and says whether that is a loss.
+    /// Records that an entry was removed, and returns whether that is a loss.
     pub fn removed(&self, nonce: Nonce) -> bool {
         matches!(lock(&self.0).remove(&nonce), Some(State::Entering | State::Entered))
     }
@@ -53,7 +53,7 @@ impl OwnEntries {
         entries.iter().filter(|(_, state)| **state == State::Entered).map(|(nonce, _)| *nonce).collect()
     }
 
-    /// Whether the client has asked for the entry and not seen it leave.
+    /// Whether the client has requested the entry, and it has not left, as far as the client knows.
     pub fn contains(&self, nonce: Nonce) -> bool {
         lock(&self.0).contains_key(&nonce)
     }

@@ -9,8 +9,8 @@ use async_trait::async_trait;
 use tokio::time::sleep;
 
 use super::{
-    Follow, FollowBySnapshots, Kind, NewEntry, Nonce, Roster, Seq, Snapshot, Standing, Ticket, Topics, Version,
-    admission,
+    Follow, FollowBySnapshots, Kind, NewEntry, NewName, Nonce, Roster, Seq, Snapshot, Standing, Ticket, Topics,
+    Version, admission,
 };
 use crate::time::Moment;
 use crate::{Error, Name, Result};
@@ -37,7 +37,8 @@ pub enum Loss {
 /// - **R4 Cancel safety.** Core may drop a returned future at any await. The request may still arrive at the backend and
 ///   take effect. A dropped call leaves nothing else behind: no local state that a later call depends on.
 /// - **R5 Errors.** A request that may or may not have reached the backend fails with `Unavailable` within the timeout of
-///   the session. Core repeats it; a driver does not repeat requests by itself.
+///   the session. Core repeats it; a driver does not. A call that waits for a change, a turn, a message or a loss has no
+///   time limit.
 /// - **R6 Ended sessions.** When the backend no longer knows the session, `enter`, `leave`, `withdraw`, `replace` and
 ///   `renew` fail with `SessionLost`. An ended session never adds an entry, however late its request arrives.
 /// - **R7 Expiry.** When a session ends by its TTL, its entries are removed as by `leave`: the waiters that this admits
@@ -53,15 +54,15 @@ pub trait Session: Debug + Send + Sync + 'static {
     /// The history of the server to which this session belongs. Constant.
     ///
     /// R8: the number differs from that of earlier sessions of the same [`Driver`](super::Driver) if the server has lost its
-    /// data or was restored from a backup in between, so that its seqs and offsets may have started again. Core then
-    /// restarts observers and subscribers, so that they do not take smaller numbers for old ones.
+    /// data or was restored from a backup in between. Its seqs and offsets may have started again then, so core restarts
+    /// observers and subscribers. Otherwise they would mistake smaller numbers for old ones.
     ///
     /// Provided: 0, for a backend whose numbers never start again.
     fn history(&self) -> u64 {
         0
     }
 
-    /// Extends the life of the session and its entries to one TTL after a moment that is not before this call, or to its
+    /// Extends the life of the session and its entries by one TTL, counted from this call or later, or until its
     /// [`expiry`](Self::expiry).
     ///
     /// R9: it takes one request, however many entries the session has. It is idempotent.
@@ -70,8 +71,8 @@ pub trait Session: Debug + Send + Sync + 'static {
     /// `SessionLost`, `Unavailable`.
     async fn renew(&self) -> Result<()>;
 
-    /// When the backend may end the session unless it is renewed again, if that may be earlier than one TTL after the last
-    /// renewal was sent, for instance after a suspend of the host. Core then renews earlier.
+    /// When the backend may end a session that is not renewed again; `None` if that is one TTL after the last renewal was
+    /// sent. It may be earlier after a suspend of the host, for instance. Core then renews earlier.
     ///
     /// Provided: `None`, since every renewal lasts for a whole TTL.
     fn expiry(&self) -> Option<Moment> {
@@ -93,8 +94,9 @@ pub trait Session: Debug + Send + Sync + 'static {
     /// ends with the session, is not reported. Core calls `lost` again after each report.
     ///
     /// - A backend with push resolves this future as soon as the message arrives.
-    /// - A driver without push lets [`renew`](Self::renew) find out which entries are missing and resolves this future
-    ///   then, so an eviction is reported within one heartbeat. It says so by [`DriverInfo::without_push`](super::DriverInfo::without_push).
+    /// - A driver without push finds missing entries when it [renews](Self::renew) the session, and resolves this future
+    ///   then. So an eviction is reported within one heartbeat. Such a driver declares
+    ///   [`DriverInfo::without_push`](super::DriverInfo::without_push).
     /// - Core also counts an entry as lost when `leave` returns `false`, or when `replace` or `await_turn` fails with
     ///   `NotHeld`.
     ///
@@ -137,13 +139,13 @@ pub trait Session: Debug + Send + Sync + 'static {
     /// Ensures that this session has no entry with this nonce in the roster, now and later.
     ///
     /// R15: it removes the entry as `leave` does. An `enter` with this nonce that arrives afterwards adds nothing. Core
-    /// calls it after an `enter` with an unknown outcome and, when the entry is no longer needed, after one that it has
-    /// repeated, because an earlier request may still arrive. Core never enters with the nonce again.
+    /// calls it after an `enter` with an unknown outcome. If an `enter` was repeated, core also calls it when the entry is
+    /// no longer needed, because an earlier request may still arrive. Core never enters with the nonce again.
     ///
     /// The backend or the driver remembers the nonce as long as a request that this session sent before may still
     /// arrive. A time limit is sufficient if it exceeds the longest delay of a request; a bounded buffer
     /// ([`Tombstones`](super::support::Tombstones)) is sufficient if its capacity exceeds the number of requests that
-    /// the session has under way. With the session, its tombstones may go.
+    /// the session has under way. The tombstones may be dropped with the session.
     ///
     /// **Idempotence:** a second call changes nothing.
     ///
@@ -184,8 +186,8 @@ pub trait Session: Debug + Send + Sync + 'static {
     /// Follows the roster: a snapshot first, then each change; see [`Follow::next`]. Sends nothing by itself.
     ///
     /// R19: the updates agree with what `snapshot` would return. Core has one follower for each roster that is watched,
-    /// however many watchers there are in the process. For a new watcher it begins another one, whose snapshot is newer
-    /// than everything that was done before, and then drops the former. Dropping a follower frees what belongs to it.
+    /// however many watchers there are in the process. When a watcher is added, core begins a new follower, whose
+    /// snapshot includes all earlier changes, and then drops the old one. Dropping a follower frees its resources.
     ///
     /// Provided: reads snapshots, so every change costs every client a read of the whole roster. A driver overrides it
     /// to send only what has changed.
@@ -196,7 +198,7 @@ pub trait Session: Debug + Send + Sync + 'static {
     /// Waits until the entry of the ticket is admitted. Returns immediately if it already is.
     ///
     /// R20: before it returns, the driver knows from the backend that the entry was in the roster when the last blocking
-    /// entry had left. It has read the roster since, or it was notified of removals in an order on which it can rely.
+    /// entry had left. It has read the roster since then, or the backend has reported the removals in a reliable order.
     ///
     /// **Cancel safety:** complete. The entry keeps its position, and a later call continues to wait.
     ///
@@ -247,8 +249,8 @@ pub trait Session: Debug + Send + Sync + 'static {
     /// The names of rosters of a kind that have entries, at most `limit` (1 to 1,000) of them: the first ones, or those
     /// that follow `after`. A page with fewer names than `limit` is the last one.
     ///
-    /// **R24 Order:** the driver's own, such as that of its keys. It never changes, so a listing continues after a name
-    /// that no longer has entries, and lists each roster that has entries all the time exactly once.
+    /// **R24 Order:** the driver's own, such as that of its keys. It never changes, so a listing can continue after a name
+    /// that no longer has entries. A roster that has entries during the whole listing is listed exactly once.
     ///
     /// **Expiry:** a roster whose last entries belong to sessions that have ended may be listed until the backend has
     /// removed them.
@@ -260,22 +262,24 @@ pub trait Session: Debug + Send + Sync + 'static {
     /// `SessionLost`, `Unavailable`.
     async fn rosters(&self, kind: Kind, after: Option<&Name>, limit: usize) -> Result<Vec<Name>>;
 
-    /// Calls `changed` as soon as it watches the namespace, and again whenever a name comes into use. It returns only an
-    /// error.
+    /// Calls `added` with [`NewName::Any`] as soon as it watches the namespace, and then with each name that comes into use.
+    /// It returns only on an error.
     ///
     /// R29: a name comes into use when a roster without entries gets one, when a roster is declared, and with the first
-    /// message of a topic. A listing that begins after the call of `changed` contains the name. One call may stand for
-    /// several names or for none. Names that go out of use need no call.
+    /// message of a topic. A read of the roster or topic, or a listing, that begins after the call finds it, unless it is out
+    /// of use again. A driver that does not know the name, or may have missed one, calls with `Any`, which says that any
+    /// names may have come into use. A name that was in use may be repeated. Names that go out of use need no call.
     ///
     /// **Cancel safety:** complete. Dropping the future ends the watch.
     ///
-    /// Provided: calls `changed` every second. A driver overrides it so that the watch of an idle backend costs nothing.
+    /// Provided: calls with `Any` every second. A driver overrides it so that the watch of an idle backend costs nothing, and
+    /// a new name costs no listing.
     ///
     /// # Errors
     /// `SessionLost`, `Unavailable`. Core begins another watch.
-    async fn watch_names(&self, changed: &(dyn Fn() + Send + Sync)) -> Result<Infallible> {
+    async fn watch_names(&self, added: &(dyn Fn(NewName) + Send + Sync)) -> Result<Infallible> {
         loop {
-            changed();
+            added(NewName::Any);
             sleep(LISTING_INTERVAL).await;
         }
     }

@@ -72,7 +72,7 @@ pub fn exhausted(what: &str) -> Error {
 
 /// The newest withdrawn nonces of a session, up to a fixed number.
 ///
-/// [`Session::withdraw`](super::Session::withdraw) says how long a nonce must be remembered. A buffer suffices whose
+/// [`Session::withdraw`](super::Session::withdraw) says how long a nonce must be remembered. A buffer is sufficient if its
 /// capacity exceeds the number of requests that the session has under way, because core never enters with a withdrawn
 /// nonce again.
 #[derive(Debug)]

@@ -62,7 +62,7 @@ pub trait Topics: Send + Sync {
     /// is one.
     ///
     /// **R26 Atomicity:** all readers see the messages in one order. A message that one call has returned comes before
-    /// all messages that a later call returns, also on other sessions.
+    /// all messages that a later call returns, even on another session.
     ///
     /// **Cancel safety:** complete. Reading changes nothing, so the next call with the same `after` misses nothing.
     ///

@@ -8,6 +8,7 @@ use tokio::sync::watch;
 
 /// Why a waiter was woken.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Wakeup {
     /// Something may have changed.
     #[default]
@@ -23,7 +24,7 @@ pub enum Wakeup {
 pub struct Wakeups(Mutex<HashMap<String, watch::Sender<Wakeup>>>);
 
 impl Wakeups {
-    /// Subscribes to `name`. `changed` on the receiver completes after the next wake-up, also if that came before the poll.
+    /// Subscribes to `name`. `changed` on the receiver completes after the next wake-up, even if that came before the poll.
     pub fn subscribe(&self, name: &str) -> watch::Receiver<Wakeup> {
         let mut senders = lock(&self.0);
         match senders.get(name) {
@@ -39,7 +40,7 @@ impl Wakeups {
         }
     }
 
-    /// Has all waiters look at the server.
+    /// Wakes all waiters, so that they read from the server again.
     pub fn wake_all(&self) {
         lock(&self.0).values().for_each(|sender| {
             sender.send_replace(Wakeup::Changed);
@@ -51,7 +52,7 @@ impl Wakeups {
         lock(&self.0).get(name).is_some_and(|sender| sender.receiver_count() > 0)
     }
 
-    /// Forgets names without waiters, and says whether there are others.
+    /// Removes names without waiters, and returns whether any name is left.
     pub fn remove_unused(&self) -> bool {
         let mut senders = lock(&self.0);
         senders.retain(|_, sender| sender.receiver_count() > 0);

@@ -51,8 +51,8 @@ impl Election {
     ///
     /// # Errors
     /// - The error of `work`.
-    /// - `Closed`, `InvalidName`, `AuthFailed` and others that no repetition mends, converted into the same type.
-    ///   `Unavailable`, `SessionLost` and `NotHeld` are repeated instead.
+    /// - `Closed`, `InvalidName`, `AuthFailed` and others that no retry can resolve, converted into the same type.
+    ///   After `Unavailable`, `SessionLost` and `NotHeld` it tries again instead.
     pub async fn lead<F, E>(
         &self,
         shutdown: &CancellationToken,

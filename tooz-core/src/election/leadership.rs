@@ -36,7 +36,7 @@ impl Leadership {
         self.resign_shared().await
     }
 
-    /// As [`resign`](Self::resign), if others still have a reference. For them it is lost.
+    /// As [`resign`](Self::resign), while others may still have a reference. For them the leadership is lost.
     pub(crate) async fn resign_shared(&self) -> Result<()> {
         self.guard.release_shared().await.map_err(|error| error.with_operation("resign"))
     }

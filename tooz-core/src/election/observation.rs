@@ -64,7 +64,7 @@ impl Observation {
 
     fn is_news(&mut self, leader: Option<&Leader>) -> bool {
         let term = leader.map(|leader| leader.term);
-        // A replica that lags behind the one read before may still show an earlier leader.
+        // A replica that lags behind the replica that was read before may still show an earlier leader.
         let is_old = term.is_some() && term < self.greatest_term;
         let is_unchanged = self.started && self.last.as_ref() == leader;
         self.greatest_term = self.greatest_term.max(term);

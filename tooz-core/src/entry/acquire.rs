@@ -36,8 +36,8 @@ impl<'a> EntryRequest<'a> {
     }
 }
 
-/// Enters `roster` through the session `live` and waits until the entry is admitted. Returns `None` if the entry was
-/// blocked and the request says to withdraw then.
+/// Enters `roster` through the session `live` and waits until the entry is admitted. Returns `None` if the entry is
+/// blocked and the request has `IfBlocked::Withdraw`.
 ///
 /// Cancel safe: a future that is dropped at any point leaves no entry behind.
 ///

@@ -140,9 +140,9 @@ impl HeldEntry {
 
     /// Removes the entry. Cancel safe: if the future is dropped, the reaper removes the entry.
     ///
-    /// A repeated request that finds no entry follows one whose reply was lost. It counts as a release if the entry was
-    /// held when the first request was sent. A removal that is reported in between may be this release itself, which a
-    /// driver finds when it checks its entries after a reconnection.
+    /// If a repeated request finds no entry, an earlier request has removed it, and the reply was lost. This counts as a
+    /// release if the entry was held when the first request was sent. An eviction that is reported in between may be
+    /// this release: a driver that checks its entries after a reconnection finds the entry missing.
     pub(crate) async fn release(&self) -> Result<()> {
         let (was_held, past_limit) = (self.is_held(), self.is_past_limit());
         let cause = (!was_held).then(|| self.cause());

@@ -1,8 +1,7 @@
 //! The greatest time for which an entry may be held.
 //!
-//! The client enforces it: the entry is lost when the time has passed, and a task of the session removes it then, so it
-//! does not matter what the holder does. If the client dies or stalls, the backend removes the entry with the session,
-//! after its TTL.
+//! The client enforces it: when the time has passed, the entry is lost, and a task of the session removes it, whatever
+//! the holder does. If the client dies or stalls, the backend removes the entry with the session, after its TTL.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,10 +15,10 @@ use crate::session::reaper::Removal;
 use crate::time::{Moment, sleep_until};
 use crate::{Error, ErrorKind};
 
-/// How often the task looks whether the host was suspended meanwhile.
+/// How often the task checks whether the host was suspended meanwhile.
 const SUSPEND_CHECK: Duration = Duration::from_secs(1);
 
-/// The end of a holding. The task that waits for it ends when this is dropped.
+/// The end of the hold time. The task that waits for it ends when this is dropped.
 #[derive(Debug)]
 pub(super) struct HoldLimit {
     hold: Duration,
@@ -31,7 +30,7 @@ impl HoldLimit {
     /// Limits an entry that was admitted just now.
     pub(super) fn start(hold: Duration, live: &Arc<LiveSession>, roster: &Arc<Roster>, ticket: Ticket) -> Self {
         let (end, released) = (Moment::now() + hold, CancellationToken::new());
-        // The task does not keep the session of a coordinator that was dropped.
+        // A weak reference, so that the task does not keep the session of a coordinator that was dropped.
         let (session, roster, token) = (Arc::downgrade(live), roster.clone(), released.clone());
         live.spawn(async move {
             tokio::select! {

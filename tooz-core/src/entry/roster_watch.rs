@@ -1,7 +1,7 @@
 //! Watching a roster across sessions: each change once, as the state after it.
 //!
-//! A session may belong to another history of the server than the one before: the server was emptied or restored. The
-//! numbers of its entries may have started again, so the update says that it begins a new history.
+//! If the server was emptied or restored, the next session belongs to another history of the server. The numbers of its
+//! entries may have started again, so the update says that it begins a new history.
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -43,7 +43,7 @@ struct WatchPosition {
 #[derive(Debug)]
 pub(crate) struct RosterUpdate {
     pub(crate) state: RosterState,
-    /// Whether the watch was interrupted before this state, so that changes which cancelled out may have gone unseen.
+    /// Whether the watch was interrupted before this state. Changes that cancelled each other out may be missing then.
     pub(crate) interrupted: bool,
     /// Whether the seqs of this state are not comparable with those of earlier states.
     pub(crate) new_history: bool,

@@ -146,7 +146,7 @@ impl Group {
         self.target.run("member", async { self.find_member(&id?).await }).await
     }
 
-    /// Removes the member with this id from the group, whichever client it is, and returns it as it was.
+    /// Removes the member with this id from the group, even if it belongs to another client. Returns the removed member.
     ///
     /// For operators: it also removes a member whose entry is unreadable. The client of the member is notified and does
     /// not join again by itself. A new incarnation that joins at the same time stays.

@@ -32,8 +32,8 @@ impl fmt::Debug for Incarnation {
 
 /// A member of a group at the time of a read.
 ///
-/// An entry that another program has written may be unreadable. It is a member nevertheless, whose
-/// [`capabilities`](Self::capabilities) are an error, so that it disturbs no reader of the others and
+/// An entry that another program has written may be unreadable. It is still listed as a member, so that readers of the
+/// other members are not disturbed. Its [`capabilities`](Self::capabilities) are an error, and
 /// [`Group::evict`](crate::Group::evict) can remove it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Member {
@@ -69,7 +69,7 @@ impl Member {
         self.capabilities_as()
     }
 
-    /// The capabilities of the member as a type of yours.
+    /// The capabilities of the member as your own type.
     ///
     /// # Errors
     /// `Corrupt` if the capabilities are unreadable or have another type.
@@ -91,7 +91,7 @@ impl Member {
         self.seq
     }
 
-    /// Fails for no entry: a nonce is a valid name.
+    /// Fails for no entry: if the id is unreadable, the text of the nonce, which is a valid name, takes its place.
     pub(super) fn read(entry: &Entry) -> Result<Self> {
         let id = Name::new(entry.key.as_deref().unwrap_or_default());
         let value = entry.value.split_first_chunk::<8>();

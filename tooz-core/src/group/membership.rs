@@ -1,7 +1,7 @@
 //! This client's membership of a group, which continues in the next session after a loss.
 //!
-//! - Joining again never removes another client. If the member id is taken, the entry of an earlier session of this
-//!   membership is removed, and any other entry shows that another client took the member id over meanwhile.
+//! - Joining again never removes another client. If the member id is taken by an entry of an earlier session of this
+//!   membership, that entry is removed. Any other entry shows that another client took the member id over meanwhile.
 //! - An attempt of unknown outcome may leave an entry, so the membership knows the nonces of its latest attempts.
 //! - In another history of the server, an old entry that was restored with it looks like one of another client. There the
 //!   membership takes the member id over.
@@ -29,7 +29,7 @@ const ATTEMPTS_KEPT: usize = 64;
 
 /// A membership of this client. Dropping it leaves the group in the background.
 ///
-/// After a loss of the session the coordinator joins again by itself as soon as it has a new session, with the latest
+/// After a loss of the session the coordinator joins again as soon as it has a new session. It joins with the latest
 /// capabilities and as a new [`Incarnation`].
 #[derive(Debug)]
 #[must_use = "dropping a membership leaves the group"]

@@ -39,7 +39,7 @@ pub(super) fn decode<T: DeserializeOwned>(encoded: &[u8]) -> Result<T> {
 /// Checks the first value in `encoded`.
 fn check(encoded: &[u8]) -> Result<(), String> {
     let mut rest = encoded;
-    // How many values each of the open lists and maps still has; at first the one value.
+    // How many values are left to check in each open list or map. The first number is for the outermost value.
     let mut open = vec![1];
     while let Some(missing) = open.last_mut() {
         if *missing == 0 {

@@ -29,8 +29,8 @@ pub enum Value {
     List(Vec<Value>),
     /// A map, in the order of its writer. The keys are mostly text.
     Map(Vec<(Value, Value)>),
-    /// A value of an application's own type: the number of the type and its bytes. Python's `oslo.serialization` writes
-    /// dates and times so.
+    /// A value of an application's own type: the number of the type and the bytes. Python's `oslo.serialization` writes
+    /// dates and times as such values.
     Ext(i8, Vec<u8>),
 }
 
@@ -143,7 +143,7 @@ impl<'de> Visitor<'de> for ValueVisitor {
         Ok(bytes.into())
     }
 
-    // A length that the data claims is not believed: nothing is allocated in advance.
+    // The length that the data claims may be wrong, so nothing is allocated in advance.
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Value, A::Error> {
         let mut values = Vec::new();
         while let Some(value) = list.next_element()? {

@@ -19,7 +19,7 @@ use crate::{ErrorKind, Name, Result};
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum GroupEvent {
-    /// A member is in the group: one of the first members when the watch begins, later one that has joined.
+    /// A member is in the group. The watch begins with one such event for each present member; later ones have joined.
     Joined(Member),
     /// A member has left, crashed or was removed. Carries the member as it was last seen.
     Left(Member),
@@ -34,15 +34,15 @@ pub enum GroupEvent {
 
 /// The members of a group and their changes; see [`Group::watch`](crate::Group::watch).
 ///
-/// Each [`Incarnation`](crate::Incarnation) has one `Joined` and one `Left`, in this order. Both are absent if it joins
-/// and leaves before a call of `next` could return them; never only one of them. A member that leaves and joins again is
-/// a `Left` and a `Joined`. A watch that you read rarely tells the way to the present members, not all that happened.
+/// Each [`Incarnation`](crate::Incarnation) has one `Joined` and then one `Left`. If it joins and leaves between two calls
+/// of `next`, both may be absent, but never only one of them. A member that leaves and joins again is a `Left` and a
+/// `Joined`. A watch that you rarely read reports what leads to the present members, not everything that happened.
 #[derive(Debug)]
 #[must_use = "events are received with `next`"]
 pub struct GroupWatch {
     group: Name,
     roster: RosterWatch,
-    /// What the events lead to.
+    /// The state that the events lead to.
     state: RosterState,
     events: VecDeque<Result<GroupEvent>>,
     /// Whether the stream has ended, with an error.
@@ -132,7 +132,7 @@ impl Stream for GroupWatch {
     }
 }
 
-/// First the members that left, then those that joined, so that a member that has joined again left before.
+/// First the members that left, then those that joined, so that a member that joined again is reported as left first.
 fn events(mut differences: Vec<Difference>) -> impl Iterator<Item = Result<GroupEvent>> {
     differences.sort_by_key(|difference| match difference {
         Difference::Left(_) => 0,

@@ -10,20 +10,21 @@ use crate::{Error, Name, Result};
 /// A lock or permit that is held. Dropping it releases it in the background.
 ///
 /// It is held until you release it or it is [lost](Guard::lost). It is lost when
-/// - the backend reports the end of the session,
-/// - no renewal of the session succeeds for the TTL less a tenth,
-/// - it was held for its [greatest hold time](crate::Lock::with_greatest_hold), or
+/// - no renewal of the session succeeds for nine tenths of the TTL,
+/// - it was held for its [greatest hold time](crate::Lock::with_greatest_hold),
+/// - the backend ends the session, because an operator forced it or the server has lost its data, or
 /// - another client [breaks the lock](crate::Lock::break_lock).
 ///
-/// In all cases but the last the guard reports the loss before the backend can grant the lock to another client.
+/// In the first two cases the guard reports the loss before the backend can grant the lock to another client. In the
+/// other two it reports the loss as soon as the backend has, which may be after the next grant.
 ///
-/// A program that ends without [`Coordinator::close`] also ends without a release: the backend keeps what the program
-/// held until its TTL has passed, or on `file` until the process is gone. Dropping the guard at the end of `main` does
-/// not help, because the background task that would release it ends with the runtime. So close the coordinator on every
-/// way out, which [`scope`](crate::scope) does.
+/// A program that ends without [`Coordinator::close`] also ends without a release. The backend then keeps what the
+/// program held until the TTL has passed, or on `file` until the process has ended. Dropping the guard at the end of
+/// `main` does not help, because the background task that would release it ends with the runtime. So close the
+/// coordinator on every way out, as [`scope`](crate::scope) does.
 ///
-/// Three ways to react, from the simplest: [`run`](Guard::run) cancels your work at the loss, [`lost`](Guard::lost) is a
-/// future for `select!`, and [`is_held`](Guard::is_held) answers at once.
+/// There are three ways to react to a loss, the simplest first: [`run`](Guard::run) cancels your work,
+/// [`lost`](Guard::lost) is a future for `select!`, and [`is_held`](Guard::is_held) answers at once.
 #[derive(Debug)]
 #[must_use = "dropping a guard releases what it holds"]
 pub struct Guard {
@@ -112,7 +113,7 @@ impl Guard {
         self.release_shared().await
     }
 
-    /// As [`release`](Self::release), if others still have a reference. For them the guard is lost.
+    /// As [`release`](Self::release), while others may still have a reference. For them the guard is lost.
     pub(crate) async fn release_shared(&self) -> Result<()> {
         self.entry.release().await.map_err(|error| error.with_operation("release"))
     }

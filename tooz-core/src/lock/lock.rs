@@ -134,7 +134,7 @@ impl Lock {
 
     /// Takes the lock away from all its holders and returns them. The waiters keep their positions.
     ///
-    /// The backend notifies the holders, but a notification may arrive late: until then two clients believe that they
+    /// The backend notifies the holders, but a notification may arrive late. Until then two clients may believe that they
     /// hold the lock. Only [fencing](crate::FencingToken) makes this safe.
     ///
     /// # Errors

@@ -1,7 +1,7 @@
 //! Several locks at once: all or nothing, under one guard.
 //!
-//! The locks are acquired one after the other in the byte order of their names. Two clients that take several locks in
-//! one order cannot wait for each other in a circle (E. W. Dijkstra, "Hierarchical ordering of sequential processes",
+//! The locks are acquired one after the other in the byte order of their names. Clients that take several locks in the
+//! same order cannot wait for each other in a circle (E. W. Dijkstra, "Hierarchical ordering of sequential processes",
 //! 1971).
 
 use std::time::Duration;
@@ -29,7 +29,7 @@ impl Coordinator {
 
 /// Several locks that are acquired together; see [`Coordinator::lock_all`].
 ///
-/// A client that waits holds the locks that precede in byte order, and lets no client pass there.
+/// While a client waits for one of the locks, it already holds those before it in byte order.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
@@ -64,7 +64,7 @@ impl LockSet {
     /// Cancel safe: if you drop the future, or if it fails, no lock stays acquired.
     ///
     /// # Errors
-    /// As [`Lock::acquire`], also if a lock that was acquired is lost while the call waits for a further one.
+    /// As [`Lock::acquire`]. The call also fails if an acquired lock is lost while it waits for a further one.
     pub async fn acquire(&self) -> Result<GuardSet> {
         let guards = self.enter(IfBlocked::Wait).await?;
         guards.ok_or_else(|| Error::new(ErrorKind::Unexpected, "a lock that was to be awaited was not acquired"))

@@ -1,12 +1,12 @@
 //! A job that runs once in a period over all clients.
 //!
 //! - Time is divided into periods of one length, counted from 1970 by the clock of each host. A period is a number.
-//! - A topic remembers the time of each start, so it survives a crash of the client that ran the job. Its newest message
-//!   tells to which period the last run belongs. The topic's name is that of the lock, behind a prefix.
+//! - A topic records the time of each start, so the record survives a crash of the client that ran the job. The newest
+//!   message shows the period of the last run. The topic's name is a prefix and the name of the lock.
 //! - In each period, every client reads the topic. If the period had no run yet, it acquires the lock, reads once more,
 //!   records the start and runs the job. The others find the record and sleep until the next period.
-//! - The start is recorded before the run. A job that fails or crashes is therefore not repeated in its period: it runs
-//!   at most once in a period, and exactly once if a client is there that lives and reaches the backend.
+//! - The start is recorded before the run, so a job that fails or crashes is not repeated in its period. It runs at most
+//!   once in a period, and exactly once if some client lives and reaches the backend.
 //! - Hosts whose clocks differ begin a period at different times, but each period has one number and one run. The least
 //!   hold time keeps the next run of a host with a fast clock from starting too soon.
 //!
@@ -33,7 +33,7 @@ const TOPIC_PREFIX: &[u8] = b"tooz.once-per:";
 /// How many starts the topic keeps, for people who look at it.
 const STARTS_KEPT: u64 = 16;
 
-/// The longest sleep without a look at the clock, which may be set meanwhile.
+/// The longest sleep before the next look at the clock, which may be set meanwhile.
 const LONGEST_SLEEP: Duration = Duration::from_secs(30);
 
 /// How often the job of [`Lock::once_per`] runs, and for how long it holds the lock.
@@ -54,7 +54,7 @@ impl Period {
 
     /// Holds the lock for at least `time` after the start, even if the job ends earlier. Default: zero.
     ///
-    /// Let it exceed the difference between the clocks of the hosts, and the next run starts no sooner than that after
+    /// If `time` exceeds the difference between the clocks of the hosts, the next run starts no sooner than `time` after
     /// this one.
     #[must_use]
     pub const fn with_least_hold(self, time: Duration) -> Self {
@@ -115,9 +115,9 @@ impl Lock {
     /// Runs `job` once in each period over all clients that call this with the same lock and period, until `shutdown` is
     /// cancelled.
     ///
-    /// The client that runs the job holds the lock meanwhile. A period that has had no run yet begins with one, so the
-    /// first call runs at once. The start is recorded in the backend before the job runs: a period has at most one run,
-    /// also if a client crashes, and a run that fails is not repeated before the next period.
+    /// The client that runs the job holds the lock meanwhile. If the present period has had no run yet, the job runs at
+    /// once. The start is recorded in the backend before the job runs, so a period has at most one run, even if the
+    /// client crashes. A run that fails is not repeated before the next period.
     ///
     /// - At a loss of the lock, `job` is dropped at its present await.
     /// - When `shutdown` is cancelled, `job` is dropped, the lock released, and the call returns `Ok`.
@@ -147,8 +147,8 @@ impl Lock {
     /// - The error of `job`. The record stays, so another call continues with the next period.
     /// - `InvalidOption`: the period is shorter than 1 ms, or the least hold time exceeds the greatest one.
     /// - `Unsupported`: the backend has no topics.
-    /// - `Closed`, `InvalidName`, `AuthFailed` and others that no repetition mends. `Unavailable`, `SessionLost` and
-    ///   `NotHeld` are repeated instead.
+    /// - `Closed`, `InvalidName`, `AuthFailed` and others that no retry can resolve. After `Unavailable`, `SessionLost` and
+    ///   `NotHeld` it tries again instead.
     pub async fn once_per<F, E>(
         &self,
         period: impl Into<Period>,
@@ -186,9 +186,9 @@ impl Lock {
 
     /// Runs `job` unless the present period has had its run, and returns whether it ran.
     ///
-    /// This is one turn of [`once_per`](Self::once_per), for a program that another scheduler starts. While another
-    /// client runs the job of this period, the call waits for that. Cancel safe: if you drop the future, `job` is dropped,
-    /// and the lock is released in the background.
+    /// This is one round of [`once_per`](Self::once_per), for a program that another scheduler starts. While another
+    /// client runs the job of this period, the call waits until that run has ended. Cancel safe: if you drop the future,
+    /// `job` is dropped, and the lock is released in the background.
     ///
     /// # Errors
     /// - The error of `job`, which is not repeated in this period.

@@ -51,7 +51,7 @@ impl Queue {
 }
 
 impl Participant {
-    /// Fails for no entry: a nonce is a valid name.
+    /// Fails for no entry: if the owner is unreadable, the text of the nonce, which is a valid name, takes its place.
     pub(crate) fn read(entry: &Entry) -> Result<Self> {
         let owner = Owner::decode(&entry.value).and_then(|Owner(member, at, info)| Ok((Name::new(member)?, at, info)));
         let is_readable = owner.is_ok();

@@ -25,7 +25,7 @@ pub(super) type SessionId = u64;
 
 #[derive(Debug, Default)]
 pub(super) struct RosterState {
-    /// In rising order of [`Entry::seq`].
+    /// In ascending order of [`Entry::seq`].
     pub(super) entries: Vec<Entry>,
     owners: HashMap<Nonce, Owner>,
     pub(super) declared: bool,
@@ -134,7 +134,7 @@ impl RosterState {
         Ok(())
     }
 
-    /// `None` if the entry is admitted, else what resolves when it is admitted or removed.
+    /// `None` if the entry is admitted; else a future that resolves when it is admitted or removed.
     pub(super) fn turn(&self, ticket: &Ticket) -> Result<Option<OwnedNotified>> {
         let blocked_by = admission::blocker_of(&self.entries, ticket)?;
         Ok(blocked_by.map(|_| self.owners[&ticket.nonce].turn.clone().notified_owned()))
@@ -149,7 +149,7 @@ impl RosterState {
         if seen == Some(self.version) {
             return None;
         }
-        // Blank rosters have the same version, so the last place with the version counts.
+        // All blank rosters have the same version, so the last change with this version counts.
         let place = self.changes.iter().rposition(|(version, _)| seen == Some(*version)).map(|place| place + 1);
         let start = place.or_else(|| (seen == Some(self.version_before_changes)).then_some(0));
         Some(match start {

@@ -1,9 +1,9 @@
 //! A server in memory: sessions, rosters and logs behind one mutex, and the faults that a test can cause.
 //!
-//! - One counter, the revision, rises when a roster changes. It numbers entries and versions, so
-//!   neither ever repeats, even if the server has forgotten a blank roster in between.
-//! - A session ends when its deadline has passed. Each access to the state first ends the expired sessions, and each
-//!   waiting caller looks again at the earliest deadline, so an expiry needs no task of its own.
+//! - One counter, the revision, rises when a roster changes. It numbers entries and versions, so neither ever repeats,
+//!   even if the server has forgotten a blank roster in between.
+//! - A session ends when its deadline has passed. Each access to the state first ends the expired sessions, and a waiting
+//!   caller accesses the state again at the earliest check. So an expiry needs no task of its own.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::future::pending;
@@ -18,13 +18,16 @@ use tokio::time::{Instant, sleep_until, timeout};
 use super::roster::{RosterState, SessionId};
 use super::topics::Log;
 use crate::driver::support::{Tombstones, exhausted, lock, no_answer, session_lost};
-use crate::driver::{Nonce, Roster, SessionOptions, Version};
+use crate::driver::{NewName, Nonce, Roster, SessionOptions, Version};
 use crate::{Name, Result};
 
 static SERVERS: LazyLock<Mutex<HashMap<String, Server>>> = LazyLock::new(Mutex::default);
 
 /// How many withdrawn nonces a session remembers: more than it has requests under way.
 const TOMBSTONES: usize = 128;
+
+/// How many names that have come into use are kept for sessions that watch them.
+const KEPT_NAMES: usize = 256;
 
 /// A longer TTL, which only a direct user of the driver can ask for, could exceed the clock.
 const LONGEST_TTL: Duration = Duration::from_secs(u32::MAX as u64);
@@ -48,8 +51,9 @@ pub struct Server(Arc<Mutex<ServerState>>);
 /// Everything that the server stores.
 #[derive(Debug, Default)]
 pub(super) struct ServerState {
-    sessions: BTreeMap<SessionId, ServerSession>,
-    deadlines: BTreeSet<(Instant, SessionId)>,
+    sessions: HashMap<SessionId, ServerSession>,
+    /// When each session is checked next.
+    checks: BTreeSet<(Instant, SessionId)>,
     namespaces: HashMap<String, Namespace>,
     last_session: SessionId,
     revision: u64,
@@ -72,6 +76,8 @@ pub(super) struct Namespace {
 #[derive(Debug, Default)]
 pub(super) struct NewNames {
     count: u64,
+    /// The latest of them, at most [`KEPT_NAMES`].
+    latest: VecDeque<NewName>,
     added: Arc<Notify>,
 }
 
@@ -87,6 +93,8 @@ pub struct Backup {
 pub(super) struct ServerSession {
     options: SessionOptions,
     deadline: Instant,
+    /// At most the deadline. A renewal postpones the deadline only; the check then finds it and is postponed, too.
+    next_check: Instant,
     pub(super) tombstones: Tombstones,
     /// Entries that other sessions have removed, until the session reads them.
     pub(super) evictions: VecDeque<Nonce>,
@@ -95,15 +103,22 @@ pub(super) struct ServerSession {
 }
 
 impl NewNames {
-    /// Counts a name that comes into use, and wakes those that watch.
-    pub(super) fn add(&mut self) {
+    /// Adds a name that comes into use, and wakes the watchers.
+    pub(super) fn add(&mut self, name: NewName) {
         self.count += 1;
+        self.latest.push_back(name);
+        self.latest.drain(..self.latest.len().saturating_sub(KEPT_NAMES));
         self.added.notify_waiters();
     }
 
-    /// How many names have come into use, and what resolves at the next one.
-    pub(super) fn watch(&self) -> (u64, OwnedNotified) {
-        (self.count, self.added.clone().notified_owned())
+    /// The names after the first `seen` ones, or [`NewName::Any`]; and a future that resolves at the next name.
+    pub(super) fn watch(&self, seen: &mut Option<u64>) -> (Vec<NewName>, OwnedNotified) {
+        let kept = self.count - self.latest.len() as u64;
+        let names = match seen.replace(self.count).and_then(|seen| seen.checked_sub(kept)) {
+            Some(known) => self.latest.iter().skip(known as usize).cloned().collect(),
+            None => vec![NewName::Any],
+        };
+        (names, self.added.clone().notified_owned())
     }
 }
 
@@ -125,10 +140,7 @@ impl Server {
 
     /// Ends every session of `member`, as if its TTL had run out.
     pub fn expire(&self, member: impl AsRef<[u8]>) {
-        let mut state = self.state();
-        let is_member = |session: &ServerSession| session.options.member.as_bytes() == member.as_ref();
-        let ids: Vec<_> = state.sessions.iter().filter(|(_, session)| is_member(session)).map(|(id, _)| *id).collect();
-        ids.into_iter().for_each(|id| state.end(id));
+        self.state().end_all(|session| session.options.member.as_bytes() == member.as_ref());
     }
 
     /// Stops answering requests, until [`resume`](Self::resume). Sessions continue to expire.
@@ -186,8 +198,8 @@ impl Server {
 
     /// The state, once `member` can reach the server. Fails after `limit`.
     ///
-    /// It consumes a unit of tokio's cooperative budget, so a caller in a loop leaves time to other tasks although no
-    /// request ever waits for I/O.
+    /// It consumes a unit of Tokio's cooperative budget. No request waits for I/O, so without this a caller in a loop would
+    /// leave no time to other tasks.
     pub(super) async fn request(&self, member: &Name, limit: Duration) -> Result<MutexGuard<'_, ServerState>> {
         consume_budget().await;
         timeout(limit, self.reach(member)).await.map_err(|_| no_answer("the server", limit))
@@ -209,10 +221,10 @@ impl Server {
 
     /// Waits for `change`, or until a session may have expired.
     pub(super) async fn wait(&self, change: impl Future<Output = ()>) {
-        let earliest = self.state().deadlines.first().map(|(deadline, _)| *deadline);
+        let earliest = self.state().checks.first().map(|(at, _)| *at);
         let expiry = async {
             match earliest {
-                Some(deadline) => sleep_until(deadline).await,
+                Some(at) => sleep_until(at).await,
                 None => pending().await,
             }
         };
@@ -222,8 +234,9 @@ impl Server {
     /// The state without expired sessions.
     fn state(&self) -> MutexGuard<'_, ServerState> {
         let mut state = lock(&self.0);
-        while let Some((_, id)) = state.deadlines.first().copied().filter(|(deadline, _)| *deadline <= Instant::now()) {
-            state.end(id);
+        let now = Instant::now();
+        while let Some((_, id)) = state.checks.first().copied().filter(|(at, _)| *at <= now) {
+            state.check(id, now);
         }
         state
     }
@@ -234,23 +247,34 @@ impl ServerState {
         self.last_session += 1;
         let (id, deadline) = (self.last_session, Instant::now() + options.ttl.min(LONGEST_TTL));
         let (tombstones, evictions, loss) = (Tombstones::new(TOMBSTONES), VecDeque::new(), Arc::default());
-        self.sessions.insert(id, ServerSession { options, deadline, tombstones, evictions, loss });
-        self.deadlines.insert((deadline, id));
+        let session = ServerSession { options, deadline, next_check: deadline, tombstones, evictions, loss };
+        self.sessions.insert(id, session);
+        self.checks.insert((deadline, id));
         id
     }
 
     pub(super) fn renew(&mut self, id: SessionId) -> Result<()> {
         let session = self.sessions.get_mut(&id).ok_or_else(session_lost)?;
-        self.deadlines.remove(&(session.deadline, id));
         session.deadline = Instant::now() + session.options.ttl.min(LONGEST_TTL);
-        self.deadlines.insert((session.deadline, id));
         Ok(())
+    }
+
+    /// Ends a session whose deadline has passed, or postpones its check to the deadline.
+    fn check(&mut self, id: SessionId, now: Instant) {
+        match self.sessions.get_mut(&id) {
+            Some(session) if session.deadline > now => {
+                self.checks.remove(&(session.next_check, id));
+                session.next_check = session.deadline;
+                self.checks.insert((session.next_check, id));
+            }
+            _ => self.end(id),
+        }
     }
 
     /// Ends a session and removes its entries.
     pub(super) fn end(&mut self, id: SessionId) {
         let Some(session) = self.sessions.remove(&id) else { return };
-        self.deadlines.remove(&(session.deadline, id));
+        self.checks.remove(&(session.next_check, id));
         self.revision = self.revision.saturating_add(1);
         let rosters = &mut self.namespaces.entry(session.options.namespace).or_default().rosters;
         for roster in rosters.values_mut() {
@@ -260,10 +284,17 @@ impl ServerState {
         session.loss.notify_waiters();
     }
 
+    /// Ends these sessions in the order in which they were opened, so that a simulation can be repeated.
+    fn end_all(&mut self, is_chosen: impl Fn(&ServerSession) -> bool) {
+        let chosen = self.sessions.iter().filter(|(_, session)| is_chosen(session));
+        let mut ids: Vec<_> = chosen.map(|(id, _)| *id).collect();
+        ids.sort_unstable();
+        ids.into_iter().for_each(|id| self.end(id));
+    }
+
     /// Ends all sessions and begins another history.
     fn replace_data(&mut self, namespaces: HashMap<String, Namespace>, revision: u64) {
-        let ids: Vec<_> = self.sessions.keys().copied().collect();
-        ids.into_iter().for_each(|id| self.end(id));
+        self.end_all(|_| true);
         (self.namespaces, self.revision) = (namespaces, revision);
         self.history += 1;
     }
@@ -296,7 +327,7 @@ impl ServerState {
         let before = roster.uses();
         let outcome = change(roster, revision);
         if roster.uses().iter().zip(before).any(|(is_used, was_used)| *is_used && !was_used) {
-            new_names.add();
+            new_names.add(NewName::new(name.kind.as_str(), name.name.clone()));
         }
         let evicted = std::mem::take(&mut roster.evicted);
         let is_used = roster.version == Version(revision);

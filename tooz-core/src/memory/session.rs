@@ -11,8 +11,8 @@ use super::server::{Namespace, Server, ServerState};
 use super::topics::Log;
 use crate::driver::support::{session_lost, withdrawn};
 use crate::driver::{
-    Bounds, Driver, DriverEntry, DriverInfo, Follow, Kind, Loss, Message, NewEntry, Nonce, Offset, Roster, Seq,
-    Session, SessionOptions, Snapshot, Standing, Ticket, Topics, Update, Version,
+    Bounds, Driver, DriverEntry, DriverInfo, Follow, Kind, Loss, Message, NewEntry, NewName, Nonce, Offset, Roster,
+    Seq, Session, SessionOptions, Snapshot, Standing, Ticket, Topics, Update, Version,
 };
 use crate::{Characteristic, Error, ErrorKind, Name, Result, ServiceUrl};
 
@@ -193,14 +193,12 @@ impl Session for MemorySession {
         Ok(page(used.map(|(roster, _)| &roster.name), after, limit))
     }
 
-    async fn watch_names(&self, changed: &(dyn Fn() + Send + Sync)) -> Result<Infallible> {
+    async fn watch_names(&self, added: &(dyn Fn(NewName) + Send + Sync)) -> Result<Infallible> {
         let mut seen = None;
         loop {
-            let (count, added) = self.request().await?.namespace(self.id)?.new_names.watch();
-            if seen.replace(count) != Some(count) {
-                changed();
-            }
-            self.server.wait(added).await;
+            let (names, next_name) = self.request().await?.namespace(self.id)?.new_names.watch(&mut seen);
+            names.into_iter().for_each(added);
+            self.server.wait(next_name).await;
         }
     }
 
@@ -246,7 +244,7 @@ impl Topics for MemorySession {
         let Namespace { logs, new_names, .. } = state.namespace(self.id)?;
         let offset = logs.entry(topic.clone()).or_default().publish(payload, keep)?;
         if offset == Offset(1) {
-            new_names.add();
+            new_names.add(NewName::Topic(topic.clone()));
         }
         Ok(offset)
     }

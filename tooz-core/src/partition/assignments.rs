@@ -1,7 +1,7 @@
 //! The keys of a member as events: a key is assigned, and later revoked, with time to finish its work.
 //!
 //! - Each key has a lock. A member that the ring makes responsible for a key waits for that lock, and is assigned the key
-//!   with the guard. So a key has at most one owner, also while the members disagree about the ring.
+//!   with the guard. So a key has at most one owner, even while the members disagree about the ring.
 //! - When the ring gives the key to another member, the owner is notified. It keeps the lock until it drops the
 //!   assignment, at most for the time to drain. Then the lock is released, which is what the next owner waits for.
 //! - One task runs this for all keys of the member.
@@ -100,10 +100,10 @@ impl Assignments {
     fn start(group: Name, partitioner: Partitioner, keys: BTreeSet<Name>, drain: Duration) -> Self {
         let (sender, events) = mpsc::unbounded_channel();
         let closing = CancellationToken::new();
-        let keeper = Keeper { group, partitioner, drain, closing: closing.clone(), events: sender };
+        let assigner = Assigner { group, partitioner, drain, closing: closing.clone(), events: sender };
         let task = tokio::spawn(async move {
-            let keeping = join_all(keys.into_iter().map(|key| keeper.keep(key)));
-            join(keeping, keeper.closing.run_until_cancelled(keeper.report_errors())).await;
+            let keeping = join_all(keys.into_iter().map(|key| assigner.keep(key)));
+            join(keeping, assigner.closing.run_until_cancelled(assigner.report_errors())).await;
         });
         Self { events, closing, task: Some(task) }
     }
@@ -145,7 +145,7 @@ impl Stream for Assignments {
 
 /// A key that this client owns. Dropping it hands the key over.
 ///
-/// While the client is still responsible for the key, it is then assigned the key again after a pause.
+/// If the client is still responsible for the key, it is assigned the key again after a pause.
 #[derive(Debug)]
 #[must_use = "dropping an assignment hands its key over"]
 pub struct Assignment {
@@ -203,9 +203,9 @@ impl Drop for Assignment {
     }
 }
 
-/// What the task needs for each key.
+/// Assigns and revokes the keys, in one task.
 #[derive(Debug)]
-struct Keeper {
+struct Assigner {
     group: Name,
     partitioner: Partitioner,
     drain: Duration,
@@ -213,7 +213,7 @@ struct Keeper {
     events: mpsc::UnboundedSender<Result<AssignmentEvent>>,
 }
 
-impl Keeper {
+impl Assigner {
     /// Owns the key whenever it belongs to this client, until there is nothing more to follow.
     async fn keep(&self, key: Name) {
         let lock = self.coordinator().lock(lock_name(&self.group, &key));
@@ -279,7 +279,7 @@ impl Keeper {
     async fn until_not_mine(&self, key: &Name) {
         let mut division = self.partitioner.subscribe();
         let is_other = division.wait_for(|division| !self.is_mine(division, key));
-        // Without a division, the coordinator is closed, and then the guard is lost.
+        // The wait fails only when the partitioner has ended. Then the coordinator is closed, and the guard is lost.
         self.closing.run_until_cancelled(is_other).await;
     }
 
@@ -314,7 +314,7 @@ impl Keeper {
     }
 }
 
-/// The lock of a key. The length keeps a group and a key apart that contain colons.
+/// The name of the lock of a key. The length shows where the name of the group ends, even if it contains colons.
 fn lock_name(group: &Name, key: &Name) -> Vec<u8> {
     let (group, key) = (group.as_bytes(), key.as_bytes());
     [b"tooz.assignment:", group.len().to_string().as_bytes(), b":", group, b":", key].concat()

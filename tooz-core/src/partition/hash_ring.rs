@@ -109,8 +109,8 @@ impl HashRing {
 
     /// Gives nodes another weight, adds those that are new and removes those with `None`.
     ///
-    /// The nodes must be in ascending order of their names, and stay so: the ring equals one that is built from nothing.
-    /// A change of one node costs one pass over the positions, which is much cheaper than to compute and sort them.
+    /// The nodes must be in ascending order of their names, and stay so: the ring equals a new ring of these nodes. A change
+    /// of one node costs one pass over the positions, which is much cheaper than computing and sorting them.
     pub(super) fn change(&mut self, changes: BTreeMap<Vec<u8>, Option<u32>>) {
         let (old_count, old) = (self.nodes.len(), std::mem::take(&mut self.nodes).into_iter().enumerate());
         let kept = old.filter(|(_, node)| !changes.contains_key(&node.name));

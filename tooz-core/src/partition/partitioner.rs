@@ -1,8 +1,8 @@
 //! Dividing work among the members of a group by a consistent hash ring.
 //!
 //! - A task watches the group and changes the ring as the group changes. The ring keeps its nodes in the order of their
-//!   names, so that it does not depend on the order of the changes, which differs between members.
-//! - While the group cannot be read, no key belongs to any member. The task goes on, and fills the ring again as soon as
+//!   names, so it does not depend on the order of the changes, which differs between members.
+//! - While the group cannot be read, no key belongs to any member. The task continues, and fills the ring again as soon as
 //!   the group is back.
 
 use std::collections::BTreeMap;
@@ -96,7 +96,7 @@ pub struct Partitioner {
 /// How the work is divided at present.
 #[derive(Debug)]
 pub(super) struct Division {
-    /// It counts only while the group can be read.
+    /// Used only while the group can be read.
     ring: Arc<HashRing>,
     /// The members whose weight is unreadable.
     excluded: Vec<(Name, Error)>,
@@ -114,7 +114,7 @@ impl Partitioner {
     fn start(mut watch: GroupWatch, coordinator: Coordinator, partitions: u32) -> Self {
         let sender = watch::Sender::new(Division::empty(partitions));
         Division::follow(&sender, watch.take_events());
-        // Subscribed now, so that the first division is no change.
+        // Subscribed now, so that the first division does not count as a change.
         let division = sender.subscribe();
         let task = tokio::spawn(follow(watch, sender)).abort_handle();
         Self { division, coordinator, task }
@@ -204,7 +204,7 @@ impl Division {
         Self { ring: Arc::new(HashRing::weighted::<_, Vec<u8>>([], partitions)), excluded: Vec::new(), error: None }
     }
 
-    /// Follows the events of the group, in place unless a caller holds the ring.
+    /// Applies events of the group. The ring is changed in place unless a caller has a reference to it.
     fn follow(division: &watch::Sender<Self>, events: Vec<Result<GroupEvent>>) {
         division.send_modify(|division| {
             let mut weights = BTreeMap::new();

@@ -11,7 +11,7 @@ fn keys() -> impl Iterator<Item = String> {
     (0..20_000).map(|number| format!("object-{number}"))
 }
 
-/// Python's ring, as plainly as it can be said: the circle after the given nodes were added one by one.
+/// A plain model of Python's ring: the circle after the given nodes were added one by one.
 fn model(nodes: &[(String, u32)], partitions: u32) -> BTreeMap<u128, &str> {
     let mut circle = BTreeMap::new();
     for (name, weight) in nodes {

@@ -1,5 +1,5 @@
-//! The entries of a roster in a persistent tree: a copy costs nothing, and two versions are compared in a time that
-//! depends on how many entries differ, not on how many there are.
+//! The entries of a roster in a persistent tree. A copy costs nothing. The time to compare two versions depends on how many
+//! entries differ, not on how many there are.
 //!
 //! - The tree is a treap: ordered by seq, and a heap by a priority that is computed from the seq. Its shape depends only
 //!   on the seqs, so equal parts of two versions have the same shape, and unchanged parts are the same nodes.
@@ -29,7 +29,7 @@ struct Node {
 #[derive(Debug)]
 pub(crate) enum Difference {
     Entered(Arc<Entry>),
-    /// Carries the entry as it was last.
+    /// Carries the entry with its last value.
     Left(Arc<Entry>),
     /// Carries the entry with its new value.
     Replaced(Arc<Entry>),
@@ -57,7 +57,7 @@ impl EntryTree {
         entries
     }
 
-    /// Adds the entry, in place of the one with its seq.
+    /// Adds the entry. Replaces an entry with the same seq.
     pub(crate) fn insert(&mut self, entry: Entry) {
         let (before, _, after) = self.split(entry.seq);
         let node = Self::node(Arc::new(entry), Self::default(), Self::default());
@@ -98,7 +98,7 @@ impl EntryTree {
         }
     }
 
-    /// The entries before the seq, the one with it, and those after it.
+    /// The entries before the seq, the entry with the seq, and the entries after it.
     fn split(&self, seq: Seq) -> (Self, Option<Arc<Entry>>, Self) {
         let Some(node) = &self.0 else { return Default::default() };
         match seq.cmp(&node.entry.seq) {
@@ -128,7 +128,7 @@ impl EntryTree {
 }
 
 impl Node {
-    /// Whether this node is nearer to the root wherever both are in one tree.
+    /// Whether this node is above the other one in every tree that contains both.
     fn is_above(&self, other: &Self) -> bool {
         let rank = |node: &Self| (priority(node.entry.seq), node.entry.seq);
         rank(self) > rank(other)

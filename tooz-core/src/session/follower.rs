@@ -3,9 +3,9 @@
 //!
 //! - One task receives the updates of the driver, applies them to the state of the roster, and publishes each new state
 //!   through one watch channel. A watcher that lags finds the newest state there.
-//! - A new watcher must see what was done before it began. It requests a new round: the task begins to follow anew, and
-//!   the snapshot with which the driver begins is read after the request. Requests that come meanwhile share a round.
-//! - The task begins anew, too, when the backend was not available. Any other error ends it: the watchers that wait
+//! - A new watcher must see what was done before it began. It requests a new round: the task begins to follow anew, with
+//!   a snapshot that is read after the request. Requests that arrive before the round begins share it.
+//! - The task also begins anew when the backend was not available. Any other error ends it: the watchers that wait
 //!   receive the error once, and the next watcher starts a new follower.
 
 use std::sync::Arc;
@@ -52,7 +52,7 @@ impl Rounds {
         self.requested.load(Ordering::SeqCst)
     }
 
-    /// Requests a round that begins from now on, and returns its number.
+    /// Requests a round that begins after this call, and returns its number.
     fn request(&self) -> u64 {
         let round = self.requested.fetch_add(1, Ordering::SeqCst) + 1;
         self.raised.notify_one();
@@ -82,8 +82,8 @@ impl RosterFollower {
         Self { published, rounds }
     }
 
-    /// Returns a state and its generation: the newest one after the generation `seen`, or one that is read from now on
-    /// if nothing was seen. Cancel safe.
+    /// Returns a state and its generation: the newest one after the generation `seen`, or, if nothing was seen, a state
+    /// that is read after this call. Cancel safe.
     ///
     /// # Errors
     /// The error that ended the task.
@@ -139,7 +139,7 @@ impl FollowerTask {
                 Ok(begun) => begun,
                 Err(error) => return error,
             };
-            // This drops the follower of the last round, so that a driver can keep what both need.
+            // Only now the follower of the last round is dropped, so that a driver can keep what both need.
             let follower = current.insert(begun);
             loop {
                 self.publish(round, update);
@@ -167,7 +167,7 @@ impl FollowerTask {
         self.publisher.send_if_modified(|published| {
             let has_changed = published.state.apply(update);
             published.generation += u64::from(has_changed);
-            // The first state is news even if the roster is empty.
+            // The first state counts as a change even if the roster is empty.
             if published.round == 0 {
                 published.generation = 1;
             }

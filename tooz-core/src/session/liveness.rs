@@ -1,11 +1,11 @@
-//! Whether a session is alive: here the loss of a lock, a leadership or a membership is decided.
+//! Decides whether a session is alive, and so when a lock, a leadership or a membership is lost.
 //!
 //! - A session is alive until the backend reports its end, the coordinator closes it, or its deadline passes.
 //! - The deadline is the time at which the last successful renewal was *sent*, plus the TTL, less a tenth of the TTL.
 //!   The backend counts the TTL from a later moment, so the client gives up before the backend grants to another.
 //! - A driver may know only of an earlier expiry, `Session::expiry`. The deadline is then a tenth of the TTL before that.
 //! - The tenth covers the drift between the two clocks and the time that the client takes to notice.
-//! - The clock goes on while the host is suspended, as the backend's does.
+//! - The clock continues while the host is suspended, as the backend's clock does.
 //! - In a fork of the process that opened it, a session is lost.
 //!
 //! The recipe is that of leases: C. Gray and D. Cheriton, "Leases: an efficient fault-tolerant mechanism for
@@ -46,13 +46,14 @@ impl Liveness {
         self.process
     }
 
-    /// Records that the renewal sent at `sent` has succeeded. By what the driver knows, the backend may end the session at
-    /// `expiry`.
+    /// Records that the renewal sent at `sent` has succeeded. `expiry` is when the backend may end the session, if the
+    /// driver knows that this is earlier than usual.
     pub(crate) fn renewed(&self, sent: Moment, expiry: Option<Moment>) {
         self.deadline.extend(sent, expiry);
     }
 
-    /// When the renewal after the one sent at `sent` is due: after `interval`, or earlier if the deadline is near.
+    /// When the next renewal is due if the last one was sent at `sent`: after `interval`, or earlier if the deadline is
+    /// near.
     pub(crate) fn next_renewal(&self, sent: Moment, interval: Duration) -> Moment {
         let half = self.deadline().map(|deadline| deadline.saturating_duration_since(sent) / 2);
         sent + half.map_or(interval, |half| half.min(interval))
@@ -98,8 +99,8 @@ impl Liveness {
     /// Waits until the session is lost and returns the cause. Each caller has a timer of its own for the deadline, so
     /// the loss does not depend on the task that renews the session. Cancel safe.
     ///
-    /// Each poll compares the clock with the deadline, so a caller that wakes for another reason after a suspend of the
-    /// host learns the loss first.
+    /// Each poll compares the clock with the deadline. So after a suspend of the host, a caller that wakes for another
+    /// reason still learns of the loss first.
     pub(crate) async fn lost(&self) -> Error {
         let mut waiting = pin!(self.loss_or_deadline());
         poll_fn(|context| if self.is_alive() { waiting.as_mut().poll(context) } else { Poll::Ready(()) }).await;
@@ -162,7 +163,7 @@ impl Deadline {
         self.get().is_some_and(Moment::has_passed)
     }
 
-    /// Waits for the deadline as it is now, unless the host is suspended in between; never returns without one.
+    /// Waits for the present deadline, on a clock that stops during a suspend. Without a deadline it never returns.
     async fn passed(&self) {
         match self.get() {
             Some(deadline) => sleep_until(deadline.as_instant()).await,

@@ -1,7 +1,7 @@
 //! The process to which a session belongs.
 //!
 //! A fork copies coordinators, guards and the tasks of a runtime into the child. The child must not act through these
-//! copies, since the backend would take it for the parent. Each use there fails, and no task takes a further step.
+//! copies, since the backend would mistake it for the parent. Each use there fails, and no task takes a further step.
 
 use std::future::poll_fn;
 use std::pin::pin;

@@ -16,8 +16,8 @@ pub(crate) trait Rejoin: Debug + Send + Sync {
     async fn rejoin(&self, live: Arc<LiveSession>) -> bool;
 }
 
-/// Has an entry enter again through `live` until no further attempt is needed, the entry is dropped, or the session is
-/// lost. The next session then begins anew.
+/// Makes an entry enter again through `live` until no further attempt is needed, the entry is dropped, or the session is
+/// lost. In the last case the next session starts again.
 pub(super) async fn rejoin(entry: Weak<dyn Rejoin>, live: Arc<LiveSession>) {
     let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(2));
     while let Some(entry) = entry.upgrade() {

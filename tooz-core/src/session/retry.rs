@@ -1,8 +1,8 @@
 //! Repeats requests that failed because the backend was not available.
 //!
-//! A request is sent again after exponentially growing pauses until it succeeds, fails for another reason, the session
-//! is lost, or the caller's patience ends. A reply can be lost after the backend has carried out the request, so a
-//! caller that must know whether *its* request took effect also learns whether the request was repeated.
+//! A request is sent again after exponentially growing pauses until it succeeds or fails for another reason, the session
+//! is lost, or the time limit has passed. A reply can be lost after the backend has carried out the request. A caller
+//! that must know whether *its* request took effect therefore also learns whether it was repeated.
 
 use std::time::Duration;
 
@@ -90,7 +90,7 @@ impl Backoff {
         Self { next: first, longest }
     }
 
-    /// From 100 ms to 10 s: for work that goes on as long as the program.
+    /// From 100 ms to 10 s: for work that lasts as long as the program.
     pub(crate) fn patient() -> Self {
         Self::new(Duration::from_millis(100), Duration::from_secs(10))
     }

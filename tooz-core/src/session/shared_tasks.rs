@@ -12,7 +12,7 @@ pub(crate) trait SharedTask {
     fn is_over(&self) -> bool;
 }
 
-/// The running tasks, by what they work on. Each ends with its last user.
+/// The running tasks, each by its roster or topic. A task ends with its last user.
 #[derive(Debug)]
 pub(crate) struct SharedTasks<K, T>(Mutex<HashMap<K, Weak<T>>>);
 

@@ -1,5 +1,5 @@
-//! The task behind each coordinator: it renews the session, reports its loss, opens the next one and has memberships
-//! enter again.
+//! The background task of each coordinator: it renews the session, reports its loss, opens the next one and makes
+//! memberships enter again.
 //!
 //! - It renews every third of the TTL. A renewal that hangs is given up after that time, so that another one fits in
 //!   before the deadline.
@@ -28,12 +28,12 @@ use crate::{Error, ErrorKind, Result, telemetry};
 /// How many changes of state a slow reader may be behind.
 const STATES_KEPT: usize = 64;
 
-/// How often in each renewal interval the task looks whether the host was suspended meanwhile. Tokio's timers stop
-/// during a suspend, so without these looks a loss would be noticed late by the length of the suspend. The interval is at
-/// most a third of the TTL, so a look comes more than twice within the tenth of the TTL that the deadline leaves.
+/// How often in each renewal interval the task checks whether the host was suspended. Tokio's timers stop during a
+/// suspend, so without these checks a loss would be noticed too late, by the length of the suspend. The interval is at
+/// most a third of the TTL, so the tenth of the TTL between deadline and expiry contains at least two checks.
 const SUSPEND_CHECKS: u32 = 8;
 
-/// The sessions of one coordinator, one after the other. All clones of the coordinator share it with its task.
+/// The sessions of one coordinator, one after the other. All clones of the coordinator and its task share this.
 #[derive(Debug)]
 pub(crate) struct Supervisor {
     process: OwnerProcess,
@@ -52,9 +52,9 @@ pub(crate) struct Supervisor {
 #[derive(Clone, Debug)]
 enum CurrentSession {
     Open(Arc<LiveSession>),
-    /// There is none at the moment; the text says why the last one ended or the last attempt to open one failed.
+    /// There is no session at the moment; the text says why the last one ended or could not be opened.
     Opening(String),
-    /// There will be none; each call fails with this error.
+    /// There will be no further session; each call fails with this error.
     Ended(Error),
 }
 
@@ -159,7 +159,7 @@ impl Supervisor {
         }
     }
 
-    /// Has `entry`, which entered through `live`, enter again with each later session until it is dropped.
+    /// Makes `entry`, which entered through `live`, enter again through each later session until it is dropped.
     pub(crate) fn enter_again_after_loss(&self, entry: Weak<dyn Rejoin>, live: &Arc<LiveSession>) {
         let mut rejoining = lock(&self.rejoining);
         rejoining.retain(|known| known.strong_count() > 0);
@@ -260,7 +260,7 @@ impl Supervisor {
         telemetry::loss(self.info.name, "session");
         self.current.send_replace(CurrentSession::Opening(cause.to_string()));
         self.set_state(SessionState::Lost);
-        // What the backend still keeps of the session is removed now if the backend answers, else after the TTL.
+        // The backend removes the session's entries now if it answers, else after the TTL.
         let session = live.session().clone();
         live.spawn(async move { session.close().await });
     }
@@ -303,14 +303,14 @@ impl Supervisor {
         let changed = self.state.send_if_modified(|present| std::mem::replace(present, state) != state);
         if changed {
             telemetry::state(&self.options.member, state);
-            // There need not be a receiver.
+            // It is no error if there is no receiver.
             let _ = self.changes.send(state);
         }
     }
 
     /// Makes `live` the present session, and has each entry enter again through it, in a task of its own.
     fn use_next(&self, live: &Arc<LiveSession>) {
-        // Holding the mutex, so that an entry that is added now enters through `live` once.
+        // The mutex is held meanwhile, so that an entry that is added now enters through `live` only once.
         let rejoining = lock(&self.rejoining);
         self.current.send_replace(CurrentSession::Open(live.clone()));
         self.set_state(SessionState::Connected);

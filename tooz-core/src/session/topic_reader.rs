@@ -1,11 +1,11 @@
 //! Reads one topic for all its subscribers in one session, so that each message is received once, however many wait.
 //!
-//! - One task reads on from the position of the subscriber that is furthest ahead, and only while that one waits. So a
-//!   topic costs nothing while its subscribers do not ask for messages.
+//! - One task reads on from the position of the subscriber that is furthest ahead, and only while that subscriber waits.
+//!   So a topic costs nothing while its subscribers do not ask for messages.
 //! - The task publishes the latest messages through one watch channel, and each subscriber takes those after its position.
 //! - A subscriber whose next message is not among them reads by itself, until it has caught up.
-//! - The task repeats a read while the backend is not available. Any other error ends it: each subscriber that waits then
-//!   reads by itself, since the error may not concern all, and the next one starts a new task.
+//! - The task repeats a read while the backend is not available. Any other error ends it. The waiting subscribers then
+//!   read by themselves, since the error may not concern all of them, and the next subscriber starts a new task.
 
 use std::collections::VecDeque;
 use std::sync::Arc;

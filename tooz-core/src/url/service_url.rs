@@ -69,6 +69,22 @@ impl ServiceUrl {
         self.password.as_deref()
     }
 
+    /// The decoded user name and password, for a backend that needs both or neither.
+    ///
+    /// # Errors
+    /// `InvalidUrl` if the URL has one of them only.
+    pub fn credentials(&self) -> Result<Option<(&str, &str)>> {
+        match (self.username(), self.password()) {
+            (Some(user), Some(password)) => Ok(Some((user, password))),
+            (None, None) => Ok(None),
+            _ => {
+                let message =
+                    format!("credentials are a user name and a password: {}://user:password@host", self.scheme);
+                Err(Error::new(ErrorKind::InvalidUrl, message))
+            }
+        }
+    }
+
     /// The hosts, in the order of the URL; empty in `file:///dir`.
     pub fn hosts(&self) -> &[Host] {
         &self.hosts
@@ -154,7 +170,7 @@ fn decode_non_empty(text: &str) -> Result<Option<String>> {
     if text.is_empty() { Ok(None) } else { decode(text).map(Some) }
 }
 
-/// Refuses a URL whose password may have been taken for another part, so that no later error shows it.
+/// Refuses a URL whose password may have been parsed as another part, so that no later error shows it.
 fn check_encoding(authority: &str, rest: &str) -> Result<()> {
     if !authority.is_empty() && rest.contains('@') {
         return Err(invalid(

@@ -1,4 +1,4 @@
-//! A coordinator that is used after the runtime in which it connected.
+//! A coordinator that is used after the runtime in which it connected has ended.
 
 use std::time::{Duration, Instant};
 

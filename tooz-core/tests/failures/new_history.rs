@@ -1,4 +1,4 @@
-//! A server that was emptied: its numbers start again, and those that follow it must not go deaf.
+//! A server that was emptied: its numbers start again, and the clients that follow it must not miss the new ones.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! A driver around the memory driver, whose server can be emptied and which can fail requests.
+//! A driver that wraps the memory driver. Its server can be emptied, and its requests can fail.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
@@ -26,7 +26,7 @@ pub(crate) struct Control {
     failing_enters: AtomicU32,
     /// Whether the reply to the next request to leave is lost.
     loses_leave_reply: AtomicBool,
-    /// Whether the reply to the next request to enter is lost together with the connection for ever.
+    /// Whether the next request to enter takes effect, and its reply and the connection are lost for good.
     loses_enter_reply: AtomicBool,
     /// How many sessions of the driver are not dropped.
     sessions: AtomicUsize,
@@ -61,18 +61,18 @@ impl Control {
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
 
-    /// Has the next `count` requests to enter fail, as if the server did not answer.
+    /// Makes the next `count` requests to enter fail, as if the server did not answer.
     pub(crate) fn fail_enters(&self, count: u32) {
         self.failing_enters.store(count, Ordering::SeqCst);
     }
 
-    /// Has the next request to leave take effect without a reply. The driver then misses the entry and reports it, as one
-    /// does that checks its entries after a reconnection.
+    /// Makes the next request to leave take effect without a reply. The driver then reports the missing entry, like a
+    /// driver that checks its entries after a reconnection.
     pub(crate) fn lose_leave_reply(&self) {
         self.loses_leave_reply.store(true, Ordering::SeqCst);
     }
 
-    /// Has the next request to enter take effect without a reply. The session is then lost for its client, but lives in
+    /// Makes the next request to enter take effect without a reply. The session is then lost for its client, but lives in
     /// the server until its TTL has passed.
     pub(crate) fn lose_enter_reply(&self) {
         self.loses_enter_reply.store(true, Ordering::SeqCst);
@@ -125,7 +125,7 @@ struct WrappedSession {
 impl WrappedSession {
     fn check(&self) -> Result<()> {
         match self.cut_off.load(Ordering::SeqCst) {
-            true => Err(Error::new(ErrorKind::SessionLost, "the client was cut off for ever")),
+            true => Err(Error::new(ErrorKind::SessionLost, "the client was cut off for good")),
             false => Ok(()),
         }
     }

@@ -7,11 +7,9 @@ use etcd_client::ConnectOptions;
 use etcd_client::{Certificate, Identity, TlsOptions};
 use tooz_core::Result;
 #[cfg(feature = "tls")]
-use tooz_core::driver::support::read_pem;
+use tooz_core::driver::TlsFiles;
 
 use crate::config::Config;
-#[cfg(feature = "tls")]
-use crate::config::Tls;
 
 /// Whether URLs may ask for TLS.
 pub(crate) const SUPPORTS_TLS: bool = cfg!(feature = "tls");
@@ -38,17 +36,16 @@ pub(super) fn connect_options(config: &Config, timeout: Duration) -> Result<Conn
 }
 
 #[cfg(feature = "tls")]
-fn tls_options(tls: &Tls) -> Result<TlsOptions> {
-    let mut options = TlsOptions::new();
-    options = match &tls.ca_cert {
-        Some(path) => options.ca_certificate(Certificate::from_pem(read_pem("ca_cert", path, "CERTIFICATE")?)),
+fn tls_options(files: &TlsFiles) -> Result<TlsOptions> {
+    let (pems, options) = (files.read()?, TlsOptions::new());
+    let options = match pems.ca {
+        Some(ca) => options.ca_certificate(Certificate::from_pem(ca)),
         None => options.with_native_roots(),
     };
-    if let Some((cert, key)) = &tls.identity {
-        let cert = read_pem("cert_cert", cert, "CERTIFICATE")?;
-        options = options.identity(Identity::from_pem(cert, read_pem("cert_key", key, "PRIVATE KEY")?));
-    }
-    Ok(options)
+    Ok(match pems.identity {
+        Some((certificate, key)) => options.identity(Identity::from_pem(certificate, key)),
+        None => options,
+    })
 }
 
 #[cfg(all(test, feature = "tls"))]

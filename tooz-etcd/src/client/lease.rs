@@ -1,9 +1,9 @@
-//! The lease of a session. One message on a stream renews it, whatever the session holds.
+//! The lease of a session. One message renews it, whatever the session holds.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use etcd_client::{Error as EtcdError, GetOptions, GetResponse, LeaseKeepAliveStream, LeaseKeeper};
-use tokio::sync::Mutex;
+use etcd_client::{GetOptions, GetResponse};
 use tooz_core::Result;
 
 use super::connection::{Client, Connection};
@@ -14,44 +14,45 @@ use crate::error::unexpected_answer;
 pub(crate) struct Lease {
     pub(crate) id: i64,
     pub(crate) ttl: Duration,
-    stream: Mutex<Option<Stream>>,
-}
-
-#[derive(Debug)]
-struct Stream {
-    connection: u64,
-    keeper: LeaseKeeper,
-    answers: LeaseKeepAliveStream,
+    /// The number of the connection over which it was renewed last.
+    connection: AtomicUsize,
 }
 
 impl Lease {
     /// Requests a lease. etcd counts in whole seconds and may grant a longer TTL.
-    pub(crate) async fn grant(client: &Client, ttl: Duration, limit: Duration) -> Result<Self> {
+    pub(crate) async fn grant(client: &Client, ttl: Duration) -> Result<Self> {
         let seconds = i64::try_from(ttl.as_millis().div_ceil(1000)).unwrap_or(i64::MAX);
         let seen = client.history.seen();
-        let granted = client.call(limit, |mut connection| async move { connection.lease.grant(seconds, None).await });
-        let granted = granted.await?;
+        let grant = async move |mut connection: Connection| connection.lease.grant(seconds, None).await;
+        let granted = client.call(client.timeout, grant).await?;
         client.history.observe(seen, granted.header().ok_or_else(unexpected_answer)?);
         let ttl = Duration::from_secs(granted.ttl().unsigned_abs());
-        Ok(Self { id: granted.id(), ttl, stream: Mutex::default() })
+        Ok(Self { id: granted.id(), ttl, connection: AtomicUsize::new(usize::MAX) })
     }
 
     /// Sends one ping and waits for its answer. Over a new connection, a read of `session_key` follows, since the answer to a
     /// ping does not show that etcd was restored from a snapshot that contains the lease.
     pub(crate) async fn renew(&self, client: &Client, session_key: &[u8]) -> Result<()> {
         client.check_session()?;
-        let mut slot = self.stream.lock().await;
-        // The stream is taken out during the ping: after a timeout, a late answer must not pass for that of the next ping.
-        let stream = slot.take();
         let (id, key, seen) = (self.id, session_key.to_vec(), client.history.seen());
-        let limit = self.renewal_limit(client);
-        let pinged = client.call(limit, |connection| async move { ping(id, stream, connection, key).await });
-        let (stream, read) = pinged.await?;
+        let known = self.connection.load(Ordering::Relaxed);
+        let renewed = client.call(self.renewal_limit(client), |mut connection| async move {
+            let (keeper, mut answers) = connection.lease.keep_alive(id).await?;
+            // The client ends the stream and waits for its end, since etcd counts a stream that is cut off as a failure.
+            drop(keeper);
+            let _ = answers.message().await;
+            let read = match connection.number == known {
+                true => None,
+                false => Some(connection.kv.get(key, Some(GetOptions::new().with_keys_only())).await?),
+            };
+            Ok((connection.number, read))
+        });
+        let (number, read) = renewed.await?;
         if let Some(header) = read.as_ref().and_then(GetResponse::header) {
             client.history.observe(seen, header);
             client.check_session()?;
         }
-        *slot = Some(stream);
+        self.connection.store(number, Ordering::Relaxed);
         Ok(())
     }
 
@@ -67,26 +68,6 @@ impl Lease {
 
     /// With several endpoints, one that is frozen must not use up the lease.
     fn renewal_limit(&self, client: &Client) -> Duration {
-        if client.len() > 1 { client.timeout.min(self.ttl / 6) } else { client.timeout }
-    }
-}
-
-async fn ping(
-    id: i64,
-    stream: Option<Stream>,
-    mut connection: Connection,
-    key: Vec<u8>,
-) -> Result<(Stream, Option<GetResponse>), EtcdError> {
-    let Some(mut stream) = stream.filter(|stream| stream.connection == connection.id()) else {
-        // Opening the stream sends a ping and waits for its answer.
-        let (keeper, answers) = connection.lease.keep_alive(id).await?;
-        let read = connection.kv.get(key, Some(GetOptions::new().with_keys_only())).await?;
-        return Ok((Stream { connection: connection.id(), keeper, answers }, Some(read)));
-    };
-    stream.keeper.keep_alive().await?;
-    match stream.answers.message().await? {
-        Some(answer) if answer.ttl() > 0 => Ok((stream, None)),
-        Some(_) => Err(EtcdError::LeaseKeepAliveError("lease not found".to_owned())),
-        None => Err(EtcdError::LeaseKeepAliveError("etcd has closed the stream".to_owned())),
+        if client.others() > 0 { client.timeout.min(self.ttl / 6) } else { client.timeout }
     }
 }

@@ -3,8 +3,7 @@
 use std::vec::IntoIter;
 
 use etcd_client::{
-    Compare, CompareOp, DeleteOptions, GetOptions, KeyValue, PutOptions, SortOrder, SortTarget, TxnOp, TxnOpResponse,
-    TxnResponse,
+    Compare, CompareOp, DeleteOptions, GetOptions, KeyValue, PutOptions, TxnOp, TxnOpResponse, TxnResponse,
 };
 use tooz_core::Result;
 
@@ -30,6 +29,21 @@ impl KeyRange {
         }
         Self { start: prefix.into_bytes(), end }
     }
+
+    /// Reads the range, in the order of the keys unless the options say otherwise.
+    pub(crate) fn get(self, options: GetOptions) -> TxnOp {
+        TxnOp::get(self.start, Some(options.with_range(self.end)))
+    }
+
+    /// Reads the range without the values.
+    pub(crate) fn get_keys(self) -> TxnOp {
+        self.get(GetOptions::new().with_keys_only())
+    }
+}
+
+/// Whether a watch event tells that the key was deleted. Such an event carries the key and the revision only.
+pub(crate) fn is_deleted(event: &KeyValue) -> bool {
+    event.version() == 0
 }
 
 /// What a transaction has done, and what its reads have found.
@@ -81,12 +95,13 @@ pub(crate) fn unmodified_since(key: &[u8], revision: i64) -> Compare {
     Compare::mod_revision(key, CompareOp::Equal, revision)
 }
 
-/// True if the range has no key: etcd compares an empty range as if it had a key with create revision 0.
+/// True if the range has no key.
 pub(crate) fn is_empty(range: KeyRange) -> Compare {
-    Compare::create_revision(range.start, CompareOp::Equal, 0).with_range(range.end)
+    none_created_after(range, 0)
 }
 
-/// True if no key was added to the range after `revision`; keys may have left it.
+/// True if no key was added to the range after `revision`; keys may have left it. etcd compares an empty range as if it had
+/// a key with create revision 0.
 pub(crate) fn none_created_after(range: KeyRange, revision: i64) -> Compare {
     Compare::create_revision(range.start, CompareOp::Less, revision.saturating_add(1)).with_range(range.end)
 }
@@ -109,61 +124,7 @@ pub(crate) fn delete_range(range: KeyRange) -> TxnOp {
     TxnOp::delete(range.start, Some(DeleteOptions::new().with_range(range.end)))
 }
 
-/// Reads a range with its values, in the order of the keys.
-pub(crate) fn get(range: KeyRange) -> TxnOp {
-    let options = (!range.end.is_empty()).then(|| GetOptions::new().with_range(range.end));
-    TxnOp::get(range.start, options)
-}
-
-/// Reads the first `limit` keys of a range with their values, in the order of the keys; at a past revision, unless it is 0.
-pub(crate) fn get_page(range: KeyRange, limit: usize, revision: i64) -> TxnOp {
-    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    TxnOp::get(range.start, Some(GetOptions::new().with_range(range.end).with_limit(limit).with_revision(revision)))
-}
-
-/// Reads the keys of a range without their values.
-pub(crate) fn get_keys(range: KeyRange) -> TxnOp {
-    TxnOp::get(range.start, Some(GetOptions::new().with_range(range.end).with_keys_only()))
-}
-
-/// Reads the first keys of a range without their values, at most `limit` of them.
-pub(crate) fn get_first_keys(range: KeyRange, limit: usize) -> TxnOp {
-    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    TxnOp::get(range.start, Some(GetOptions::new().with_range(range.end).with_keys_only().with_limit(limit)))
-}
-
 /// Reads one key without its value.
 pub(crate) fn get_key(key: &[u8]) -> TxnOp {
-    TxnOp::get(key, Some(GetOptions::new().with_keys_only()))
-}
-
-/// Reads the key of a range that was created at this revision, with its value.
-pub(crate) fn get_created_at(range: KeyRange, revision: i64) -> TxnOp {
-    let options = GetOptions::new().with_range(range.end);
-    let options = options.with_min_create_revision(revision).with_max_create_revision(revision);
-    TxnOp::get(range.start, Some(options))
-}
-
-/// Reads the keys of a range that were created after `revision`, with their values: the first `limit` of them, first ones
-/// first.
-pub(crate) fn get_created_after(range: KeyRange, revision: i64, limit: usize) -> TxnOp {
-    let options = GetOptions::new()
-        .with_range(range.end)
-        .with_min_create_revision(revision.saturating_add(1))
-        .with_sort(SortTarget::Create, SortOrder::Ascend)
-        .with_limit(i64::try_from(limit).unwrap_or(i64::MAX));
-    TxnOp::get(range.start, Some(options))
-}
-
-/// Reads the keys of a range that were created before `revision`, without values: the latest `limit` of them, latest first.
-pub(crate) fn nearest_first(range: KeyRange, before: Option<i64>, limit: usize) -> TxnOp {
-    let mut options = GetOptions::new()
-        .with_range(range.end)
-        .with_keys_only()
-        .with_sort(SortTarget::Create, SortOrder::Descend)
-        .with_limit(i64::try_from(limit).unwrap_or(i64::MAX));
-    if let Some(before) = before {
-        options = options.with_max_create_revision(before - 1);
-    }
-    TxnOp::get(range.start, Some(options))
+    KeyRange::key(key).get_keys()
 }

@@ -7,24 +7,24 @@
 use std::convert::Infallible;
 
 use tooz_core::driver::support::{group_not_created, group_not_empty};
-use tooz_core::driver::{Kind, Roster};
+use tooz_core::driver::{Kind, NewName, Roster};
 use tooz_core::{Name, Result};
 
-use crate::client::{KeyEvent, Report, Txn, absent, delete, exists, get_first_keys, get_key, get_keys, is_empty, put};
+use crate::client::{Filter, GetOptions, KeyValue, absent, delete, exists, get_key, is_empty, put};
 use crate::layout::{NamePrefix, declared_name};
 use crate::session::EtcdSession;
 
 impl EtcdSession {
     pub(crate) async fn declare_roster(&self, roster: &Roster) -> Result<bool> {
         let key = self.layout.declared(roster);
-        let answer = self.fence.txn(vec![absent(&key)], vec![put(&key, b"", None)], Vec::new()).await?;
+        let answer = self.fence.txn(None, &[absent(&key)], &[put(&key, b"", None)], &[]).await?;
         Ok(answer.succeeded)
     }
 
     pub(crate) async fn retract_roster(&self, roster: &Roster) -> Result<()> {
         let key = self.layout.declared(roster);
         let empty = is_empty(self.layout.roster(roster).entries());
-        let mut answer = self.fence.txn(vec![exists(&key), empty], vec![delete(&key)], vec![get_key(&key)]).await?;
+        let mut answer = self.fence.txn(None, &[exists(&key), empty], &[delete(&key)], &[get_key(&key)]).await?;
         if answer.succeeded {
             return Ok(());
         }
@@ -32,23 +32,19 @@ impl EtcdSession {
     }
 
     pub(crate) async fn declared_rosters(&self, kind: Kind) -> Result<Vec<Name>> {
-        let read = get_keys(self.layout.all_declared(kind));
-        let found = self.client.txn(Txn::new().and_then([read])).await?.next_read()?;
-        let mut names = found.iter().filter_map(declared_name).collect::<Vec<_>>();
+        let found = self.client.read(self.layout.all_declared(kind).get_keys()).await?;
+        let mut names: Vec<_> = found.iter().filter_map(declared_name).collect();
         names.sort_unstable();
         Ok(names)
     }
 
     /// One watch of the whole namespace: new names are new keys.
-    pub(crate) async fn watch_new_names(&self, changed: &(dyn Fn() + Send + Sync)) -> Result<Infallible> {
-        let mut subscription = self.watches.subscribe(vec![self.layout.all()], Report::Puts).await?;
-        let is_name = |event: &KeyEvent| {
-            let KeyEvent::Put(stored) = event else { return false };
-            stored.version() == 1 && self.layout.may_be_first_of_name(stored.key())
-        };
+    pub(crate) async fn watch_new_names(&self, added: &(dyn Fn(NewName) + Send + Sync)) -> Result<Infallible> {
+        let mut subscription = self.watches.subscribe(vec![self.layout.all()], Some(Filter::NoDelete)).await?;
+        let name = |stored: &KeyValue| self.layout.new_name(stored.key()).filter(|_| stored.version() == 1);
+        added(NewName::Any);
         loop {
-            changed();
-            while !subscription.events().await?.iter().any(is_name) {}
+            subscription.events().await?.iter().filter_map(name).for_each(added);
         }
     }
 
@@ -56,8 +52,8 @@ impl EtcdSession {
     pub(crate) async fn read_names(&self, names: &NamePrefix, after: Option<&Name>, limit: usize) -> Result<Vec<Name>> {
         let (mut found, mut range) = (Vec::new(), names.behind(after));
         loop {
-            let read = get_first_keys(range.clone(), limit);
-            let keys = self.bulk.txn(Txn::new().and_then([read])).await?.next_read()?;
+            let first = GetOptions::new().with_keys_only().with_limit(limit as i64);
+            let keys = self.bulk.read(range.clone().get(first)).await?;
             for name in keys.iter().filter_map(|stored| names.name_of(stored.key())) {
                 if found.last() != Some(&name) {
                     found.push(name);

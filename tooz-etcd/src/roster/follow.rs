@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use tooz_core::Result;
 use tooz_core::driver::{Change, Follow, Roster, Seq, Update};
 
-use crate::client::{KeyEvent, KeyValue, Report, Subscription};
+use crate::client::{KeyRange, KeyValue, Subscription, is_deleted};
 use crate::layout::{RosterKeys, seq};
 use crate::session::EtcdSession;
 
@@ -19,14 +19,10 @@ use crate::session::EtcdSession;
 pub(crate) struct EtcdFollower<'a> {
     session: &'a EtcdSession,
     roster: &'a Roster,
-    begun: Option<Begun>,
-}
-
-/// A follower that has read its snapshot.
-struct Begun {
-    subscription: Subscription,
     keys: RosterKeys,
     declared_key: Vec<u8>,
+    /// Once the snapshot was read.
+    subscription: Option<Subscription>,
     /// The revision of the snapshot.
     revision: i64,
     /// The entries that have the keys of the roster.
@@ -35,56 +31,48 @@ struct Begun {
 
 impl<'a> EtcdFollower<'a> {
     pub(crate) fn new(session: &'a EtcdSession, roster: &'a Roster) -> Self {
-        Self { session, roster, begun: None }
+        let (keys, declared_key) = (session.layout.roster(roster), session.layout.declared(roster));
+        Self { session, roster, keys, declared_key, subscription: None, revision: 0, entries: HashMap::new() }
     }
 
     async fn begin(&mut self) -> Result<Update> {
-        let subscription = self.session.watches.subscribe(self.session.watched(self.roster), Report::All).await?;
+        let watched = vec![self.keys.entries(), KeyRange::key(&*self.declared_key)];
+        let subscription = self.session.watches.subscribe(watched, None).await?;
         let stored = self.session.read_stored(self.roster).await?;
-        let layout = &self.session.layout;
-        self.begun = Some(Begun {
-            subscription,
-            keys: layout.roster(self.roster),
-            declared_key: layout.declared(self.roster),
-            revision: stored.revision,
-            entries: stored.entries.iter().map(|entry| (entry.key().to_vec(), seq(entry))).collect(),
-        });
-        Ok(Update::Snapshot(self.session.snapshot_of(self.roster, &stored)))
+        self.revision = stored.revision;
+        self.entries = stored.entries.iter().map(|entry| (entry.key().to_vec(), seq(entry))).collect();
+        self.subscription = Some(subscription);
+        Ok(Update::Snapshot(stored.snapshot(&self.keys)))
+    }
+
+    fn change(&mut self, event: &KeyValue) -> Option<Change> {
+        let is_deleted = is_deleted(event);
+        if event.mod_revision() <= self.revision {
+            None
+        } else if event.key() == self.declared_key {
+            Some(Change::Declared(!is_deleted))
+        } else if is_deleted {
+            self.entries.remove(event.key()).map(Change::Left)
+        } else {
+            let entry = self.keys.parse(event)?;
+            match self.entries.insert(event.key().to_vec(), entry.seq) {
+                Some(known) if known == entry.seq => Some(Change::Replaced { seq: known, value: entry.value }),
+                _ => Some(Change::Entered(entry)),
+            }
+        }
     }
 }
 
 #[async_trait]
 impl Follow for EtcdFollower<'_> {
     async fn next(&mut self) -> Result<Update> {
-        let Some(begun) = &mut self.begun else { return self.begin().await };
         loop {
-            let events = begun.subscription.events().await?;
-            let changes: Vec<_> = events.into_iter().filter_map(|event| begun.change(event)).collect();
+            let Some(subscription) = &mut self.subscription else { return self.begin().await };
+            let events = subscription.events().await?;
+            let changes: Vec<_> = events.iter().filter_map(|event| self.change(event)).collect();
             if !changes.is_empty() {
                 return Ok(Update::Changes(changes));
             }
-        }
-    }
-}
-
-impl Begun {
-    fn change(&mut self, event: KeyEvent) -> Option<Change> {
-        match event {
-            KeyEvent::Put(stored) | KeyEvent::Deleted(stored) if stored.mod_revision() <= self.revision => None,
-            KeyEvent::Put(stored) if stored.key() == self.declared_key => {
-                (stored.version() == 1).then_some(Change::Declared(true))
-            }
-            KeyEvent::Deleted(stored) if stored.key() == self.declared_key => Some(Change::Declared(false)),
-            KeyEvent::Put(stored) => self.put(&stored),
-            KeyEvent::Deleted(stored) => self.entries.remove(stored.key()).map(Change::Left),
-        }
-    }
-
-    fn put(&mut self, stored: &KeyValue) -> Option<Change> {
-        let entry = self.keys.parse(stored)?;
-        match self.entries.insert(stored.key().to_vec(), entry.seq) {
-            Some(known) if known == entry.seq => Some(Change::Replaced { seq: known, value: entry.value }),
-            _ => Some(Change::Entered(entry)),
         }
     }
 }

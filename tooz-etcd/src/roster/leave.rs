@@ -1,48 +1,44 @@
 //! Removing entries: `leave` and `withdraw` for the session's own, `evict` for any.
 
 use tooz_core::Result;
-use tooz_core::driver::support::lock;
 use tooz_core::driver::{Nonce, Roster, Seq, Ticket};
 
-use crate::client::{KeyValue, Txn, TxnOp, created_at, delete, get_created_at, get_key, put};
+use crate::client::{GetOptions, KeyValue, Txn, TxnOp, created_at, delete, get_key, put};
 use crate::layout::{parse_value, revision};
 use crate::session::EtcdSession;
 
 impl EtcdSession {
     pub(crate) async fn leave_roster(&self, roster: &Roster, ticket: &Ticket) -> Result<bool> {
-        let Some(own) = self.own_key(&self.layout.roster(roster), ticket) else {
+        let Some((own, _)) = self.own_key(&self.layout.roster(roster), ticket) else {
             return self.fence.check_session().await.map(|()| false);
         };
         let txn = Txn::new().when([own.exists()]).and_then([delete(&own.key)]);
         let mut answer = self.client.txn(txn.or_else([self.fence.read(), get_key(&own.key)])).await?;
-        if answer.succeeded {
-            self.key_pool.release(ticket.nonce);
-            return Ok(true);
+        if !answer.succeeded {
+            self.fence.session_lives(&mut answer)?;
         }
-        self.fence.session_lives(&mut answer)?;
         // An entry that has the key may belong to another ticket with this nonce.
-        if answer.next_read()?.is_empty() {
-            self.key_pool.abandon(ticket.nonce);
+        if answer.succeeded || answer.next_read()?.is_empty() {
+            self.key_pool.remove(ticket.nonce);
         }
-        Ok(false)
+        Ok(answer.succeeded)
     }
 
     pub(crate) async fn withdraw_entry(&self, roster: &Roster, nonce: Nonce) -> Result<()> {
-        lock(&self.withdrawn).insert(nonce);
         let keys = self.layout.roster(roster);
         let key = self.key_pool.key_to_withdraw(nonce).filter(|key| keys.contains(key));
-        self.fence.raise(key.map(|key| delete(&key)).into_iter().collect()).await?;
-        self.key_pool.abandon(nonce);
+        self.fence.withdraw(nonce, key.iter().map(|key| delete(key)).collect()).await?;
+        self.key_pool.remove(nonce);
         Ok(())
     }
 
     pub(crate) async fn evict_entry(&self, roster: &Roster, seq: Seq) -> Result<bool> {
-        let entries = self.layout.roster(roster).entries();
-        let read = get_created_at(entries, revision(seq));
-        let mut answer = self.client.txn(Txn::new().and_then([read])).await?;
-        let Some(entry) = answer.next_read()?.pop() else { return Ok(false) };
-        let same = created_at(entry.key(), revision(seq));
-        let answer = self.client.txn(Txn::new().when([same]).and_then(self.removal(&entry))).await?;
+        let at = revision(seq);
+        let created = GetOptions::new().with_min_create_revision(at).with_max_create_revision(at);
+        let found = self.client.read(self.layout.roster(roster).entries().get(created)).await?;
+        let Some(entry) = found.first() else { return Ok(false) };
+        let same = created_at(entry.key(), at);
+        let answer = self.client.txn(Txn::new().when([same]).and_then(self.removal(entry))).await?;
         Ok(answer.succeeded)
     }
 
@@ -51,7 +47,7 @@ impl EtcdSession {
         let mut operations = vec![delete(entry.key())];
         if let Some((nonce, _)) = parse_value(entry.value()).filter(|_| entry.lease() != 0) {
             let note = self.layout.eviction(entry.lease(), nonce);
-            operations.push(put(&note, &self.fence.value, Some(entry.lease())));
+            operations.push(put(&note, &self.member, Some(entry.lease())));
         }
         operations
     }

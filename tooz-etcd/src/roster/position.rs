@@ -7,14 +7,19 @@ use tooz_core::driver::support::not_held;
 use tooz_core::driver::{Mode, Ticket};
 
 use crate::blockers::{Blockers, EntryKey};
-use crate::client::{Txn, TxnOp, get_key, nearest_first, rewrite, unmodified_since};
+use crate::client::{GetOptions, SortOrder, SortTarget, Txn, TxnOp, get_key, rewrite, unmodified_since};
 use crate::layout::{RosterKeys, revision, seq};
 use crate::session::EtcdSession;
 
 /// Reads the conflicting entries before the revision (all, without one), nearest first: one more than the limit, to see
 /// whether these are all.
 pub(super) fn read_earlier(keys: &RosterKeys, mode: Mode, before: Option<i64>, limit: NonZeroU32) -> TxnOp {
-    nearest_first(keys.conflicting(mode), before, (limit.get() as usize).saturating_add(1))
+    let options = GetOptions::new()
+        .with_keys_only()
+        .with_sort(SortTarget::Create, SortOrder::Descend)
+        .with_max_create_revision(before.map_or(0, |before| before - 1))
+        .with_limit(i64::from(limit.get()) + 1);
+    keys.conflicting(mode).get(options)
 }
 
 impl EtcdSession {
@@ -31,16 +36,16 @@ impl EtcdSession {
     ) -> Result<Blockers> {
         let earlier = read_earlier(keys, ticket.mode, Some(revision(own.seq)), ticket.limit);
         let reads = [self.fence.read(), get_key(&own.key), earlier];
-        let only =
-            if let [only] = &known.watched[..] { Some(unmodified_since(&only.key, known.written)) } else { None };
-        let is_known = only.is_some();
-        let txn = match only {
-            // Some read, since etcd answers a transaction without reads from a state that may be old.
-            Some(only) => Txn::new().when([own.exists(), only]).and_then([self.fence.read()]).or_else(reads),
-            None => Txn::new().and_then(reads),
+        let txn = match &known.watched[..] {
+            // With some read, since etcd answers a transaction without reads from a state that may be old.
+            [only] => Txn::new()
+                .when([own.exists(), unmodified_since(&only.key, known.written)])
+                .and_then([self.fence.read()])
+                .or_else(reads),
+            _ => Txn::new().and_then(reads),
         };
         let mut answer = self.client.txn(txn).await?;
-        if is_known && answer.succeeded {
+        if answer.succeeded && known.watched.len() == 1 {
             return Ok(known);
         }
         self.fence.session_lives(&mut answer)?;
@@ -60,13 +65,13 @@ impl EtcdSession {
                 return Err(self.fence.session_lives(&mut answer).err().unwrap_or_else(not_held));
             }
         }
-        self.key_pool.entered(ticket.nonce, ticket.seq, Blockers::default());
+        self.key_pool.entered(ticket, Blockers::default());
         Ok(())
     }
 
-    /// The key of the session's own entry, if it may be in the roster.
-    pub(super) fn own_key(&self, keys: &RosterKeys, ticket: &Ticket) -> Option<EntryKey> {
-        let key = self.key_pool.key(ticket.nonce).filter(|key| keys.contains(key))?;
-        Some(EntryKey { key, seq: ticket.seq })
+    /// The key of the session's own entry, if it may be in the roster, and what blocked it when it entered.
+    pub(super) fn own_key(&self, keys: &RosterKeys, ticket: &Ticket) -> Option<(EntryKey, Blockers)> {
+        let (key, blockers) = self.key_pool.get(ticket.nonce).filter(|(key, _)| keys.contains(key))?;
+        Some((EntryKey { key, seq: ticket.seq }, blockers))
     }
 }

@@ -3,7 +3,7 @@
 //!
 //! 1. Watch what is known to block the entry.
 //! 2. Read what blocks it, since that may have changed before the watch began. Without blockers, it is admitted.
-//! 3. Wait for an event, and begin again; watch anew where the blockers are others.
+//! 3. Wait for an event, and read again; watch anew where the blockers are others.
 //!
 //! So a release wakes one waiter: the next one. If its limit is greater than 1, it rewrites its key, which wakes the waiter
 //! behind it, the next one from then on.
@@ -18,7 +18,7 @@ use tooz_core::driver::{Roster, Ticket};
 use tooz_core::{Error, ErrorKind, Result};
 
 use crate::blockers::{Blockers, EntryKey};
-use crate::client::{KeyEvent, KeyRange, Report, Subscription};
+use crate::client::{Filter, KeyRange, Subscription, is_deleted};
 use crate::layout::RosterKeys;
 use crate::session::EtcdSession;
 
@@ -33,41 +33,31 @@ impl EtcdSession {
 
     async fn wait_for_admission(&self, roster: &Roster, ticket: &Ticket) -> Result<()> {
         let keys = self.layout.roster(roster);
-        let Some(own) = self.own_key(&keys, ticket) else {
+        let Some((own, mut known)) = self.own_key(&keys, ticket) else {
             return self.fence.check_session().await.and(Err(not_held()));
         };
-        let (mut known, mut watching) = (self.key_pool.blockers(ticket.nonce), None);
-        let has_waited = !known.is_admitted();
-        loop {
-            let watched = what_to_watch(&keys, &own, &known);
-            if !known.is_admitted() && watching.as_ref().is_none_or(|(present, _)| *present != watched) {
-                let subscription = self.watches.subscribe(watched.0.clone(), watched.1).await?;
-                watching = Some((watched, subscription));
-            }
+        if known.is_admitted() {
             known = self.blockers(&keys, &own, ticket, known).await?;
-            if let Some((watched, subscription)) = &mut watching
-                && !known.is_admitted()
-                && *watched == what_to_watch(&keys, &own, &known)
-            {
-                known = after_change(subscription, &own, known).await?;
-            }
-            if known.is_admitted() {
-                break;
+        }
+        while !known.is_admitted() {
+            let watched = what_to_watch(&keys, &own, &known);
+            let mut subscription = self.watches.subscribe(watched.0.clone(), watched.1).await?;
+            let is_right = |known: &Blockers| !known.is_admitted() && watched == what_to_watch(&keys, &own, known);
+            while is_right(&known) {
+                known = self.blockers(&keys, &own, ticket, known).await?;
+                if is_right(&known) {
+                    known = after_change(&mut subscription, &own, known).await?;
+                }
             }
         }
-        if has_waited {
-            self.tell_next(&own, ticket).await?;
-        }
-        Ok(())
+        self.tell_next(&own, ticket).await
     }
 }
 
-fn what_to_watch(keys: &RosterKeys, own: &EntryKey, known: &Blockers) -> (Vec<KeyRange>, Report) {
+fn what_to_watch(keys: &RosterKeys, own: &EntryKey, known: &Blockers) -> (Vec<KeyRange>, Option<Filter>) {
     match &known.watched[..] {
-        [predecessor] if !known.is_next => {
-            (vec![KeyRange::key(&*own.key), KeyRange::key(&*predecessor.key)], Report::All)
-        }
-        _ => (vec![keys.queue()], Report::Deletions),
+        [predecessor] if !known.is_next => (vec![KeyRange::key(&*own.key), KeyRange::key(&*predecessor.key)], None),
+        _ => (vec![keys.queue()], Some(Filter::NoPut)),
     }
 }
 
@@ -75,13 +65,14 @@ fn what_to_watch(keys: &RosterKeys, own: &EntryKey, known: &Blockers) -> (Vec<Ke
 async fn after_change(subscription: &mut Subscription, own: &EntryKey, known: Blockers) -> Result<Blockers> {
     loop {
         let events = subscription.events().await?;
-        let of_entry = |entry: &EntryKey| events.iter().find(|event| event.key() == entry.key);
-        let is_removed = matches!(of_entry(own), Some(KeyEvent::Deleted(_)));
+        let of_entry = |entry: &EntryKey| events.iter().find(|event| event.key() == entry.key).map(is_deleted);
+        if of_entry(own) == Some(true) {
+            return Ok(known);
+        }
         match known.watched.iter().find_map(of_entry) {
-            _ if is_removed => return Ok(known),
-            Some(KeyEvent::Deleted(_)) if known.is_next => return Ok(Blockers::default()),
-            Some(KeyEvent::Deleted(_)) => return Ok(known),
-            Some(KeyEvent::Put(_)) => return Ok(Blockers::unknown()),
+            Some(true) if known.is_next => return Ok(Blockers::default()),
+            Some(true) => return Ok(known),
+            Some(false) => return Ok(Blockers { is_next: true, ..known }),
             None => {}
         }
     }

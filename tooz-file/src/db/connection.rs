@@ -39,7 +39,7 @@ pub(crate) fn open(path: &Path) -> Outcome<Connection> {
     Ok(db)
 }
 
-/// With `true`, a commit returns when the disk has it; with `false`, a power cut may undo it, a crash of the process not.
+/// With `true`, a commit returns when it is on disk. With `false`, a power cut may undo it, but a crash of the process cannot.
 pub(crate) fn set_durable(db: &Connection, durable: bool) -> SqlResult<()> {
     db.pragma_update(None, "synchronous", if durable { "FULL" } else { "NORMAL" })
 }

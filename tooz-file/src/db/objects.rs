@@ -1,19 +1,20 @@
-//! Objects: the rows of what has a name, which are rosters and topics. A process that watches an object is notified of its
-//! changes.
+//! Objects: everything that has a name, which are rosters and topics, with one row each. A process that watches an object
+//! is notified of its changes.
 
 use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension, params};
 use tooz_core::Name;
+use tooz_core::driver::NewName;
 
 use super::transaction::Transaction;
 use crate::error::Outcome;
 use crate::peers::notify::Notification;
 
-/// The condition that an object fulfils whose row means nothing: without the row it would be the same.
+/// The condition for removing the row of an object: without the row, the object would be the same.
 const UNUSED: &str = "NOT watched AND NOT occupied AND NOT declared AND newest = 0";
 
-/// What a process watches in place of an object to be notified when a name comes into use, in any namespace.
+/// The id that a process watches, in place of an object's, to be notified when a name comes into use in any namespace.
 pub(crate) const NAMES: i64 = 0;
 
 /// The object that a request is about, and the session that makes the request.
@@ -31,6 +32,13 @@ pub(crate) fn find(db: &Connection, target: &Target) -> Outcome<Option<i64>> {
     let mut select = db.prepare_cached("SELECT id FROM objects WHERE namespace = ?1 AND kind = ?2 AND name = ?3")?;
     let key = params![target.namespace, target.kind, target.name.as_bytes()];
     Ok(select.query_row(key, |row| row.get(0)).optional()?)
+}
+
+/// The name of the object with this id, if it has a row and belongs to the namespace.
+pub(crate) fn name_of(db: &Connection, id: i64, namespace: &str) -> Outcome<Option<NewName>> {
+    let mut select = db.prepare_cached("SELECT kind, name FROM objects WHERE id = ?1 AND namespace = ?2")?;
+    let row = select.query_row(params![id, namespace], |row| Ok((row.get::<_, String>(0)?, row.get::<_, Vec<u8>>(1)?)));
+    Ok(row.optional()?.and_then(|(kind, name)| Some(NewName::new(&kind, Name::new(name).ok()?))))
 }
 
 /// Adds a row for an object that has none. Returns its id.
@@ -88,9 +96,18 @@ pub(crate) fn unwatch(tx: &Transaction<'_>, id: i64) -> Outcome<()> {
 
 /// Notifies the processes that watch an object.
 pub(crate) fn notify_watchers(tx: &mut Transaction<'_>, id: i64) -> Outcome<()> {
+    notify(tx, id, Notification::Object(id))
+}
+
+/// Notifies the processes that watch for names of an object that comes into use.
+pub(crate) fn notify_new_name(tx: &mut Transaction<'_>, id: i64) -> Outcome<()> {
+    notify(tx, NAMES, Notification::Name(id))
+}
+
+fn notify(tx: &mut Transaction<'_>, watched: i64, notification: Notification) -> Outcome<()> {
     let mut select = tx.db.prepare_cached("SELECT peer FROM watchers WHERE object = ?1")?;
-    let peers: Vec<i64> = select.query_map([id], |row| row.get(0))?.collect::<Result<_, _>>()?;
-    peers.into_iter().for_each(|peer| tx.notify(peer, Notification::Object(id)));
+    let peers: Vec<i64> = select.query_map([watched], |row| row.get(0))?.collect::<Result<_, _>>()?;
+    peers.into_iter().for_each(|peer| tx.notify(peer, notification));
     Ok(())
 }
 

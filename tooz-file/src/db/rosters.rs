@@ -1,8 +1,8 @@
 //! The rows of rosters and entries, and how a removal admits others. Everything here runs inside a transaction.
 //!
 //! `entries.admitted` mirrors the rule of `tooz_core::driver::admission`. A transaction that removes an entry walks the
-//! waiting entries from the front, marks those that are admitted now and notifies their processes. It stops behind as
-//! many exclusive entries as the greatest limit in the roster, because no entry behind them can be admitted.
+//! waiting entries from the front, marks those that are admitted now and notifies their processes. It stops after as many
+//! exclusive entries as the greatest limit in the roster, because no entry after them can be admitted.
 
 use std::cmp::Reverse;
 use std::num::NonZeroU32;
@@ -10,7 +10,7 @@ use std::num::NonZeroU32;
 use rusqlite::{Connection, OptionalExtension, Row, ToSql, params};
 use tooz_core::driver::{Mode, Nonce, Seq, Standing, Ticket};
 
-use super::objects::{self, NAMES, Target};
+use super::objects::{self, Target};
 use super::transaction::Transaction;
 use crate::error::Outcome;
 use crate::peers::notify::Notification;
@@ -50,12 +50,12 @@ pub(crate) enum Changed {
     Declared(bool),
 }
 
-/// The number that a row has, which is never negative.
+/// The seq of a number in a row, which is never negative.
 pub(crate) fn seq_of(number: i64) -> Seq {
     Seq(number.max(0) as u64)
 }
 
-/// The number that the row of `seq` has. No row has a number beyond the range of SQLite's integers.
+/// The number of a seq, as a row stores it. No row has a number beyond the range of SQLite's integers.
 pub(crate) fn number_of(seq: Seq) -> i64 {
     i64::try_from(seq.0).unwrap_or(-1)
 }
@@ -142,7 +142,7 @@ impl RosterRow {
     }
 
     /// The entries up to `last` that conflict with `mode`, the nearest first, and at most `limit` of them: if there are
-    /// that many, an entry behind `last` is blocked.
+    /// that many, an entry after `last` is blocked.
     pub(crate) fn blockers(&self, db: &Connection, mode: Mode, last: i64, limit: u32) -> Outcome<Vec<EntryRow>> {
         let (mut found, limit) = (Vec::new(), limit as usize);
         // One mode after the other: for several modes at once, SQLite sorts all rows first.
@@ -155,7 +155,7 @@ impl RosterRow {
         Ok(found)
     }
 
-    /// What became of an entry that is in the roster.
+    /// The standing of an entry that is in the roster.
     pub(crate) fn standing(&self, db: &Connection, entry: &EntryRow) -> Outcome<Standing> {
         let ticket = entry.ticket;
         let before = self.blockers(db, ticket.mode, number_of(ticket.seq) - 1, 1)?;
@@ -163,8 +163,8 @@ impl RosterRow {
         Ok(ticket.standing((!entry.admitted).then_some(nearest)))
     }
 
-    /// Removes entries of a peer, admits others, and notifies the processes that this concerns. Returns whether any of the
-    /// entries was there.
+    /// Removes entries of a peer, admits others, and notifies their processes. Returns whether any of the entries was in
+    /// the roster.
     pub(crate) fn remove(&self, tx: &mut Transaction<'_>, peer: i64, entries: &[(Mode, i64)]) -> Outcome<bool> {
         let mut removed = false;
         for (mode, seq) in entries {
@@ -173,7 +173,7 @@ impl RosterRow {
             if delete.execute(params![self.id, mode.as_str(), seq])? == 1 {
                 removed = true;
                 if self.contended {
-                    // The entry may have been one that waits, and a task may wait for its turn.
+                    // If the entry was waiting, a task may be waiting for its admission.
                     tx.notify(peer, Notification::Turn(*seq));
                 }
                 self.changed(tx, Changed::Left(*seq))?;
@@ -195,12 +195,12 @@ impl RosterRow {
         Ok(())
     }
 
-    /// Begins or ends the durable existence of the roster. It ends only when there is no entry.
+    /// Declares the roster, or retracts it. The caller has checked that a roster to retract has no entries.
     pub(crate) fn set_declared(&self, tx: &mut Transaction<'_>, declared: bool) -> Outcome<()> {
         let mut update = tx.db.prepare_cached("UPDATE objects SET declared = ?2 WHERE id = ?1")?;
         update.execute(params![self.id, declared])?;
         if declared {
-            objects::notify_watchers(tx, NAMES)?;
+            objects::notify_new_name(tx, self.id)?;
         }
         self.changed(tx, Changed::Declared(declared))
     }
@@ -274,7 +274,7 @@ pub(crate) fn remove_entries(tx: &mut Transaction<'_>, peer: i64, entries: &[(i6
     Ok(())
 }
 
-/// Rows of this many columns that any program may have written.
+/// Rows of this many columns with arbitrary values, as another program may have written them.
 #[cfg(test)]
 pub(crate) fn any_values(columns: usize) -> impl proptest::strategy::Strategy<Value = Vec<rusqlite::types::Value>> {
     use proptest::prelude::*;

@@ -11,7 +11,7 @@ use crate::layout::{APPLICATION, VERSION};
 ///
 /// - A peer is one process that uses the directory. It owns entries, and its death removes them. Entries have no index by
 ///   peer, because each further B-tree is one more page in every commit; a peer's entries are searched only when it dies.
-/// - An object is what has a name: a roster (`declared`, `greatest_limit`) or a topic (`newest`, `trimmed`). The row of an
+/// - An object has a name. It is a roster (`declared`, `greatest_limit`) or a topic (`newest`, `trimmed`). The row of an
 ///   object without content is removed within a second, unless the object is declared or watched.
 /// - The primary key of `entries` contains the mode, so that the entries that block another one are neighbours in it.
 ///   `admitted` is kept up to date by each process that removes an entry.
@@ -89,13 +89,13 @@ pub(crate) fn is_empty(db: &Connection) -> Outcome<bool> {
         (APPLICATION, other) => (
             ErrorKind::Unsupported,
             format!(
-                "the database is of version {other}, but this program knows version {VERSION} only; use the same \
+                "the database is of version {other}, but this program supports version {VERSION} only; use the same \
                  version of tooz-file in all programs that share a directory"
             ),
         ),
         _ => (
             ErrorKind::Corrupt,
-            "tooz.db belongs to another program; it was left as it is, choose another directory".to_owned(),
+            "tooz.db belongs to another program and was left as it is; choose another directory".to_owned(),
         ),
     };
     Err(Error::new(kind, refusal).into())

@@ -1,9 +1,9 @@
 //! The sequence that numbers entries.
 //!
 //! - An entry takes the next number in the transaction that adds it, so numbers rise in the order of the queue.
-//! - A power cut undoes the commits that the disk does not have yet, and ends all processes. The first process that opens
-//!   the directory after that skips more numbers than such commits may have given out, and has that on disk before it
-//!   gives out a number itself. (A PostgreSQL sequence skips what its log has reserved, for the same reason.)
+//! - A power cut undoes the commits that are not on disk yet, and ends all processes. The first process that opens the
+//!   directory after that skips more numbers than such commits can have used. It writes this to disk before it uses a
+//!   number itself. (A PostgreSQL sequence skips what its log has reserved, for the same reason.)
 //! - The first process also advances the sequence to the clock in microseconds, so that it rises even if the directory
 //!   was emptied.
 
@@ -15,24 +15,24 @@ use tooz_core::{Error, ErrorKind};
 
 use crate::error::Outcome;
 
-/// How many numbers the first process skips. Each process has the log written to disk after a few thousand commits, and
-/// the kernel within half a minute anyway, so there are always fewer that the disk does not have.
+/// How many numbers the first process skips. This is more than the commits that are not on disk: each process writes the
+/// log to disk after a few thousand commits, and the kernel does so within half a minute anyway.
 const SKIPPED: i64 = 1 << 24;
 
 /// Takes the next number, if `peer` is still in the table of peers: a dead process adds no entry.
 pub(crate) fn next(db: &Connection, peer: i64) -> Outcome<i64> {
-    // Two statements, since UPDATE with RETURNING creates a temporary table, which takes longer than all others.
+    // Two statements, since UPDATE with RETURNING creates a temporary table, which takes longer than everything else here.
     let mut select = db.prepare_cached("SELECT last FROM sequence, peers WHERE id = ?1")?;
     let last: Option<i64> = select.query_row([peer], |row| row.get(0)).optional()?;
     let next = last.ok_or_else(session_lost)?.checked_add(1).ok_or_else(|| {
-        let message = "the database has given out its last fencing token; move the directory away to start afresh";
+        let message = "the database has used its last fencing token; move the directory away to start again";
         Error::new(ErrorKind::Corrupt, message)
     })?;
     write(db, next)?;
     Ok(next)
 }
 
-/// Advances the sequence behind all numbers that it may have given before. The caller commits that to disk.
+/// Advances the sequence beyond all numbers that may have been used before. The caller commits that to disk.
 pub(crate) fn restart(db: &Connection) -> Outcome<()> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros() as i64);
     let last: i64 = db.query_row("SELECT last FROM sequence", [], |row| row.get(0))?;
@@ -69,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn a_restart_goes_behind_the_clock_and_behind_all_that_a_power_cut_may_have_undone() {
+    fn a_restart_skips_the_clock_and_all_numbers_that_a_power_cut_may_have_undone() {
         let db = database();
         restart(&db).unwrap();
         assert!(next(&db, 1).unwrap() > 1_500_000_000_000_000);

@@ -38,13 +38,13 @@ impl Presence {
         self.me
     }
 
-    /// Locks the byte again, in case that the process has closed another descriptor of the file.
+    /// Locks the byte again, in case the process has closed another descriptor of the file.
     pub(crate) fn assert(&self) -> io::Result<()> {
         fcntl(&self.database, FcntlArg::F_SETLK(&byte_of(self.me, F_WRLCK)))?;
         Ok(())
     }
 
-    /// Those of the other peers that are dead. One whose state is unknown counts as alive.
+    /// Those of the peers that are dead. A peer whose state is unknown counts as alive.
     pub(crate) fn dead_among(&self, peers: &[i64]) -> Vec<i64> {
         let dead = |peer: &i64| *peer != self.me && matches!(self.owner(*peer), Ok(Owner::None));
         peers.iter().copied().filter(dead).collect()
@@ -54,7 +54,7 @@ impl Presence {
     pub(crate) fn process_of(&self, peer: i64) -> Option<OwnedFd> {
         let Ok(Owner::Process(pid)) = self.owner(peer) else { return None };
         let process = pidfd_open(Pid::from_raw(pid)?, PidfdFlags::NONBLOCK).ok()?;
-        // The number may have passed to another process before the descriptor was opened.
+        // The process id may have been reused before the descriptor was opened.
         matches!(self.owner(peer), Ok(Owner::Process(again)) if again == pid).then_some(process)
     }
 

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use crate::directory::Directory;
 use crate::layout;
 
-/// For how long a notification that did not fit into a full socket is sent again; later the receiver has read by itself.
+/// For how long a notification that did not fit into a full socket is sent again. Later the receiver has read everything.
 const KEEP: Duration = Duration::from_secs(2);
 
 /// What to read again.
@@ -19,6 +19,8 @@ pub(crate) enum Notification {
     Turn(i64),
     /// The roster or topic with this id: its content changed.
     Object(i64),
+    /// The roster or topic with this id: it has come into use.
+    Name(i64),
     /// The evictions: another process removed an entry of this one.
     Evictions,
     /// The peers: a process joined.
@@ -39,6 +41,7 @@ impl Notification {
         let (tag, id) = match self {
             Self::Turn(seq) => (b't', seq),
             Self::Object(id) => (b'o', id),
+            Self::Name(id) => (b'n', id),
             Self::Evictions => (b'e', 0),
             Self::Peers => (b'p', 0),
             Self::All => (b'a', 0),
@@ -54,6 +57,7 @@ impl Notification {
         match tag {
             b't' => Some(Self::Turn(id)),
             b'o' => Some(Self::Object(id)),
+            b'n' => Some(Self::Name(id)),
             b'e' => Some(Self::Evictions),
             b'p' => Some(Self::Peers),
             b'a' => Some(Self::All),

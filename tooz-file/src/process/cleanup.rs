@@ -1,10 +1,10 @@
-//! What the worker thread does beside the requests: once a second it reads everything again, and in between it does the
-//! work that requests and other processes have left.
+//! What the worker thread does besides executing requests: once a second it reads everything again, and in between it
+//! does the work that requests and other processes have left for it.
 //!
 //! - A notification may be lost, and a process may die before it sends one. Reading everything again bounds the delay.
-//! - The last removal of an entry does not remove the row of the roster, since the next acquire would add it again, at the
-//!   price of two more pages in both commits. The worker examines the objects page by page instead, if there was a commit
-//!   since it last examined all.
+//! - The removal of the last entry keeps the row of the roster. Otherwise the next acquire would add the row again, and both
+//!   commits would write two more pages. Instead, the worker removes unused rows page by page, if there was a commit since
+//!   it last examined all of them.
 
 use std::time::{Duration, Instant};
 
@@ -53,7 +53,7 @@ impl State {
         !self.has_sessions() || self.evictions || self.notifier.has_unsent() || self.commits >= CHECKPOINT
     }
 
-    /// Whether so much is left to do that callers must leave the state to the worker.
+    /// Whether so much work is left that requests must be queued for the worker.
     pub(super) fn is_behind(&self) -> bool {
         self.commits >= 2 * CHECKPOINT
     }
@@ -74,13 +74,13 @@ impl State {
     }
 
     /// Removes this process from the directory, with all that it has.
-    pub(super) fn sign_off(&mut self) {
+    pub(super) fn deregister(&mut self) {
         let left = busy::until(Some(Instant::now() + PATIENCE), || {
             self.remove_unused()?;
             self.remove_peers(&[self.presence.me()])
         });
         if let Err(fault) = left {
-            tracing::debug!(?fault, "failed to sign off; another process cleans up");
+            tracing::debug!(?fault, "failed to remove this process from the directory; another process will do so");
         }
     }
 

@@ -2,7 +2,7 @@
 //!
 //! A request runs at once in the caller's thread if no other thread uses the state, which saves two switches of threads.
 //! Otherwise it waits in the queue of the worker thread, which may also sleep while other processes write. Each request
-//! is carried out in its turn, also if its caller has given up by then.
+//! is executed in its turn, even if its caller has given up by then.
 
 use std::collections::VecDeque;
 use std::io::Write;
@@ -34,7 +34,7 @@ pub(crate) struct Executor {
     state: Mutex<Option<State>>,
     /// The requests that wait; `None` once the worker has ended.
     jobs: Mutex<Option<VecDeque<Job>>>,
-    /// The worker sleeps at the other end.
+    /// Wakes the worker, which sleeps at the other end.
     wake: UnixStream,
     /// Notified when a session is added, and when the worker has ended and all files of the directory are closed.
     pub(crate) changed: Arc<Notify>,
@@ -58,7 +58,8 @@ impl Executor {
 
     /// Executes a request in the caller's thread if that is possible at once, else in the worker thread.
     ///
-    /// The request may be started twice. The first attempt has then changed nothing, or has cleaned up a part.
+    /// The request may be started twice. The first attempt has then changed nothing, except that it may have removed some
+    /// entries of dead processes.
     pub(crate) async fn run<T: Send + 'static>(
         &self,
         limit: Duration,
@@ -101,8 +102,8 @@ impl Executor {
         &self.directory
     }
 
-    /// The state, for the worker and for the one that opens or closes it. A panic of an earlier user rolled its
-    /// transaction back, so the state is consistent.
+    /// The state, for the worker and for the code that opens or closes it. If an earlier user panicked, its transaction was
+    /// rolled back, so the state is consistent.
     pub(super) fn state(&self) -> MutexGuard<'_, Option<State>> {
         lock(&self.state)
     }

@@ -1,7 +1,7 @@
 //! The executors of this process: one for each directory, shared by its sessions.
 //!
-//! - A session is added to a state, and a state without sessions is closed, under the lock of the directory's slot. So
-//!   there is one connection at a time, whatever sessions begin and end at once.
+//! - Adding a session to a state and closing a state without sessions both hold the lock of the directory's slot. So there
+//!   is one connection at a time, even if sessions begin and end concurrently.
 //! - A forked child has copies of its parent's executors, whose workers do not exist there. Before it uses a directory it
 //!   closes the copy of the connection, because SQLite shares locks and memory among the connections of a process.
 
@@ -113,7 +113,7 @@ fn start(directory: Directory, slot: Arc<Slot>) -> Outcome<Arc<Executor>> {
                 break;
             }
         }
-        // Last, since the program may fork as soon as it knows.
+        // The notification comes last, since the program may fork as soon as it is notified.
         drop((worker, slot));
         shared.changed.notify_waiters();
     };
@@ -133,7 +133,7 @@ fn close_unused(slot: &Slot, executor: &Executor, panicked: bool) -> bool {
         if state.has_sessions() {
             return false;
         }
-        state.sign_off();
+        state.deregister();
     }
     // The connection is closed before another one can be opened.
     drop(locked.take());

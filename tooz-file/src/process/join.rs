@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::sync::Arc;
 
+use tokio::sync::broadcast;
 use tooz_core::driver::Nonce;
 use tooz_core::{Error, ErrorKind};
 
@@ -15,6 +16,9 @@ use crate::layout;
 use crate::peers::liveness::Presence;
 use crate::peers::notify::{Notification, Notifier};
 use crate::peers::registry;
+
+/// How many names that come into use may wait for a task. With more it lists them.
+const NEW_NAMES: usize = 256;
 
 /// Joins the peers of a directory, whose database file is open.
 pub(super) fn join(directory: Arc<Directory>, database: File) -> Outcome<State> {
@@ -35,6 +39,7 @@ pub(super) fn join(directory: Arc<Directory>, database: File) -> Outcome<State> 
         last_session: 0,
         ending: Vec::new(),
         wakeups: Default::default(),
+        new_names: broadcast::channel(NEW_NAMES).0,
         watched: Default::default(),
         notifier: Notifier::new()?,
         data_version: 0,

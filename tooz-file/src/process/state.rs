@@ -1,16 +1,16 @@
 //! The state of this process in one directory: its connection, its sessions and the tasks that wait. One thread at a
 //! time uses it.
 //!
-//! A process that others take for dead must never add an entry. The statement that takes a number of the sequence
-//! includes that check, because acquiring a lock is the most frequent operation; an entry that is still there to be
-//! removed needs none. Other verbs that must not succeed then call [`Transaction::check_alive`].
+//! A process that others consider dead must never add an entry. Acquiring a lock is the most frequent operation, so the
+//! statement that takes a number of the sequence includes this check. A removal needs no check if the entry is still
+//! there. Other verbs that must not succeed then call [`Transaction::check_alive`].
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use rusqlite::Connection;
 use tokio::sync::mpsc::UnboundedSender;
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, broadcast, watch};
 use tooz_core::driver::support::{Tombstones, session_lost};
 use tooz_core::driver::{Loss, Mode, Nonce, Ticket, Wakeup, Wakeups};
 
@@ -36,10 +36,12 @@ pub(crate) struct State {
     pub(crate) directory: Arc<Directory>,
     pub(super) sessions: HashMap<u64, LocalSession>,
     pub(super) last_session: u64,
-    /// The entries of sessions that are over, as long as they are not removed: their rosters, modes and seqs.
+    /// The entries of ended sessions that are not removed yet: their rosters, modes and seqs.
     pub(super) ending: Vec<(i64, Mode, i64)>,
     /// The tasks that wait, by the [names](Notification::name) of notifications.
     pub(crate) wakeups: Wakeups,
+    /// The ids of objects that come into use, for the tasks that watch for names.
+    pub(super) new_names: broadcast::Sender<i64>,
     /// The objects that this process watches.
     pub(super) watched: HashSet<i64>,
     pub(super) notifier: Notifier,
@@ -57,7 +59,7 @@ pub(crate) struct State {
     pub(super) lost: bool,
 }
 
-/// The result of a read, or what changes when to read again.
+/// The result of a read, or a receiver that is notified when it is time to read again.
 ///
 /// A task subscribes under the lock that protects the state, in the same step in which it reads, so it misses no change.
 #[derive(Debug)]
@@ -150,8 +152,7 @@ impl State {
         Ok(value)
     }
 
-    /// Reads until `read` finds something. If it finds nothing, this process watches the object, and the caller waits for
-    /// its next change.
+    /// Calls `read`. If it finds nothing, this process watches the object, and the caller waits for the next change.
     pub(crate) fn read_or_wait<T>(
         &mut self,
         target: &Target,
@@ -175,24 +176,25 @@ impl State {
         Ok((id, self.wakeups.subscribe(&Notification::Object(id).name())))
     }
 
-    /// Watches for names that come into use, as long as a task has the receiver.
-    pub(crate) fn watch_names(&mut self) -> Outcome<watch::Receiver<Wakeup>> {
+    /// Watches for names that come into use, as long as a task has the receivers: of the objects that come into use, and of
+    /// a notification that others may have been missed.
+    pub(crate) fn watch_names(&mut self) -> Outcome<(broadcast::Receiver<i64>, watch::Receiver<Wakeup>)> {
         if !self.watched.contains(&NAMES) {
             self.write(|tx| objects::add_watcher(tx, NAMES))?;
             self.watched.insert(NAMES);
         }
-        Ok(self.wakeups.subscribe(&Notification::Object(NAMES).name()))
+        Ok((self.new_names.subscribe(), self.wakeups.subscribe(&Notification::Object(NAMES).name())))
     }
 
-    /// Removes those of the peers that are dead. Returns whether there were any.
+    /// Removes the dead ones among the peers. Returns whether there were any.
     pub(crate) fn remove_dead(&mut self, peers: &[i64]) -> Outcome<bool> {
         let dead = self.presence.dead_among(peers);
         self.remove_peers(&dead)?;
         Ok(!dead.is_empty())
     }
 
-    /// Removes peers with all that they have, in as many transactions as that takes. A thread that may not wait does one of
-    /// them.
+    /// Removes peers with all that they have, in as many transactions as that takes. A thread that may not wait runs only
+    /// one transaction.
     pub(super) fn remove_peers(&mut self, peers: &[i64]) -> Outcome<()> {
         for peer in peers {
             tracing::debug!(peer, "removing what a process has left");
@@ -217,8 +219,8 @@ impl State {
         !self.sessions.is_empty()
     }
 
-    /// Ends a session of this process; a second time it does nothing. If the database is not available the session is
-    /// over all the same, and its entries are removed as soon as they can be.
+    /// Ends a session of this process; a second call does nothing. Even if the database is not available, the session is
+    /// over, and its entries are removed later.
     pub(crate) fn end_session(&mut self, session: u64) -> Outcome<()> {
         let ended = self.sessions.remove(&session);
         let entries = ended.iter().flat_map(|session| session.entries.values());
@@ -252,6 +254,8 @@ impl State {
         self.evictions |= matches!(notification, Notification::Evictions | Notification::All);
         match notification {
             Notification::All => self.wakeups.wake_all(),
+            // Without a receiver there is no watch any more.
+            Notification::Name(id) => drop(self.new_names.send(id)),
             one => self.wakeups.wake(&one.name(), Wakeup::Changed),
         }
     }

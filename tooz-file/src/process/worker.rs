@@ -65,7 +65,7 @@ impl Worker {
             let job = executor.pop();
             let reply = job.map(|job| busy::until(Some(Instant::now() + PATIENCE), || job(state)));
             let (unused, has_work) = (!state.has_sessions(), state.has_work() || self.peers_changed);
-            // Unlocked before the reply and before the thread sleeps, so that a fork seldom finds the state locked.
+            // The state is unlocked before the reply and before the thread sleeps, so that a fork rarely finds it locked.
             drop(locked);
             if let Some(reply) = reply {
                 reply();
@@ -79,7 +79,7 @@ impl Worker {
         }
     }
 
-    /// Receives notifications, and does what is due.
+    /// Receives notifications, and does the work that is due.
     fn handle(&mut self, state: &mut State) -> Outcome<()> {
         let mut bytes = [0; Notification::LEN + 1];
         while let Ok(len) = self.socket.recv(&mut bytes) {

@@ -1,7 +1,7 @@
 //! Entering a roster.
 //!
 //! - One transaction finds the entries that block the new one, takes the next number of the sequence and adds the entry
-//!   with its admission (the recipe of a ticket lock, with a row for each ticket).
+//!   with its admission. This is the recipe of a ticket lock, with a row for each ticket.
 //! - If a blocking entry belongs to a dead process, the process is removed in transactions of bounded size first.
 //! - A repeated `enter` finds its entry by the ticket that the session remembers for its nonce.
 
@@ -11,14 +11,14 @@ use rusqlite::params;
 use tooz_core::driver::support::{group_not_created, member_already_exists, withdrawn};
 use tooz_core::driver::{IfBlocked, IfTaken, Mode, NewEntry, Nonce, Seq, Standing, Ticket};
 
-use crate::db::objects::{self, NAMES, Target};
+use crate::db::objects::{self, Target};
 use crate::db::rosters::{Changed, EntryRow, RosterRow, seq_of};
 use crate::db::sequence;
 use crate::db::transaction::Transaction;
 use crate::error::{Fault, Outcome};
 use crate::process::state::{OwnEntry, State};
 
-/// How many of the entries that block a new one are checked for a dead owner. Peers that watch the owner check it too.
+/// How many of the entries that block a new one are checked for a dead owner. The peers that watch an owner check it, too.
 const CHECKED: usize = 16;
 
 /// A [`NewEntry`] that owns its data, so that it can wait in a queue.
@@ -99,7 +99,7 @@ fn claim_key(tx: &mut Transaction<'_>, row: &RosterRow, new: &OwnedEntry) -> Out
     }
 }
 
-/// What blocks an entry behind all others, by the admission rule.
+/// What blocks an entry at the end of the roster, by the admission rule.
 fn blocker(tx: &Transaction<'_>, row: &RosterRow, new: &OwnedEntry) -> Outcome<Option<Seq>> {
     let blockers = row.blockers(tx.db, new.mode, i64::MAX, new.limit.get())?;
     if blockers.len() < new.limit.get() as usize {
@@ -139,7 +139,7 @@ fn insert(tx: &mut Transaction<'_>, row: &RosterRow, new: &OwnedEntry, admitted:
     ])?;
     row.changed(tx, Changed::Entered(mode, seq))?;
     if !row.occupied {
-        objects::notify_watchers(tx, NAMES)?;
+        objects::notify_new_name(tx, row.id)?;
     }
     Ok(Ticket { seq: seq_of(seq), nonce, mode, limit })
 }

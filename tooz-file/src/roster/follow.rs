@@ -27,7 +27,7 @@ pub(crate) struct Place {
     _changed: watch::Receiver<Wakeup>,
 }
 
-/// The next update behind a place, or the first one, with the place that it leads to.
+/// The next update after a place, or the first one, with the place that it leads to.
 pub(crate) fn next(state: &mut State, target: &Target, place: Option<&Place>) -> Outcome<Read<(Place, Update)>> {
     if let Some(place) = place {
         match changes_after(&state.db, target, place)? {

@@ -15,7 +15,7 @@ pub(crate) fn leave(state: &mut State, target: &Target, ticket: &Ticket) -> Outc
     let left = state.write(|tx| {
         let row = RosterRow::find(tx.db, target)?.filter(|row| own.is_some_and(|own| own.roster == row.id));
         let removed = row.map_or(Ok(false), |row| row.remove(tx, tx.me(), &[(ticket.mode, number_of(ticket.seq))]))?;
-        // An entry that was still there proves that the process is not taken for dead.
+        // If the entry was still there, no other process considers this one dead.
         if removed { Ok(true) } else { tx.check_alive().map(|()| false) }
     })?;
     if left {

@@ -1,7 +1,7 @@
-//! Waiting for a turn.
+//! Waiting until an entry is admitted.
 //!
-//! The process that removes an entry marks the waiting entries that are admitted now and notifies their processes. A
-//! waiter then reads its own row; it is admitted only if the database says so.
+//! The transaction that removes an entry marks the waiting entries that are admitted now; the process then notifies their
+//! processes. A notified waiter reads its own row, and is admitted only if the row is marked.
 
 use rusqlite::{OptionalExtension, params};
 use tooz_core::driver::Ticket;
@@ -15,7 +15,7 @@ use crate::process::state::{Read, State};
 
 /// Reads whether the entry of a ticket is admitted.
 pub(crate) fn read_turn(state: &mut State, target: &Target, ticket: &Ticket) -> Outcome<Read<()>> {
-    // One statement, since each takes and gives back the locks of a reader.
+    // One statement, since each statement acquires and releases the locks of a reader.
     let mut select = state.db.prepare_cached(
         "SELECT admitted FROM entries WHERE mode = ?4 AND seq = ?5 AND nonce = ?6
          AND roster = (SELECT id FROM objects WHERE namespace = ?1 AND kind = ?2 AND name = ?3)",

@@ -92,7 +92,7 @@ impl Holder {
         Self { child, stdin, lines: BufReader::new(stdout).lines() }
     }
 
-    /// Waits until the child says `word`, and returns what follows it on the line.
+    /// Waits until the child prints `word`, and returns the rest of the line.
     pub(crate) fn expect(&mut self, word: &str) -> String {
         for line in self.lines.by_ref() {
             let line = line.unwrap();

@@ -8,7 +8,7 @@ use tokio_postgres::error::{Error as Native, SqlState};
 use tooz_core::Result;
 
 use crate::config::Config;
-use crate::error::{from_native, not_installed};
+use crate::error::{from_native, lacks_rights, not_installed};
 
 const STEPS: [&str; 1] = [concat!(
     include_str!("../sql/tables.sql"),
@@ -20,14 +20,25 @@ const STEPS: [&str; 1] = [concat!(
 /// Clients that install at the same time wait for each other by this advisory lock.
 const LOCK: &str = "SELECT pg_advisory_xact_lock(hashtext('tooz installation'))";
 
+/// The user's name, and whether the schema exists, which every user may know.
+const WHO: &str = "SELECT quote_ident(current_user), EXISTS (SELECT FROM pg_namespace WHERE nspname = $1)";
+
 /// Brings the schema to the version of this driver.
 pub(super) async fn install(client: &Client, config: &Config) -> Result<()> {
-    let version = version(client).await.map_err(|error| from_native(error, &config.address))?;
-    if version >= STEPS.len() {
-        return Ok(());
+    let native = |error| from_native(error, &config.address);
+    let installed = match version(client).await {
+        Ok(version) if version >= STEPS.len() => return Ok(()),
+        Ok(_) => run_steps(client, config).await,
+        Err(error) => Err(error),
+    };
+    match installed {
+        Err(error) if lacks_rights(&error) => {
+            client.batch_execute("ROLLBACK").await.map_err(native)?;
+            let who = client.query_one(WHO, &[&config.schema]).await.map_err(native)?;
+            Err(not_installed(error, config, who.get(0), who.get(1)))
+        }
+        installed => installed.map_err(native),
     }
-    let installed = run_steps(client, config).await;
-    installed.map_err(|error| not_installed(error, &config.schema, &config.address))
 }
 
 async fn run_steps(client: &Client, config: &Config) -> Result<(), Native> {

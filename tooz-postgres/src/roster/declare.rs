@@ -3,11 +3,11 @@
 use std::convert::Infallible;
 
 use tooz_core::driver::support::{group_not_created, group_not_empty};
-use tooz_core::driver::{Kind, Roster};
+use tooz_core::driver::{Kind, NewName, Roster};
 use tooz_core::{Name, Result};
 
 use crate::client::Reply;
-use crate::layout::NEW_NAMES;
+use crate::layout::{NEW_NAMES, new_name, unreadable};
 use crate::session::PostgresSession;
 
 const DECLARE: &str = "SELECT declare_roster($1, $2, $3)";
@@ -33,13 +33,15 @@ impl PostgresSession {
         names(&self.core.call(DECLARED, &[&kind.as_str()]).await?)
     }
 
-    pub(crate) async fn watch_new_names(&self, changed: &(dyn Fn() + Send + Sync)) -> Result<Infallible> {
+    pub(crate) async fn watch_new_names(&self, added: &(dyn Fn(NewName) + Send + Sync)) -> Result<Infallible> {
         let (kind, name) = (NEW_NAMES.0, Name::new(NEW_NAMES.1)?);
         loop {
-            let mut added = self.core.watch(kind, &name).await?;
-            changed();
+            let mut notifications = self.core.watch(kind, &name).await?;
+            added(NewName::Any);
             // An error says that notifications may have been missed.
-            added.recv().await.ok();
+            while let Ok(notification) = notifications.recv().await {
+                added(new_name(&notification).ok_or_else(unreadable)?);
+            }
         }
     }
 

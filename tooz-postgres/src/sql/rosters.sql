@@ -36,8 +36,8 @@ BEGIN
 END $$;
 
 -- Notifies the sessions that watch which names come into use.
-CREATE FUNCTION name_added(ns bytea) RETURNS void LANGUAGE plpgsql AS $$ BEGIN
-    PERFORM changed(ns, 'names', 'new', '');
+CREATE FUNCTION name_added(ns bytea, k text, n bytea) RETURNS void LANGUAGE plpgsql AS $$ BEGIN
+    PERFORM changed(ns, 'names', 'new', concat_ws(' ', k, encode(n, 'hex')));
 END $$;
 
 -- After a removal: tells the watchers of the change unless it is null, admits waiting entries and notifies their sessions.
@@ -45,15 +45,14 @@ END $$;
 -- a waiting entry.
 CREATE FUNCTION removed(ns bytea, k text, n bytea, change text) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
-    found record;
-    w record;
     greatest_capacity bigint;
+    is_watched boolean;
+    w record;
 BEGIN
-    SELECT EXISTS (SELECT FROM entry WHERE namespace = ns AND kind = k AND name = n AND waiting) AS waiting,
-        EXISTS (SELECT FROM watch WHERE namespace = ns AND kind = k AND name = n) AS watched INTO found;
-    IF found.watched AND change IS NOT NULL THEN PERFORM changed(ns, k, n, change); END IF;
-    IF NOT found.waiting THEN RETURN; END IF;
-    SELECT max(capacity) INTO greatest_capacity FROM entry WHERE namespace = ns AND kind = k AND name = n AND waiting;
+    SELECT max(capacity), EXISTS (SELECT FROM watch WHERE namespace = ns AND kind = k AND name = n)
+        INTO greatest_capacity, is_watched FROM entry WHERE namespace = ns AND kind = k AND name = n AND waiting;
+    IF is_watched AND change IS NOT NULL THEN PERFORM changed(ns, k, n, change); END IF;
+    IF greatest_capacity IS NULL THEN RETURN; END IF;
     FOR w IN SELECT session, nonce, mode, seq, capacity FROM entry
             WHERE namespace = ns AND kind = k AND name = n AND waiting ORDER BY seq LOOP
         IF blocker(ns, k, n, w.seq, w.mode, w.capacity) IS NULL THEN
@@ -104,7 +103,7 @@ BEGIN
     INSERT INTO entry (namespace, kind, name, mode, seq, session, nonce, key, capacity, waiting, value)
         VALUES (ns, k, n, m, place, sid, id, unique_key, most, blocked_by IS NOT NULL, content)
         RETURNING EXISTS (SELECT FROM watch WHERE namespace = ns AND kind = 'names') INTO are_names_watched;
-    IF are_names_watched THEN PERFORM name_added(ns); END IF;
+    IF are_names_watched THEN PERFORM name_added(ns, k, n); END IF;
     IF found.watched THEN
         PERFORM changed(ns, k, n, change || entry_text(place, id, m, most, unique_key, content));
     END IF;
@@ -186,7 +185,7 @@ DECLARE ns bytea := begin_change(sid, k, n);
 BEGIN
     INSERT INTO declared (namespace, kind, name) VALUES (ns, k, n) ON CONFLICT DO NOTHING;
     IF NOT FOUND THEN RETURN 'NONE'; END IF;
-    PERFORM changed(ns, k, n, 'declared'), name_added(ns);
+    PERFORM changed(ns, k, n, 'declared'), name_added(ns, k, n);
     RETURN 'DONE';
 END $$;
 
@@ -224,14 +223,12 @@ BEGIN
     ) SELECT r.name FROM r WHERE r.name IS NOT NULL LIMIT most;
 END $$;
 
--- Has the connection notified of the changes of a roster or a topic. The locks make sure that a change that is under way is
--- either read after this, or notified. New names are added under the locks of their rosters, so a watch of the names waits
--- for all that are being added; later ones find the watch.
+-- Has the connection notified of the changes of a roster or a topic, or of new names. A change that is under way is either
+-- read after this, or notified, because of the locks.
 CREATE FUNCTION begin_watch(sid bigint, k text, n bytea) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE ns bytea := begin_change(sid, k, n);
 BEGIN
     INSERT INTO watch (namespace, kind, name, session) VALUES (ns, k, n, sid) ON CONFLICT DO NOTHING;
-    IF k = 'names' THEN LOCK TABLE entry, declared, topic IN SHARE MODE; END IF;
     EXECUTE format('LISTEN %I', roster_channel(ns, k, n));
     RETURN 'DONE';
 END $$;

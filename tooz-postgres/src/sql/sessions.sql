@@ -38,7 +38,8 @@ BEGIN
 END $$;
 
 -- The same for a request that changes a roster or a topic, which it locks. Neither the end of the session nor another
--- connection can intervene until the transaction ends.
+-- connection can intervene until the transaction ends. The names of the namespace are locked last and together with other
+-- changes: a watch of the names waits for all changes under way, and changes that come later find the watch.
 CREATE FUNCTION begin_change(sid bigint, k text, n bytea) RETURNS bytea LANGUAGE plpgsql AS $$
 DECLARE s record;
 BEGIN
@@ -47,7 +48,8 @@ BEGIN
     IF s.backend <> pg_backend_pid() THEN
         RAISE object_not_in_prerequisite_state USING MESSAGE = 'the session goes on over another connection';
     END IF;
-    PERFORM pg_advisory_xact_lock(lock_key(s.namespace, k, n));
+    PERFORM pg_advisory_xact_lock(lock_key(s.namespace, k, n)),
+        pg_advisory_xact_lock_shared(lock_key(s.namespace, 'names', 'new'));
     RETURN s.namespace;
 END $$;
 

@@ -28,7 +28,7 @@ BEGIN
             RETURNING id, size = 1 AS is_new INTO t;
         INSERT INTO message (topic, position, payload) VALUES (t.id, place, content);
         PERFORM changed(ns, 'topic', n, '');
-        IF t.is_new THEN PERFORM name_added(ns); END IF;
+        IF t.is_new THEN PERFORM name_added(ns, 'topic', n); END IF;
     END IF;
     status := CASE WHEN trim_messages(ns, n, keep) THEN 'MORE' ELSE 'DONE' END;
 END $$;

@@ -4,7 +4,7 @@ use std::convert::Infallible;
 
 use futures_util::future::{select_all, try_join_all};
 use tooz_core::driver::support::{group_not_created, group_not_empty};
-use tooz_core::driver::{Follow, Kind, Roster};
+use tooz_core::driver::{Kind, NewName, Roster};
 use tooz_core::{Name, Result};
 
 use super::follow::RedisFollower;
@@ -40,12 +40,14 @@ impl RedisSession {
         Ok(names)
     }
 
-    pub(crate) async fn watch_new_names(&self, changed: &(dyn Fn() + Send + Sync)) -> Result<Infallible> {
+    /// Watches all shards. It is begun when all of them are followed.
+    pub(crate) async fn watch_new_names(&self, added: &(dyn Fn(NewName) + Send + Sync)) -> Result<Infallible> {
         let mut shards: Vec<_> = self.layout().shards().map(|shard| RedisFollower::of_new_names(self, shard)).collect();
-        try_join_all(shards.iter_mut().map(Follow::next)).await?;
+        self.end.until_end(try_join_all(shards.iter_mut().map(RedisFollower::next_name))).await?;
+        added(NewName::Any);
         loop {
-            changed();
-            select_all(shards.iter_mut().map(Follow::next)).await.0?;
+            let next = select_all(shards.iter_mut().map(|shard| Box::pin(shard.next_name())));
+            added(self.end.until_end(async { next.await.0 }).await?);
         }
     }
 

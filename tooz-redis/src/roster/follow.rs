@@ -10,10 +10,10 @@ use async_trait::async_trait;
 use tokio::sync::mpsc;
 use tokio::task::yield_now;
 use tooz_core::driver::support::content_version;
-use tooz_core::driver::{Change, Entry, Follow, Roster, Seq, Snapshot, Update};
+use tooz_core::driver::{Change, Entry, Follow, NewName, Roster, Seq, Snapshot, Update};
 use tooz_core::{Error, ErrorKind, Result};
 
-use crate::layout::{ShardKey, parse_record};
+use crate::layout::{ShardKey, new_name, parse_record};
 use crate::notify::Notice;
 use crate::session::RedisSession;
 
@@ -36,14 +36,37 @@ struct Begun {
     step: Vec<Change>,
 }
 
+/// What a notice tells a follower.
+enum Published<'a> {
+    /// The next change: its kind and its content.
+    Change(&'a [u8], &'a [u8]),
+    /// What the follower knows already.
+    Nothing,
+    /// There were changes that the follower has not received.
+    Missed,
+}
+
 impl<'a> RedisFollower<'a> {
     pub(crate) fn new(session: &'a RedisSession, roster: &Roster) -> Self {
         Self { session, key: session.layout().roster(roster), begun: None }
     }
 
-    /// Follows the names that come into use in a shard, which are published as changes of a roster.
+    /// Follows the names that come into use in a shard, which are published as changes of a roster. Then call
+    /// [`next_name`](Self::next_name).
     pub(super) fn of_new_names(session: &'a RedisSession, shard: usize) -> Self {
         Self { session, key: session.layout().new_names(shard), begun: None }
+    }
+
+    /// The next name that comes into use; [`NewName::Any`] when the follower begins, or begins anew.
+    pub(super) async fn next_name(&mut self) -> Result<NewName> {
+        while let Some(begun) = &mut self.begun {
+            match begun.notices.recv().await.as_ref().map_or(Published::Missed, |notice| begun.read(notice)) {
+                Published::Change(_, name) => return new_name(name),
+                Published::Nothing => {}
+                Published::Missed => self.begun = None,
+            }
+        }
+        self.begin().await.map(|_| NewName::Any)
     }
 
     async fn next_update(&mut self) -> Result<Update> {
@@ -102,21 +125,11 @@ impl Begun {
     }
 
     fn changes(&mut self, notice: &Notice) -> Result<Option<Vec<Change>>> {
-        let message = match notice {
-            Notice::Version(version) if *version == 0 || *version > self.version => return Ok(None),
-            Notice::Version(_) => return Ok(Some(Vec::new())),
-            Notice::Message(message) => message,
+        let (change, content) = match self.read(notice) {
+            Published::Change(change, content) => (change, content),
+            Published::Nothing => return Ok(Some(Vec::new())),
+            Published::Missed => return Ok(None),
         };
-        let mut parts = message.splitn(4, |byte| *byte == b' ');
-        let (before, version) = (number(parts.next()), number(parts.next()));
-        let (change, content) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
-        if version <= self.version {
-            return Ok(Some(Vec::new()));
-        }
-        if before != self.version {
-            return Ok(None);
-        }
-        self.version = version;
         self.step.extend(match change {
             b"entered" => Some(Change::Entered(parse_record(content)?)),
             b"left" | b"replaced" => Some(Change::Left(Seq(number(Some(content))))),
@@ -126,6 +139,25 @@ impl Begun {
         });
         // An entry that takes the place of another follows in the same step.
         Ok(Some(if change == b"replaced" { Vec::new() } else { std::mem::take(&mut self.step) }))
+    }
+
+    /// Compares the versions of a notice with the last one that was seen.
+    fn read<'a>(&mut self, notice: &'a Notice) -> Published<'a> {
+        let message = match notice {
+            Notice::Version(version) if *version == 0 || *version > self.version => return Published::Missed,
+            Notice::Version(_) => return Published::Nothing,
+            Notice::Message(message) => message,
+        };
+        let mut parts = message.splitn(4, |byte| *byte == b' ');
+        let (before, version) = (number(parts.next()), number(parts.next()));
+        if version <= self.version {
+            return Published::Nothing;
+        }
+        if before != self.version {
+            return Published::Missed;
+        }
+        self.version = version;
+        Published::Change(parts.next().unwrap_or_default(), parts.next().unwrap_or_default())
     }
 }
 

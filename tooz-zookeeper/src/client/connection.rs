@@ -60,29 +60,19 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    /// Connects and authenticates. Fails within the timeout, also if no server answers.
+    /// Connects and authenticates. Fails within the timeout, also if no server answers. A connection that is lost meanwhile is
+    /// followed by another one: zookeeper-async gives each only 2 s for its handshake, which a busy server may exceed.
     pub(crate) async fn connect(config: &Config, ttl: Duration, limit: Duration) -> Answer<Arc<Self>> {
-        let (state, background) = (Arc::new(ConnectionState::default()), Background::shared()?);
-        let opening = open_backend(config, ttl, limit, state.clone(), background.clone());
-        let (backend, session_timeout) = timeout(limit, opening).await.unwrap_or_else(|_| {
+        let opening = async {
+            let client = Arc::new(open(config, ttl, limit).await?);
+            let preparing = client.spawn(prepare_connections(Arc::downgrade(&client), client.state.clone()));
+            client.reconnecting.get_or_init(|| preparing);
+            client.state.ready().await?;
+            Ok(client)
+        };
+        timeout(limit, opening).await.unwrap_or_else(|_| {
             Err(unreachable(format!("{}: no answer within {limit:?}", config.hosts.join(", "))).into())
-        })?;
-        let client = Arc::new(Self {
-            session_timeout,
-            backend: Mutex::new(Some(backend)),
-            state: state.clone(),
-            data_slots: Arc::new(Semaphore::new(DATA_IN_FLIGHT)),
-            slots: Arc::new(Semaphore::new(IN_FLIGHT)),
-            timeout: limit.min(LONGEST_TIMEOUT),
-            heartbeat: OnceLock::new(),
-            reconnecting: OnceLock::new(),
-            background,
-            closed: tokio::sync::Mutex::default(),
-        });
-        state.set_ready();
-        let reconnecting = client.spawn(reconnect_loop(Arc::downgrade(&client), state));
-        client.reconnecting.get_or_init(|| reconnecting);
-        Ok(client)
+        })
     }
 
     /// Starts a task that outlives the runtime of the caller.
@@ -130,8 +120,8 @@ impl Client {
     }
 
     pub(crate) async fn create(&self, path: &str, data: &[u8], mode: CreateMode) -> Answer<(String, Stat)> {
-        let (path, data) = (path.to_owned(), data.to_vec());
-        self.request(&[&self.slots], move |backend| async move { backend.create(&path, &data, mode).await }).await
+        let data = data.to_vec();
+        self.request_at(path, move |backend, path| async move { backend.create(&path, &data, mode).await }).await
     }
 
     /// Creates a znode and its ancestors, where they are missing.
@@ -149,31 +139,25 @@ impl Client {
     }
 
     pub(crate) async fn delete(&self, path: &str, version: Option<i32>) -> Answer<()> {
-        let path = path.to_owned();
-        self.request(&[&self.slots], move |backend| async move { backend.delete(&path, version).await }).await
+        self.request_at(path, move |backend, path| async move { backend.delete(&path, version).await }).await
     }
 
     pub(crate) async fn set_data(&self, path: &str, data: &[u8], version: Option<i32>) -> Answer<Stat> {
-        let (path, data) = (path.to_owned(), data.to_vec());
-        self.request(&[&self.slots], move |backend| async move { backend.set_data(&path, &data, version).await }).await
+        let data = data.to_vec();
+        self.request_at(path, move |backend, path| async move { backend.set_data(&path, &data, version).await }).await
     }
 
     pub(crate) async fn data(&self, path: &str) -> Answer<(Vec<u8>, Stat)> {
-        let path = path.to_owned();
-        self.request(&[&self.data_slots, &self.slots], move |backend| async move { backend.data(&path, false).await })
-            .await
+        self.read_data(path, false).await
     }
 
     pub(crate) async fn exists(&self, path: &str) -> Answer<Option<Stat>> {
-        let path = path.to_owned();
-        self.request(&[&self.slots], move |backend| async move { backend.exists(&path, false).await }).await
+        self.request_at(path, |backend, path| async move { backend.exists(&path, false).await }).await
     }
 
     /// Lists the names of a znode's children. A znode that does not exist has none.
     pub(crate) async fn children(&self, path: &str) -> Answer<Vec<String>> {
-        let path = path.to_owned();
-        let listed =
-            self.request(&[&self.slots], move |backend| async move { backend.children(&path, false).await }).await;
+        let listed = self.request_at(path, |backend, path| async move { backend.children(&path, false).await }).await;
         Ok(none_if_missing(listed)?.unwrap_or_default())
     }
 
@@ -185,9 +169,7 @@ impl Client {
         wakeup: &Arc<Notify>,
     ) -> Answer<Option<(Vec<u8>, Stat, Watch)>> {
         let watch = self.state.watches.add(path, WatchKind::Node, wakeup);
-        let owned = path.to_owned();
-        let slots = [&self.data_slots, &self.slots];
-        match self.request(&slots, move |backend| async move { backend.data(&owned, true).await }).await {
+        match self.read_data(path, true).await {
             Err(Fault::Denied) => {
                 warn!(znode = path, "the access list of a znode hides its data; the driver reads it as empty");
                 // The server does not deliver events of such a znode, so the watch is on its parent.
@@ -201,9 +183,7 @@ impl Client {
     /// Reads whether a znode exists and wakes `wakeup` when it is created, changed or deleted.
     pub(crate) async fn exists_watched(&self, path: &str, wakeup: &Arc<Notify>) -> Answer<(Option<Stat>, Watch)> {
         let watch = self.state.watches.add(path, WatchKind::Node, wakeup);
-        let path = path.to_owned();
-        let stat =
-            self.request(&[&self.slots], move |backend| async move { backend.exists(&path, true).await }).await?;
+        let stat = self.request_at(path, |backend, path| async move { backend.exists(&path, true).await }).await?;
         Ok((stat, watch))
     }
 
@@ -214,9 +194,7 @@ impl Client {
         wakeup: &Arc<Notify>,
     ) -> Answer<Option<(Vec<String>, Watch)>> {
         let watch = self.state.watches.add(path, WatchKind::Children, wakeup);
-        let path = path.to_owned();
-        let listed =
-            self.request(&[&self.slots], move |backend| async move { backend.children(&path, true).await }).await;
+        let listed = self.request_at(path, |backend, path| async move { backend.children(&path, true).await }).await;
         Ok(none_if_missing(listed)?.map(|children| (children, watch)))
     }
 
@@ -264,6 +242,21 @@ impl Client {
         outcome
     }
 
+    async fn read_data(&self, path: &str, watch: bool) -> Answer<(Vec<u8>, Stat)> {
+        let (slots, path) = ([&self.data_slots, &self.slots], path.to_owned());
+        self.request(&slots, move |backend| async move { backend.data(&path, watch).await }).await
+    }
+
+    /// Sends a request about one znode, as [`request`](Self::request) does.
+    async fn request_at<T, F>(&self, path: &str, call: impl FnOnce(Arc<dyn Backend>, String) -> F) -> Answer<T>
+    where
+        T: Send + 'static,
+        F: Future<Output = Answer<T>> + Send + 'static,
+    {
+        let path = path.to_owned();
+        self.request(&[&self.slots], move |backend| call(backend, path)).await
+    }
+
     /// Sends a request when there is a connection and a free slot of each kind that it needs.
     async fn request<T, F>(&self, slots: &[&Arc<Semaphore>], call: impl FnOnce(Arc<dyn Backend>) -> F) -> Answer<T>
     where
@@ -293,26 +286,33 @@ impl Drop for Client {
     }
 }
 
-/// Opens a session and returns the timeout that was granted.
-async fn open_backend(
-    config: &Config,
-    ttl: Duration,
-    limit: Duration,
-    state: Arc<ConnectionState>,
-    background: Arc<Background>,
-) -> Answer<(Arc<dyn Backend>, Duration)> {
+/// Opens a session, whose connection is not prepared.
+async fn open(config: &Config, ttl: Duration, limit: Duration) -> Answer<Client> {
+    let (state, background) = (Arc::new(ConnectionState::default()), Background::shared()?);
     let ttl = ttl.clamp(LEAST_TTL, GREATEST_TTL);
     let tls = config.tls.as_ref().map(TlsFiles::read).transpose()?;
     let dialer = Dialer::new(tls.as_ref())?;
     // Half of the time is left for the session itself.
     let Findings { servers, granted } = probe(&config.hosts_to_try(), ttl, limit / 2, &dialer).await?;
     let (client, digest) = (config.client, config.digest.clone());
-    let backend = backend::connect(Target { client, servers, ttl, digest, tls, state, background }).await?;
-    Ok((backend, granted))
+    let target = Target { client, servers, ttl, digest, tls, state: state.clone(), background: background.clone() };
+    let backend = backend::connect(target).await?;
+    Ok(Client {
+        backend: Mutex::new(Some(backend)),
+        state,
+        data_slots: Arc::new(Semaphore::new(DATA_IN_FLIGHT)),
+        slots: Arc::new(Semaphore::new(IN_FLIGHT)),
+        timeout: limit.min(LONGEST_TIMEOUT),
+        session_timeout: granted,
+        heartbeat: OnceLock::new(),
+        reconnecting: OnceLock::new(),
+        background,
+        closed: tokio::sync::Mutex::default(),
+    })
 }
 
 /// Prepares each new connection, lets requests through and has all watches read again.
-async fn reconnect_loop(client: Weak<Client>, state: Arc<ConnectionState>) {
+async fn prepare_connections(client: Weak<Client>, state: Arc<ConnectionState>) {
     while state.new_connection().await.is_ok() {
         let Some(client) = client.upgrade() else { return };
         let Some(backend) = lock(&client.backend).clone() else { return };

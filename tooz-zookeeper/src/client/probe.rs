@@ -69,21 +69,17 @@ fn combined(errors: Vec<Error>) -> Error {
 async fn resolve_and_greet(host: &str, dialer: &Dialer) -> Answer<SocketAddr> {
     let mut last = unreachable("the name has no address").into();
     for addr in lookup_host(host).await.map_err(unreachable)? {
-        match greet(host, addr, dialer).await {
-            Ok(()) => return Ok(addr),
+        // A server that serves refuses a session that does not exist, at no cost to the ensemble. Ids of real sessions are
+        // positive. Two probes with the same id would close each other's connection, so the number comes from the operating
+        // system: a fork copies every generator inside the process.
+        let id = Nonce::random().0 as i64 | i64::MIN;
+        let greeting = async { handshake(dialer.dial(host, addr).await?, Duration::from_secs(4), id).await };
+        match greeting.await {
+            Ok(_) => return Ok(addr),
             Err(fault) => last = fault,
         }
     }
     Err(last)
-}
-
-/// Asks for a session that does not exist. A server that serves refuses it, at no cost to the ensemble.
-async fn greet(host: &str, addr: SocketAddr, dialer: &Dialer) -> Answer<()> {
-    let stream = dialer.dial(host, addr).await?;
-    // Ids of real sessions are positive. Two probes with the same id would close each other's connection, so the number
-    // comes from the operating system: a fork copies every generator inside the process.
-    let id = Nonce::random().0 as i64 | i64::MIN;
-    handshake(stream, Duration::from_secs(4), id).await.map(drop)
 }
 
 /// Opens a session and closes it, to learn its timeout.

@@ -1,9 +1,11 @@
 //! Entering a roster.
 //!
 //! - The driver creates the entry and lists the roster in one round trip. The listing says which entry blocks the new one.
-//! - It lists the roster first if an earlier attempt may have created the entry, or if an entry that is refused must never be
-//!   visible: a `try`, or a unique key that is taken.
-//! - Two entries with one unique key may be created at the same moment; the later one is removed, or removes the earlier one.
+//! - It lists the roster first if an earlier attempt may have created the entry, and for a `try`, so that one that is refused
+//!   wakes no client.
+//! - Of two entries with one unique key the later one is removed, or removes the earlier one. Until then only the earlier one
+//!   [counts](Queue::counting). Without a listing the key could be guarded only by a znode that it names. Such a znode would
+//!   have to be removed and made anew by a take-over, and a late `leave` of the former holder would remove the new one.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -50,15 +52,16 @@ impl Rosters {
         self.cleanup.used(&parent);
         let outcome = self.enter_at(&parent, &new).await;
         match &outcome {
-            Ok(Standing::Withdrawn { .. }) => self.own.forget(new.nonce),
             // Core repeats the attempt or withdraws the entry.
-            Err(error) if error.is_retryable() || error.is_session_lost() => {}
+            Err(error) if error.is_retryable() || error.is_session_lost() => return outcome,
             Err(_) => match self.abandon(&parent, new.nonce).await {
                 Err(unknown) if unknown.is_retryable() => return Err(unknown),
-                _ => self.own.forget(new.nonce),
+                _ => {}
             },
-            Ok(_) => {}
+            Ok(Standing::Withdrawn { .. }) => {}
+            Ok(_) => return outcome,
         }
+        self.own.forget(new.nonce);
         outcome
     }
 
@@ -88,26 +91,25 @@ impl Rosters {
 
     async fn precheck(&self, roster: &str, new: &NewEntry<'_>) -> Answer<Precheck> {
         let may_exist = self.own.may_exist(new.nonce)?;
-        if !may_exist && !refuses_if_taken(new) && new.if_blocked == IfBlocked::Wait {
+        if !may_exist && new.if_blocked == IfBlocked::Wait {
             return Ok(Precheck::Create);
         }
+        let nearest_blocker = |queue: &Queue| match new.if_blocked {
+            IfBlocked::Withdraw => {
+                queue.blockers(queue.len(), new.mode, new.limit).first().map(|listed| listed.name.clone())
+            }
+            _ => None,
+        };
         let mut queue = self.list(roster).await?;
-        if may_exist || is_refused(&queue, new) {
+        if may_exist || nearest_blocker(&queue).is_some() {
             // A follower may lag behind, but a refusal and the standing of an existing entry must be up to date.
             queue = self.list_synced(roster).await?;
         }
         if let Some(index) = queue.find(new.nonce) {
             return Ok(Precheck::Exists(Arrival { queue, index, seq: None }));
         }
-        if refuses_if_taken(new) && !queue.with_key(queue.len(), key(new)).is_empty() {
-            return Err(member_already_exists().into());
-        }
-        let blockers = match new.if_blocked {
-            IfBlocked::Withdraw => queue.blockers(queue.len(), new.mode, new.limit),
-            _ => Vec::new(),
-        };
-        let Some(nearest) = blockers.first() else { return Ok(Precheck::Create) };
-        let stat = self.client.exists(&child(roster, &nearest.name)).await?;
+        let Some(nearest) = nearest_blocker(&queue) else { return Ok(Precheck::Create) };
+        let stat = self.client.exists(&child(roster, &nearest)).await?;
         let refused = |blocked_by| Precheck::Refused(Standing::Withdrawn { blocked_by });
         Ok(stat.map_or(Precheck::Create, |stat| refused(seq(&stat))))
     }
@@ -199,8 +201,9 @@ impl Rosters {
         index: usize,
         path: &str,
     ) -> Answer<()> {
-        let earlier = queue.with_key(index, key(new));
-        if refuses_if_taken(new) && !earlier.is_empty() {
+        let Some((key, if_taken)) = new.unique_key() else { return Ok(()) };
+        let earlier = queue.with_key(index, key);
+        if if_taken == IfTaken::Refuse && !earlier.is_empty() {
             self.client.delete_if_exists(path).await?;
             return Err(member_already_exists().into());
         }
@@ -215,20 +218,4 @@ impl Rosters {
         let watch = || tokio::spawn(report_removal(Arc::downgrade(self), ticket.nonce, path)).abort_handle();
         self.own.place(ticket.nonce, placed, predecessor, watch);
     }
-}
-
-/// Whether an entry at the end of the queue would be removed at once.
-fn is_refused(queue: &Queue, new: &NewEntry<'_>) -> bool {
-    let end = queue.len();
-    let is_blocked = !queue.blockers(end, new.mode, new.limit).is_empty();
-    let is_taken = !queue.with_key(end, key(new)).is_empty();
-    new.if_blocked == IfBlocked::Withdraw && is_blocked || refuses_if_taken(new) && is_taken
-}
-
-fn refuses_if_taken(new: &NewEntry<'_>) -> bool {
-    matches!(new.unique_key(), Some((_, IfTaken::Refuse)))
-}
-
-fn key<'a>(new: &NewEntry<'a>) -> Option<&'a [u8]> {
-    new.unique_key().map(|(key, _)| key)
 }

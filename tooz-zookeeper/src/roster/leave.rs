@@ -34,7 +34,9 @@ impl Rosters {
         if nonces.contains(&nonce) {
             self.remove_by_nonce(&parent, &nonces).await?;
             self.withdrawals.done(&parent, &nonces);
-            nonces.iter().for_each(|nonce| self.own.forget(*nonce));
+            for nonce in nonces {
+                self.own.forget(nonce);
+            }
         }
         Ok(())
     }

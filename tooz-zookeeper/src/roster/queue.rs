@@ -80,9 +80,8 @@ impl Queue {
     }
 
     /// The entries before `index` with this unique key.
-    pub(super) fn with_key(&self, index: usize, key: Option<&[u8]>) -> Vec<&ListedEntry> {
-        let has_key = |listed: &&ListedEntry| key.is_some() && listed.entry.key.as_deref() == key;
-        self.0[..index].iter().filter(has_key).collect()
+    pub(super) fn with_key(&self, index: usize, key: &[u8]) -> Vec<&ListedEntry> {
+        self.0[..index].iter().filter(|listed| listed.entry.key.as_deref() == Some(key)).collect()
     }
 
     /// The entries that count. Of several entries with one unique key only the first counts: the others are about to be
@@ -162,7 +161,7 @@ mod tests {
     fn a_key_counts_once() {
         let queue = queue(&[("x a", 1), ("x a", 2), ("x b", 3)]);
         assert_eq!(numbers(&queue.counting()), [1, 3]);
-        assert_eq!(numbers(&queue.with_key(1, Some(b"a"))), [1]);
+        assert_eq!(numbers(&queue.with_key(1, b"a")), [1]);
         assert_eq!(numbers(&queue.blockers(2, Mode::Exclusive, ONE)), [1]);
     }
 }

@@ -26,7 +26,7 @@ pub(super) async fn report_removal(rosters: Weak<Rosters>, nonce: Nonce, path: S
         let watch = match rosters.client.children_watched(&path, &wakeup).await {
             Ok(Some((_, watch))) => watch,
             Ok(None) => {
-                if rosters.own.forget_removed(nonce) {
+                if rosters.own.forget(nonce) {
                     // The receiver is gone if the session was dropped.
                     let _ = rosters.losses.send(Loss::Entry(nonce));
                 }

@@ -33,11 +33,11 @@ impl View {
     /// Reads what has changed. The entries are those of one moment; a value may be a little newer.
     pub(super) async fn refresh(&mut self, client: &Client, roster: &str) -> Answer<Snapshot> {
         loop {
-            if self.declared.as_ref().is_none_or(|(_, watch)| watch.has_fired()) {
+            if is_out_of_date(&self.declared) {
                 let (stat, watch) = client.exists_watched(roster, &self.wakeup).await?;
                 self.declared = Some((stat.is_some_and(|stat| stat.version != UNDECLARED), watch));
             }
-            if self.queue.as_ref().is_none_or(|(_, watch)| watch.has_fired()) {
+            if is_out_of_date(&self.queue) {
                 let listed = client.children_watched(roster, &self.wakeup).await?;
                 self.queue = listed.map(|(names, watch)| (Queue::new(roster, names), watch));
             }
@@ -56,7 +56,7 @@ impl View {
 
     /// Whether a part is out of date.
     fn has_fired(&self) -> bool {
-        self.declared.as_ref().is_none_or(|(_, watch)| watch.has_fired())
+        is_out_of_date(&self.declared)
             || self.queue.as_ref().is_some_and(|(_, watch)| watch.has_fired())
             || self.values.values().any(|value| value.watch.has_fired())
     }
@@ -92,6 +92,10 @@ impl View {
         let version = hashed_version(declared, values.iter().map(|value| (value.entry.seq, value.mzxid)));
         Snapshot { version, declared, entries: values.into_iter().map(|value| value.entry.clone()).collect() }
     }
+}
+
+fn is_out_of_date<T>(part: &Option<(T, Watch)>) -> bool {
+    part.as_ref().is_none_or(|(_, watch)| watch.has_fired())
 }
 
 fn entry(name: &EntryName, value: Vec<u8>, stat: &Stat) -> Entry {

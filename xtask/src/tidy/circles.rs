@@ -1,8 +1,8 @@
 //! No file of a crate imports a file that imports it back, directly or through others.
 //!
-//! The imports are the paths that begin with `crate`, `super` or `self`. A module's own `mod.rs` or `lib.rs`, which
-//! only declares and re-exports, counts neither as an importer of its own files nor as imported by them. The circles are
-//! the strongly connected components of the imports (here found by reachability: crates are small).
+//! The imports are the paths that begin with `crate`, `super` or `self`. A `mod.rs` or `lib.rs` only declares and
+//! re-exports, so imports between it and its own files do not count. The circles are the strongly connected components
+//! of the imports, found by reachability, since crates are small.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,6 +1,6 @@
 //! Every driver crate has the same files with the same names, and a `mod.rs` under `src/` only declares and re-exports.
 //!
-//! Tests are not held to the latter: a helper that several test programs share has to be `tests/<name>/mod.rs`.
+//! A `mod.rs` under `tests/` may contain more: a helper that several test programs share has to be `tests/<name>/mod.rs`.
 
 use syn::Item;
 
@@ -22,7 +22,7 @@ const FILES: [&str; 13] = [
     "roster/declare.rs",
     "roster/replace.rs",
 ];
-/// The folders of which a driver has at least one: what knows the client crate or the database.
+/// A driver has at least one of these folders, for the code that depends on the client crate or the database.
 const CLIENTS: [&str; 2] = ["client/", "db/"];
 
 pub(super) fn complaints(tree: &Tree) -> Vec<String> {
@@ -32,7 +32,9 @@ pub(super) fn complaints(tree: &Tree) -> Vec<String> {
         let missing = FILES.iter().filter(|file| !has(file));
         complaints.extend(missing.map(|file| format!("{driver}/src/{file} is missing; every driver has this file")));
         if !CLIENTS.iter().any(|folder| has(folder)) {
-            complaints.push(format!("{driver}/src has neither client/ nor db/ for what knows the client crate"));
+            complaints.push(format!(
+                "{driver}/src has neither client/ nor db/ for the code that depends on the client crate"
+            ));
         }
     }
     let is_checked = |path: &str| path.contains("/src/") && path.ends_with("/mod.rs");

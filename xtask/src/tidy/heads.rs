@@ -1,4 +1,4 @@
-//! Every Rust file can be parsed, says at its head what it is for, and has no leftover.
+//! Every Rust file can be parsed, says at its head what it is for, and contains no mark of unfinished work.
 
 use super::tree::Tree;
 

@@ -11,9 +11,9 @@ const FUNCTION: usize = 40;
 /// Lines of code of a driver, scripts included, tests not.
 const DRIVER: usize = 1_700;
 
-/// Drivers that have not come down to that yet: how long they may be, and what makes them long.
+/// Drivers that are longer than that: how long they may be, and what makes them long.
 const LONGER_DRIVERS: [(&str, usize, &str); 5] = [
-    ("tooz-etcd", 2_370, "a fence for requests of unknown outcome, a key pool, a watch multiplexer, and followers"),
+    ("tooz-etcd", 2_110, "a fence for requests of unknown outcome, a key pool, a watch multiplexer, and followers"),
     ("tooz-file", 2_500, "no server: presence, notification and access rights are the driver's own"),
     ("tooz-postgres", 1_860, "the verbs in SQL beside Rust, the TLS modes of libpq, and followers"),
     ("tooz-redis", 2_700, "a script for each verb, subscriptions, followers, shards, and three topologies"),

@@ -1,6 +1,6 @@
 //! A parsed Rust file: its lines of code, its functions and the paths that it names.
 //!
-//! A line of code has at least one token that is not part of a doc comment. Items behind `#[cfg(test)]` are test code.
+//! A line of code has at least one token that is not part of a doc comment. Items with `#[cfg(test)]` are test code.
 
 use std::collections::BTreeSet;
 use std::iter::Peekable;
@@ -42,7 +42,7 @@ impl Source {
         self.code_lines.iter().filter(|line| !tests.iter().any(|test| test.contains(line))).count()
     }
 
-    /// The modules declared behind `#[cfg(test)]` whose text is in a file of its own.
+    /// The modules with `#[cfg(test)]` whose text is in a file of its own.
     pub(super) fn test_modules(&self) -> Vec<String> {
         let test_module = |item: &Item| match item {
             Item::Mod(module) if module.content.is_none() && is_test(&module.attrs) => Some(module.ident.to_string()),

@@ -21,7 +21,9 @@ const SETTINGS: &str = "SELECT current_setting('server_version') AS version, pg_
     current_setting('synchronous_standby_names') AS synchronous, (SELECT count(*) FROM pg_stat_replication) AS standbys,
     coalesce(current_setting('idle_session_timeout', true), '0') AS idle,
     current_setting('statement_timeout') AS statement, current_setting('lock_timeout') AS lock,
-    quote_ident(current_user) AS me, has_database_privilege(current_database(), 'CREATE') AS may_create";
+    quote_ident(current_user) AS me, quote_ident($1) AS schema,
+    has_database_privilege(current_database(), 'CREATE') AS may_create,
+    (SELECT has_schema_privilege(oid, 'USAGE') FROM pg_namespace WHERE nspname = $1) AS may_use";
 
 pub(super) async fn examine(host: &Host, url: &ServiceUrl) -> io::Result<Vec<Check>> {
     let options = url.options();
@@ -35,7 +37,8 @@ pub(super) async fn examine(host: &Host, url: &ServiceUrl) -> io::Result<Vec<Che
     url.password().map(str::to_owned).or(option("password")).map(|password| config.password(password));
     let path = url.path().trim_start_matches('/');
     Some(path).filter(|path| !path.is_empty()).map(str::to_owned).or(option("dbname")).map(|name| config.dbname(name));
-    let settings = connect(&config).await?.query_one(SETTINGS, &[]).await.map_err(io::Error::other)?;
+    let schema = option("schema").unwrap_or_else(|| "tooz".to_owned());
+    let settings = connect(&config).await?.query_one(SETTINGS, &[&schema]).await.map_err(io::Error::other)?;
     let address = host.with_default_port(5432);
     let mut checks = checks(&address, &settings).map_err(io::Error::other)?;
     let pooler = match connect(config.dbname(POOLER)).await {
@@ -64,7 +67,7 @@ fn checks(address: &str, row: &Row) -> Result<Vec<Check>, tokio_postgres::Error>
     checks.push(durability(&text("fsync")?, &text("commit")?));
     checks.push(standbys(row.try_get("standbys")?, &text("synchronous")?));
     checks.push(timeouts(&text("idle")?, &text("statement")?, &text("lock")?));
-    checks.push(rights(&text("me")?, row.try_get("may_create")?));
+    checks.push(rights(&text("me")?, &text("schema")?, row.try_get("may_create")?, row.try_get("may_use")?));
     Ok(checks)
 }
 
@@ -105,13 +108,31 @@ fn timeouts(idle: &str, statement: &str, lock: &str) -> Check {
     }
 }
 
-/// What the owner of the database runs for users who may not create the tables, or not use them.
-fn rights(me: &str, may_create: bool) -> Check {
-    let grants = "GRANT USAGE ON SCHEMA tooz TO app; \
-                  GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA tooz TO app; \
-                  GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA tooz TO app";
-    let may = if may_create { "may" } else { "may not" };
-    Check::ok("rights", format!("{me} {may} create schemas; for another user run: {grants}"))
+/// What the owner of the database runs for users who may not create the schema, or not use it: `may_use` is `None` if it
+/// does not exist.
+fn rights(me: &str, schema: &str, may_create: bool, may_use: Option<bool>) -> Check {
+    let grants = |user: &str| {
+        format!(
+            "GRANT USAGE ON SCHEMA {schema} TO {user}; \
+             GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {schema} TO {user}; \
+             GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA {schema} TO {user};"
+        )
+    };
+    match (may_use, may_create) {
+        (Some(true), _) | (None, true) => {
+            let result = format!("{me} may use the schema {schema}; for another user run: {}", grants("app"));
+            Check::ok("rights", result)
+        }
+        (Some(false), _) => Check::warn(
+            "rights",
+            format!("{me} may not use the schema {schema}"),
+            format!("let its owner run: {}", grants(me)),
+        ),
+        (None, false) => {
+            let advice = format!("let the owner of the database run: CREATE SCHEMA {schema} AUTHORIZATION {me};");
+            Check::warn("rights", format!("{me} may not create the schema {schema}"), advice)
+        }
+    }
 }
 
 #[cfg(test)]
@@ -126,5 +147,13 @@ mod tests {
         assert_eq!(commits.map(|(fsync, commit)| durability(fsync, commit).verdict), [Ok, Ok, Warn, Warn]);
         assert_eq!([(0, ""), (1, ""), (1, "b")].map(|(count, names)| standbys(count, names).verdict), [Ok, Warn, Ok]);
         assert_eq!(["0", "1min"].map(|idle| timeouts(idle, "0", "0").verdict), [Ok, Warn]);
+    }
+
+    #[test]
+    fn users_without_rights_are_shown_what_the_owner_runs() {
+        let advice = |may_create, may_use| rights("app", "tooz", may_create, may_use).advice.unwrap_or_default();
+        assert!(advice(false, None).ends_with("CREATE SCHEMA tooz AUTHORIZATION app;"));
+        assert!(advice(true, Some(false)).contains("GRANT USAGE ON SCHEMA tooz TO app;"));
+        assert_eq!([advice(true, None), advice(false, Some(true))], ["", ""]);
     }
 }

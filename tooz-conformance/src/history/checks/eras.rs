@@ -1,5 +1,5 @@
-//! The histories of the server within a run. Each begins when the server was emptied or restored, because its numbers may
-//! start again then, so rules about numbers hold within each of them.
+//! The histories of the server within a run. Each begins when the server was emptied or restored. Its numbers may start
+//! again then, so rules about numbers hold within one history only.
 //!
 //! An operation that begins in one of them and ends in another belongs to none: a client cannot tell which server carried
 //! it out.
@@ -13,7 +13,7 @@ use crate::history::event::{Act, Event, History, Op};
 /// The time of one history of the server.
 #[derive(Clone, Copy, Debug)]
 struct Era {
-    /// When the server that had the history before ended; 0 for the first.
+    /// When the server of the previous history ended; 0 for the first history.
     replaced: u64,
     /// When the server was certainly serving.
     from: u64,
@@ -53,7 +53,7 @@ fn part(history: &History, era: Era) -> History {
     let window = era.from..=era.to;
     let asked_within: BTreeSet<(Client, Op)> = asked(history, |at| window.contains(&at));
     let began_publishing: BTreeSet<&str> = payloads(history, |at| window.contains(&at));
-    // Observers may still see the server of before until their sessions have ended.
+    // Observers may still see the old server until their sessions have ended.
     let observers_from = if era.replaced == 0 { 0 } else { era.from.saturating_add(nanos(history.timing.settling())) };
     let mut resumed: BTreeSet<Client> = BTreeSet::new();
     let belongs = |event: &&Event| match &event.act {
@@ -64,7 +64,7 @@ fn part(history: &History, era: Era) -> History {
             }
             belongs
         }
-        // What a reader had received from the server of before comes before its gap.
+        // A reader returns what it had received from the old server before it reports the gap.
         Act::Read(..) => {
             (era.replaced..=era.to).contains(&event.at) && (era.replaced == 0 || resumed.contains(&event.client))
         }
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn a_holder_of_before_loses_within_a_ttl() {
+    fn a_holder_on_the_old_server_loses_within_a_ttl() {
         let held_until = |last: u64| {
             let events = [
                 (1, 0, Act::Ask(0, request())),

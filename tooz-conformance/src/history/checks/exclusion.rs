@@ -1,7 +1,7 @@
 //! Mutual exclusion: the holders at any time are at most as many as mode and limit allow.
 //!
-//! The check sweeps over the intervals in which each client certainly believed that it held the object, in the order of
-//! their starts, and counts the intervals that overlap.
+//! For each hold, there is an interval in which the client certainly believed that it held the object. The check sweeps over
+//! these intervals in the order of their starts, and counts those that overlap.
 
 use std::collections::BTreeMap;
 

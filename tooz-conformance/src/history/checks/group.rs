@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_only_just_changed_may_not_be_known_to_all() {
+    fn the_latest_changes_need_not_be_known_to_all() {
         let joined = |at| (at, 8, Act::Notified(Change::Joined("a".into(), "1".into())));
         let end = |at| {
             let other = (1, 9, Act::Notified(Change::Joined("b".into(), "2".into())));

@@ -10,8 +10,8 @@ pub(super) fn check(history: &History) -> Vec<Violation> {
     spans.iter().filter(waits).filter_map(|span| kept_waiting(span, &spans, &disturbances, history)).collect()
 }
 
-/// A connected waiter is granted within TTL and grace after the last holder ended, in whatever way; and promptly if no
-/// fault was active.
+/// A connected waiter is granted within the TTL and the grace after the last holder ended, in whatever way. If no fault was
+/// active, it is granted promptly.
 fn kept_waiting(span: &Span, spans: &[Span], disturbances: &Disturbances, history: &History) -> Option<Violation> {
     let until = span.granted.map_or(span.over, |(at, _)| at);
     // Entries that do not conflict count too: an entry between them and this one in the queue may conflict with both.

@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn a_loss_told_after_the_next_grant_is_found() {
+    fn a_loss_reported_after_the_next_grant_is_found() {
         assert_eq!(broken(&history(lost_at(19, FaultKind::Partition))), []);
         assert_eq!(broken(&history(lost_at(20, FaultKind::Partition))), [Rule::LossFirst]);
         assert_eq!(broken(&history(lost_at(25, FaultKind::Partition))), [Rule::LossFirst]);

@@ -39,7 +39,7 @@ pub(super) fn check(history: &History) -> Vec<Violation> {
     found
 }
 
-/// The run itself leads at the end, and each observer must know if it had a TTL for that.
+/// The run itself leads at the end. Each observer must report that, if it had a TTL of time to do so.
 pub(super) fn check_end(history: &History) -> Vec<Violation> {
     let leads = history.events.iter().find_map(|event| match event.act {
         Act::Leads(term) => Some((event.at, term)),
@@ -67,8 +67,8 @@ pub(super) fn check_end(history: &History) -> Vec<Violation> {
     found
 }
 
-/// An observer never receives an error of a fault that core can repair itself, and it is interrupted once at most for each
-/// time that the server was emptied or restored.
+/// An observer receives no error of a fault that core can repair itself. It is interrupted at most once for each time that
+/// the server was emptied or restored.
 pub(super) fn check_errors(history: &History) -> Vec<Violation> {
     let replacements = replacements(history);
     let mut interruptions: HashMap<Client, usize> = HashMap::new();
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn an_observer_that_is_deaf_in_the_end_is_found() {
+    fn an_observer_that_misses_the_last_leader_is_found() {
         let ends_with = |leader: Option<u64>| {
             broken(&history([
                 (1, 9, Act::ObservedLeader(leader.map(|term| ("run".to_owned(), term)))),

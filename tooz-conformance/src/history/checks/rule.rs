@@ -9,6 +9,7 @@ macro_rules! rules {
     ($($rule:ident = $text:literal,)*) => {
         /// A rule that a history can break.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[non_exhaustive]
         pub enum Rule {
             $(#[doc = $text] $rule,)*
         }
@@ -50,6 +51,7 @@ rules! {
 
 /// A violation of a rule by a history.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Violation {
     /// The rule.
     pub rule: Rule,

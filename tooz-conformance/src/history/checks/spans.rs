@@ -9,8 +9,9 @@ use crate::history::fault::{Fault, FaultKind};
 
 /// How an attempt ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Ending {
-    /// The record has no end of it.
+    /// The record contains no end.
     Open,
     /// The client was killed.
     Killed,
@@ -24,6 +25,7 @@ pub enum Ending {
 
 /// One attempt to acquire something, and the time for which it was held.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Span {
     /// The client, and the number of its operation.
     pub id: (Client, Op),
@@ -62,7 +64,7 @@ impl Span {
         history.events.iter().find(left).map(|event| event.at)
     }
 
-    /// Whether its entry was removed by a fault before the grant was recorded. Other clients may have been granted by
+    /// Whether a fault removed its entry before the grant was recorded. Other clients may have been granted the object by
     /// then.
     pub fn was_removed_before_grant(&self, disturbances: &Disturbances, history: &History) -> bool {
         self.granted.is_some_and(|(at, token)| {
@@ -150,7 +152,7 @@ impl Disturbances {
         Self { periods }
     }
 
-    /// Whether no disturbance was active for any client from `slack` before the window to its end.
+    /// Whether no disturbance of any client was active in the window, or during `slack` before it.
     pub fn all_through(&self, (from, to): (u64, u64), slack: Duration) -> bool {
         let from = from.saturating_sub(nanos(slack));
         !self.periods.iter().any(|(since, until, _)| *since <= to && *until >= from)

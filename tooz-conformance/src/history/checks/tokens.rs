@@ -58,8 +58,8 @@ fn rising(granted: &[&Span]) -> Option<Violation> {
 fn order(granted: &[&Span], history: &History) -> Option<Violation> {
     let disturbances = Disturbances::of(history);
     let arrival = nanos(history.timing.arrival);
-    // A client that lost its session in an earlier fault requests only after it has opened the next session, up to this
-    // much later.
+    // A client that lost its session in an earlier fault must open the next session before it can request. That takes this
+    // long at most.
     let reopening = nanos(history.timing.grace);
     let waiting: Vec<_> = granted.iter().filter(|span| span.request.waits && !span.request.shared).collect();
     for (index, late) in waiting.iter().enumerate() {
@@ -80,7 +80,7 @@ fn order(granted: &[&Span], history: &History) -> Option<Violation> {
     None
 }
 
-/// A store that refuses smaller tokens than it has seen accepts a write at each time at which a holder believes that it
+/// A store that refuses smaller tokens than it has seen accepts every write that a holder makes while it believes that it
 /// holds.
 fn fencing(granted: &[&Span], history: &History) -> Option<Violation> {
     let writers: std::collections::HashMap<_, _> = granted

@@ -56,7 +56,7 @@ impl Log {
                     read.push(*offset);
                 }
             }
-            // A reader that resumes in the same history goes on where it was.
+            // A reader that resumes in the same history continues where it was.
             Act::Resumed(offset) if !self.read.contains_key(&client) => {
                 self.began_after.insert(client, *offset);
             }

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// What the clients of a run work with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[non_exhaustive]
 pub enum Workload {
     /// Exclusive locks.
     Lock,

@@ -1,4 +1,4 @@
-//! Coordinators of one process, which is another one, so that nothing else is in its memory.
+//! Coordinators in a child process of their own, so that nothing else is in its memory.
 
 use std::fs;
 
@@ -11,7 +11,7 @@ use crate::scale::setting::Setting;
 /// The role of the process that connects the coordinators.
 pub(crate) const ROLE: &str = "scale-coordinators";
 
-/// How many coordinators connect before the process reports that it goes on.
+/// How many coordinators connect between two progress reports of the process.
 const CHUNK: u64 = 50;
 
 const NAMES: [&str; 4] = ["bytes of memory", "threads", "descriptors", "connections"];
@@ -26,8 +26,8 @@ pub(in crate::scale) async fn measure(setting: Setting) -> Result<Values, Failur
     Ok(per(NAMES.into_iter().zip(grown).collect(), setting.size as f64))
 }
 
-/// The child: connects coordinators and reports by how much the use of each resource grew. The cost of the first one is
-/// not part of it.
+/// The child: connects coordinators and reports by how much the use of each resource grew. The first coordinator is not
+/// measured.
 pub(crate) async fn connect(child: ChildContext) -> Result<(), Failure> {
     let count: u64 = child.args()?;
     let first = coordinators(&child, "first", 1).await?;

@@ -1,5 +1,5 @@
-//! Clients watch a group in which nothing changes: what is left are renewals and what the driver sends to know that
-//! notifications arrive.
+//! Clients watch a group in which nothing changes. They send only renewals, and the requests with which a driver checks
+//! that notifications arrive.
 
 use crate::Failure;
 use crate::scale::meter::{Values, per};

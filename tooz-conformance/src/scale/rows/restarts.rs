@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use futures_util::future::{join_all, try_join_all};
 use tooz_core::Guard;
-use tooz_core::driver::Session;
 
 use crate::scale::meter::{Values, per};
-use crate::scale::population::{NAME, Pattern, close, coordinator, coordinators_with_ttl, receive, session, watch};
+use crate::scale::population::{
+    NAME, Pattern, RenewedSession, close, coordinator, coordinators_with_ttl, receive, session, watch,
+};
 use crate::scale::setting::Setting;
 use crate::{Context, Failure};
 
@@ -33,7 +34,7 @@ pub(in crate::scale) async fn measure(setting: Setting) -> Result<Values, Failur
         for ended in join_all(before.iter().map(|session| session.close())).await {
             ended?;
         }
-        // Other ids, so that no watcher can take a new member for an old one.
+        // The new members have other ids, so that no watcher can mistake a new member for an old one.
         after = start_members(&setting.context, &pattern, setting.size, setting.size).await?;
         for watch in &mut watches {
             receive(watch, setting.size, setting.size).await?;
@@ -55,7 +56,7 @@ async fn start_members(
     pattern: &Pattern,
     count: u64,
     from: u64,
-) -> Result<Vec<Box<dyn Session>>, Failure> {
+) -> Result<Vec<RenewedSession>, Failure> {
     let share = count.div_ceil(SESSIONS);
     let starting = (0..SESSIONS).map(|index| async move {
         let client = session(context, &format!("members-{index}")).await?;

@@ -126,7 +126,7 @@ async fn seq_rises_after_the_roster_was_empty(context: Context) -> Result<(), Fa
             ensure!(client.leave(&roster, &ticket).await?);
             ensure!(client.seqs(&roster).await?.is_empty());
         }
-        // Again, while a session ends with an entry in the roster.
+        // The same, while a session ends with an entry in the roster.
         last = client.hold(&roster).await?.seq;
         client.close().await?;
     }

@@ -1,4 +1,4 @@
-//! `follow`: the updates of a follower lead through the states that the roster has had, in order, and miss none.
+//! `follow`: the updates of a follower lead through all states of the roster, in order.
 
 use rand::Rng;
 use rand::rngs::StdRng;

@@ -1,16 +1,20 @@
 //! Unique keys, and declared rosters.
 
+use std::time::Duration;
+
 use futures_util::future::{join_all, try_join_all};
-use tooz_core::driver::{IfTaken, Kind, NewEntry};
+use tokio::time::sleep;
+use tooz_core::driver::{IfTaken, Key, Kind, NewEntry};
 use tooz_core::{ErrorKind, Name};
 
 use super::enter::awkward_names;
-use crate::trials::fixtures::{Client, admitted, exclusive, fails, group, member, roster};
+use crate::trials::fixtures::{Client, admitted, ends, exclusive, fails, group, lock, member, roster, waiting};
 use crate::{Context, Failure, ensure, ensure_eq};
 
 rule_trials! {
     R11:
-    a_take_over_races_with_leave;
+    a_take_over_races_with_leave,
+    a_take_over_wakes_the_next;
     R12:
     a_unique_key_refuses_a_second_entry,
     a_unique_key_is_taken_once_by_many_at_a_time,
@@ -22,10 +26,11 @@ rule_trials! {
     declared_outlives_its_session;
     R22:
     retract_is_refused_twice,
-    retract_wants_an_empty_roster,
+    retract_requires_an_empty_roster,
     retract_is_atomic_against_enter;
     R23:
-    declared_lists_every_name;
+    declared_lists_every_name,
+    declared_lists_many_names;
 }
 
 async fn a_unique_key_refuses_a_second_entry(context: Context) -> Result<(), Failure> {
@@ -92,6 +97,22 @@ async fn a_take_over_races_with_leave(context: Context) -> Result<(), Failure> {
         let ticket = admitted(taken?);
         ensure_eq!(a.seqs(&group).await?, [ticket.seq]);
     }
+    Ok(())
+}
+
+/// The new entry is behind those that the former one blocked.
+async fn a_take_over_wakes_the_next(context: Context) -> Result<(), Failure> {
+    let (a, b, roster) = (Client::open(&context, "a").await?, Client::open(&context, "b").await?, lock());
+    let keyed = |if_taken| NewEntry { key: Key::Unique(b"m", if_taken), ..exclusive() };
+    let former = admitted(a.enter(&roster, keyed(IfTaken::Refuse)).await?);
+    let next = b.queue(&roster).await?;
+    let turn = b.wait_in_background(&roster, next);
+    sleep(Duration::from_millis(50)).await;
+    let (taken, blocked_by) = waiting(a.enter(&roster, keyed(IfTaken::TakeOver)).await?);
+    ensure_eq!(blocked_by, next.seq);
+    ends("the grant to the waiter whose blocker was taken over", turn).await?;
+    a.is_notified_of(former).await;
+    ensure_eq!(b.seqs(&roster).await?, [next.seq, taken.seq]);
     Ok(())
 }
 
@@ -162,6 +183,17 @@ async fn declared_lists_every_name(context: Context) -> Result<(), Failure> {
     Ok(())
 }
 
+/// The names fill more than two pages, for backends that read pages of 100.
+async fn declared_lists_many_names(context: Context) -> Result<(), Failure> {
+    let (a, b) = (Client::open(&context, "a").await?, Client::open(&context, "b").await?);
+    let names: Vec<_> = (0..230).map(|index| Name::new(format!("group {index:03}"))).collect::<Result<_, _>>()?;
+    for some in names.chunks(23) {
+        try_join_all(some.iter().map(async |name| a.declare(&roster(Kind::Group, name)).await)).await?;
+    }
+    ensure_eq!(b.declared(Kind::Group).await?, names);
+    Ok(())
+}
+
 async fn declared_outlives_its_session(context: Context) -> Result<(), Failure> {
     let (a, b, group) = (Client::open(&context, "a").await?, Client::open(&context, "b").await?, group());
     a.declare(&group).await?;
@@ -182,7 +214,7 @@ async fn retract_is_refused_twice(context: Context) -> Result<(), Failure> {
     Ok(())
 }
 
-async fn retract_wants_an_empty_roster(context: Context) -> Result<(), Failure> {
+async fn retract_requires_an_empty_roster(context: Context) -> Result<(), Failure> {
     let (a, b, group) = (Client::open(&context, "a").await?, Client::open(&context, "b").await?, group());
     fails(a.retract(&group).await, ErrorKind::GroupNotCreated);
     a.declare(&group).await?;

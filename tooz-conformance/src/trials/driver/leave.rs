@@ -18,6 +18,7 @@ rule_trials! {
     withdraw_after_a_dropped_enter_leaves_nothing;
     R11:
     own_removals_are_not_reported,
+    a_report_survives_dropped_calls,
     a_loss_is_pushed_between_renewals;
     R14:
     leave_compares_the_ticket,
@@ -28,7 +29,8 @@ rule_trials! {
     withdraw_removes_the_entry,
     withdraw_touches_only_its_own_session,
     withdraw_rejects_a_late_enter,
-    withdraw_beats_an_enter_under_way;
+    withdraw_rejects_many_late_enters,
+    withdraw_prevents_an_enter_under_way;
     R16:
     replace_changes_the_value_and_nothing_else,
     replace_compares_the_ticket;
@@ -36,6 +38,7 @@ rule_trials! {
     evict_removes_the_entry_of_another,
     evict_is_idempotent,
     evict_notifies_the_owner_once,
+    evict_notifies_its_own_session,
     evict_wakes_the_next;
 }
 
@@ -148,7 +151,19 @@ async fn withdraw_rejects_a_late_enter(context: Context) -> Result<(), Failure> 
     Ok(())
 }
 
-async fn withdraw_beats_an_enter_under_way(context: Context) -> Result<(), Failure> {
+/// There are as many requests as a session may have under way at a time.
+async fn withdraw_rejects_many_late_enters(context: Context) -> Result<(), Failure> {
+    let (a, roster) = (Client::open(&context, "a").await?, lock());
+    let late: Vec<_> = (0..50).map(|_| exclusive()).collect();
+    try_join_all(late.iter().map(|new| a.withdraw(&roster, new.nonce))).await?;
+    for new in late {
+        fails(a.enter(&roster, new).await, ErrorKind::NotHeld);
+    }
+    ensure!(a.seqs(&roster).await?.is_empty());
+    Ok(())
+}
+
+async fn withdraw_prevents_an_enter_under_way(context: Context) -> Result<(), Failure> {
     let (a, roster) = (Client::open(&context, "a").await?, lock());
     for _ in 0..50 {
         let new = exclusive();
@@ -233,7 +248,7 @@ async fn evict_is_idempotent(context: Context) -> Result<(), Failure> {
     Ok(())
 }
 
-/// With a long TTL no renewal comes in time to find out about the loss.
+/// The TTL is long, so that no renewal reports the loss in time.
 async fn a_loss_is_pushed_between_renewals(context: Context) -> Result<(), Failure> {
     if !context.info()?.pushes_losses {
         return Err(Failure::ignored("the driver declares that it learns of losses by renewals"));
@@ -263,6 +278,14 @@ async fn evict_notifies_the_owner_once(context: Context) -> Result<(), Failure> 
     Ok(())
 }
 
+async fn evict_notifies_its_own_session(context: Context) -> Result<(), Failure> {
+    let (a, roster) = (Client::open(&context, "a").await?, lock());
+    let ticket = a.hold(&roster).await?;
+    ensure!(a.evict(&roster, ticket.seq).await?);
+    a.is_notified_of(ticket).await;
+    Ok(())
+}
+
 async fn evict_wakes_the_next(context: Context) -> Result<(), Failure> {
     let (a, b, roster) = (Client::open(&context, "a").await?, Client::open(&context, "b").await?, lock());
     let held = a.hold(&roster).await?;
@@ -274,6 +297,27 @@ async fn evict_wakes_the_next(context: Context) -> Result<(), Failure> {
     ensure!(!next.is_finished());
     ensure!(b.evict(&roster, held.seq).await?);
     ends("the grant to the next waiter", next).await?;
+    Ok(())
+}
+
+/// Each call of `lost` is dropped after 5 ms, until one returns the report.
+async fn a_report_survives_dropped_calls(context: Context) -> Result<(), Failure> {
+    let (a, b, roster) = (Client::open(&context, "a").await?, Client::open(&context, "b").await?, lock());
+    for _ in 0..3 {
+        let ticket = a.hold(&roster).await?;
+        ensure!(b.evict(&roster, ticket.seq).await?);
+        let reported = async {
+            loop {
+                if let Ok(loss) = tokio::time::timeout(Duration::from_millis(5), a.lost()).await {
+                    return loss;
+                }
+            }
+        };
+        match soon("the report of the removed entry, although calls are dropped", reported).await {
+            Loss::Entry(nonce) => ensure_eq!(nonce, ticket.nonce),
+            other => fail!("the driver reports {other:?} instead of the removal of {:?}", ticket.nonce),
+        }
+    }
     Ok(())
 }
 

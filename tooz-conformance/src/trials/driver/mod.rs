@@ -5,6 +5,7 @@ pub(crate) mod follow;
 pub(crate) mod keys;
 pub(crate) mod leave;
 pub(crate) mod model;
+pub(crate) mod names_watch;
 pub(crate) mod rosters;
 pub(crate) mod session;
 pub(crate) mod snapshot;

@@ -182,7 +182,7 @@ async fn compare_turns(clients: &[Client], roster: &Roster, model: &Model) -> Re
     Ok(())
 }
 
-/// All entries wait in the background, as a semaphore's or with different limits and modes, while random ones are removed.
+/// Entries of a semaphore, or of different limits and modes, wait in the background while random ones are removed.
 async fn each_waiter_is_admitted_as_soon_as_it_must_be(context: Context) -> Result<(), Failure> {
     let (clients, mut random) = (three_clients(&context).await?, seeded());
     for round in 0..6 {

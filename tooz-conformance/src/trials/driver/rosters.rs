@@ -1,15 +1,12 @@
 //! Listing the names of rosters and topics that are in use.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
-use tokio::sync::Notify;
-use tokio::task::AbortHandle;
 use tooz_core::driver::{Kind, Snapshot, Topics};
 use tooz_core::{Error, ErrorKind, Name, Result};
 
 use super::enter::awkward_names;
-use crate::trials::fixtures::{Client, PATIENCE, eventually, roster, soon};
+use crate::trials::fixtures::{Client, PATIENCE, eventually, roster};
 use crate::{Context, Failure, ensure, ensure_eq};
 
 rule_trials! {
@@ -22,8 +19,6 @@ rule_trials! {
     rosters_continues_after_a_name_that_is_gone,
     rosters_lists_a_crowded_roster_once,
     rosters_forgets_the_entries_of_a_closed_session;
-    R29:
-    a_watch_of_names_misses_none;
     R27:
     topics_are_listed_from_their_first_message_on;
 }
@@ -117,7 +112,7 @@ async fn rosters_lists_what_has_entries(context: Context) -> Result<(), Failure>
     }
     ensure_eq!(set_of(&b, Kind::Election).await?, names(&["of another kind"]));
     ensure!(set_of(&b, Kind::Semaphore).await?.is_empty());
-    // The one that waits for "one" remains there.
+    // The client that waits for "one" remains there.
     ensure!(a.leave(&tickets[0].0, &tickets[0].1).await?);
     ensure!(a.leave(&tickets[1].0, &tickets[1].1).await?);
     a.withdraw(&tickets[2].0, tickets[2].1.nonce).await?;
@@ -183,60 +178,6 @@ async fn rosters_forgets_the_entries_of_a_closed_session(context: Context) -> Re
     a.close().await?;
     let is_gone = async || Ok(set_of(&b, Kind::Lock).await? == names(&["kept"]));
     eventually("the roster of a closed session is not listed", crate::trials::fixtures::PATIENCE, is_gone).await?;
-    Ok(())
-}
-
-/// A watch of the names in use, which ends when it is dropped.
-struct Watch {
-    changed: Arc<Notify>,
-    task: AbortHandle,
-}
-
-impl Drop for Watch {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
-}
-
-impl Watch {
-    async fn begin(client: &Client) -> Self {
-        let (session, changed) = (client.session(), Arc::<Notify>::default());
-        let notify = changed.clone();
-        let task = tokio::spawn(async move { session.watch_names(&move || notify.notify_one()).await });
-        let watch = Self { changed, task: task.abort_handle() };
-        soon("the watch of the names begins", watch.changed.notified()).await;
-        watch
-    }
-
-    /// Waits until a listing that begins after a report is right.
-    async fn reports<F: Future<Output = Result<bool>>>(&self, listed: impl Fn() -> F) -> Result<()> {
-        loop {
-            soon("the watch reports a name that has come into use", self.changed.notified()).await;
-            if listed().await? {
-                return Ok(());
-            }
-        }
-    }
-}
-
-async fn a_watch_of_names_misses_none(context: Context) -> Result<(), Failure> {
-    let (a, b) = (Client::open(&context, "a").await?, Client::open(&context, "b").await?);
-    let watch = Watch::begin(&b).await;
-    for kind in Kind::ALL {
-        for name in ["one", "two", "one"] {
-            let roster = roster(kind, name);
-            let ticket = a.hold(&roster).await?;
-            watch.reports(async || Ok(set_of(&b, kind).await?.contains(&roster.name))).await?;
-            ensure!(a.leave(&roster, &ticket).await?);
-        }
-    }
-    a.declare(&roster(Kind::Group, "declared")).await?;
-    watch.reports(async || Ok(b.declared(Kind::Group).await? == [Name::new("declared")?])).await?;
-    if context.info()?.topics {
-        let topic = Name::new("topic")?;
-        topics(&a).publish(&topic, b"x", 1).await?;
-        watch.reports(async || Ok(topics(&b).names(None, 10).await? == [topic.clone()])).await?;
-    }
     Ok(())
 }
 

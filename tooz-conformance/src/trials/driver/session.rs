@@ -16,13 +16,14 @@ use crate::{Context, Failure, ensure, ensure_eq, fail};
 rule_trials! {
     R1:
     the_granted_ttl_is_reported,
+    a_session_lives_for_its_ttl,
     many_sessions_fit;
     R3:
     sessions_share_nothing;
     R4:
     a_dropped_session_ends_by_itself;
     R6:
-    close_beats_an_enter_under_way,
+    close_prevents_an_enter_under_way,
     an_expired_session_never_adds_an_entry;
     R7:
     a_session_that_is_not_renewed_expires;
@@ -44,6 +45,25 @@ async fn the_granted_ttl_is_reported(context: Context) -> Result<(), Failure> {
     }
     ensure_eq!(a.ttl(), a.ttl());
     Ok(())
+}
+
+/// Core relies on the TTL that the driver reports for its deadline, so a session must not end before.
+async fn a_session_lives_for_its_ttl(context: Context) -> Result<(), Failure> {
+    let (b, roster, opened) = (Client::open(&context, "b").await?, lock(), Instant::now());
+    let a = Client::open_without_renewal(&context, "a").await?;
+    let Some(ttl) = a.ttl() else {
+        return Err(Failure::ignored("the life of a session does not depend on time"));
+    };
+    let ticket = a.hold(&roster).await?;
+    loop {
+        let entries = b.seqs(&roster).await?;
+        // The clocks of client and server may differ a little in their speed.
+        if opened.elapsed() > ttl * 95 / 100 {
+            return Ok(());
+        }
+        ensure_eq!(entries, [ticket.seq], "the session has ended after {:?} of its TTL {ttl:?}", opened.elapsed());
+        sleep(Duration::from_millis(100)).await;
+    }
 }
 
 async fn sessions_share_nothing(context: Context) -> Result<(), Failure> {
@@ -87,7 +107,7 @@ async fn close_ends_every_verb(context: Context) -> Result<(), Failure> {
     let (a, roster) = (Client::open(&context, "a").await?, lock());
     let ticket = a.hold(&roster).await?;
     a.close().await?;
-    every_owning_verb_is_lost(&*a, &roster, &ticket).await;
+    every_verb_on_own_entries_fails(&*a, &roster, &ticket).await;
     fails(soon("evict", a.evict(&roster, ticket.seq)).await, ErrorKind::SessionLost);
     fails(soon("snapshot", a.snapshot(&roster, None)).await, ErrorKind::SessionLost);
     fails(soon("await_turn", a.await_turn(&roster, &ticket)).await, ErrorKind::SessionLost);
@@ -103,8 +123,8 @@ async fn close_ends_every_verb(context: Context) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Checks the verbs that must fail on a session that is over.
-async fn every_owning_verb_is_lost(session: &dyn Session, roster: &Roster, ticket: &Ticket) {
+/// Checks that the verbs that need own entries fail on a session that is over.
+async fn every_verb_on_own_entries_fails(session: &dyn Session, roster: &Roster, ticket: &Ticket) {
     fails(soon("enter", session.enter(roster, exclusive())).await, ErrorKind::SessionLost);
     fails(soon("leave", session.leave(roster, ticket)).await, ErrorKind::SessionLost);
     fails(soon("replace", session.replace(roster, ticket, b"x")).await, ErrorKind::SessionLost);
@@ -112,7 +132,7 @@ async fn every_owning_verb_is_lost(session: &dyn Session, roster: &Roster, ticke
     fails(soon("renew", session.renew()).await, ErrorKind::SessionLost);
 }
 
-async fn close_beats_an_enter_under_way(context: Context) -> Result<(), Failure> {
+async fn close_prevents_an_enter_under_way(context: Context) -> Result<(), Failure> {
     let (b, roster) = (Client::open(&context, "b").await?, lock());
     for round in 0..8 {
         let a = Client::open(&context, "a").await?;
@@ -200,7 +220,7 @@ async fn a_session_that_is_not_renewed_expires(context: Context) -> Result<(), F
     }
     ensure_eq!(b.seqs(&roster).await?, [next.seq]);
     soon("a snapshot after the expiry", b.snapshot(&roster, Some(seen))).await?;
-    every_owning_verb_is_lost(&*a, &roster, &ticket).await;
+    every_verb_on_own_entries_fails(&*a, &roster, &ticket).await;
     ensure_eq!(b.seqs(&roster).await?, [next.seq]);
     soon("the close of a session that has expired", a.close()).await?;
     Ok(())
@@ -218,7 +238,7 @@ async fn an_expired_session_never_adds_an_entry(context: Context) -> Result<(), 
     let deadline = Instant::now() + PATIENCE;
     while let Ok(standing) = enters().await {
         ensure!(Instant::now() < deadline, "a session that was not renewed still enters: {standing:?}");
-        // Nor must an `enter` renew the session.
+        // An `enter` must not renew the session, either.
         a.leave(&roster, &admitted(standing)).await?;
         sleep(Duration::from_millis(500)).await;
     }

@@ -155,7 +155,7 @@ async fn snapshot_goes_on_after_it_was_dropped(context: Context) -> Result<(), F
     for polls in 0..10 {
         let before = b.snapshot(&roster, None).await?.version;
         let (watched, change) = (b.snapshot(&roster, Some(before)), a.enter(&roster, shared()));
-        // Dropped just before, during and just after the arrival of the change.
+        // The call is dropped just before, during and just after the arrival of the change.
         let dropped = tokio::time::timeout(Duration::from_millis(20), poll_then_drop(1 + polls % 3, watched));
         let (_, entered) = tokio::join!(dropped, change);
         let ticket = admitted(entered?);

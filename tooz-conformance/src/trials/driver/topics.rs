@@ -23,6 +23,7 @@ rule_trials! {
     topic_order_is_the_same_for_all,
     topic_read_waits_for_a_message,
     topic_read_goes_on_after_it_was_dropped,
+    topic_readers_are_all_woken,
     topic_read_respects_the_limit,
     topic_reader_that_fell_behind_gets_a_gap_error;
     R28:
@@ -139,6 +140,28 @@ async fn topic_read_goes_on_after_it_was_dropped(context: Context) -> Result<(),
         let batch = soon("the message, asked for once more", topics(&b).read(&topic, last, 10)).await?;
         last = offset?;
         ensure_eq!(batch.iter().map(|message| message.offset).collect::<Vec<_>>(), [last]);
+    }
+    Ok(())
+}
+
+async fn topic_readers_are_all_woken(context: Context) -> Result<(), Failure> {
+    let Some((a, b)) = two_clients(&context).await? else { return Ok(()) };
+    // Two readers of each session, and one that has read before.
+    let first = topics(&a).publish(&topic(), b"first", KEEP).await?;
+    let readers = [&a, &a, &b, &b].map(|client| {
+        let reader = client.session();
+        tokio::spawn(async move {
+            let topics = reader.topics().expect("expected: topics, because the driver reports them");
+            topics.read(&topic(), first, 10).await
+        })
+    });
+    sleep(Duration::from_millis(60)).await;
+    let offset = topics(&a).publish(&topic(), b"second", KEEP).await?;
+    for reader in readers {
+        ensure_eq!(
+            ends("the message, for each reader", reader).await?,
+            [Message { offset, payload: b"second".to_vec() }]
+        );
     }
     Ok(())
 }

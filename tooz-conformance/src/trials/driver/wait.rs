@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use futures_util::future::try_join_all;
 use tokio::time::sleep;
-use tooz_core::ErrorKind;
-use tooz_core::driver::{Kind, Mode, Roster, Ticket};
+use tooz_core::driver::{Kind, Mode, Offset, Roster, Ticket};
+use tooz_core::{ErrorKind, Name};
 
 use crate::trials::fixtures::{
     Client, admitted, ends, entry, exclusive, fails, lock, not_now, poll_then_drop, roster, shared, soon, waiting,
@@ -15,6 +15,8 @@ use crate::{Context, Failure, ensure, ensure_eq};
 rule_trials! {
     R4:
     await_turn_goes_on_after_it_was_dropped;
+    R5:
+    waits_have_no_time_limit;
     R10:
     close_wakes_the_next_waiter;
     R14:
@@ -31,6 +33,36 @@ rule_trials! {
     await_turn_may_be_called_twice_at_a_time,
     await_turn_that_races_with_leave_is_not_forgotten,
     a_thousand_waiters_are_served_in_order;
+}
+
+/// The timeout of a session limits requests, and not calls that wait for something.
+async fn waits_have_no_time_limit(context: Context) -> Result<(), Failure> {
+    const TIMEOUT: Duration = Duration::from_secs(2);
+    let (a, b, roster) = (Client::open(&context, "a").await?, Client::open_for(&context, TIMEOUT).await?, lock());
+    let held = a.hold(&roster).await?;
+    let waiter = b.queue(&roster).await?;
+    let turn = b.wait_in_background(&roster, waiter);
+    let seen = b.snapshot(&roster, None).await?.version;
+    let (session, watched) = (b.session(), roster.clone());
+    let watch = tokio::spawn(async move { session.snapshot(&watched, Some(seen)).await });
+    let topic = Name::new("topic")?;
+    let (session, read) = (b.session(), topic.clone());
+    let reading = tokio::spawn(async move {
+        match session.topics() {
+            Some(topics) => topics.read(&read, Offset(0), 1).await.map(drop),
+            None => Ok(()),
+        }
+    });
+    sleep(TIMEOUT + TIMEOUT / 4).await;
+    ensure!(!turn.is_finished() && !watch.is_finished(), "a wait has ended after the timeout of a request");
+    ensure!(a.leave(&roster, &held).await?);
+    ends("the turn, later than the timeout", turn).await?;
+    ends("the change, later than the timeout", watch).await?;
+    if let Some(topics) = a.topics() {
+        topics.publish(&topic, b"x", 1).await?;
+    }
+    ends("the message, later than the timeout", reading).await?;
+    Ok(())
 }
 
 async fn await_turn_returns_at_once_when_admitted(context: Context) -> Result<(), Failure> {
@@ -78,7 +110,7 @@ async fn await_turn_fails_when_the_entry_goes(context: Context) -> Result<(), Fa
 async fn leave_wakes_the_next_waiter(context: Context) -> Result<(), Failure> {
     let (a, b, roster) = (Client::open(&context, "a").await?, Client::open(&context, "b").await?, lock());
     let mut held = a.hold(&roster).await?;
-    // Both directions, so that a session that held before also waits.
+    // In both directions, so that a session that has held the lock also waits.
     for (holder, waiter) in [(&a, &b), (&b, &a), (&a, &b)] {
         let next = waiter.queue(&roster).await?;
         let turn = waiter.wait_in_background(&roster, next);

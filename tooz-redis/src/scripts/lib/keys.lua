@@ -58,9 +58,9 @@ local function publish_roster(roster, change, content)
 end
 
 -- Notifies the clients that watch the names in use of a new one.
-local function publish_name() publish_roster(space .. 'names:new', 'declared', '1') end
+local function publish_name(key) publish_roster(space .. 'names:new', 'name', listed_name(key)) end
 
 -- Adds a roster or topic to the list of those in use.
 local function list(key)
-  if redis.call('ZADD', space .. 'names', 0, listed_name(key)) == 1 then publish_name() end
+  if redis.call('ZADD', space .. 'names', 0, listed_name(key)) == 1 then publish_name(key) end
 end

@@ -11,7 +11,7 @@ use crate::error::Answer;
 /// Whether this build contains zookeeper-client, so that URLs may ask for it and for TLS.
 pub(crate) const SUPPORTS_TLS: bool = cfg!(feature = "tls");
 
-/// Opens a session. The connection is prepared.
+/// Opens a session, whose connection is not prepared.
 pub(crate) async fn connect(target: Target) -> Answer<Arc<dyn Backend>> {
     match target.client {
         ClientCrate::ZookeeperAsync => zookeeper_async::connect(target).await,

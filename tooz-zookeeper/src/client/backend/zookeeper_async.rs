@@ -28,12 +28,10 @@ const RETRY: Duration = Duration::from_millis(200);
 /// How long a dropped session may take to end before its [thread](Background) is given up.
 const CLOSING: Duration = Duration::from_secs(2);
 
-/// Opens a session. The connection is prepared.
+/// Opens a session, whose connection is not prepared.
 pub(crate) async fn connect(target: Target) -> Answer<Arc<dyn Backend>> {
-    let state = target.state.clone();
-    let background = target.background.clone();
+    let (state, background) = (target.state.clone(), target.background.clone());
     let backend = background.run(open(target)).await??;
-    backend.prepare().await?;
     // The listener may have been added after the first connection was made.
     state.set_new();
     Ok(Arc::new(backend))

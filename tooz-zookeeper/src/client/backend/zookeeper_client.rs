@@ -18,9 +18,9 @@ use crate::client::watches::WatchKind;
 use crate::config::PemFiles;
 use crate::error::{Answer, Fault, foreign_znode, session_lost, unexpected, unreachable};
 
-/// Opens a session. The connection is prepared.
+/// Opens a session, whose connection is not prepared.
 pub(crate) async fn connect(target: Target) -> Answer<Arc<dyn Backend>> {
-    let mut connector = zk::Client::connector().with_session_timeout(target.ttl).with_fail_eagerly();
+    let mut connector = zk::Client::connector().with_session_timeout(target.ttl);
     if let Some(digest) = &target.digest {
         connector = connector.with_auth("digest", digest.as_bytes());
     }
