@@ -211,7 +211,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_session_outlives_its_ttl() -> Result<(), Failure> {
         let driver = Registry::with([memory::DRIVER]).driver(&"memory://population".parse()?)?;
-        let options = SessionOptions::new("scale".into(), Name::new("members")?, TTL, TIMEOUT);
+        let options = SessionOptions::new("scale", Name::new("members")?, TTL, TIMEOUT);
         let session = RenewedSession::new(driver.open(&options).await?);
         let entry = Entry {
             seq: tooz_core::driver::Seq(0),
