@@ -48,8 +48,8 @@ fn run_side_by_side(jobs: Vec<Job>) -> Vec<Failed> {
     let failed = Mutex::new(Vec::new());
     let work = || {
         while let Some(job) = next(&waiting) {
-            let outcome = job.run();
-            failed.lock().unwrap_or_else(PoisonError::into_inner).extend(outcome.err());
+            let failure = job.run();
+            failed.lock().unwrap_or_else(PoisonError::into_inner).extend(failure);
         }
     };
     thread::scope(|scope| (0..AT_ONCE).for_each(|_| drop(scope.spawn(work))));
@@ -61,14 +61,14 @@ fn next(waiting: &Mutex<VecDeque<Job>>) -> Option<Job> {
 }
 
 impl Job {
-    /// Runs the job and prints its output.
-    fn run(mut self) -> Result<(), Failed> {
+    /// Runs the job and prints its output. Returns its failure, if it fails.
+    fn run(mut self) -> Option<Failed> {
         eprintln!("> {}", self.name);
         let start = Instant::now();
         let output = match self.command.output() {
             Ok(output) => output,
             Err(error) => {
-                return Err(Failed { job: self, reason: format!("it cannot be run: {error}"), tests: Vec::new() });
+                return Some(Failed { job: self, reason: format!("it cannot be run: {error}"), tests: Vec::new() });
             }
         };
         // One lock for both streams, so that the outputs of two jobs do not mix.
@@ -77,7 +77,7 @@ impl Job {
         writeln!(shown, "\n> {} took {:.0?}", self.name, start.elapsed()).ok();
         shown.write_all(&output.stdout).ok();
         stderr().write_all(&output.stderr).ok();
-        if output.status.success() { Ok(()) } else { Err(Failed::of(self, &output)) }
+        if output.status.success() { None } else { Some(Failed::of(self, &output)) }
     }
 
     /// The same program with one test. It writes no report, so that the first outcome stays in the sums.
@@ -111,7 +111,7 @@ impl Failed {
     /// Runs its failed tests alone. Returns whether all pass, and prints that.
     fn passes_alone(&self) -> bool {
         let may_repeat = (1..=MOST_REPEATED).contains(&self.tests.len());
-        let passes = may_repeat && self.tests.iter().all(|test| self.job.of_test(test).run().is_ok());
+        let passes = may_repeat && self.tests.iter().all(|test| self.job.of_test(test).run().is_none());
         if passes {
             println!("\nxtask: PASSED ALONE ONLY: {}: {}", self.job.name, self.reason);
         }
