@@ -56,6 +56,11 @@ impl Blockers {
         Self { watched: earlier.into_iter().map(EntryKey::of).collect(), is_next, written }
     }
 
+    /// Of a waiter that may be the next one.
+    pub(crate) fn unknown() -> Self {
+        Self { is_next: true, ..Self::default() }
+    }
+
     pub(crate) fn is_admitted(&self) -> bool {
         *self == Self::default()
     }

@@ -72,7 +72,8 @@ async fn after_change(subscription: &mut Subscription, own: &EntryKey, known: Bl
         match known.watched.iter().find_map(of_entry) {
             Some(true) if known.is_next => return Ok(Blockers::default()),
             Some(true) => return Ok(known),
-            Some(false) => return Ok(Blockers { is_next: true, ..known }),
+            // Nothing that was read is reused: it may be from after this event, and the waiter not the next one.
+            Some(false) => return Ok(Blockers::unknown()),
             None => {}
         }
     }
