@@ -58,10 +58,7 @@ impl Names {
 
     async fn refresh_under(&mut self, client: &Client, parent: &str, kind: &str) -> Answer<Vec<NewName>> {
         if self.parents.get(parent).is_none_or(|(_, watch)| watch.has_fired()) {
-            let listed = match client.children_watched(parent, &self.wakeup).await? {
-                Some(listed) => listed,
-                None => (Vec::new(), client.exists_watched(parent, &self.wakeup).await?.1),
-            };
+            let listed = self.list(client, parent).await?;
             self.parents.insert(parent.to_owned(), listed);
         }
         let names = self.parents.get(parent).into_iter().flat_map(|(names, _)| names);
@@ -73,11 +70,28 @@ impl Names {
         for some in missing.chunks(BATCH) {
             let watching = some.iter().map(|(path, _)| watch(client, path, kind, &self.wakeup));
             for ((path, name), (watches, is_used)) in some.iter().zip(try_join_all(watching).await?) {
-                self.znodes.insert((*path).clone(), watches);
+                // One that is gone has no watch. If it is listed again, it is another one.
+                if is_used || !watches.is_empty() {
+                    self.znodes.insert((*path).clone(), watches);
+                }
                 used.extend(name_of(parent, name).filter(|_| is_used).map(|name| NewName::new(kind, name)));
             }
         }
         Ok(used)
+    }
+
+    /// Lists the names under a parent, or waits for the parent.
+    async fn list(&self, client: &Client, parent: &str) -> Answer<(Vec<String>, Watch)> {
+        loop {
+            if let Some(listed) = client.children_watched(parent, &self.wakeup).await? {
+                return Ok(listed);
+            }
+            let (stat, watch) = client.exists_watched(parent, &self.wakeup).await?;
+            // Created in between, it has children that this watch does not report.
+            if stat.is_none() {
+                return Ok((Vec::new(), watch));
+            }
+        }
     }
 
     fn have_fired(&self) -> bool {
