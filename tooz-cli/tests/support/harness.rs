@@ -1,13 +1,14 @@
 //! Runs the trials of one backend against a server that is started for them.
 
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use libtest_mimic::{Arguments, Trial};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
+use tokio::signal::unix::{SignalKind, signal};
 use tooz_conformance::proxy::Proxy;
 use tooz_conformance::servers::{Deployment, DeploymentSpec};
 
@@ -17,6 +18,9 @@ use crate::trials;
 
 /// The TTL in the trials: the shortest that every server grants.
 pub(crate) const TTL: Duration = Duration::from_secs(4);
+
+/// How many trials run at once; most of them wait most of the time.
+const THREADS: usize = 4;
 
 /// What a test program runs against.
 #[derive(Debug)]
@@ -95,7 +99,19 @@ impl Backend {
     }
 }
 
-/// Runs all trials.
+impl Drop for Backend {
+    /// Thaws the server that a failed trial has left frozen.
+    fn drop(&mut self) {
+        if std::thread::panicking()
+            && let Some((runtime, deployment)) = &self.deployment
+        {
+            // It fails if the server is not frozen.
+            let _ = runtime.block_on(deployment.resume());
+        }
+    }
+}
+
+/// Runs all trials. One that needs the server for itself, to freeze it or to count its packets, runs alone.
 pub(crate) fn main(server: Server) -> ExitCode {
     let arguments: Vec<String> = std::env::args().collect();
     if let [_, word, file, rest @ ..] = arguments.as_slice()
@@ -105,9 +121,15 @@ pub(crate) fn main(server: Server) -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let mut arguments = Arguments::from_args();
-    // A frozen server concerns every trial.
-    arguments.test_threads = Some(1);
+    arguments.test_threads.get_or_insert(THREADS);
     let runtime = Arc::new(Runtime::new().unwrap());
+    // A shell ignores Ctrl-C in the programs that it starts in the background, and their children inherit that. Nobody
+    // inherits a handler.
+    let mut interrupts = runtime.block_on(async { signal(SignalKind::interrupt()) }).unwrap();
+    runtime.spawn(async move {
+        interrupts.recv().await;
+        std::process::exit(130);
+    });
     let deployment = match &server {
         Server::Directory => None,
         Server::Deployment(..) if arguments.list => None,
@@ -118,10 +140,18 @@ pub(crate) fn main(server: Server) -> ExitCode {
     let with_server = deployment.clone().map(|deployment| (runtime.clone(), deployment));
     let has_server = with_server.is_some() || arguments.list;
     let chosen = trials::all().into_iter().filter(|trial| has_server || !trial.needs_server);
+    let alone = Arc::new(RwLock::new(()));
     let trials = chosen.map(|trial| {
-        let with_server = with_server.clone();
+        let (with_server, alone) = (with_server.clone(), alone.clone());
         Trial::test(trial.name, move || {
-            (trial.run)(&backend(scheme, path, with_server));
+            let run = || (trial.run)(&backend(scheme, path, with_server));
+            if trial.needs_server {
+                let _alone = alone.write().unwrap_or_else(PoisonError::into_inner);
+                run();
+            } else {
+                let _beside_others = alone.read().unwrap_or_else(PoisonError::into_inner);
+                run();
+            }
             Ok(())
         })
     });
