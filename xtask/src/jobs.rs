@@ -15,6 +15,9 @@ const AT_ONCE: usize = 2;
 /// The greatest number of failed tests of one job that are repeated. More do not fail because the machine is busy.
 const MOST_REPEATED: usize = 5;
 
+/// How often a failed test must pass in a row, so that one that fails by chance is not taken for one that was starved.
+const REPEATS: usize = 5;
+
 /// Something to run, with the name that announces it.
 #[derive(Debug)]
 pub(crate) struct Job {
@@ -111,7 +114,8 @@ impl Failed {
     /// Runs its failed tests alone. Returns whether all pass, and prints that.
     fn passes_alone(&self) -> bool {
         let may_repeat = (1..=MOST_REPEATED).contains(&self.tests.len());
-        let passes = may_repeat && self.tests.iter().all(|test| self.job.of_test(test).run().is_none());
+        let passes_alone = |test: &String| (0..REPEATS).all(|_| self.job.of_test(test).run().is_none());
+        let passes = may_repeat && self.tests.iter().all(passes_alone);
         if passes {
             println!("\nxtask: PASSED ALONE ONLY: {}: {}", self.job.name, self.reason);
         }
