@@ -1,12 +1,11 @@
-//! Watching for names that come into use.
+//! Watching for names that come into use. ZooKeeper does not say which name it is, so the caller lists them.
 //!
-//! - Watches on the parents of all rosters and topics report new znodes. The children of a parent are compared with those
-//!   that are known, and only the new ones are read.
+//! - Watches on the parents of all rosters and topics report new znodes.
 //! - A roster's znode outlives its entries, so the children of each roster are watched, too. A group may be declared after
 //!   its znode was created, so its data are watched as well.
 //! - A topic keeps at least one message, so it is watched until it has the first one.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::convert::Infallible;
 use std::sync::Arc;
 
@@ -17,7 +16,7 @@ use tooz_core::driver::{Kind, NewName};
 use super::rosters::Rosters;
 use crate::client::{Client, Watch, any_fired};
 use crate::error::Answer;
-use crate::layout::{TOPIC, UNDECLARED, child, name_of, parent as parent_of};
+use crate::layout::{child, parent as parent_of};
 
 /// How many znodes are read together.
 const BATCH: usize = 32;
@@ -35,49 +34,36 @@ struct Names {
 impl Rosters {
     pub(crate) async fn watch_names(&self, added: &(dyn Fn(NewName) + Send + Sync)) -> Answer<Infallible> {
         let mut names = Names::default();
-        names.refresh(self).await?;
-        added(NewName::Any);
         loop {
+            self.client.check()?;
+            for kind in Kind::ALL {
+                names.refresh(&self.client, &self.layout.kind(kind), Some(kind)).await?;
+            }
+            names.refresh(&self.client, &self.layout.topics(), None).await?;
+            added(NewName::Any);
             any_fired(&names.wakeup, || names.have_fired()).await;
-            names.refresh(self).await?.into_iter().for_each(added);
         }
     }
 }
 
 impl Names {
-    /// Watches anew whatever has fired or is new. Returns the names in use among that.
-    async fn refresh(&mut self, rosters: &Rosters) -> Answer<Vec<NewName>> {
-        rosters.client.check()?;
-        let mut used = Vec::new();
-        for kind in Kind::ALL {
-            used.extend(self.refresh_under(&rosters.client, &rosters.layout.kind(kind), kind.as_str()).await?);
-        }
-        used.extend(self.refresh_under(&rosters.client, &rosters.layout.topics(), TOPIC).await?);
-        Ok(used)
-    }
-
-    async fn refresh_under(&mut self, client: &Client, parent: &str, kind: &str) -> Answer<Vec<NewName>> {
+    /// Watches anew whatever has fired or is new under a parent.
+    async fn refresh(&mut self, client: &Client, parent: &str, kind: Option<Kind>) -> Answer<()> {
         if self.parents.get(parent).is_none_or(|(_, watch)| watch.has_fired()) {
             let listed = self.list(client, parent).await?;
             self.parents.insert(parent.to_owned(), listed);
         }
         let names = self.parents.get(parent).into_iter().flat_map(|(names, _)| names);
-        let paths: HashMap<_, _> = names.map(|name| (child(parent, name), name)).collect();
-        let is_known = |path: &str| paths.contains_key(path) || parent_of(path) != parent;
+        let paths: HashSet<_> = names.map(|name| child(parent, name)).collect();
+        let is_known = |path: &str| paths.contains(path) || parent_of(path) != parent;
         self.znodes.retain(|path, watches| is_known(path) && !watches.iter().any(Watch::has_fired));
-        let missing: Vec<_> = paths.iter().filter(|(path, _)| !self.znodes.contains_key(*path)).collect();
-        let mut used = Vec::new();
-        for some in missing.chunks(BATCH) {
-            let watching = some.iter().map(|(path, _)| watch(client, path, kind, &self.wakeup));
-            for ((path, name), (watches, is_used)) in some.iter().zip(try_join_all(watching).await?) {
-                // One that is gone has no watch. If it is listed again, it is another one.
-                if is_used || !watches.is_empty() {
-                    self.znodes.insert((*path).clone(), watches);
-                }
-                used.extend(name_of(parent, name).filter(|_| is_used).map(|name| NewName::new(kind, name)));
-            }
+        let missing: Vec<_> = paths.iter().filter(|path| !self.znodes.contains_key(*path)).collect();
+        for paths in missing.chunks(BATCH) {
+            let watching = paths.iter().map(|path| watch(client, path, kind, &self.wakeup));
+            let watches = try_join_all(watching).await?;
+            self.znodes.extend(paths.iter().map(|path| (*path).clone()).zip(watches));
         }
-        Ok(used)
+        Ok(())
     }
 
     /// Lists the names under a parent, or waits for the parent.
@@ -99,20 +85,15 @@ impl Names {
     }
 }
 
-/// Watches a roster or a topic, and says whether it is in use. A znode that is gone has no watch; the one on its parent fires.
-async fn watch(client: &Client, path: &str, kind: &str, wakeup: &Arc<Notify>) -> Answer<(Vec<Watch>, bool)> {
-    let (mut watches, mut is_used) = (Vec::new(), false);
-    if kind == Kind::Group.as_str() {
-        let (stat, watch) = client.exists_watched(path, wakeup).await?;
-        is_used = stat.is_some_and(|stat| stat.version != UNDECLARED);
-        watches.push(watch);
+/// Watches a roster, or a topic if there is no kind. A znode that is gone has no watch; the one on its parent fires.
+async fn watch(client: &Client, path: &str, kind: Option<Kind>, wakeup: &Arc<Notify>) -> Answer<Vec<Watch>> {
+    let mut watches = Vec::new();
+    if kind == Some(Kind::Group) {
+        watches.push(client.exists_watched(path, wakeup).await?.1);
     }
-    if kind == TOPIC && client.exists(path).await?.is_some_and(|stat| stat.children > 0) {
-        return Ok((watches, true));
+    let is_used = kind.is_none() && client.exists(path).await?.is_some_and(|stat| stat.children > 0);
+    if !is_used {
+        watches.extend(client.children_watched(path, wakeup).await?.map(|(_, watch)| watch));
     }
-    if let Some((children, watch)) = client.children_watched(path, wakeup).await? {
-        is_used |= !children.is_empty();
-        watches.push(watch);
-    }
-    Ok((watches, is_used))
+    Ok(watches)
 }
