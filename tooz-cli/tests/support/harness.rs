@@ -123,13 +123,7 @@ pub(crate) fn main(server: Server) -> ExitCode {
     let mut arguments = Arguments::from_args();
     arguments.test_threads.get_or_insert(THREADS);
     let runtime = Arc::new(Runtime::new().unwrap());
-    // A shell ignores Ctrl-C in the programs that it starts in the background, and their children inherit that. Nobody
-    // inherits a handler.
-    let mut interrupts = runtime.block_on(async { signal(SignalKind::interrupt()) }).unwrap();
-    runtime.spawn(async move {
-        interrupts.recv().await;
-        std::process::exit(130);
-    });
+    end_on_interrupt(&runtime);
     let deployment = match &server {
         Server::Directory => None,
         Server::Deployment(..) if arguments.list => None,
@@ -144,14 +138,11 @@ pub(crate) fn main(server: Server) -> ExitCode {
     let trials = chosen.map(|trial| {
         let (with_server, alone) = (with_server.clone(), alone.clone());
         Trial::test(trial.name, move || {
-            let run = || (trial.run)(&backend(scheme, path, with_server));
-            if trial.needs_server {
-                let _alone = alone.write().unwrap_or_else(PoisonError::into_inner);
-                run();
-            } else {
-                let _beside_others = alone.read().unwrap_or_else(PoisonError::into_inner);
-                run();
-            }
+            // A trial that failed has poisoned the lock.
+            let alone_now = trial.needs_server.then(|| alone.write().unwrap_or_else(PoisonError::into_inner));
+            let beside_others = alone_now.is_none().then(|| alone.read().unwrap_or_else(PoisonError::into_inner));
+            (trial.run)(&backend(scheme, path, with_server));
+            drop((alone_now, beside_others));
             Ok(())
         })
     });
@@ -160,6 +151,16 @@ pub(crate) fn main(server: Server) -> ExitCode {
         runtime.block_on(deployment.remove()).unwrap();
     }
     conclusion.exit_code()
+}
+
+/// Ends the tests on Ctrl-C. A shell makes the programs that it starts in the background ignore it, which their children
+/// inherit. A handler is not inherited, so that Ctrl-C ends the children as usual.
+fn end_on_interrupt(runtime: &Runtime) {
+    let mut interrupts = runtime.block_on(async { signal(SignalKind::interrupt()) }).unwrap();
+    runtime.spawn(async move {
+        interrupts.recv().await;
+        std::process::exit(130);
+    });
 }
 
 fn backend(scheme: &str, path: &str, deployment: Option<(Arc<Runtime>, Arc<Deployment>)>) -> Backend {
