@@ -83,7 +83,25 @@ impl RedisSession {
     /// The session in a shard, where it is opened at the first use.
     pub(crate) async fn shard(&self, shard: usize) -> Result<&Arc<ShardSession>> {
         self.end.check()?;
-        self.shards[shard].get_or_try_init(|| self.open_further_shard(shard)).await
+        let opened = self.shards[shard].get_or_try_init(|| self.open_further_shard(shard)).await?;
+        // `close` may have passed over a shard that was being opened.
+        if self.closed.load(Ordering::SeqCst) {
+            self.close_shards([opened]).await?;
+            return Err(session_closed());
+        }
+        Ok(opened)
+    }
+
+    /// Ends the session in these shards.
+    async fn close_shards(&self, shards: impl IntoIterator<Item = &Arc<ShardSession>>) -> Result<()> {
+        self.forget();
+        let connections = &self.client.connections;
+        let limit = connections.timeout();
+        let closing = shards
+            .into_iter()
+            .map(|shard| async move { connections.run(&CLOSE, &shard.key, &[shard.id.as_bytes()]).await });
+        let closed = timeout(limit, try_join_all(closing)).await;
+        closed.unwrap_or_else(|_| Err(connections.timeout_error(limit))).map(drop)
     }
 
     async fn open_further_shard(&self, shard: usize) -> Result<Arc<ShardSession>> {
@@ -183,14 +201,7 @@ impl Session for RedisSession {
         if self.closed.swap(true, Ordering::SeqCst) {
             return Ok(());
         }
-        self.forget();
-        let connections = &self.client.connections;
-        let limit = connections.timeout();
-        let closing = self
-            .open_shards()
-            .map(|shard| async move { connections.run(&CLOSE, &shard.key, &[shard.id.as_bytes()]).await });
-        let closed = timeout(limit, try_join_all(closing)).await;
-        closed.unwrap_or_else(|_| Err(connections.timeout_error(limit))).map(drop)
+        self.close_shards(self.open_shards()).await
     }
 
     async fn lost(&self) -> Loss {

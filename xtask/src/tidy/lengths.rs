@@ -16,7 +16,7 @@ const LONGER_DRIVERS: [(&str, usize, &str); 5] = [
     ("tooz-etcd", 2_095, "a fence for requests of unknown outcome, a key pool, a watch multiplexer, and followers"),
     ("tooz-file", 2_545, "no server: presence, notification and access rights are the driver's own"),
     ("tooz-postgres", 1_880, "the verbs in SQL beside Rust, the TLS modes of libpq, and followers"),
-    ("tooz-redis", 2_725, "a script for each verb, subscriptions, followers, shards, and three topologies"),
+    ("tooz-redis", 2_735, "a script for each verb, subscriptions, followers, shards, and three topologies"),
     ("tooz-zookeeper", 2_900, "two client crates, each with its dialer, and followers"),
 ];
 
