@@ -10,7 +10,7 @@ use tooz_core::driver::{Kind, Mode, NewEntry, Nonce, Offset, Roster};
 const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~').remove(b'@');
 
 /// What stands for topics where rosters have their kind.
-pub(crate) const TOPIC: &str = "topic";
+const TOPIC: &str = "topic";
 
 /// The paths of one namespace.
 #[derive(Debug)]

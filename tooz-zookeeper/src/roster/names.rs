@@ -60,13 +60,15 @@ impl Names {
         let missing: Vec<_> = paths.iter().filter(|path| !self.znodes.contains_key(*path)).collect();
         for paths in missing.chunks(BATCH) {
             let watching = paths.iter().map(|path| watch(client, path, kind, &self.wakeup));
-            let watches = try_join_all(watching).await?;
-            self.znodes.extend(paths.iter().map(|path| (*path).clone()).zip(watches));
+            for (path, watches) in paths.iter().zip(try_join_all(watching).await?) {
+                // A znode that is gone is watched when it is listed again.
+                self.znodes.extend(watches.map(|watches| ((*path).clone(), watches)));
+            }
         }
         Ok(())
     }
 
-    /// Lists the names under a parent, or waits for the parent.
+    /// Lists the names under a parent. Watches its children or, if there is no parent yet, for its creation.
     async fn list(&self, client: &Client, parent: &str) -> Answer<(Vec<String>, Watch)> {
         loop {
             if let Some(listed) = client.children_watched(parent, &self.wakeup).await? {
@@ -85,15 +87,18 @@ impl Names {
     }
 }
 
-/// Watches a roster, or a topic if there is no kind. A znode that is gone has no watch; the one on its parent fires.
-async fn watch(client: &Client, path: &str, kind: Option<Kind>, wakeup: &Arc<Notify>) -> Answer<Vec<Watch>> {
+/// Watches a roster, or a topic if there is no kind. `None` if the znode is gone; then the watch on its parent fires.
+async fn watch(client: &Client, path: &str, kind: Option<Kind>, wakeup: &Arc<Notify>) -> Answer<Option<Vec<Watch>>> {
     let mut watches = Vec::new();
     if kind == Some(Kind::Group) {
         watches.push(client.exists_watched(path, wakeup).await?.1);
     }
-    let is_used = kind.is_none() && client.exists(path).await?.is_some_and(|stat| stat.children > 0);
-    if !is_used {
-        watches.extend(client.children_watched(path, wakeup).await?.map(|(_, watch)| watch));
+    if kind.is_none() && client.exists(path).await?.is_some_and(|stat| stat.children > 0) {
+        return Ok(Some(watches));
     }
-    Ok(watches)
+    let children = client.children_watched(path, wakeup).await?;
+    Ok(children.map(|(_, watch)| {
+        watches.push(watch);
+        watches
+    }))
 }
