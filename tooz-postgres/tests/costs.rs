@@ -1,40 +1,30 @@
 //! What the driver costs: the bytes that a follower receives, the locks that a request waits for, and the rows that stay.
 
-use std::future::poll_fn;
+mod support;
+
 use std::num::NonZeroU32;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use support::{admin, harness};
 use tokio::time::timeout;
-use tokio_postgres::{Client, NoTls};
-use tooz_conformance::servers::postgres;
-use tooz_conformance::{Context, Failure, Harness, Needs, ensure, ensure_eq, fail};
+use tooz_conformance::{Context, Failure, Needs, ensure, ensure_eq, fail};
 use tooz_core::Name;
 use tooz_core::driver::{
     Change, IfBlocked, Key, Kind, Mode, NewEntry, Nonce, Roster, Session, Standing, Ticket, Update,
 };
-use tooz_postgres::DRIVER;
 
 const SOON: Duration = Duration::from_secs(20);
 
 fn main() -> ExitCode {
-    let url = |hosts: &[String]| format!("postgres://postgres@{}/postgres", hosts[0]);
-    let harness = Harness::new("postgres-costs", DRIVER, postgres::single(), url).only_own();
     let own = Needs::OWN_SERVER;
     tooz_conformance::main(
-        harness
+        harness("postgres-costs")
             .trial("costs::a_change_costs_a_follower_one_message", own, a_change_costs_one_message)
             .trial("costs::a_large_value_reaches_followers", own, a_large_value_reaches_followers)
             .trial("costs::different_locks_do_not_wait_for_each_other", own, different_locks_do_not_wait)
             .trial("costs::pairs_leave_nothing_behind", own, pairs_leave_nothing_behind),
     )
-}
-
-/// A connection of the superuser.
-async fn admin(context: &Context) -> Result<Client, Failure> {
-    let (client, mut connection) = tokio_postgres::connect(context.url(), NoTls).await?;
-    tokio::spawn(async move { while let Some(Ok(_)) = poll_fn(|context| connection.poll_message(context)).await {} });
-    Ok(client)
 }
 
 fn roster(kind: Kind, name: &str) -> Result<Roster, Failure> {

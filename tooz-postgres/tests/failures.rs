@@ -1,14 +1,15 @@
 //! What the driver does when the server fails, refuses or is set up in an unusual way: a clear error or a recovery.
 
-use std::future::poll_fn;
+mod support;
+
 use std::net::{TcpListener, TcpStream};
 use std::process::ExitCode;
 use std::time::Duration;
 
+use support::{admin, harness};
 use tokio::time::{sleep, timeout};
-use tokio_postgres::{Client, NoTls};
-use tooz_conformance::servers::{Provision, postgres};
-use tooz_conformance::{Context, Failure, Harness, Needs, ensure, ensure_eq, fail};
+use tooz_conformance::servers::Provision;
+use tooz_conformance::{Context, Failure, Needs, ensure, ensure_eq, fail};
 use tooz_core::driver::{IfBlocked, Key, Kind, Mode, NewEntry, Nonce, Roster, Session, Standing};
 use tooz_core::{Error, ErrorKind, Name, ServiceUrl};
 use tooz_postgres::DRIVER;
@@ -16,11 +17,9 @@ use tooz_postgres::DRIVER;
 const SOON: Duration = Duration::from_secs(10);
 
 fn main() -> ExitCode {
-    let url = |hosts: &[String]| format!("postgres://postgres@{}/postgres", hosts[0]);
-    let harness = Harness::new("postgres-failures", DRIVER, postgres::single(), url).only_own();
     let own = Needs::OWN_SERVER;
     tooz_conformance::main(
-        harness
+        harness("postgres-failures")
             .trial("postgres::a_wrong_password_is_an_error", own, a_wrong_password_is_an_error)
             .trial("postgres::missing_rights_are_an_error", own, missing_rights_are_an_error)
             .trial("postgres::a_missing_database_is_an_error", own, a_missing_database_is_an_error)
@@ -36,13 +35,6 @@ fn main() -> ExitCode {
             .trial("postgres::a_closed_connection_ends_the_session", own, a_closed_connection_ends_the_session)
             .trial("postgres::dead_sessions_of_other_namespaces_are_removed", own, dead_sessions_are_removed),
     )
-}
-
-/// A connection of the superuser.
-async fn admin(context: &Context) -> Result<Client, Failure> {
-    let (client, mut connection) = tokio_postgres::connect(context.url(), NoTls).await?;
-    tokio::spawn(async move { while let Some(Ok(_)) = poll_fn(|context| connection.poll_message(context)).await {} });
-    Ok(client)
 }
 
 /// The URL for the role `app`.

@@ -1,39 +1,29 @@
 //! Watches of names while other clients add names, remove dead sessions or vacuum: none waits for long, and none misses a name.
 
-use std::future::poll_fn;
+mod support;
+
 use std::process::ExitCode;
 use std::time::Duration;
 
+use support::{admin, harness};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
-use tokio_postgres::{Client, NoTls};
-use tooz_conformance::servers::postgres;
-use tooz_conformance::{Context, Failure, Harness, Needs, ensure_eq, fail};
+use tooz_conformance::{Context, Failure, Needs, ensure_eq, fail};
 use tooz_core::Name;
 use tooz_core::driver::{IfBlocked, Key, Kind, Mode, NewEntry, NewName, Nonce, Roster, Session};
-use tooz_postgres::DRIVER;
 
 const SOON: Duration = Duration::from_secs(10);
 const LONG: Duration = Duration::from_secs(60);
 
 fn main() -> ExitCode {
-    let url = |hosts: &[String]| format!("postgres://postgres@{}/postgres", hosts[0]);
-    let harness = Harness::new("postgres-races", DRIVER, postgres::single(), url).only_own();
     let own = Needs::OWN_SERVER;
     tooz_conformance::main(
-        harness
+        harness("postgres-races")
             .trial("races::a_name_that_is_being_added_is_not_missed", own, a_name_that_is_being_added)
             .trial("races::a_watch_of_names_waits_for_no_vacuum", own, a_watch_waits_for_no_vacuum)
             .trial("races::watches_joins_and_cleaning_do_not_block_each_other", own, nothing_blocks),
     )
-}
-
-/// A connection of the superuser.
-async fn admin(context: &Context) -> Result<Client, Failure> {
-    let (client, mut connection) = tokio_postgres::connect(context.url(), NoTls).await?;
-    tokio::spawn(async move { while let Some(Ok(_)) = poll_fn(|context| connection.poll_message(context)).await {} });
-    Ok(client)
 }
 
 /// A session with generous times, so that only a circle of waits exceeds them.

@@ -1,14 +1,15 @@
 //! Runs the trials of one backend against a server that is started for them.
 
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use libtest_mimic::{Arguments, Trial};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Semaphore;
 use tooz_conformance::proxy::Proxy;
 use tooz_conformance::servers::{Deployment, DeploymentSpec};
 
@@ -20,7 +21,7 @@ use crate::trials;
 pub(crate) const TTL: Duration = Duration::from_secs(4);
 
 /// How many trials run at once; most of them wait most of the time.
-const THREADS: usize = 4;
+const THREADS: u32 = 4;
 
 /// What a test program runs against.
 #[derive(Debug)]
@@ -121,7 +122,7 @@ pub(crate) fn main(server: Server) -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let mut arguments = Arguments::from_args();
-    arguments.test_threads.get_or_insert(THREADS);
+    arguments.test_threads.get_or_insert(THREADS as usize);
     let runtime = Arc::new(Runtime::new().unwrap());
     end_on_interrupt(&runtime);
     let deployment = match &server {
@@ -134,15 +135,12 @@ pub(crate) fn main(server: Server) -> ExitCode {
     let with_server = deployment.clone().map(|deployment| (runtime.clone(), deployment));
     let has_server = with_server.is_some() || arguments.list;
     let chosen = trials::all().into_iter().filter(|trial| has_server || !trial.needs_server);
-    let alone = Arc::new(RwLock::new(()));
+    let slots = Arc::new(Semaphore::new(THREADS as usize));
     let trials = chosen.map(|trial| {
-        let (with_server, alone) = (with_server.clone(), alone.clone());
+        let (with_server, slots, runtime) = (with_server.clone(), slots.clone(), runtime.clone());
         Trial::test(trial.name, move || {
-            // A trial that failed has poisoned the lock.
-            let alone_now = trial.needs_server.then(|| alone.write().unwrap_or_else(PoisonError::into_inner));
-            let beside_others = alone_now.is_none().then(|| alone.read().unwrap_or_else(PoisonError::into_inner));
+            let _slots = runtime.block_on(slots.acquire_many(if trial.needs_server { THREADS } else { 1 }));
             (trial.run)(&backend(scheme, path, with_server));
-            drop((alone_now, beside_others));
             Ok(())
         })
     });

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
-use tokio::task::AbortHandle;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 use tooz_core::driver::{
     Entry, IfBlocked, IfTaken, Key, Kind, Mode, NewEntry, Nonce, Roster, Session, SessionOptions, Standing, Ticket,
 };
 use tooz_core::{Coordinator, Group, GroupEvent, GroupWatch, Name};
 
+use crate::harness::Renewing;
 use crate::{Failure, Target};
 
 /// How many requests of the preparation are under way at once.
@@ -64,21 +64,14 @@ pub(super) async fn session(target: &Target, member: &str) -> Result<RenewedSess
 #[derive(Debug)]
 pub(super) struct RenewedSession {
     session: Arc<dyn Session>,
-    renewing: AbortHandle,
+    _renewing: Renewing,
 }
 
 impl RenewedSession {
     fn new(session: Box<dyn Session>) -> Self {
         let session: Arc<dyn Session> = session.into();
-        let renewed = session.clone();
-        let renewing = tokio::spawn(async move {
-            while let Some(ttl) = renewed.ttl() {
-                sleep(ttl / 3).await;
-                // A session that has ended fails the measurement by the entries that it has lost.
-                let _ = renewed.renew().await;
-            }
-        });
-        Self { session, renewing: renewing.abort_handle() }
+        let renewing = Renewing::start(&session, session.ttl().unwrap_or(TTL) / 3);
+        Self { session, _renewing: renewing }
     }
 }
 
@@ -87,12 +80,6 @@ impl Deref for RenewedSession {
 
     fn deref(&self) -> &Self::Target {
         &*self.session
-    }
-}
-
-impl Drop for RenewedSession {
-    fn drop(&mut self) {
-        self.renewing.abort();
     }
 }
 
@@ -204,6 +191,7 @@ fn too_many() -> Failure {
 mod tests {
     use std::num::NonZeroU32;
 
+    use tokio::time::sleep;
     use tooz_core::{Registry, memory};
 
     use super::*;

@@ -11,7 +11,6 @@ use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
 use std::time::Duration;
 
-use tokio::task::AbortHandle;
 use tokio::time::{sleep, timeout};
 use tooz_core::driver::{
     Entry, IfBlocked, IfTaken, Key, Kind, Loss, Mode, NewEntry, Nonce, Roster, Seq, Session, SessionOptions, Standing,
@@ -19,7 +18,7 @@ use tooz_core::driver::{
 };
 use tooz_core::{ErrorKind, Name, Result};
 
-use crate::harness::joined;
+use crate::harness::{Renewing, joined};
 use crate::{Context, Failure};
 
 /// The limit for something that must happen. A correct driver needs much less on a busy machine.
@@ -41,7 +40,7 @@ const RENEWAL: Duration = Duration::from_millis(500);
 #[derive(Debug)]
 pub(crate) struct Client {
     session: Arc<dyn Session>,
-    renewing: Option<AbortHandle>,
+    _renewing: Option<Renewing>,
 }
 
 impl Client {
@@ -64,21 +63,14 @@ impl Client {
 
     async fn renewed(context: &Context, options: &SessionOptions) -> Result<Self, Failure> {
         let session: Arc<dyn Session> = context.driver()?.open(options).await?.into();
-        let renewed = session.clone();
-        let renewing = tokio::spawn(async move {
-            loop {
-                sleep(RENEWAL).await;
-                // The trial itself notices the loss of the session.
-                let _ = renewed.renew().await;
-            }
-        });
-        Ok(Self { session, renewing: Some(renewing.abort_handle()) })
+        let renewing = Renewing::start(&session, RENEWAL);
+        Ok(Self { session, _renewing: Some(renewing) })
     }
 
     /// Opens a session that is not renewed.
     pub(crate) async fn open_without_renewal(context: &Context, member: &str) -> Result<Self, Failure> {
         let session = context.driver()?.open(&options(context.namespace(), member, SHORT_TTL)).await?;
-        Ok(Self { session: session.into(), renewing: None })
+        Ok(Self { session: session.into(), _renewing: None })
     }
 
     /// The session itself, to be moved into a task.
@@ -129,12 +121,6 @@ impl Deref for Client {
 
     fn deref(&self) -> &Self::Target {
         &*self.session
-    }
-}
-
-impl Drop for Client {
-    fn drop(&mut self) {
-        self.renewing.iter().for_each(AbortHandle::abort);
     }
 }
 

@@ -72,7 +72,7 @@ async fn after_change(subscription: &mut Subscription, own: &EntryKey, known: Bl
         match known.watched.iter().find_map(of_entry) {
             Some(true) if known.is_next => return Ok(Blockers::default()),
             Some(true) => return Ok(known),
-            // Nothing that was read is reused: it may be from after this event, and the waiter not the next one.
+            // What was read may be newer than this event, so the next read must not rely on it.
             Some(false) => return Ok(Blockers::unknown()),
             None => {}
         }
