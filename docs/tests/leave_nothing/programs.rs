@@ -1,4 +1,4 @@
-//! The programs that everybody writes, as short as the examples of the same names, each with a work that ends as a trial asks.
+//! The programs that every service has, as short as the examples of the same names. The work of each ends as a trial asks.
 
 use std::process::ExitCode;
 use std::time::Duration;

@@ -40,7 +40,7 @@ impl RedisSession {
         Ok(names)
     }
 
-    /// Watches all shards. It is begun when all of them are followed.
+    /// Watches the names of all shards. The watch has begun when each of them is followed.
     pub(crate) async fn watch_new_names(&self, added: &(dyn Fn(NewName) + Send + Sync)) -> Result<Infallible> {
         let mut shards: Vec<_> = self.layout().shards().map(|shard| RedisFollower::of_new_names(self, shard)).collect();
         self.end.until_end(try_join_all(shards.iter_mut().map(RedisFollower::next_name))).await?;
